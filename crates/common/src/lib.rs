@@ -1,0 +1,1 @@
+//! What all services share: settings, models, the database, the circuit breaker, lifecycle and logs.

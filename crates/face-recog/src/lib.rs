@@ -1,0 +1,1 @@
+//! Recognises people on pictures: dlib embeddings behind gRPC.

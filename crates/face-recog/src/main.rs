@@ -1,0 +1,3 @@
+//! Recognises people on pictures: dlib embeddings behind gRPC.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The table of who is on which picture, in the browser.

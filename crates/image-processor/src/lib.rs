@@ -1,0 +1,1 @@
+//! Takes announced pictures, has them recognised and stores who is on them.

@@ -1,0 +1,3 @@
+//! Takes announced pictures, has them recognised and stores who is on them.
+
+fn main() {}

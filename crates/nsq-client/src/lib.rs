@@ -1,0 +1,1 @@
+//! A client for NSQ: producer and consumer over TCP, discovery through nsqlookupd.

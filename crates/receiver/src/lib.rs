@@ -1,0 +1,1 @@
+//! HTTP in: stores the paths of pictures and announces them on the queue.

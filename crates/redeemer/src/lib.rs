@@ -1,0 +1,1 @@
+//! Gives failed and abandoned pictures a second chance; run as a CronJob.

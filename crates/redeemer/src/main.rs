@@ -1,0 +1,3 @@
+//! Gives failed and abandoned pictures a second chance; run as a CronJob.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What every HTTP port shares: serving with timeouts and draining, and the operations endpoints.
