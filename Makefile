@@ -1,0 +1,52 @@
+# Everything that one types here, by name. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO_DENY := 0.20.2
+
+# Starts the database server around a command, and stops it afterwards.
+DEVSTACK := cargo run -q -p devstack --bin devstack -- exec
+
+# Passes the output of `cargo test` on and closes it with the sum of its result lines.
+SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
+               END { printf "%d passed, %d failed\n", passed, failed }'
+
+.PHONY: help setup demo run test test-mysql check clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: Debian packages, weights, photographs, queue servers
+	@setup/install
+
+demo: setup ## show real photographs being recognised, from the first request to the table
+	cargo build --release --workspace --bins
+	target/release/demo
+
+run: setup ## start the whole stack and keep it until Ctrl-C
+	cargo build --release --workspace --bins
+	target/release/demo --keep
+
+test: setup ## run every test, on real servers
+	cargo build --workspace --bins
+	$(DEVSTACK) -- cargo test --workspace --no-fail-fast | $(SUM_UP)
+
+test-mysql: setup ## run every test on a real MySQL in place of MariaDB (needs root; 300 MB in .cache/mysql)
+	@setup/mysql
+	cargo build --workspace --bins
+	$(DEVSTACK) --mysql .cache/mysql -- cargo test --workspace --no-fail-fast | $(SUM_UP)
+
+check: setup .cache/bin/cargo-deny-$(CARGO_DENY) ## check format, lints, licences, sources and duplicates
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	.cache/bin/cargo-deny check licenses bans sources
+
+# The name holds the version, so that a newer one is built when the line above changes.
+.cache/bin/cargo-deny-$(CARGO_DENY):
+	cargo install --locked --root .cache cargo-deny --version $(CARGO_DENY)
+	touch $@
+
+clean: ## delete what was built (downloads stay in .cache)
+	cargo clean
