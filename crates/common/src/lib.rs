@@ -1,1 +1,27 @@
-//! What all services share: settings, models, the database, the circuit breaker, lifecycle and logs.
+//! What all services share, and nothing that only one of them needs.
+//!
+//! - [`models`]: an image, its status, its id as bytes on the queue.
+//! - [`images`]: the life of an image, from stored to recognised: one state machine, all its SQL.
+//! - [`people`]: who a known picture shows.
+//! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
+//! - [`breaker`]: the circuit breaker in front of face-recog.
+//! - [`settings`], [`lifecycle`], [`telemetry`], [`retry`]: how a service is started, stopped and watched, and how it waits.
+//!
+//! There is no HTTP and no gRPC in here: they live in `web` and `rpc`.
+
+pub mod breaker;
+pub mod database;
+pub mod images;
+pub mod lifecycle;
+pub mod models;
+pub mod people;
+pub mod retry;
+pub mod schema;
+pub mod settings;
+pub mod telemetry;
+
+/// The queue's topic, fixed by the original.
+pub const TOPIC: &str = "images";
+
+/// The queue's channel, fixed by the original: all processors share it, so each message goes to one of them.
+pub const CHANNEL: &str = "ch";

@@ -1,1 +1,7 @@
-//! What every HTTP port shares: serving with timeouts and draining, and the operations endpoints.
+//! What every HTTP port of the services shares: [`serve`] with timeouts and draining, and the operations
+//! port ([`ops`]).
+
+pub mod ops;
+mod serve;
+
+pub use serve::{bind, serve};

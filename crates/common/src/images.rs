@@ -1,0 +1,343 @@
+//! The life of an image: one state machine, and all its SQL.
+//!
+//! ```text
+//!            store                 claim                      complete
+//!  (nothing) ─────▶ PENDING ─────────────────▶ PROCESSING ─────────────────▶ PROCESSED
+//!                    ▲   ▲                      │      │ fail, tries used up
+//!                    │   └─ release, fail ──────┘      └───────────────────▶ FAILEDPROCESSING
+//!                    └───────────────────────── redeem ─────────────────────────┘
+//! ```
+//!
+//! A claim is a compare-and-set that leaves a token and the end of a lease in the row. Whatever a processor
+//! writes afterwards is fenced: it counts only while its token stands there. A lease that is over may be
+//! claimed by another; its former owner then finds its token gone and its result is dropped. All times are
+//! the database's, so no process needs a right clock.
+
+use std::{collections::HashMap, time::Duration};
+
+use sqlx::{AssertSqlSafe, MySql, MySqlPool, QueryBuilder};
+
+use crate::{
+    database::is_duplicate,
+    models::{ImageId, Status},
+};
+
+/// The `person` of an image on which nobody was named; the original cannot read NULL.
+pub const NOBODY: i32 = -1;
+
+/// Longest `reason`, in characters.
+const REASON_LENGTH: usize = 255;
+
+/// Holds for a row in PROCESSING whose owner let its lease run out. A row that the original claimed has no
+/// lease: its age counts. One parameter: the lease in microseconds.
+const LEASE_OVER: &str = "COALESCE(claimed_until, updated_at + INTERVAL ? MICROSECOND) <= NOW(6)";
+
+/// A path's row, as [`store`] made or found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The row's id.
+    pub id: ImageId,
+    /// Whether the row is new; otherwise the path was known already.
+    pub created: bool,
+}
+
+/// Stores each path once, as PENDING, and answers with their rows in the same order.
+///
+/// All or nothing. A path that comes twice counts as known the second time. Calls that race for the same
+/// path agree on one row.
+pub async fn store(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Vec<Stored>> {
+    let mut known = ids(pool, paths).await?;
+    let mut new: Vec<&str> = Vec::new();
+    loop {
+        let missing = distinct(paths.iter().copied().filter(|path| !known.contains_key(*path)));
+        if missing.is_empty() {
+            break;
+        }
+        let mut insert = QueryBuilder::<MySql>::new("INSERT INTO images (path, person, status) ");
+        insert.push_values(&missing, |mut row, path| {
+            row.push_bind(path).push_bind(NOBODY).push_bind(Status::Pending.code());
+        });
+        match insert.build().execute(pool).await {
+            Ok(done) if missing.len() == 1 => {
+                known.insert(missing[0].to_owned(), ImageId(done.last_insert_id()));
+                new = missing;
+            }
+            Ok(_) => {
+                known.extend(ids(pool, &missing).await?);
+                new = missing;
+            }
+            // Another call was first with one of them, so nothing was inserted: look again.
+            Err(error) if is_duplicate(&error) => known.extend(ids(pool, &missing).await?),
+            Err(error) => return Err(error),
+        }
+    }
+    let mut new: std::collections::HashSet<&str> = new.into_iter().collect();
+    paths
+        .iter()
+        .map(|path| {
+            let id = *known.get(*path).ok_or(sqlx::Error::RowNotFound)?;
+            Ok(Stored { id, created: new.remove(path) })
+        })
+        .collect()
+}
+
+fn distinct<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<&'p str> {
+    let mut seen = std::collections::HashSet::new();
+    paths.filter(|path| seen.insert(*path)).collect()
+}
+
+/// The ids of those of `paths` that are stored.
+async fn ids(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<HashMap<String, ImageId>> {
+    if paths.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut select =
+        QueryBuilder::<MySql>::new("SELECT path, CAST(id AS UNSIGNED) FROM images WHERE path IN (");
+    let mut list = select.separated(", ");
+    for path in paths {
+        list.push_bind(path);
+    }
+    select.push(")");
+    let rows: Vec<(String, u64)> = select.build_query_as().fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(path, id)| (path, ImageId(id))).collect())
+}
+
+/// An image that this processor may work on until its lease is over.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The image.
+    pub id: ImageId,
+    /// Its path, as it was posted.
+    pub path: String,
+    /// How often it failed before.
+    pub attempts: u32,
+    token: u64,
+}
+
+/// What came of asking for an image.
+#[derive(Debug)]
+pub enum ClaimOutcome {
+    /// It is ours.
+    Won(Claim),
+    /// It is PROCESSED or FAILEDPROCESSING already.
+    Done,
+    /// Somebody else works on it, and the lease runs.
+    Taken,
+    /// There is no such image.
+    Unknown,
+}
+
+/// Claims an image for `lease`.
+pub async fn claim(pool: &MySqlPool, id: ImageId, lease: Duration) -> sqlx::Result<ClaimOutcome> {
+    let token = rand::random::<u64>();
+    let claimed = sqlx::query(AssertSqlSafe(format!(
+        "UPDATE images SET status = 3, claim = ?, claimed_until = NOW(6) + INTERVAL ? MICROSECOND
+         WHERE id = ? AND (status = 0 OR (status = 3 AND {LEASE_OVER}))"
+    )))
+    .bind(token)
+    .bind(micros(lease))
+    .bind(id.0)
+    .bind(micros(lease))
+    .execute(pool)
+    .await?;
+    let row: Option<(String, i32, u32)> =
+        sqlx::query_as("SELECT path, status, CAST(attempts AS UNSIGNED) FROM images WHERE id = ?")
+            .bind(id.0)
+            .fetch_optional(pool)
+            .await?;
+    Ok(match row {
+        None => ClaimOutcome::Unknown,
+        Some((path, _, attempts)) if claimed.rows_affected() == 1 => {
+            ClaimOutcome::Won(Claim { id, path, attempts, token })
+        }
+        Some((_, status, _)) => match Status::from_code(status) {
+            Some(Status::Processed | Status::FailedProcessing) => ClaimOutcome::Done,
+            _ => ClaimOutcome::Taken,
+        },
+    })
+}
+
+/// Claims up to `limit` images that wait although they should not: PENDING and untouched for `waited`
+/// (no message announced them), or PROCESSING with their lease over. Oldest first; never waits for a row
+/// that somebody else is claiming.
+pub async fn claim_overdue(
+    pool: &MySqlPool,
+    waited: Duration,
+    lease: Duration,
+    limit: u32,
+) -> sqlx::Result<Vec<Claim>> {
+    let mut transaction = pool.begin().await?;
+    let mut rows: Vec<(u64, String, u32)> = Vec::new();
+    let columns = "CAST(id AS UNSIGNED), path, CAST(attempts AS UNSIGNED)";
+    for (status, overdue, age) in [
+        (Status::Processing, LEASE_OVER, lease),
+        (Status::Pending, "updated_at <= NOW(6) - INTERVAL ? MICROSECOND", waited),
+    ] {
+        let room = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        rows.extend(
+            sqlx::query_as::<_, (u64, String, u32)>(AssertSqlSafe(format!(
+                "SELECT {columns} FROM images WHERE status = {} AND {overdue}
+                 ORDER BY updated_at LIMIT {room} FOR UPDATE SKIP LOCKED",
+                status.code()
+            )))
+            .bind(micros(age))
+            .fetch_all(&mut *transaction)
+            .await?,
+        );
+    }
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let token = rand::random::<u64>();
+    let mut update = QueryBuilder::<MySql>::new("UPDATE images SET status = 3, claim = ");
+    update.push_bind(token).push(", claimed_until = NOW(6) + INTERVAL ").push_bind(micros(lease));
+    update.push(" MICROSECOND WHERE id IN (");
+    let mut list = update.separated(", ");
+    for (id, _, _) in &rows {
+        list.push_bind(*id);
+    }
+    update.push(")");
+    update.build().execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, path, attempts)| Claim { id: ImageId(id), path, attempts, token })
+        .collect())
+}
+
+/// What recognition found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recognition {
+    /// The `id` of the person that was named.
+    pub person: Option<i32>,
+    /// Euclidean distance to the nearest known face, when there was a face and one to compare it with.
+    pub distance: Option<f64>,
+    /// Why nobody was named, in words.
+    pub reason: Option<String>,
+}
+
+/// Whether a write of a claim's owner counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Fenced {
+    /// The row is as we wanted it.
+    Written,
+    /// The lease ran out and the image is no longer ours: nothing was written.
+    Stale,
+}
+
+impl Fenced {
+    fn from_rows(affected: u64) -> Self {
+        if affected == 1 { Self::Written } else { Self::Stale }
+    }
+}
+
+/// PROCESSING → PROCESSED.
+pub async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognition) -> sqlx::Result<Fenced> {
+    let done = sqlx::query(
+        "UPDATE images SET status = 1, person = ?, distance = ?, reason = ?, claim = NULL, claimed_until = NULL
+         WHERE id = ? AND claim = ?",
+    )
+    .bind(found.person.unwrap_or(NOBODY))
+    .bind(found.distance)
+    .bind(found.reason.as_deref().map(shortened))
+    .bind(claim.id.0)
+    .bind(claim.token)
+    .execute(pool)
+    .await?;
+    Ok(Fenced::from_rows(done.rows_affected()))
+}
+
+/// Why recognition failed for an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened and what can be done, in words for whoever posted the image.
+    pub reason: String,
+    /// Whether the redeemer should try again some day, for example because a missing file may turn up.
+    pub redeemable: bool,
+}
+
+/// Counts a failed try: PROCESSING → PENDING to be tried again, or → FAILEDPROCESSING when it was the last.
+pub async fn fail(
+    pool: &MySqlPool,
+    claim: &Claim,
+    failure: &Failure,
+    last_try: bool,
+) -> sqlx::Result<Fenced> {
+    let done = sqlx::query(
+        "UPDATE images SET status = ?, attempts = attempts + 1, reason = ?, redeemable = ?, claim = NULL, claimed_until = NULL
+         WHERE id = ? AND claim = ?",
+    )
+    .bind(if last_try { Status::FailedProcessing } else { Status::Pending }.code())
+    .bind(shortened(&failure.reason))
+    .bind(failure.redeemable)
+    .bind(claim.id.0)
+    .bind(claim.token)
+    .execute(pool)
+    .await?;
+    Ok(Fenced::from_rows(done.rows_affected()))
+}
+
+/// PROCESSING → PENDING through no fault of the image: the try does not count.
+pub async fn release(pool: &MySqlPool, claim: &Claim) -> sqlx::Result<Fenced> {
+    let done = sqlx::query(
+        "UPDATE images SET status = 0, claim = NULL, claimed_until = NULL WHERE id = ? AND claim = ?",
+    )
+    .bind(claim.id.0)
+    .bind(claim.token)
+    .execute(pool)
+    .await?;
+    Ok(Fenced::from_rows(done.rows_affected()))
+}
+
+/// What [`redeem`] brought back to PENDING.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redeemed {
+    /// Images that had failed, and that another try may help.
+    pub failed: Vec<ImageId>,
+    /// Images whose processor let its lease run out.
+    pub abandoned: Vec<ImageId>,
+}
+
+/// Brings up to `limit` failed and up to `limit` abandoned images back to PENDING, with all their tries.
+///
+/// Safe beside processors and other redeemers: rows that somebody holds are left alone.
+pub async fn redeem(pool: &MySqlPool, lease: Duration, limit: u32) -> sqlx::Result<Redeemed> {
+    let mut transaction = pool.begin().await?;
+    let failed: Vec<u64> = sqlx::query_scalar(
+        "SELECT CAST(id AS UNSIGNED) FROM images WHERE status = 2 AND redeemable LIMIT ? FOR UPDATE SKIP LOCKED",
+    )
+    .bind(limit)
+    .fetch_all(&mut *transaction)
+    .await?;
+    let abandoned: Vec<u64> = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT CAST(id AS UNSIGNED) FROM images WHERE status = 3 AND {LEASE_OVER} LIMIT ? FOR UPDATE SKIP LOCKED"
+    )))
+    .bind(micros(lease))
+    .bind(limit)
+    .fetch_all(&mut *transaction)
+    .await?;
+    if failed.is_empty() && abandoned.is_empty() {
+        return Ok(Redeemed::default());
+    }
+    let mut update = QueryBuilder::<MySql>::new(
+        "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL WHERE id IN (",
+    );
+    let mut list = update.separated(", ");
+    for id in failed.iter().chain(&abandoned) {
+        list.push_bind(*id);
+    }
+    update.push(")");
+    update.build().execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    let ids = |ids: Vec<u64>| ids.into_iter().map(ImageId).collect();
+    Ok(Redeemed { failed: ids(failed), abandoned: ids(abandoned) })
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn shortened(reason: &str) -> &str {
+    reason.char_indices().nth(REASON_LENGTH).map_or(reason, |(end, _)| &reason[..end])
+}

@@ -1,0 +1,73 @@
+//! How a service runs and stops: the first signal drains it, the second ends it at once, and the drain has an end.
+
+use std::{process::ExitCode, time::Duration};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry;
+
+/// Runs a service until it ends or is told to stop; the process's `main` in one call.
+///
+/// `service` gets the token that is cancelled by SIGTERM or SIGINT. From then it has `drain` to finish.
+/// The exit code is 0 after a clean end, 1 after an error, an overrun drain or a second signal.
+pub fn run<F>(name: &str, drain: Duration, service: impl FnOnce(CancellationToken) -> F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    telemetry::init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start the async runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(async {
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "{name} starts");
+        let shutdown = CancellationToken::new();
+        let stopping = shutdown.clone();
+        tokio::select! {
+            result = service(shutdown) => match result {
+                Ok(()) => {
+                    tracing::info!("{name} ends");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => {
+                    tracing::error!("{name} ends: {error:#}");
+                    ExitCode::FAILURE
+                }
+            },
+            reason = cut_off(stopping, drain) => {
+                tracing::error!("{name} is cut off: {reason}");
+                ExitCode::FAILURE
+            }
+        }
+    });
+    // Work on blocking threads that nobody waits for any more must not hold the process.
+    runtime.shutdown_background();
+    code
+}
+
+/// Cancels `stopping` at the first signal; returns when the service must not run any longer, and why.
+async fn cut_off(stopping: CancellationToken, drain: Duration) -> String {
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => return format!("cannot listen for signals: {error}"),
+        };
+    let first = either(&mut terminate, &mut interrupt).await;
+    tracing::info!(signal = first, ?drain, "stopping");
+    stopping.cancel();
+    tokio::select! {
+        second = either(&mut terminate, &mut interrupt) => format!("a second signal ({second}) came"),
+        () = tokio::time::sleep(drain) => format!("the drain took longer than SHUTDOWN_TIMEOUT ({drain:?})"),
+    }
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}

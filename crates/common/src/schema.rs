@@ -1,0 +1,114 @@
+//! Brings a database to today's schema: empty, fresh from `dbinit/database_setup.sql`, or filled by the original.
+//!
+//! All three take the same way: the original's three tables first, then the files of `dbinit/upgrade/`. MySQL
+//! cannot undo a schema change, so each upgrade ends with one statement that makes an index, and the index is
+//! the sign that it is done: whatever is interrupted is simply run again. Services that start at the same
+//! time take turns by a lock of the database server.
+
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, Row};
+
+use crate::{retry, settings::DatabaseSettings};
+
+const SETUP: &str = include_str!("../../../dbinit/database_setup.sql");
+
+/// How long one service waits while another upgrades, in seconds, before it says so and waits again.
+const LOCK_WAIT: i64 = 10;
+
+struct Upgrade {
+    sql: &'static str,
+    table: &'static str,
+    /// Exists when and only when the upgrade is done.
+    index: &'static str,
+}
+
+const UPGRADES: [Upgrade; 2] = [
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/people.sql"),
+        table: "person_images",
+        index: "person_images_image_name",
+    },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/images.sql"),
+        table: "images",
+        index: "images_path",
+    },
+];
+
+/// Why the schema is not today's yet.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The database answered with an error, or not at all.
+    #[error("{0}")]
+    Database(#[from] sqlx::Error),
+    /// Another service is at it.
+    #[error("another service is upgrading the database")]
+    Busy,
+}
+
+/// Waits, however long, until the database is there, and brings it to today's schema.
+pub async fn ensure(settings: &DatabaseSettings, pool: &MySqlPool) {
+    let place = format!("the database {} at {}:{}", settings.name, settings.host, settings.port);
+    retry::until_ok(&place, || async {
+        if upgrades_left(pool).await?.is_empty() { Ok(()) } else { upgrade(settings).await }
+    })
+    .await;
+}
+
+/// The upgrades that `database` has not seen.
+async fn upgrades_left<'c>(
+    database: impl sqlx::MySqlExecutor<'c>,
+) -> Result<Vec<&'static Upgrade>, SchemaError> {
+    let indexes: Vec<(String, String)> = sqlx::query_as(
+        "SELECT DISTINCT CAST(table_name AS CHAR), CAST(index_name AS CHAR) FROM information_schema.statistics
+         WHERE table_schema = DATABASE()",
+    )
+    .fetch_all(database)
+    .await?;
+    let done = |upgrade: &&Upgrade| {
+        !indexes.iter().any(|(table, index)| table == upgrade.table && index == upgrade.index)
+    };
+    Ok(UPGRADES.iter().filter(done).collect())
+}
+
+/// Runs what is left, alone. On a connection of its own, which takes the lock with it when it closes.
+async fn upgrade(settings: &DatabaseSettings) -> Result<(), SchemaError> {
+    let mut database = MySqlConnection::connect_with(&settings.connect_options()).await?;
+    let locked: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(CONCAT('kube-face ', MD5(DATABASE())), ?)")
+        .bind(LOCK_WAIT)
+        .fetch_one(&mut database)
+        .await?;
+    if locked != Some(1) {
+        return Err(SchemaError::Busy);
+    }
+    let left = upgrades_left(&mut database).await?;
+    if !left.is_empty() {
+        let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut database).await?;
+        let binary = if version.contains("MariaDB") { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" };
+        sqlx::raw_sql(SETUP).execute(&mut database).await?;
+        for upgrade in left {
+            tracing::info!(table = upgrade.table, "upgrading the database");
+            // The files are ours, and so are both names of the collation.
+            sqlx::raw_sql(AssertSqlSafe(upgrade.sql.replace("{bin}", binary))).execute(&mut database).await?;
+        }
+        report_dropped(&mut database).await?;
+    }
+    database.close().await?;
+    Ok(())
+}
+
+/// Names the rows that gave way because the original had stored their path twice.
+async fn report_dropped(database: &mut MySqlConnection) -> Result<(), SchemaError> {
+    let dropped = sqlx::query("SELECT id, path, kept_id FROM images_dropped ORDER BY id")
+        .fetch_all(&mut *database)
+        .await?;
+    for row in dropped {
+        let (id, path, kept): (i32, String, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        tracing::warn!(
+            id,
+            ?path,
+            kept,
+            "the path was stored twice: dropped this row, kept the one furthest along"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Settings: the environment in Kubernetes, a `.env` file in development (the environment wins), flags by hand.
+//!
+//! Each service has one clap struct of its own that flattens the groups below. Names are the original's
+//! where it has them. A setting that is wrong ends the process at once and is named with its value and what
+//! is allowed; only passwords are never shown.
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+use clap::{Args, Parser, error::ErrorKind};
+
+/// Reads a service's settings, or ends the process with a message that says what to change (exit code 2).
+///
+/// Call it first in `main`: it may set environment variables from `.env`, so no thread may run yet.
+pub fn load<S: Parser>() -> S {
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        // dotenvy quotes the line, which may hold a password.
+        let place = match error {
+            dotenvy::Error::LineParse(_, index) => format!("near character {index} of a line"),
+            other => other.to_string(),
+        };
+        eprintln!("error: cannot read the file .env: {place}; values with blanks, # or $ need single quotes");
+        std::process::exit(2);
+    }
+    S::try_parse().unwrap_or_else(|error| {
+        let hint = match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => "",
+            _ => "\nEach flag is also an environment variable, named in angle brackets: see --help.",
+        };
+        let code = error.exit_code();
+        // Nothing can be done about a closed terminal.
+        let _ = error.print();
+        eprintln!("{hint}");
+        std::process::exit(code)
+    })
+}
+
+/// Ends the process because two settings do not fit together; `problem` says which and how.
+pub fn refuse(problem: &str) -> ! {
+    eprintln!("error: {problem}");
+    std::process::exit(2)
+}
+
+/// Reads a duration such as `500ms`, `30s` or `5m`; zero is refused.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("a duration longer than zero is needed, like 500ms, 30s or 5m".to_owned()),
+    }
+}
+
+/// Reads `host:port`.
+pub fn address(text: &str) -> Result<String, String> {
+    let valid = text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains("://") && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if valid { Ok(text.to_owned()) } else { Err("an address is needed in the form host:port".to_owned()) }
+}
+
+/// What every service has.
+#[derive(Args, Clone, Debug)]
+pub struct ProcessSettings {
+    /// Address that every port of the service binds
+    #[arg(long, env = "BIND_HOST", value_name = "BIND_HOST", default_value = "0.0.0.0")]
+    pub bind_host: IpAddr,
+    /// Longest drain after SIGTERM
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", value_name = "SHUTDOWN_TIMEOUT", default_value = "25s", value_parser = duration)]
+    pub shutdown_timeout: Duration,
+}
+
+/// What every service that keeps running has.
+#[derive(Args, Clone, Debug)]
+pub struct OpsSettings {
+    /// Port of /livez, /readyz and /metrics
+    #[arg(long, env = "OPS_PORT", value_name = "OPS_PORT", default_value_t = 9090)]
+    pub ops_port: u16,
+}
+
+/// Where the database is.
+#[derive(Args, Clone, Debug)]
+pub struct DatabaseSettings {
+    /// Host of MySQL
+    #[arg(long = "db-host", env = "MYSQL_CONNECTION", value_name = "MYSQL_CONNECTION", default_value = "mysql", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub host: String,
+    /// Port of MySQL
+    #[arg(long = "db-port", env = "MYSQL_PORT", value_name = "MYSQL_PORT", default_value_t = 3306, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// User and password, as user:password
+    #[arg(
+        long = "db-username-password",
+        env = "MYSQL_USERPASSWORD",
+        value_name = "MYSQL_USERPASSWORD",
+        hide_env_values = true
+    )]
+    pub credentials: Credentials,
+    /// Name of the database
+    #[arg(long = "db-dbname", env = "MYSQL_DBNAME", value_name = "MYSQL_DBNAME", default_value = "kube", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub name: String,
+}
+
+/// Where messages are published.
+#[derive(Args, Clone, Debug)]
+pub struct ProducerSettings {
+    /// TCP address of the nsqd that messages are published to
+    #[arg(long, env = "PRODUCER_ADDRESS", value_name = "PRODUCER_ADDRESS", default_value = "nsqd-srv:4150", value_parser = address)]
+    pub producer_address: String,
+}
+
+/// A database user and its password, read from `user:password`; the first colon separates them.
+///
+/// Text without a colon is a user without a password, so that reading never fails and never has to show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user's name.
+    pub user: String,
+    /// The password; may hold any character.
+    pub password: String,
+}
+
+impl From<&str> for Credentials {
+    fn from(text: &str) -> Self {
+        let (user, password) = text.split_once(':').unwrap_or((text, ""));
+        Self { user: user.to_owned(), password: password.to_owned() }
+    }
+}
+
+impl From<String> for Credentials {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:…", self.user)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_may_hold_any_character() {
+        let credentials = Credentials::from("kube:a=b:c@d#e%f");
+        assert_eq!((credentials.user.as_str(), credentials.password.as_str()), ("kube", "a=b:c@d#e%f"));
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        assert_eq!(format!("{:?}", Credentials::from("kube:secret")), "kube:…");
+    }
+
+    #[test]
+    fn durations_are_written_as_people_write_them() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        for wrong in ["", "0s", "5", "soon", "-1s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for right in ["nsqd-srv:4150", "127.0.0.1:1", "[::1]:65535"] {
+            assert_eq!(address(right).as_deref(), Ok(right));
+        }
+        for wrong in ["", "nsqd", ":4150", "nsqd:", "nsqd:0", "nsqd:70000", "http://nsqd:4161"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+}
