@@ -33,7 +33,7 @@ test: setup ## run every test, on real servers
 	cargo build --workspace --bins
 	$(DEVSTACK) -- cargo test --workspace --no-fail-fast | $(SUM_UP)
 
-test-mysql: setup ## run every test on a real MySQL in place of MariaDB (needs root; 300 MB in .cache/mysql)
+test-mysql: setup ## run every test on a real MySQL in place of MariaDB (needs root; 700 MB in .cache/mysql)
 	@setup/mysql
 	cargo build --workspace --bins
 	$(DEVSTACK) --mysql .cache/mysql -- cargo test --workspace --no-fail-fast | $(SUM_UP)

@@ -1,0 +1,176 @@
+//! A database server with nothing in it: MariaDB, which Debian has, or a real MySQL.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use sqlx::mysql::MySqlConnectOptions;
+
+use crate::database::{self, Database};
+use crate::paths;
+use crate::port::Port;
+use crate::process::{Process, Program};
+use crate::server::{Probe, Server};
+
+/// The user of tests and demo, who may do everything.
+const USER: &str = "kube";
+
+/// Holds each character that a password has in Kubernetes and a careless reader of `user:password` stumbles over.
+const PASSWORD: &str = "a=b:c@d#e%f";
+
+/// Longer than an empty database takes to make on a slow disk.
+const INITIALISED_WITHIN: Duration = Duration::from_secs(120);
+
+/// Options that both servers know. Durability keeps its default, so that a killed server shows what a real one would.
+const OPTIONS: [&str; 10] = [
+    "--bind-address=127.0.0.1",
+    // Without it 127.0.0.1 is looked up, becomes localhost and counts as another host of the user.
+    "--skip-name-resolve",
+    // What a current MySQL uses by itself.
+    "--character-set-server=utf8mb4",
+    // Each test has pools of its own, all at once.
+    "--max-connections=1000",
+    // Memory and disk for small tables.
+    "--innodb-buffer-pool-size=64M",
+    "--performance-schema=OFF",
+    "--skip-log-bin",
+    // The times in the database are UTC whatever the machine's zone.
+    "--default-time-zone=+00:00",
+    // Relative to the data folder: an absolute path may exceed the 107 characters that a socket's name may have.
+    "--socket=socket",
+    "--pid-file=pid",
+];
+
+/// A running database server, listening on 127.0.0.1 only.
+pub struct DatabaseServer {
+    /// Stops it and starts it again; the data stays.
+    pub server: Server,
+    port: Port,
+}
+
+impl DatabaseServer {
+    /// Starts an empty MariaDB, with its data and log in `folder`.
+    ///
+    /// # Errors
+    /// When it is not installed, cannot be started or is not ready in time.
+    pub async fn mariadb(folder: &Path) -> Result<Self> {
+        let port = Port::reserve()?;
+        let name = format!("mariadb-{port}");
+        let home = make_home(&folder.join(&name))?;
+        let data = format!("--datadir={}", home.join("data").display());
+
+        let installer = Program::new(paths::installed("mariadb-install-db")?)
+            .arguments(["--no-defaults", &data, "--skip-test-db", "--auth-root-authentication-method=normal"])
+            .arguments(user());
+        initialise(&name, &installer, folder).await?;
+
+        let program = Program::new(paths::installed("mariadbd")?)
+            .arguments(["--no-defaults", &data])
+            .arguments(OPTIONS)
+            .argument("--innodb-log-file-size=16M")
+            .argument(format!("--init-file={}", home.join(ACCOUNTS).display()))
+            .argument(format!("--port={port}"))
+            .arguments(user());
+        Self::start(name, program, folder, port).await
+    }
+
+    /// Starts an empty MySQL, with its data and log in `folder`.
+    ///
+    /// `system` is the root of a Debian with `mysql-server-core`, as `make test-mysql` makes it. The server runs in it
+    /// by a change of root, in a mount namespace of its own: nothing is left mounted, however it ends. Needs root.
+    ///
+    /// # Errors
+    /// When `system` has no MySQL, or the server cannot be started or is not ready in time.
+    pub async fn mysql(folder: &Path, system: &Path) -> Result<Self> {
+        ensure!(
+            system.join("usr/sbin/mysqld").exists(),
+            "there is no MySQL in {}: run `make test-mysql`, which lays one there",
+            system.display()
+        );
+        let port = Port::reserve()?;
+        let name = format!("mysql-{port}");
+        let home = make_home(&folder.join(&name))?;
+        fs::create_dir(home.join("data"))?;
+
+        let script = r#"mount --bind /proc "$1/proc"; mount --bind "$2" "$1/mnt"; root=$1; shift 2; exec chroot "$root" mysqld "$@""#;
+        let mysqld = Program::new(paths::installed("unshare")?)
+            .arguments(["--mount", "sh", "-euc", script, "mysqld"])
+            .arguments([system, &home])
+            .arguments(["--no-defaults", "--user=root", "--datadir=/mnt/data", "--secure-file-priv=NULL"])
+            .argument("--mysqlx=OFF");
+        initialise(&name, &mysqld.clone().argument("--initialize-insecure"), folder).await?;
+
+        let program = mysqld
+            .arguments(OPTIONS)
+            .argument("--innodb-redo-log-capacity=32M")
+            .argument(format!("--init-file=/mnt/{ACCOUNTS}"))
+            .argument(format!("--port={port}"));
+        Self::start(name, program, folder, port).await
+    }
+
+    async fn start(name: String, program: Program, folder: &Path, port: Port) -> Result<Self> {
+        let options = MySqlConnectOptions::new().host("127.0.0.1").port(port.number());
+        let probe = Probe::Sql(Box::new(options.username(USER).password(PASSWORD)));
+        let mut server = Server::new(name, program, probe, folder);
+        server.start().await?;
+        Ok(Self { server, port })
+    }
+
+    /// Its host, always loopback.
+    pub fn host(&self) -> &'static str {
+        "127.0.0.1"
+    }
+
+    /// Its TCP port.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// The user who may do everything, as `user:password`.
+    pub fn user_password(&self) -> String {
+        format!("{USER}:{PASSWORD}")
+    }
+
+    /// What [`Database::fresh`] reads in a child process to find this server.
+    pub fn environment(&self) -> [(&'static str, String); 3] {
+        [
+            (database::HOST, self.host().to_owned()),
+            (database::PORT, self.port().to_string()),
+            (database::USER_PASSWORD, self.user_password()),
+        ]
+    }
+
+    /// Creates a database on this very server, for tests that stop or kill it.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn database(&self) -> Result<Database> {
+        Database::create(self.host().to_owned(), self.port(), self.user_password()).await
+    }
+}
+
+/// The file of SQL that the server runs at each start, before it listens.
+const ACCOUNTS: &str = "accounts.sql";
+
+fn make_home(home: &Path) -> Result<PathBuf> {
+    let accounts = format!(
+        "CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\n\
+         GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
+    );
+    fs::create_dir(home)
+        .and_then(|()| fs::write(home.join(ACCOUNTS), accounts))
+        .with_context(|| format!("cannot make the database folder {}", home.display()))?;
+    Ok(home.to_path_buf())
+}
+
+/// The server refuses to run as root unless it is told that this is meant.
+fn user() -> Option<&'static str> {
+    rustix::process::geteuid().is_root().then_some("--user=root")
+}
+
+async fn initialise(name: &str, program: &Program, folder: &Path) -> Result<()> {
+    let log = folder.join(format!("{name}.log"));
+    let mut process = Process::spawn(&format!("the first set-up of {name}"), program, &log)?;
+    process.succeed(INITIALISED_WITHIN).await
+}
