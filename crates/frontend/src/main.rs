@@ -1,3 +1,19 @@
-//! The table of who is on which picture, in the browser.
+//! The frontend's process: settings in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+use frontend::Settings;
+use web::ops::{self, Readiness};
+
+fn main() -> ExitCode {
+    let settings: Settings = common::settings::load();
+    common::lifecycle::run("frontend", settings.process.shutdown_timeout, |shutdown| async move {
+        let host = settings.process.bind_host;
+        let ops = web::bind(host, settings.ops.ops_port, "OPS_PORT").await?;
+        let listener = web::bind(host, settings.frontend_port, "FRONTEND_PORT").await?;
+        let readiness = Readiness::waiting_for("the database");
+        ops::start(ops, readiness.clone(), shutdown.clone());
+        frontend::run(settings, listener, readiness, shutdown).await;
+        Ok(())
+    })
+}

@@ -1,0 +1,68 @@
+//! The style sheet, the script and the icon: inside the binary, and kept by browsers for as long as they stay the same.
+
+use axum::{
+    extract::{Path, RawQuery},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG},
+    },
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    format::{Format, fingerprint, is_known},
+    problem::Problem,
+};
+
+/// The design.
+pub static STYLE: Asset =
+    Asset::new("style.css", "text/css; charset=utf-8", include_str!("../assets/style.css"));
+/// What keeps an open page up to date.
+pub static SCRIPT: Asset =
+    Asset::new("app.js", "text/javascript; charset=utf-8", include_str!("../assets/app.js"));
+/// The picture in the browser's tab.
+pub static ICON: Asset = Asset::new("favicon.svg", "image/svg+xml", include_str!("../assets/favicon.svg"));
+
+/// A file that pages refer to.
+pub struct Asset {
+    name: &'static str,
+    kind: &'static str,
+    body: &'static str,
+    version: u64,
+}
+
+impl Asset {
+    const fn new(name: &'static str, kind: &'static str, body: &'static str) -> Self {
+        Self { name, kind, body, version: fingerprint(body.as_bytes()) }
+    }
+
+    /// Where it is; another content has another address.
+    pub fn url(&self) -> String {
+        format!("/assets/{}?{}", self.name, self.query())
+    }
+
+    fn query(&self) -> String {
+        format!("v={:016x}", self.version)
+    }
+}
+
+/// `GET /assets/{name}`
+pub async fn send(
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    format: Format,
+    headers: HeaderMap,
+) -> Response {
+    let Some(asset) = [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.name == name) else {
+        return Problem::NoSuchPage.answer(format);
+    };
+    // Another version's address: two releases run side by side, and this content must not be kept for that one.
+    let keep = if query == Some(asset.query()) { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let etag = format!("\"{:016x}\"", asset.version);
+    let kept = [(CACHE_CONTROL, keep), (ETAG, etag.as_str())];
+    if is_known(&headers, &etag) {
+        (StatusCode::NOT_MODIFIED, kept).into_response()
+    } else {
+        (kept, [(CONTENT_TYPE, asset.kind)], asset.body).into_response()
+    }
+}

@@ -1,0 +1,117 @@
+//! HTML for people, JSON for programs, and neither sent twice.
+
+use std::convert::Infallible;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
+        request::Parts,
+    },
+    response::{IntoResponse, Response},
+};
+
+/// How a client wants its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A page.
+    Html,
+    /// The same as data: asked for with `Accept: application/json`, and without mentioning HTML.
+    Json,
+}
+
+impl Format {
+    fn of(headers: &HeaderMap) -> Self {
+        let accepts = |wanted: &str| {
+            let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+            values.flat_map(|value| value.split(',')).any(|range| {
+                range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
+            })
+        };
+        if accepts("application/json") && !accepts("text/html") { Self::Json } else { Self::Html }
+    }
+
+    /// An answer that a client may keep, but has to ask about each time; 304 if what it kept is still right.
+    pub fn answer(self, request: &HeaderMap, body: String) -> Response {
+        let etag = format!("\"{:016x}\"", fingerprint(body.as_bytes()));
+        let kind = match self {
+            Self::Html => "text/html; charset=utf-8",
+            Self::Json => "application/json",
+        };
+        let headers = [(ETAG, etag.as_str()), (CACHE_CONTROL, "no-cache"), (VARY, "Accept")];
+        if is_known(request, &etag) {
+            (StatusCode::NOT_MODIFIED, headers).into_response()
+        } else {
+            (headers, [(CONTENT_TYPE, kind)], body).into_response()
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Format {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
+/// Whether the client holds what `etag` names. A proxy that compresses makes an ETag weak: that still counts.
+pub fn is_known(request: &HeaderMap, etag: &str) -> bool {
+    request
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag)
+}
+
+/// FNV-1a: the same for the same bytes in every replica and every build, and short enough to run at compile time.
+pub const fn fingerprint(bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut at = 0;
+    while at < bytes.len() {
+        hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        at += 1;
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(accept: &str) -> Format {
+        Format::of(&HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]))
+    }
+
+    #[test]
+    fn json_is_for_those_who_ask_for_it() {
+        assert_eq!(format("application/json"), Format::Json);
+        assert_eq!(format("application/json;q=0.9, */*;q=0.1"), Format::Json);
+        assert_eq!(format("Application/JSON"), Format::Json);
+    }
+
+    #[test]
+    fn browsers_and_curl_get_the_page() {
+        assert_eq!(format("text/html,application/xhtml+xml,*/*;q=0.8"), Format::Html);
+        assert_eq!(format("text/html, application/json"), Format::Html);
+        assert_eq!(format("*/*"), Format::Html);
+        assert_eq!(Format::of(&HeaderMap::new()), Format::Html);
+    }
+
+    #[test]
+    fn an_etag_is_known_in_any_of_its_forms() {
+        let known =
+            |value: &str| is_known(&HeaderMap::from_iter([(IF_NONE_MATCH, value.parse().unwrap())]), "\"a\"");
+        assert!(known("\"a\"") && known("W/\"a\"") && known("\"b\", \"a\"") && known("*"));
+        assert!(!known("\"b\"") && !known("a") && !known(""));
+    }
+
+    #[test]
+    fn the_fingerprint_is_fnv_1a() {
+        assert_eq!(fingerprint(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fingerprint(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+}
