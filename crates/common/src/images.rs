@@ -290,48 +290,54 @@ pub async fn release(pool: &MySqlPool, claim: &Claim) -> sqlx::Result<Fenced> {
     Ok(Fenced::from_rows(done.rows_affected()))
 }
 
-/// What [`redeem`] brought back to PENDING.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// An image that [`redeem`] brought back to PENDING.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redeemed {
-    /// Images that had failed, and that another try may help.
-    pub failed: Vec<ImageId>,
-    /// Images whose processor let its lease run out.
-    pub abandoned: Vec<ImageId>,
+    /// The image.
+    pub id: ImageId,
+    /// Whether it had failed; otherwise its processor had let the lease run out.
+    pub had_failed: bool,
 }
 
-/// Brings up to `limit` failed and up to `limit` abandoned images back to PENDING, with all their tries.
+/// Brings up to `limit` images with ids above `after` back to PENDING, with all their tries: failed ones
+/// that another try may help, and abandoned ones. In the order of their ids.
 ///
 /// Safe beside processors and other redeemers: rows that somebody holds are left alone.
-pub async fn redeem(pool: &MySqlPool, lease: Duration, limit: u32) -> sqlx::Result<Redeemed> {
+pub async fn redeem(
+    pool: &MySqlPool,
+    after: ImageId,
+    lease: Duration,
+    limit: u32,
+) -> sqlx::Result<Vec<Redeemed>> {
     let mut transaction = pool.begin().await?;
-    let failed: Vec<u64> = sqlx::query_scalar(
-        "SELECT CAST(id AS UNSIGNED) FROM images WHERE status = 2 AND redeemable LIMIT ? FOR UPDATE SKIP LOCKED",
-    )
-    .bind(limit)
-    .fetch_all(&mut *transaction)
-    .await?;
-    let abandoned: Vec<u64> = sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT CAST(id AS UNSIGNED) FROM images WHERE status = 3 AND {LEASE_OVER} LIMIT ? FOR UPDATE SKIP LOCKED"
+    let rows: Vec<(u64, i32)> = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT CAST(id AS UNSIGNED), status FROM images
+         WHERE status IN (2, 3) AND id > ? AND ((status = 2 AND redeemable) OR (status = 3 AND {LEASE_OVER}))
+         ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED"
     )))
+    .bind(after.0)
     .bind(micros(lease))
     .bind(limit)
     .fetch_all(&mut *transaction)
     .await?;
-    if failed.is_empty() && abandoned.is_empty() {
-        return Ok(Redeemed::default());
+    if rows.is_empty() {
+        return Ok(Vec::new());
     }
     let mut update = QueryBuilder::<MySql>::new(
         "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL WHERE id IN (",
     );
     let mut list = update.separated(", ");
-    for id in failed.iter().chain(&abandoned) {
+    for (id, _) in &rows {
         list.push_bind(*id);
     }
     update.push(")");
     update.build().execute(&mut *transaction).await?;
     transaction.commit().await?;
-    let ids = |ids: Vec<u64>| ids.into_iter().map(ImageId).collect();
-    Ok(Redeemed { failed: ids(failed), abandoned: ids(abandoned) })
+    let had_failed = |status| status == Status::FailedProcessing.code();
+    Ok(rows
+        .into_iter()
+        .map(|(id, status)| Redeemed { id: ImageId(id), had_failed: had_failed(status) })
+        .collect())
 }
 
 fn micros(duration: Duration) -> i64 {

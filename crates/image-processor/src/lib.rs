@@ -1,1 +1,67 @@
-//! Takes announced pictures, has them recognised and stores who is on them.
+//! The image-processor: an image comes in by [`intake`] (a message announced it) or by [`sweep`] (it waited
+//! in the table unannounced), is claimed, [worked on](work), recognised by face-recog through the circuit
+//! breaker ([`recogniser`], [`replicas`]), and its result is stored. Any number of processors may run.
+
+mod intake;
+mod recogniser;
+mod replicas;
+mod settings;
+mod sweep;
+mod work;
+
+use std::sync::Arc;
+
+use common::{breaker::CircuitBreaker, database, schema};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use web::ops::{self, Readiness};
+
+use crate::{recogniser::Recogniser, work::Workshop};
+
+pub use settings::Settings;
+
+/// Connections to the database beside those of the images in work: the sweep's.
+const SPARE_CONNECTIONS: u32 = 2;
+
+/// Images need the database only for moments: so many connections serve any number of them.
+const MAX_CONNECTIONS: u32 = 32;
+
+/// Runs until `shutdown`; then finishes the images in work, or gives back those that take too long.
+pub async fn run(settings: Settings, ops: TcpListener, shutdown: CancellationToken) {
+    let readiness = Readiness::waiting_for("the database");
+    ops::start(ops, readiness.clone(), shutdown.clone());
+
+    let pool = database::pool(
+        &settings.database,
+        settings.processor_concurrency.min(MAX_CONNECTIONS) + SPARE_CONNECTIONS,
+    );
+    tokio::select! {
+        () = shutdown.cancelled() => return,
+        () = schema::ensure(&settings.database, &pool) => readiness.ready(),
+    }
+
+    let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
+    let recogniser = Arc::new(Recogniser::new(&settings.grpc_address, settings.identify_timeout));
+    let workshop = Workshop::new(&settings, pool, recogniser.clone(), breaker.clone(), shutdown.clone());
+
+    // These two serve the images in work, so they go on through the drain.
+    let helpers = [
+        tokio::spawn({
+            let recogniser = recogniser.clone();
+            async move { recogniser.follow_replicas().await }
+        }),
+        tokio::spawn(async move { breaker.run(|| recogniser.ping()).await }),
+    ];
+    let work = async {
+        tokio::join!(
+            intake::run(&settings, &workshop, &shutdown),
+            sweep::run(&settings, &workshop, &shutdown)
+        );
+        workshop.finished().await;
+    };
+    tokio::select! {
+        () = work => {}
+        () = workshop.break_off_late_calls(settings.process.shutdown_timeout) => {}
+    }
+    helpers.iter().for_each(tokio::task::JoinHandle::abort);
+}

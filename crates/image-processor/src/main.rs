@@ -1,3 +1,18 @@
 //! Takes announced pictures, has them recognised and stores who is on them.
 
-fn main() {}
+use std::process::ExitCode;
+
+use common::{lifecycle, settings};
+use image_processor::{Settings, run};
+
+fn main() -> ExitCode {
+    let settings: Settings = settings::load();
+    if let Err(problem) = settings.check() {
+        settings::refuse(&problem);
+    }
+    lifecycle::run("image-processor", settings.process.shutdown_timeout, |shutdown| async move {
+        let ops = web::bind(settings.process.bind_host, settings.ops.ops_port, "OPS_PORT").await?;
+        run(settings, ops, shutdown).await;
+        Ok(())
+    })
+}

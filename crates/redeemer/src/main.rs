@@ -1,3 +1,13 @@
 //! Gives failed and abandoned pictures a second chance; run as a CronJob.
 
-fn main() {}
+use std::process::ExitCode;
+
+use common::{lifecycle, settings};
+use redeemer::{Settings, run};
+
+fn main() -> ExitCode {
+    let settings: Settings = settings::load();
+    lifecycle::run("redeemer", settings.process.shutdown_timeout, |shutdown| async move {
+        run(&settings, shutdown).await.map(|summary| println!("{summary}"))
+    })
+}

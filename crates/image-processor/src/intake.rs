@@ -1,0 +1,79 @@
+//! Images that a message announced: from the queue to the workshop.
+//!
+//! A message is finished after its image's result is stored. Until then it is in flight, and nsqd sends no
+//! more of them than there are slots.
+
+use std::time::Duration;
+
+use common::{
+    CHANNEL, TOPIC,
+    images::{self, ClaimOutcome},
+    models::ImageId,
+};
+use nsq_client::{Consumer, ConsumerConfig, Message};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Settings,
+    work::{Outcome, Workshop},
+};
+
+/// Pause before an image is announced again that could not be claimed because the database is away.
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Takes messages until `shutdown`, then waits until those in work are answered.
+pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &CancellationToken) {
+    let slots = settings.processor_concurrency as usize;
+    let mut config = ConsumerConfig::new(TOPIC, CHANNEL, vec![settings.nsq_lookup_address.clone()]);
+    config.max_in_flight = slots;
+    config.msg_timeout = settings.message_timeout();
+    let mut consumer = Consumer::start(config);
+    let mut circuit = workshop.breaker.watch();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            // While the circuit is open nothing is consumed.
+            Ok(()) = circuit.changed() => {
+                let closed = *circuit.borrow_and_update();
+                consumer.set_max_in_flight(if closed { slots } else { 0 });
+            }
+            Some(message) = consumer.next() => {
+                let workshop = workshop.clone();
+                // Bounded: no more messages are in flight than there are slots.
+                workshop.clone().begin(async move { take(message, &workshop).await });
+            }
+        }
+    }
+    consumer.close(settings.process.shutdown_timeout).await;
+}
+
+/// Claims the image that `message` announces, works on it, and answers the message.
+async fn take(message: Message, workshop: &Workshop) {
+    let id = match ImageId::from_message(&message.body) {
+        Ok(id) => id,
+        Err(error) => {
+            tracing::warn!(%error, "a message announced nothing");
+            return message.finish();
+        }
+    };
+    let Some(_slot) = workshop.slot().await else { return message.requeue(Duration::ZERO) };
+    if !workshop.breaker.is_closed() {
+        return message.requeue(Duration::ZERO);
+    }
+    let claim = match images::claim(&workshop.pool, id, workshop.lease()).await {
+        Ok(ClaimOutcome::Won(claim)) => claim,
+        Ok(ClaimOutcome::Done | ClaimOutcome::Taken) => return message.finish(),
+        Ok(ClaimOutcome::Unknown) => {
+            tracing::warn!(%id, "a message announced an image that is not stored");
+            return message.finish();
+        }
+        Err(error) => {
+            tracing::warn!(%id, %error, "cannot claim an image");
+            return message.requeue(DATABASE_PAUSE);
+        }
+    };
+    match workshop.work(&claim).await {
+        Outcome::Settled => message.finish(),
+        Outcome::Again(after) => message.requeue(after),
+    }
+}

@@ -1,0 +1,170 @@
+//! Calls face-recog and says what its answer means: for the image, for the load, or for the circuit breaker.
+
+use std::{error::Error as _, time::Duration};
+
+use common::images::Failure;
+use rpc::{IdentifyRequest, IdentifyResponse, identify_client::IdentifyClient};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tonic::{Code, Request, Status};
+
+use crate::replicas::{Picked, Replicas};
+
+/// Why a call brought no answer.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// Face-recog works, but not on this image.
+    Image(Failure),
+    /// Face-recog has more to do than it can take.
+    Busy,
+    /// No replica could be reached: the image was not even looked at.
+    Away,
+    /// Face-recog broke off or did not answer in time; the image may be to blame, or not.
+    Broken(String),
+}
+
+/// The client of face-recog.
+pub(crate) struct Recogniser {
+    replicas: Replicas,
+    deadline: Duration,
+}
+
+impl Recogniser {
+    /// Calls every address of `address` (`host:port`), each call for at most `deadline`.
+    pub(crate) fn new(address: &str, deadline: Duration) -> Self {
+        Self { replicas: Replicas::new(address), deadline }
+    }
+
+    /// Keeps the list of replicas up to date; never returns.
+    pub(crate) async fn follow_replicas(&self) {
+        self.replicas.follow().await;
+    }
+
+    /// The circuit breaker's ping.
+    pub(crate) async fn ping(&self) -> bool {
+        self.replicas.any_healthy().await
+    }
+
+    /// Has one picture recognised. A busy face-recog is asked again until the deadline; a call whose
+    /// connection breaks is repeated once if there is another replica.
+    pub(crate) async fn identify(&self, path: &str) -> Result<IdentifyResponse, CallError> {
+        let end = Instant::now() + self.deadline;
+        let mut broken = None;
+        loop {
+            let Ok(picked) = timeout_at(end, self.replicas.pick()).await else { return Err(CallError::Away) };
+            let Some(replica) = picked else {
+                return Err(broken.map_or(CallError::Away, CallError::Broken));
+            };
+            match self.call(&replica, path, end).await {
+                Err(Answer::ConnectionBroke(how)) => {
+                    self.replicas.drop_broken(&replica);
+                    if broken.replace(how).is_some() {
+                        return Err(CallError::Broken("face-recog broke off twice".to_owned()));
+                    }
+                }
+                Err(Answer::Busy) => {
+                    let again = Instant::now() + Duration::from_millis(rand::random_range(20..100));
+                    if again >= end {
+                        return Err(CallError::Busy);
+                    }
+                    drop(replica);
+                    sleep_until(again).await;
+                }
+                Err(Answer::Error(error)) => return Err(error),
+                Ok(response) => return Ok(response),
+            }
+        }
+    }
+
+    async fn call(&self, replica: &Picked, path: &str, end: Instant) -> Result<IdentifyResponse, Answer> {
+        let mut request = Request::new(IdentifyRequest { image_path: path.to_owned() });
+        // Tells the server when nobody waits for the answer any more.
+        request.set_timeout(end.saturating_duration_since(Instant::now()));
+        match timeout_at(end, IdentifyClient::new(replica.channel()).identify(request)).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(meaning(&status)),
+            Err(_) => Err(Answer::Error(CallError::Broken(format!(
+                "face-recog did not answer within {:?}",
+                self.deadline
+            )))),
+        }
+    }
+}
+
+/// What a call that was not answered with a result means for the next one.
+enum Answer {
+    ConnectionBroke(String),
+    Busy,
+    Error(CallError),
+}
+
+fn meaning(status: &Status) -> Answer {
+    // A status that the transport made carries the cause; one that the server sent carries none.
+    if status.source().is_some() {
+        return Answer::ConnectionBroke("face-recog broke off".to_owned());
+    }
+    let words = in_words(status.message());
+    let about_image =
+        |reason: String, redeemable| Answer::Error(CallError::Image(Failure { reason, redeemable }));
+    match status.code() {
+        Code::ResourceExhausted => Answer::Busy,
+        Code::NotFound => about_image(words, true),
+        Code::InvalidArgument | Code::PermissionDenied => about_image(words, false),
+        // What the original answers when it cannot work on a picture.
+        Code::Unknown => about_image(format!("face-recog could not work on the picture: {words}"), true),
+        Code::DeadlineExceeded => {
+            Answer::Error(CallError::Broken("face-recog did not answer in time".to_owned()))
+        }
+        code => Answer::Error(CallError::Broken(format!("face-recog failed ({code:?}): {words}"))),
+    }
+}
+
+/// The first line of a server's message: what follows may be a stack trace.
+fn in_words(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default().trim();
+    if line.is_empty() { "no reason was given".to_owned() } else { line.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: Code, message: &str) -> CallError {
+        match meaning(&Status::new(code, message)) {
+            Answer::Error(error) => error,
+            _ => panic!("{code:?} is an error"),
+        }
+    }
+
+    #[test]
+    fn what_is_about_the_image_is_no_fault_of_the_server() {
+        for code in [Code::NotFound, Code::InvalidArgument, Code::PermissionDenied, Code::Unknown] {
+            assert!(matches!(error(code, "no"), CallError::Image(_)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_the_server_is_not_about_the_image() {
+        for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Internal] {
+            assert!(matches!(error(code, "no"), CallError::Broken(_)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_missing_file_may_turn_up_later() {
+        let redeemable =
+            |code| matches!(error(code, "no"), CallError::Image(Failure { redeemable: true, .. }));
+        assert!(redeemable(Code::NotFound));
+        assert!(!redeemable(Code::InvalidArgument));
+        assert!(!redeemable(Code::PermissionDenied));
+    }
+
+    #[test]
+    fn a_stack_trace_is_not_shown() {
+        let CallError::Image(failure) =
+            error(Code::Unknown, "Exception: no such file\n  File \"identifier.py\"")
+        else {
+            panic!("it is about the image")
+        };
+        assert_eq!(failure.reason, "face-recog could not work on the picture: Exception: no such file");
+    }
+}

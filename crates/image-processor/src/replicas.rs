@@ -1,0 +1,175 @@
+//! The replicas of face-recog: every address that its name resolves to, asked again and again.
+//!
+//! One HTTP/2 connection would pin all calls to one pod. So each address has a connection of its own, a call
+//! goes to the one with the fewest calls under way, an address joins only after it has answered a
+//! HealthCheck, and one whose connection broke leaves at once, until it answers again.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rpc::{Empty, health_check_client::HealthCheckClient};
+use tokio::time::{Instant, timeout};
+use tonic::transport::{Channel, Endpoint};
+
+/// Pause between two resolutions of the name.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// A replica that takes longer to connect or to answer a HealthCheck is not used.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A connection on which nothing comes back for this long is broken.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Every replica that can be called now.
+pub(crate) struct Replicas {
+    /// `host:port`.
+    address: String,
+    ready: Mutex<Vec<Arc<Replica>>>,
+    /// When the name was last resolved; held while it is.
+    refreshed: tokio::sync::Mutex<Option<Instant>>,
+}
+
+pub(crate) struct Replica {
+    address: SocketAddr,
+    channel: Channel,
+    calls: AtomicUsize,
+}
+
+/// A replica for the length of one call.
+pub(crate) struct Picked(Arc<Replica>);
+
+impl Picked {
+    pub(crate) fn channel(&self) -> Channel {
+        self.0.channel.clone()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+}
+
+impl Drop for Picked {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Replicas {
+    pub(crate) fn new(address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            ready: Mutex::default(),
+            refreshed: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Resolves the name every few seconds; never returns.
+    pub(crate) async fn follow(&self) {
+        loop {
+            self.refresh(REFRESH).await;
+            tokio::time::sleep(REFRESH).await;
+        }
+    }
+
+    /// The replica with the fewest calls under way; looks for replicas anew when there is none.
+    pub(crate) async fn pick(&self) -> Option<Picked> {
+        if let Some(picked) = self.least_loaded() {
+            return Some(picked);
+        }
+        self.refresh(Duration::from_millis(200)).await;
+        self.least_loaded()
+    }
+
+    fn least_loaded(&self) -> Option<Picked> {
+        let ready = self.ready();
+        let replica = ready.iter().min_by_key(|replica| replica.calls.load(Ordering::Relaxed))?;
+        replica.calls.fetch_add(1, Ordering::Relaxed);
+        Some(Picked(replica.clone()))
+    }
+
+    /// Leaves a replica out until it answers a HealthCheck again: its connection broke.
+    pub(crate) fn drop_broken(&self, broken: &Picked) {
+        self.ready().retain(|replica| !Arc::ptr_eq(replica, &broken.0));
+        tracing::warn!(address = %broken.address(), "the connection to face-recog broke");
+    }
+
+    /// Whether some replica answers a HealthCheck with "ready" now.
+    pub(crate) async fn any_healthy(&self) -> bool {
+        self.refresh(Duration::ZERO).await;
+        let replicas = self.ready().clone();
+        for replica in replicas {
+            if healthy(replica.channel.clone()).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Resolves the name, drops what it no longer names and adds what answers; not if that was done less
+    /// than `fresh` ago.
+    async fn refresh(&self, fresh: Duration) {
+        let mut refreshed = self.refreshed.lock().await;
+        if refreshed.is_some_and(|at| at.elapsed() < fresh) {
+            return;
+        }
+        match timeout(PROBE_TIMEOUT, self.resolve()).await.unwrap_or_else(|late| Err(late.into())) {
+            Ok(addresses) => {
+                self.ready().retain(|replica| addresses.contains(&replica.address));
+                for address in addresses {
+                    self.add(address).await;
+                }
+            }
+            // The replicas that are known stay: only the name service is away.
+            Err(error) => tracing::debug!(address = self.address, %error, "cannot resolve face-recog"),
+        }
+        metrics::gauge!("face_recog_replicas").set(self.ready().len() as f64);
+        *refreshed = Some(Instant::now());
+    }
+
+    async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        let mut addresses: Vec<_> = tokio::net::lookup_host(&self.address).await?.collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        Ok(addresses)
+    }
+
+    async fn add(&self, address: SocketAddr) {
+        if self.ready().iter().any(|replica| replica.address == address) {
+            return;
+        }
+        match connect(address).await {
+            Ok(channel) if healthy(channel.clone()).await => {
+                tracing::info!(%address, "calling face-recog");
+                self.ready().push(Arc::new(Replica { address, channel, calls: AtomicUsize::new(0) }));
+            }
+            Ok(_) => tracing::debug!(%address, "face-recog is not healthy"),
+            Err(error) => tracing::debug!(%address, %error, "cannot connect to face-recog"),
+        }
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Vec<Arc<Replica>>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn connect(address: SocketAddr) -> Result<Channel, tonic::transport::Error> {
+    Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(PROBE_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .connect()
+        .await
+}
+
+async fn healthy(channel: Channel) -> bool {
+    let answer = timeout(PROBE_TIMEOUT, HealthCheckClient::new(channel).health_check(Empty {})).await;
+    matches!(answer, Ok(Ok(answer)) if answer.get_ref().ready)
+}

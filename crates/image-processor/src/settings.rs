@@ -1,0 +1,125 @@
+//! The settings of the image-processor.
+
+use std::time::Duration;
+
+use clap::Parser;
+use common::{
+    breaker::BreakerPolicy,
+    settings::{DatabaseSettings, OpsSettings, ProcessSettings, address, duration},
+};
+
+/// Takes announced pictures, has them recognised and stores who is on them.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "image-processor", version)]
+pub struct Settings {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub process: ProcessSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub ops: OpsSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub database: DatabaseSettings,
+    /// HTTP address of nsqlookupd, which knows every nsqd
+    #[arg(long, env = "NSQ_LOOKUP_ADDRESS", value_name = "NSQ_LOOKUP_ADDRESS", default_value = "nsqlookup:4161", value_parser = address)]
+    pub nsq_lookup_address: String,
+    /// Address of face-recog; every address that its name resolves to is used
+    #[arg(long, env = "GRPC_ADDRESS", value_name = "GRPC_ADDRESS", default_value = "face-recog:50051", value_parser = address)]
+    pub grpc_address: String,
+    /// Images in work at once
+    #[arg(long, env = "PROCESSOR_CONCURRENCY", value_name = "PROCESSOR_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub processor_concurrency: u32,
+    /// Deadline of one Identify call
+    #[arg(long, env = "IDENTIFY_TIMEOUT", value_name = "IDENTIFY_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub identify_timeout: Duration,
+    /// After it a claimed image may be claimed by another
+    #[arg(long, env = "CLAIM_LEASE", value_name = "CLAIM_LEASE", default_value = "2m", value_parser = duration)]
+    pub claim_lease: Duration,
+    /// Failures of one image before it is FAILEDPROCESSING
+    #[arg(long, env = "MAX_ATTEMPTS", value_name = "MAX_ATTEMPTS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_attempts: u32,
+    /// A PENDING image that no message announced for this long is taken from the table itself
+    #[arg(long, env = "SWEEP_AFTER", value_name = "SWEEP_AFTER", default_value = "10s", value_parser = duration)]
+    pub sweep_after: Duration,
+    /// Failed calls in a row that open the circuit breaker
+    #[arg(long, env = "BREAKER_MAX_FAILURES", value_name = "BREAKER_MAX_FAILURES", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub breaker_max_failures: u32,
+    /// First break of the circuit breaker
+    #[arg(long, env = "BREAKER_TIMEOUT", value_name = "BREAKER_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub breaker_timeout: Duration,
+    /// Longest break of the circuit breaker
+    #[arg(long, env = "BREAKER_MAX_TIMEOUT", value_name = "BREAKER_MAX_TIMEOUT", default_value = "5m", value_parser = duration)]
+    pub breaker_max_timeout: Duration,
+}
+
+impl Settings {
+    /// Whether the settings fit together; otherwise a sentence that says which to change.
+    ///
+    /// An answer must come before the message is announced again, and that before the claim is given up:
+    /// IDENTIFY_TIMEOUT < the message's timeout < CLAIM_LEASE.
+    pub fn check(&self) -> Result<(), String> {
+        if self.identify_timeout >= self.claim_lease {
+            return Err(format!(
+                "IDENTIFY_TIMEOUT ({:?}) must be shorter than CLAIM_LEASE ({:?}), or an image is claimed by another while its call still runs",
+                self.identify_timeout, self.claim_lease
+            ));
+        }
+        if self.breaker_timeout > self.breaker_max_timeout {
+            return Err(format!(
+                "BREAKER_TIMEOUT ({:?}) must not be longer than BREAKER_MAX_TIMEOUT ({:?})",
+                self.breaker_timeout, self.breaker_max_timeout
+            ));
+        }
+        Ok(())
+    }
+
+    /// How long nsqd waits for a sign of life before it announces an image again: halfway between a call's
+    /// deadline and the claim's end.
+    pub(crate) fn message_timeout(&self) -> Duration {
+        // nsqd allows 1 s to 15 min as it comes.
+        ((self.identify_timeout + self.claim_lease) / 2)
+            .clamp(Duration::from_secs(1), Duration::from_secs(900))
+    }
+
+    pub(crate) fn breaker(&self) -> BreakerPolicy {
+        BreakerPolicy {
+            max_failures: self.breaker_max_failures,
+            timeout: self.breaker_timeout,
+            max_timeout: self.breaker_max_timeout,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(flags: &[&str]) -> Settings {
+        let program = ["image-processor", "--db-username-password", "kube:secret"];
+        Settings::try_parse_from(program.iter().chain(flags)).unwrap()
+    }
+
+    #[test]
+    fn the_defaults_fit_together() {
+        let settings = settings(&[]);
+        assert_eq!(settings.check(), Ok(()));
+        assert!(settings.identify_timeout < settings.message_timeout());
+        assert!(settings.message_timeout() < settings.claim_lease);
+    }
+
+    #[test]
+    fn a_call_that_may_outlast_its_claim_is_refused() {
+        let problem = settings(&["--identify-timeout", "2m"]).check().unwrap_err();
+        assert!(
+            problem.contains("IDENTIFY_TIMEOUT (120s) must be shorter than CLAIM_LEASE (120s)"),
+            "{problem}"
+        );
+    }
+
+    #[test]
+    fn a_first_break_longer_than_the_longest_is_refused() {
+        let problem = settings(&["--breaker-timeout", "10m"]).check().unwrap_err();
+        assert!(problem.contains("BREAKER_TIMEOUT"), "{problem}");
+    }
+}

@@ -1,0 +1,80 @@
+//! Images that no message announced: because publishing failed, the queue was lost, or a processor died.
+//!
+//! The table is the truth and the queue only a hint, so a processor that has nothing else to do looks for
+//! images that have waited too long, and for those whose owner let the lease run out.
+
+use std::time::Duration;
+
+use common::images;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Settings,
+    work::{Slot, Workshop},
+};
+
+/// Most images claimed by one sweep.
+const BATCH: u32 = 64;
+
+/// Sweeps until `shutdown`, only with free slots and a closed circuit.
+pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &CancellationToken) {
+    let mut circuit = workshop.breaker.watch();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = next_sweep(settings) => {}
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = circuit.wait_for(|closed| *closed) => {}
+        }
+        let mut free = workshop.free_slots(BATCH);
+        // As long as more is found than there are slots, go on with each slot that becomes free. A sweep is
+        // never broken off: what it claimed must be worked on.
+        while let Some(slots) = free.take() {
+            if sweep(settings, workshop, slots).await && workshop.breaker.is_closed() {
+                free = workshop.slot().await;
+            }
+        }
+    }
+}
+
+/// A pause drawn anew each time, so that processors do not sweep in step.
+async fn next_sweep(settings: &Settings) {
+    let pause = (settings.sweep_after / 4).clamp(Duration::from_millis(50), Duration::from_secs(2));
+    tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
+}
+
+/// Claims an image for each slot and begins to work on them; `true` when there may be more.
+async fn sweep(settings: &Settings, workshop: &Workshop, mut slots: Slot) -> bool {
+    let limit = u32::try_from(slots.num_permits()).unwrap_or(BATCH);
+    let claims = match images::claim_overdue(
+        &workshop.pool,
+        settings.sweep_after,
+        settings.claim_lease,
+        limit,
+    )
+    .await
+    {
+        Ok(claims) => claims,
+        Err(error) => {
+            tracing::warn!(%error, "cannot look for waiting images");
+            return false;
+        }
+    };
+    let full = claims.len() == slots.num_permits();
+    if !claims.is_empty() {
+        tracing::info!(images = claims.len(), "taking images that waited unannounced");
+        metrics::counter!("images_swept_total").increment(claims.len() as u64);
+    }
+    for claim in claims {
+        let Some(slot) = slots.split(1) else { break };
+        let workshop = workshop.clone();
+        workshop.clone().begin(async move {
+            // Tried again by a later sweep, if need be: nothing announces it.
+            workshop.work(&claim).await;
+            drop(slot);
+        });
+    }
+    full
+}

@@ -1,0 +1,245 @@
+//! The work on one image: recognise it through the circuit breaker, look the person up, store the result.
+
+use std::{sync::Arc, time::Duration};
+
+use common::{
+    breaker::CircuitBreaker,
+    images::{self, Claim, Failure, Fenced, Recognition},
+    people, retry,
+};
+use rpc::{IdentifyResponse, NOT_FOUND};
+use sqlx::MySqlPool;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Settings,
+    recogniser::{CallError, Recogniser},
+};
+
+/// Everything that work on an image needs, and how much of it may go on at once. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Workshop {
+    pub(crate) pool: MySqlPool,
+    pub(crate) breaker: Arc<CircuitBreaker>,
+    recogniser: Arc<Recogniser>,
+    slots: Arc<Semaphore>,
+    tasks: TaskTracker,
+    /// Cancelled when no new work may begin.
+    stopping: CancellationToken,
+    /// Cancelled when the drain has no time left for calls.
+    closing: CancellationToken,
+    lease: Duration,
+    max_attempts: u32,
+}
+
+/// The right to work on one image.
+pub(crate) type Slot = OwnedSemaphorePermit;
+
+/// Where an image stands when the work on it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Its result is stored, for good; or somebody else has it now.
+    Settled,
+    /// It waits to be tried again after so long.
+    Again(Duration),
+}
+
+/// What came of recognising an image.
+enum Verdict {
+    Recognised(Recognition),
+    Failed(Failure),
+    /// Nothing was learnt about the image.
+    NotNow(&'static str),
+}
+
+impl Workshop {
+    pub(crate) fn new(
+        settings: &Settings,
+        pool: MySqlPool,
+        recogniser: Arc<Recogniser>,
+        breaker: Arc<CircuitBreaker>,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self {
+            pool,
+            breaker,
+            recogniser,
+            slots: Arc::new(Semaphore::new(settings.processor_concurrency as usize)),
+            tasks: TaskTracker::new(),
+            stopping,
+            closing: CancellationToken::new(),
+            lease: settings.claim_lease,
+            max_attempts: settings.max_attempts,
+        }
+    }
+
+    /// Waits for a free slot; `None` when no new work may begin because the processor is stopping.
+    pub(crate) async fn slot(&self) -> Option<Slot> {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => None,
+            // The semaphore is never closed.
+            slot = self.slots.clone().acquire_owned() => slot.ok(),
+        }
+    }
+
+    /// All slots that are free now, up to `most`, none if there is none.
+    pub(crate) fn free_slots(&self, most: u32) -> Option<Slot> {
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX).min(most);
+        if free == 0 {
+            return None;
+        }
+        self.slots.clone().try_acquire_many_owned(free).ok()
+    }
+
+    /// How long a claim lasts.
+    pub(crate) fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// Begins work that [`Workshop::finished`] waits for.
+    pub(crate) fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// Waits until all work that was begun has ended; none may begin any more.
+    pub(crate) async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Once the processor is stopping, breaks off the calls that take most of `drain`, so that their images
+    /// can be given back in time; never returns.
+    pub(crate) async fn break_off_late_calls(&self, drain: Duration) {
+        self.stopping.cancelled().await;
+        tokio::time::sleep(drain.mul_f64(0.8)).await;
+        self.closing.cancel();
+        std::future::pending().await
+    }
+
+    /// Works on an image that is ours, to the end.
+    pub(crate) async fn work(&self, claim: &Claim) -> Outcome {
+        let begun = tokio::time::Instant::now();
+        metrics::gauge!("images_in_work").increment(1.0);
+        let verdict = self.recognise(&claim.path).await;
+        let outcome = self.store(claim, verdict).await;
+        metrics::gauge!("images_in_work").decrement(1.0);
+        metrics::histogram!("image_work_seconds").record(begun.elapsed().as_secs_f64());
+        outcome
+    }
+
+    async fn recognise(&self, path: &str) -> Verdict {
+        if !self.breaker.is_closed() {
+            return Verdict::NotNow("the circuit breaker is open");
+        }
+        let answer = tokio::select! {
+            answer = self.recogniser.identify(path) => answer,
+            () = self.closing.cancelled() => return Verdict::NotNow("the processor is stopping"),
+        };
+        match answer {
+            Ok(response) => {
+                self.breaker.succeeded();
+                self.name(response).await
+            }
+            Err(CallError::Image(failure)) => {
+                self.breaker.succeeded();
+                Verdict::Failed(failure)
+            }
+            Err(CallError::Busy) => Verdict::NotNow("face-recog is busy"),
+            Err(CallError::Away) => {
+                self.breaker.failed();
+                Verdict::NotNow("face-recog is away")
+            }
+            Err(CallError::Broken(reason)) => {
+                self.breaker.failed();
+                // When other images fare no better it is not this one's fault.
+                if self.breaker.is_closed() {
+                    Verdict::Failed(Failure { reason, redeemable: true })
+                } else {
+                    Verdict::NotNow("face-recog does not work")
+                }
+            }
+        }
+    }
+
+    /// Looks up who is on the known picture that was found.
+    async fn name(&self, response: IdentifyResponse) -> Verdict {
+        let IdentifyResponse { image_name, distance, faces } = response;
+        if image_name == NOT_FOUND {
+            return Verdict::Recognised(Recognition {
+                person: None,
+                distance,
+                reason: Some(why_nobody(distance, faces)),
+            });
+        }
+        match people::by_image_name(&self.pool, &image_name).await {
+            Ok(Some(person)) => {
+                Verdict::Recognised(Recognition { person: Some(person.id), distance, reason: None })
+            }
+            Ok(None) => Verdict::Failed(Failure {
+                reason: format!(
+                    "looks like the known picture {image_name:?}, which belongs to nobody: add it to the table person_images"
+                ),
+                redeemable: true,
+            }),
+            Err(error) => {
+                tracing::warn!(%error, "cannot look the person up");
+                Verdict::NotNow("the database is away")
+            }
+        }
+    }
+
+    /// Stores the verdict, again and again while the lease can still run: a result is not given away because
+    /// the database is away for a moment.
+    async fn store(&self, claim: &Claim, verdict: Verdict) -> Outcome {
+        let (pool, id) = (&self.pool, claim.id);
+        let last_try = claim.attempts + 1 >= self.max_attempts;
+        let write = retry::until_ok("the database to store a result", || async {
+            match &verdict {
+                Verdict::Recognised(found) => images::complete(pool, claim, found).await,
+                Verdict::Failed(failure) => images::fail(pool, claim, failure, last_try).await,
+                Verdict::NotNow(_) => images::release(pool, claim).await,
+            }
+        });
+        let (result, outcome) = match &verdict {
+            Verdict::Recognised(_) => ("recognised", Outcome::Settled),
+            Verdict::Failed(_) if last_try => ("failed", Outcome::Settled),
+            Verdict::Failed(_) => {
+                ("failed_once", Outcome::Again(Duration::from_secs(1 << claim.attempts.min(6))))
+            }
+            Verdict::NotNow(_) => ("released", Outcome::Again(Duration::ZERO)),
+        };
+        if timeout(self.lease, write).await != Ok(Fenced::Written) {
+            tracing::warn!(%id, path = ?claim.path, "the claim was lost: its result is dropped, another processor has the image");
+            metrics::counter!("images_total", "result" => "stale").increment(1);
+            return Outcome::Settled;
+        }
+        metrics::counter!("images_total", "result" => result).increment(1);
+        match &verdict {
+            Verdict::Recognised(found) => {
+                tracing::info!(%id, path = ?claim.path, person = ?found.person, distance = ?found.distance, "processed");
+            }
+            Verdict::Failed(failure) => {
+                tracing::warn!(%id, path = ?claim.path, attempt = claim.attempts + 1, last_try, reason = failure.reason, "failed");
+            }
+            Verdict::NotNow(why) => tracing::info!(%id, path = ?claim.path, why, "given back"),
+        }
+        outcome
+    }
+}
+
+fn why_nobody(distance: Option<f64>, faces: Option<u32>) -> String {
+    match (faces, distance) {
+        (Some(0), _) => "no face was found".to_owned(),
+        (Some(faces), Some(distance)) => {
+            let faces = if faces == 1 { "a face".to_owned() } else { format!("{faces} faces") };
+            format!("{faces} found, nobody known: the nearest known face is at distance {distance:.2}")
+        }
+        (Some(_), None) => "a face was found, but there are no known people to compare it with".to_owned(),
+        (None, _) => "nobody known was found".to_owned(),
+    }
+}
