@@ -1,1 +1,75 @@
 //! Recognises people on pictures: dlib embeddings behind gRPC.
+//!
+//! A request names a picture ([`grpc`]); a worker ([`pool`]) opens it ([`folder`]), decodes it ([`picture`]),
+//! describes its faces ([`faces`], with the weights of [`models`]) and looks for the nearest known person
+//! ([`gallery`]), whom [`watch`] keeps the same as the folder of known people.
+
+use std::{path::PathBuf, thread};
+
+use anyhow::Context;
+use tokio::{net::TcpListener, task};
+use tokio_util::sync::CancellationToken;
+
+pub mod faces;
+pub mod folder;
+pub mod gallery;
+pub mod grpc;
+pub mod models;
+pub mod picture;
+pub mod pool;
+pub mod settings;
+pub mod watch;
+
+use faces::Recogniser;
+use folder::UnknownPeople;
+use grpc::Service;
+use models::{ModelError, Models};
+use pool::{Pool, Workers};
+use settings::RecognitionSettings;
+use watch::Watcher;
+use web::ops::Readiness;
+
+/// Loads the weights, starts one worker for each core, and serves gRPC on `listener` until `shutdown`.
+///
+/// `readiness` turns ready when the known people have been read for the first time. Weights that cannot be
+/// loaded are an error at once.
+pub async fn run(
+    settings: &RecognitionSettings,
+    listener: TcpListener,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let (pool, workers) = start_workers(settings.models.clone()).await?;
+    let (watcher, gallery) = Watcher::new(&settings.known_people, pool.clone());
+    let service = Service {
+        unknown_people: UnknownPeople::new(&settings.unknown_people),
+        gallery,
+        pool,
+        tolerance: settings.match_tolerance,
+        shutdown: shutdown.clone(),
+    };
+
+    let serving = async {
+        let served = grpc::serve(service, listener, readiness).await;
+        shutdown.cancel(); // had it failed, nothing else would stop the watcher
+        served
+    };
+    let (served, ()) = tokio::join!(serving, watcher.run(shutdown.clone()));
+    served.context("the gRPC server failed")?;
+    // Every door to the pool is closed by now. A worker that is still at it works for nobody, but dlib must
+    // not be torn down under it.
+    task::spawn_blocking(|| workers.join()).await?;
+    Ok(())
+}
+
+/// Starts as many workers as this process, or its container, may use cores.
+async fn start_workers(models: PathBuf) -> anyhow::Result<(Pool<Recogniser>, Workers)> {
+    let cores = thread::available_parallelism().context("cannot tell the number of cores")?.get();
+    let recognisers = task::spawn_blocking(move || {
+        let models = Models::load(&models)?;
+        Ok::<_, ModelError>((0..cores).map(|_| models.recogniser()).collect())
+    });
+    let pool = Pool::start(recognisers.await??).context("cannot start the workers")?;
+    tracing::info!(workers = cores, "the weights are loaded");
+    Ok(pool)
+}

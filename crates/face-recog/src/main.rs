@@ -1,3 +1,21 @@
 //! Recognises people on pictures: dlib embeddings behind gRPC.
 
-fn main() {}
+use std::process::ExitCode;
+
+use face_recog::settings::Settings;
+use tokio_util::sync::CancellationToken;
+use web::ops::Readiness;
+
+fn main() -> ExitCode {
+    let settings: Settings = common::settings::load();
+    common::lifecycle::run("face-recog", settings.process.shutdown_timeout, |shutdown| run(settings, shutdown))
+}
+
+async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let host = settings.process.bind_host;
+    let listener = web::bind(host, settings.face_recog_port, "FACE_RECOG_PORT").await?;
+    let ops = web::bind(host, settings.ops.ops_port, "OPS_PORT").await?;
+    let readiness = Readiness::waiting_for("the known people");
+    web::ops::start(ops, readiness.clone(), shutdown.clone());
+    face_recog::run(&settings.recognition, listener, readiness, shutdown).await
+}

@@ -1,0 +1,145 @@
+//! From pixels to faces: where they are, where their eyes and nose are, and 128 numbers that tell people apart.
+//!
+//! Detection takes nearly all of the time and needs it in proportion to the pixels, so it works on a small
+//! copy first and looks closer only when that shows nothing. What follows always works on the full picture.
+
+use std::{sync::Arc, time::Instant};
+
+use dlib_face_recognition::{
+    FaceDetector, FaceDetectorTrait, FaceEncoderNetwork, FaceEncoderTrait, ImageMatrix, LandmarkPredictor,
+    LandmarkPredictorTrait, Rectangle,
+};
+use image::{RgbImage, imageops};
+
+/// How many numbers describe a face.
+pub const DIMENSIONS: usize = 128;
+
+/// Describes a face: the Euclidean distance of two of them is below 0.6 when they show the same person.
+pub type Embedding = [f32; DIMENSIONS];
+
+/// Longest side of the copy that is searched first, in pixels. Faces are found from 80 pixels, so one that
+/// is smaller than a fifteenth of this side is seen only when there is no larger one beside it.
+const FIRST_LOOK_SIDE: u32 = 1_200;
+
+/// Most pixels of the copy that is searched when the first look showed nothing: the whole of most
+/// photographs, in about a second and a half.
+const FULL_LOOK_PIXELS: f64 = 12e6;
+
+/// Most pixels after doubling both sides, the last look: it finds faces from 40 pixels in small pictures.
+const DOUBLED_PIXELS: f64 = 12e6;
+
+/// A face on a picture.
+#[derive(Clone, Debug)]
+pub struct Face {
+    /// Area of its box, in pixels of the picture.
+    pub area: u64,
+    /// Who it looks like.
+    pub embedding: Embedding,
+}
+
+/// Finds and describes faces. One for each thread: it is `Send`, but not `Sync`.
+pub struct Recogniser {
+    detector: FaceDetector,
+    landmarks: Arc<LandmarkPredictor>,
+    network: FaceEncoderNetwork,
+}
+
+impl Recogniser {
+    pub(crate) fn new(
+        detector: FaceDetector,
+        landmarks: Arc<LandmarkPredictor>,
+        network: FaceEncoderNetwork,
+    ) -> Self {
+        Self { detector, landmarks, network }
+    }
+
+    /// Every face of an upright picture, the surest first.
+    pub fn faces(&self, picture: RgbImage) -> Vec<Face> {
+        let boxes = timed("detect", || self.detect(&picture));
+        if boxes.is_empty() {
+            return Vec::new();
+        }
+        let matrix = matrix(&picture);
+        drop(picture);
+        let landmarks: Vec<_> = timed("landmarks", || {
+            boxes.iter().map(|place| self.landmarks.face_landmarks(&matrix, place)).collect()
+        });
+        let embeddings = timed("embed", || self.network.get_face_encodings(&matrix, &landmarks, 0));
+        boxes
+            .iter()
+            .zip(embeddings.iter())
+            .map(|(place, embedding)| Face { area: area(place), embedding: narrow(embedding.as_ref()) })
+            .collect()
+    }
+
+    /// Boxes of the faces in pixels of `picture`; they may reach over its edges.
+    fn detect(&self, picture: &RgbImage) -> Vec<Rectangle> {
+        let (width, height) = picture.dimensions();
+        let pixels = f64::from(width) * f64::from(height);
+        let first = f64::from(FIRST_LOOK_SIDE) / f64::from(width.max(height));
+        let full = (FULL_LOOK_PIXELS / pixels).sqrt().min(1.0);
+
+        if first < full {
+            let found = self.detect_on_copy(picture, first);
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        let found = self.detect_on_copy(picture, full);
+        if !found.is_empty() || pixels * 4.0 > DOUBLED_PIXELS {
+            return found;
+        }
+        let doubled = matrix(picture).resize(2 * width as usize, 2 * height as usize);
+        scaled(&self.detector.face_locations(&doubled), 2.0)
+    }
+
+    /// Looks at a copy of `scale` (at most 1) times the picture's size.
+    fn detect_on_copy(&self, picture: &RgbImage, scale: f64) -> Vec<Rectangle> {
+        if scale >= 1.0 {
+            return self.detector.face_locations(&matrix(picture)).to_vec();
+        }
+        // Truncation is the wish; a side never vanishes.
+        let side = |length: u32| ((f64::from(length) * scale) as u32).max(1);
+        let copy = imageops::thumbnail(picture, side(picture.width()), side(picture.height()));
+        scaled(&self.detector.face_locations(&matrix(&copy)), scale)
+    }
+}
+
+/// Boxes found on a copy of `scale` times the size, back in pixels of the original.
+fn scaled(boxes: &[Rectangle], scale: f64) -> Vec<Rectangle> {
+    let back = |length| (length as f64 / scale).round() as _;
+    boxes
+        .iter()
+        .map(|place| Rectangle {
+            left: back(place.left),
+            top: back(place.top),
+            right: back(place.right),
+            bottom: back(place.bottom),
+        })
+        .collect()
+}
+
+fn matrix(picture: &RgbImage) -> ImageMatrix {
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let pixels: &[u8] = picture.as_raw();
+    assert!(pixels.len() >= width * height * 3, "an RgbImage owns three bytes for each pixel");
+    // SAFETY: it reads width × height × 3 bytes, which are there, and copies them.
+    unsafe { ImageMatrix::new(width, height, pixels.as_ptr()) }
+}
+
+fn area(place: &Rectangle) -> u64 {
+    place.width().unsigned_abs() * place.height().unsigned_abs()
+}
+
+/// The network computes in f32; only the binding widens its answer.
+fn narrow(embedding: &[f64]) -> Embedding {
+    std::array::from_fn(|i| embedding.get(i).map_or(f32::NAN, |&value| value as f32))
+}
+
+/// Does `work` and records its time under the name of its stage.
+pub(crate) fn timed<T>(stage: &'static str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    metrics::histogram!("facerecog_stage_seconds", "stage" => stage).record(start.elapsed().as_secs_f64());
+    result
+}

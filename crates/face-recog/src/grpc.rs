@@ -1,0 +1,220 @@
+//! The gRPC door: the two services of the contract, the standard health service and reflection.
+//!
+//! Everything below speaks of pictures and faces; only here does it turn into status codes. Codes that are
+//! about one picture or the load are never `UNAVAILABLE` or `INTERNAL`, which count for the caller's breaker.
+
+use rpc::{
+    Empty, HealthCheckResponse, IdentifyRequest, IdentifyResponse, NOT_FOUND,
+    health_check_server::{HealthCheck, HealthCheckServer},
+    identify_server::{Identify, IdentifyServer},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status, server::NamedService, transport::server::TcpIncoming};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use web::ops::Readiness;
+
+use crate::{
+    faces::{Recogniser, timed},
+    folder::UnknownPeople,
+    gallery::Nearest,
+    picture::{self, PictureError},
+    pool::{Pool, PoolError},
+    watch::CurrentGallery,
+};
+
+/// Largest request, in bytes; a path has at most 4096.
+const MAX_MESSAGE: usize = 64 << 10;
+
+/// Names under which health is asked for; the empty one stands for the whole server.
+const HEALTH_NAMES: [&str; 3] =
+    ["", IdentifyServer::<Service>::NAME, HealthCheckServer::<Service>::NAME];
+
+/// Answers the contract's calls.
+#[derive(Clone)]
+pub struct Service {
+    /// Where pictures come from.
+    pub unknown_people: UnknownPeople,
+    /// Who may be on them.
+    pub gallery: CurrentGallery,
+    /// Who looks at them.
+    pub pool: Pool<Recogniser>,
+    /// Greatest distance of a match.
+    pub tolerance: f64,
+    /// Cancelled when the service is to stop.
+    pub shutdown: CancellationToken,
+}
+
+/// Serves until `service.shutdown`, then says that it does not serve any more, answers what was asked
+/// before, and returns.
+pub async fn serve(service: Service, listener: TcpListener, readiness: Readiness) -> anyhow::Result<()> {
+    let reporter = HealthReporter::new();
+    for name in HEALTH_NAMES {
+        reporter.set_service_status(name, ServingStatus::NotServing).await;
+    }
+    let health = tonic_health::server::HealthService::from_health_reporter(reporter.clone());
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(rpc::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let announce = announce(reporter, readiness, service.gallery.clone(), service.shutdown.clone());
+
+    tonic::transport::Server::builder()
+        .add_service(IdentifyServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(HealthCheckServer::new(service).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(tonic_health::pb::health_server::HealthServer::new(health))
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), announce)
+        .await?;
+    Ok(())
+}
+
+/// Tells the standard health service and `readiness` when the first gallery is there; returns when the server
+/// shall stop.
+async fn announce(
+    mut reporter: HealthReporter,
+    readiness: Readiness,
+    mut gallery: CurrentGallery,
+    shutdown: CancellationToken,
+) {
+    let ready = async {
+        // The sender only goes away when the service stops.
+        if gallery.wait_for(Option::is_some).await.is_ok() {
+            readiness.ready();
+            for name in HEALTH_NAMES {
+                reporter.set_service_status(name, ServingStatus::Serving).await;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    shutdown.run_until_cancelled(ready).await;
+    for name in HEALTH_NAMES {
+        reporter.set_service_status(name, ServingStatus::NotServing).await;
+        // Ends the streams of those who watch, after that last word: they would hold up the drain.
+        reporter.clear_service_status(name).await;
+    }
+}
+
+#[tonic::async_trait]
+impl HealthCheck for Service {
+    async fn health_check(&self, _: Request<Empty>) -> Result<Response<HealthCheckResponse>, Status> {
+        Ok(Response::new(HealthCheckResponse { ready: self.is_ready() }))
+    }
+}
+
+#[tonic::async_trait]
+impl Identify for Service {
+    async fn identify(
+        &self,
+        request: Request<IdentifyRequest>,
+    ) -> Result<Response<IdentifyResponse>, Status> {
+        let path = request.into_inner().image_path;
+        let result = self.recognise(&path).await;
+        let outcome = match &result {
+            Ok(answer) if answer.image_name != NOT_FOUND => "recognised",
+            Ok(answer) if answer.faces == Some(0) => "no_face",
+            Ok(_) => "not_found",
+            Err(status) => outcome(status.code()),
+        };
+        metrics::counter!("facerecog_identify_total", "outcome" => outcome).increment(1);
+        result.map(Response::new)
+    }
+}
+
+impl Service {
+    /// Whether Identify can be called: the known people have been read.
+    pub fn is_ready(&self) -> bool {
+        self.gallery.borrow().is_some() && !self.shutdown.is_cancelled()
+    }
+
+    async fn recognise(&self, path: &str) -> Result<IdentifyResponse, Status> {
+        if path.is_empty() {
+            return Ok(answer(0, None, self.tolerance));
+        }
+        if self.gallery.borrow().is_none() {
+            return Err(Status::unavailable("not ready yet: the known people are being read"));
+        }
+        let (unknown_people, gallery) = (self.unknown_people.clone(), self.gallery.clone());
+        let owned = path.to_owned();
+        let (faces, nearest) = self
+            .pool
+            .run(move |recogniser| look(&owned, &unknown_people, recogniser, &gallery))
+            .await
+            .map_err(|error| pool_status(error, path))?
+            .map_err(|error| picture_status(error, path))?;
+        Ok(answer(faces, nearest, self.tolerance))
+    }
+}
+
+/// What a worker does for one request.
+fn look(
+    path: &str,
+    unknown_people: &UnknownPeople,
+    recogniser: &Recogniser,
+    gallery: &CurrentGallery,
+) -> Result<(usize, Option<Nearest>), PictureError> {
+    let bytes = unknown_people.read(path)?;
+    let picture = timed("decode", || picture::decode(&bytes))?;
+    drop(bytes);
+    let faces = recogniser.faces(picture);
+    let gallery = gallery.borrow().clone();
+    let nearest = timed("search", || gallery.and_then(|gallery| gallery.nearest(&faces)));
+    Ok((faces.len(), nearest))
+}
+
+fn answer(faces: usize, nearest: Option<Nearest>, tolerance: f64) -> IdentifyResponse {
+    let distance = nearest.as_ref().map(|nearest| nearest.distance);
+    let image_name = match nearest {
+        Some(nearest) if nearest.distance <= tolerance => nearest.name,
+        _ => NOT_FOUND.to_owned(),
+    };
+    IdentifyResponse { image_name, distance, faces: Some(u32::try_from(faces).unwrap_or(u32::MAX)) }
+}
+
+fn pool_status(error: PoolError, path: &str) -> Status {
+    match error {
+        PoolError::Busy => Status::resource_exhausted(error.to_string()),
+        PoolError::Stopped => Status::unavailable(error.to_string()),
+        // The pool has logged what happened, but not to whom.
+        PoolError::Panicked => {
+            tracing::error!(path, "recognition failed unexpectedly");
+            Status::internal(error.to_string())
+        }
+    }
+}
+
+fn picture_status(error: PictureError, path: &str) -> Status {
+    use PictureError as E;
+    let words = error.to_string();
+    match &error {
+        E::Missing => Status::not_found(words),
+        E::Outside | E::Forbidden => Status::permission_denied(words),
+        E::Path(_) | E::NotAFile | E::TooLong | E::Empty | E::NoPicture | E::TooLarge { .. } => {
+            Status::invalid_argument(words)
+        }
+        E::Damaged(source) => {
+            tracing::debug!(path, error = %source, "a picture cannot be decoded");
+            Status::invalid_argument(words)
+        }
+        E::Read(source) => {
+            tracing::error!(path, error = %source, "a picture cannot be read");
+            Status::internal(words)
+        }
+        E::Folder(source) => {
+            tracing::error!(error = %source, "the folder UNKNOWN_PEOPLE cannot be opened");
+            Status::unavailable(words)
+        }
+    }
+}
+
+/// The label of a refusal in the metrics.
+fn outcome(code: Code) -> &'static str {
+    match code {
+        Code::NotFound => "missing",
+        Code::PermissionDenied => "forbidden",
+        Code::InvalidArgument => "no_picture",
+        Code::ResourceExhausted => "busy",
+        Code::Unavailable => "unavailable",
+        _ => "internal",
+    }
+}

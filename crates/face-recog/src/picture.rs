@@ -1,0 +1,116 @@
+//! From bytes to pixels: an upright RGB picture, or a sentence that says why there is none.
+//!
+//! Bytes come from [`crate::folder`], pixels go to [`crate::faces`]. The format is told from the content,
+//! never from the name, and nothing is decoded before its header was seen to fit the limits below.
+
+use std::io;
+
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage};
+
+/// Largest file that is read, in bytes.
+pub const MAX_FILE: u64 = 64 << 20;
+
+/// Most pixels of a picture: the largest sensors of today's telephones have 50 million, rarely 200.
+const MAX_PIXELS: u64 = 64_000_000;
+
+/// Longest side of a picture, in pixels.
+const MAX_SIDE: u32 = 20_000;
+
+/// Most bytes that a decoder may hand out: the most pixels in 8-bit RGBA. It is less with 16 bits per channel.
+const MAX_DECODED: u64 = 4 * MAX_PIXELS;
+
+/// Why there is no picture. What is displayed is fit for a user's eyes; sources are for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    /// The path cannot name a picture at all.
+    #[error("the path {0}")]
+    Path(&'static str),
+    /// The path, or a symbolic link on its way, leads out of the folder of unknown people.
+    #[error("the path leads out of the folder of unknown people")]
+    Outside,
+    /// Nothing is there.
+    #[error("there is no such file")]
+    Missing,
+    /// The file's permissions do not let this service read it.
+    #[error("the service is not allowed to read the file")]
+    Forbidden,
+    /// A directory, a pipe, a device or a socket.
+    #[error("it is not a regular file")]
+    NotAFile,
+    /// More than [`MAX_FILE`] bytes.
+    #[error("the file is larger than {} MiB", MAX_FILE >> 20)]
+    TooLong,
+    /// No bytes.
+    #[error("the file is empty")]
+    Empty,
+    /// None of the known formats.
+    #[error("the file is no JPEG, PNG, WebP or GIF picture")]
+    NoPicture,
+    /// More pixels than one worker may spend memory on.
+    #[error(
+        "the picture has {width} × {height} pixels: too many (at most {} million, no side over {MAX_SIDE})",
+        MAX_PIXELS / 1_000_000
+    )]
+    TooLarge {
+        /// Pixels from left to right.
+        width: u32,
+        /// Pixels from top to bottom.
+        height: u32,
+    },
+    /// The format is known, but the content is broken, or needs more memory than is allowed.
+    #[error("the picture is damaged or of an unusual kind")]
+    Damaged(#[source] ImageError),
+    /// The disk or the network failed, not the picture.
+    #[error("the file could not be read")]
+    Read(#[source] io::Error),
+    /// The folder of unknown people itself is away.
+    #[error("the folder of unknown people cannot be opened")]
+    Folder(#[source] io::Error),
+}
+
+/// Decodes a JPEG, PNG, WebP or GIF (its first frame) and turns it upright as its EXIF orientation says.
+pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
+    if bytes.is_empty() {
+        return Err(PictureError::Empty);
+    }
+    let format = image::guess_format(bytes).map_err(|_| PictureError::NoPicture)?;
+    if !format.reading_enabled() {
+        return Err(PictureError::NoPicture);
+    }
+    let mut reader = ImageReader::with_format(io::Cursor::new(bytes), format);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_DECODED);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(PictureError::Damaged)?;
+
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS || decoder.total_bytes() > MAX_DECODED {
+        return Err(PictureError::TooLarge { width, height });
+    }
+    // An EXIF block that cannot be read is no reason to refuse a picture that can.
+    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+    let picture = DynamicImage::from_decoder(decoder).map_err(PictureError::Damaged)?;
+
+    let mut upright = DynamicImage::ImageRgb8(flatten(picture));
+    upright.apply_orientation(orientation);
+    Ok(upright.into_rgb8())
+}
+
+/// Drops all but 8-bit RGB. What is transparent turns white, as in most viewers: the colours under it were
+/// never meant to be seen, so no face may be found in them.
+fn flatten(picture: DynamicImage) -> RgbImage {
+    if !picture.color().has_alpha() {
+        return picture.into_rgb8();
+    }
+    let picture = picture.into_rgba8();
+    let mut flat = RgbImage::new(picture.width(), picture.height());
+    for (to, from) in flat.pixels_mut().zip(picture.pixels()) {
+        let alpha = u16::from(from[3]);
+        for channel in 0..3 {
+            let mixed = (u16::from(from[channel]) * alpha + 255 * (255 - alpha) + 127) / 255;
+            to[channel] = u8::try_from(mixed).unwrap_or(u8::MAX);
+        }
+    }
+    flat
+}

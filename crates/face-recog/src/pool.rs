@@ -1,0 +1,241 @@
+//! The dlib threads, and the bounded queue in front of them.
+//!
+//! Recognition is pure computing, so there is one thread for each core, with tools of its own. The pool
+//! knows nothing of pictures: work is a closure that gets the thread's tools.
+
+use std::{
+    any::Any,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
+use tokio::sync::{Semaphore, oneshot};
+
+/// Requests that may wait for each worker: enough to keep it busy, few enough to be answered in time.
+const WAITING_PER_WORKER: usize = 4;
+
+type Job<Tools> = Box<dyn FnOnce(&Tools) + Send>;
+
+/// Why work was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// The queue is full.
+    #[error("all workers are busy and the queue is full: try again later")]
+    Busy,
+    /// The work panicked; the worker goes on.
+    #[error("the work failed unexpectedly")]
+    Panicked,
+    /// The workers are gone.
+    #[error("the service is stopping")]
+    Stopped,
+}
+
+/// The door to the workers. They end when its last clone is dropped.
+pub struct Pool<Tools> {
+    requests: Sender<Job<Tools>>,
+    background: Sender<Job<Tools>>,
+    /// One permit for each place of `background`, so that sending to it never blocks.
+    background_places: Arc<Semaphore>,
+}
+
+impl<Tools> Clone for Pool<Tools> {
+    fn clone(&self) -> Self {
+        Self {
+            requests: self.requests.clone(),
+            background: self.background.clone(),
+            background_places: self.background_places.clone(),
+        }
+    }
+}
+
+/// The worker threads, to be waited for at the end.
+pub struct Workers(Vec<JoinHandle<()>>);
+
+impl Workers {
+    /// Waits until the last worker has ended. Blocks; drop every [`Pool`] first.
+    pub fn join(self) {
+        for worker in self.0 {
+            // Work that panics is caught, so a worker itself never does.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl<Tools: Send + 'static> Pool<Tools> {
+    /// Starts one worker for each set of tools.
+    pub fn start(tools: Vec<Tools>) -> io::Result<(Self, Workers)> {
+        let (requests, waiting) = bounded(tools.len() * WAITING_PER_WORKER);
+        let (background, background_waiting) = bounded(tools.len());
+        let pool = Self { requests, background, background_places: Arc::new(Semaphore::new(tools.len())) };
+        let workers = tools.into_iter().enumerate().map(|(number, tools)| {
+            let (waiting, background_waiting) = (waiting.clone(), background_waiting.clone());
+            thread::Builder::new()
+                .name(format!("recogniser-{number}"))
+                .spawn(move || work_on(&tools, &waiting, &background_waiting))
+        });
+        Ok((pool, Workers(workers.collect::<io::Result<_>>()?)))
+    }
+
+    /// Does `work` for a caller who waits. When the returned future is dropped, as it is when the caller
+    /// hangs up, work that has not begun is never done.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tools) -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
+        let (job, answer) = job(work);
+        self.requests.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => PoolError::Busy,
+            TrySendError::Disconnected(_) => PoolError::Stopped,
+        })?;
+        note_depth(self.requests.len());
+        answer.await.unwrap_or(Err(PoolError::Stopped))
+    }
+
+    /// Does `work` that is not urgent: it is never refused, however long it has to wait. While requests wait
+    /// too, a worker draws by lot which queue it serves, so neither starves the other.
+    pub async fn run_in_background<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tools) -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
+        let places = self.background_places.clone();
+        let place = places.acquire_owned().await.map_err(|_| PoolError::Stopped)?;
+        let (job, answer) = job(move |tools: &Tools| {
+            // Given back when the work is over, or dropped undone.
+            let _place = place;
+            work(tools)
+        });
+        self.background.try_send(job).map_err(|_| PoolError::Stopped)?;
+        answer.await.unwrap_or(Err(PoolError::Stopped))
+    }
+}
+
+/// Wraps work so that it is skipped when nobody waits for its answer, and cannot take its thread down.
+fn job<Tools, T: Send + 'static>(
+    work: impl FnOnce(&Tools) -> T + Send + 'static,
+) -> (Job<Tools>, oneshot::Receiver<Result<T, PoolError>>) {
+    let (give, answer) = oneshot::channel();
+    let job = Box::new(move |tools: &Tools| {
+        if give.is_closed() {
+            metrics::counter!("facerecog_abandoned_total").increment(1);
+            return;
+        }
+        // The tools hold no invariants that a panic could break halfway: their state lives in C++.
+        let result = catch_unwind(AssertUnwindSafe(|| work(tools))).map_err(|panic| {
+            tracing::error!(panic = message(&*panic), "recognition panicked");
+            PoolError::Panicked
+        });
+        // The caller may have gone meanwhile.
+        let _ = give.send(result);
+    });
+    (job, answer)
+}
+
+fn work_on<Tools>(tools: &Tools, requests: &Receiver<Job<Tools>>, background: &Receiver<Job<Tools>>) {
+    loop {
+        let job = select! {
+            recv(requests) -> job => {
+                note_depth(requests.len());
+                job
+            }
+            recv(background) -> job => job,
+        };
+        match job {
+            Ok(job) => job(tools),
+            Err(_) => return,
+        }
+    }
+}
+
+fn note_depth(waiting: usize) {
+    metrics::gauge!("facerecog_queue_depth").set(waiting as f64);
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::mpsc::{self, SyncSender},
+        time::Duration,
+    };
+
+    use super::*;
+
+    /// One worker that stands still until told to go on.
+    async fn stopped_pool() -> (Pool<()>, Workers, SyncSender<()>) {
+        let (pool, workers) = Pool::start(vec![()]).unwrap();
+        let (go_on, wait) = mpsc::sync_channel(1);
+        let (begun, has_begun) = oneshot::channel();
+        let blocked = pool.clone();
+        tokio::spawn(async move {
+            blocked
+                .run(move |()| {
+                    let _ = begun.send(());
+                    let _ = wait.recv();
+                })
+                .await
+        });
+        has_begun.await.unwrap();
+        (pool, workers, go_on)
+    }
+
+    #[tokio::test]
+    async fn work_is_answered() {
+        let (pool, _workers) = Pool::start(vec![7]).unwrap();
+        assert_eq!(pool.run(|tools| tools + 1).await, Ok(8));
+        assert_eq!(pool.run_in_background(|tools| tools + 2).await, Ok(9));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_and_the_worker_goes_on() {
+        let (pool, _workers) = Pool::start(vec![()]).unwrap();
+        assert_eq!(pool.run(|()| -> u8 { panic!("as the test wants") }).await, Err(PoolError::Panicked));
+        assert_eq!(pool.run(|()| 1).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_requests_but_never_background_work() {
+        let (pool, _workers, go_on) = stopped_pool().await;
+        let mut waiting: Vec<_> = (0..WAITING_PER_WORKER).map(|_| Box::pin(pool.run(|()| 1))).collect();
+        for request in &mut waiting {
+            assert!(futures_util::poll!(request).is_pending());
+        }
+        let mut background: Vec<_> = (0..100).map(|_| Box::pin(pool.run_in_background(|()| 2))).collect();
+        for work in &mut background {
+            assert!(futures_util::poll!(work).is_pending());
+        }
+        assert_eq!(pool.run(|()| 1).await, Err(PoolError::Busy));
+
+        go_on.send(()).unwrap();
+        for request in waiting {
+            assert_eq!(request.await, Ok(1));
+        }
+        assert_eq!(futures_util::future::join_all(background).await, vec![Ok(2); 100]);
+    }
+
+    #[tokio::test]
+    async fn nobody_works_for_a_caller_who_has_gone() {
+        let (pool, workers, go_on) = stopped_pool().await;
+        let (done, was_done) = mpsc::sync_channel(1);
+        let mut impatient = Box::pin(pool.run(move |()| {
+            let _ = done.send(());
+        }));
+        assert!(futures_util::poll!(&mut impatient).is_pending());
+        drop(impatient);
+
+        go_on.send(()).unwrap();
+        drop(pool);
+        tokio::task::spawn_blocking(|| workers.join()).await.unwrap();
+        // The sender went away with the work, unused.
+        assert!(was_done.recv_timeout(Duration::ZERO).is_err());
+    }
+}
