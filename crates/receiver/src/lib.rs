@@ -1,1 +1,61 @@
 //! HTTP in: stores the paths of pictures and announces them on the queue.
+//!
+//! ```text
+//! body ──▶ request ──▶ ingest ──▶ answer
+//! bounded   paths, or   row, then   plain text
+//! bytes     why not     message     or JSON
+//! ```
+//!
+//! `http` holds the routes and leads each request through these four. The row is the truth and the message a
+//! hint: what could not be announced is found in the table by the image-processor's sweep.
+
+mod answer;
+mod body;
+mod format;
+mod http;
+mod ingest;
+mod problem;
+mod request;
+mod settings;
+
+use common::{database, schema};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use web::ops::Readiness;
+
+pub use crate::settings::Settings;
+use crate::{body::BodyReader, ingest::Ingest};
+
+/// What a receiver that is not ready waits for.
+pub const WAITING_FOR: &str = "the database";
+
+/// Connections to the database, and so the chunks of paths that are stored at once.
+const DATABASE_CONNECTIONS: u32 = 16;
+
+/// Answers on `listener` until `shutdown`, and then until the requests under way are answered.
+///
+/// Until the database was there once, and has today's schema, each request is answered with 503; `readiness`
+/// tells the same to others.
+pub async fn run(
+    settings: &Settings,
+    listener: TcpListener,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let pool = database::pool(&settings.database, DATABASE_CONNECTIONS);
+    let producer = ingest::producer(&settings.producer);
+    let router = http::router(http::Receiver {
+        bodies: BodyReader::new(settings.max_body, settings.body_timeout),
+        ingest: Ingest::new(pool.clone(), producer.clone()),
+        readiness: readiness.clone(),
+    });
+    let prepare = async {
+        if shutdown.run_until_cancelled(schema::ensure(&settings.database, &pool)).await.is_some() {
+            readiness.ready();
+        }
+    };
+    tokio::join!(web::serve(listener, router, shutdown.clone()), prepare);
+    producer.close().await;
+    pool.close().await;
+    Ok(())
+}

@@ -1,3 +1,19 @@
 //! HTTP in: stores the paths of pictures and announces them on the queue.
 
-fn main() {}
+use std::process::ExitCode;
+
+use common::{lifecycle, settings};
+use receiver::Settings;
+use web::ops::{self, Readiness};
+
+fn main() -> ExitCode {
+    let settings: Settings = settings::load();
+    lifecycle::run("receiver", settings.process.shutdown_timeout, |shutdown| async move {
+        let host = settings.process.bind_host;
+        let listener = web::bind(host, settings.receiver_port, "RECEIVER_PORT").await?;
+        let ops = web::bind(host, settings.ops.ops_port, "OPS_PORT").await?;
+        let readiness = Readiness::waiting_for(receiver::WAITING_FOR);
+        ops::start(ops, readiness.clone(), shutdown.clone());
+        receiver::run(&settings, listener, readiness, shutdown).await
+    })
+}

@@ -1,0 +1,270 @@
+//! What a client reads about its paths: the original's lines, or JSON.
+//!
+//! Each path is answered for by itself. The status is theirs where they agree; otherwise:
+//!
+//! | some paths | others | status |
+//! |---|---|---|
+//! | stored or known already | refused, or not stored | 207, also if a message waits |
+//! | known already, or announced | to be announced later | 202 |
+//! | refused | not stored | 503, for trying again can help |
+
+use std::fmt::{self, Write};
+
+use axum::{http::StatusCode, response::Response};
+use serde::Serialize;
+
+use crate::{
+    format::{self, Format, Line},
+    ingest::Image,
+    problem::{Details, Problem, may_come_back},
+    request::Posted,
+};
+
+/// The two routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `/image/post`
+    Single,
+    /// `/images/post`
+    Bulk,
+}
+
+/// What became of every path of a request.
+#[derive(Debug)]
+pub struct Answer {
+    route: Route,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// `None` when what was posted is no path.
+    path: Option<String>,
+    result: Result<Image, Problem>,
+}
+
+impl Answer {
+    /// Joins what was posted with the images of those that are paths. Where images are missing, the database was.
+    pub fn new(route: Route, posted: Vec<Posted>, images: Vec<Image>) -> Self {
+        let mut images = images.into_iter();
+        let entry = |(index, posted): (usize, Posted)| match posted {
+            Ok(path) => {
+                let result = images.next().ok_or_else(|| not_stored(&path).about(route, index));
+                Entry { path: Some(path), result }
+            }
+            Err(refusal) => Entry { path: None, result: Err(Problem::from(refusal).about(route, index)) },
+        };
+        Self { route, entries: posted.into_iter().enumerate().map(entry).collect() }
+    }
+
+    /// The answer as HTTP.
+    pub fn respond(&self, format: Format) -> Response {
+        let status = self.status();
+        may_come_back(match format {
+            Format::Plain => format::plain(status, self.lines()),
+            Format::Json => self.json(status),
+        })
+    }
+
+    fn status(&self) -> StatusCode {
+        let (mut good, mut waiting, mut worst) = (false, false, None);
+        for entry in &self.entries {
+            match &entry.result {
+                Ok(image) => {
+                    good = true;
+                    waiting |= matches!(image, Image::Saved { queued: false, .. });
+                }
+                Err(problem) => worst = worst.max(Some(problem.status)),
+            }
+        }
+        match worst {
+            None if waiting => StatusCode::ACCEPTED,
+            None => StatusCode::OK,
+            Some(_) if good => StatusCode::MULTI_STATUS,
+            Some(worst) => worst,
+        }
+    }
+
+    fn lines(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = self.write_lines(&mut text);
+        text
+    }
+
+    fn write_lines(&self, text: &mut String) -> fmt::Result {
+        let got: Vec<&str> = self.entries.iter().filter_map(|entry| entry.path.as_deref()).collect();
+        if let (Route::Single, [path]) = (self.route, &got[..]) {
+            writeln!(text, "got path: {}", GoPath(path))?;
+        }
+        if !got.is_empty() || self.entries.is_empty() {
+            writeln!(text, "got paths: {}", GoPaths(&got))?;
+        }
+        for Entry { path, result } in &self.entries {
+            match result {
+                Ok(Image::Saved { id, queued }) => {
+                    let next = if *queued { "image sent to nsq" } else { "image queued for later" };
+                    writeln!(text, "image saved with id: {id}\n{next}")?;
+                }
+                Ok(Image::Known { id }) => {
+                    let path = Line(path.as_deref().unwrap_or_default());
+                    writeln!(text, "image with path '{path}' already exists with id: {id}")?;
+                }
+                Err(problem) => text.push_str(&problem.to_line()),
+            }
+        }
+        Ok(())
+    }
+
+    fn json(&self, status: StatusCode) -> Response {
+        let mut paths = self.entries.iter().map(Entry::to_json);
+        match (self.route, paths.next()) {
+            (Route::Single, Some(path)) => format::json(status, &path),
+            (_, first) => {
+                let problem = Problem::new(status, "none of the paths was stored");
+                let problem = (!status.is_success()).then(|| problem.details());
+                format::json(status, &PathsJson { problem, paths: first.into_iter().chain(paths).collect() })
+            }
+        }
+    }
+}
+
+impl Problem {
+    /// Says in a bulk which path the problem is about.
+    fn about(mut self, route: Route, index: usize) -> Self {
+        if route == Route::Bulk {
+            self.detail.insert_str(0, &format!("paths[{index}]: "));
+        }
+        self
+    }
+}
+
+fn not_stored(path: &str) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("the image '{path}' is not stored because the database does not answer; post it again later"),
+    )
+}
+
+impl Entry {
+    fn to_json(&self) -> PathJson<'_> {
+        let path = self.path.as_deref().unwrap_or_default();
+        match &self.result {
+            Ok(Image::Saved { id, queued }) => {
+                PathJson::Image { path, id: id.0, created: true, queued: *queued }
+            }
+            Ok(Image::Known { id }) => PathJson::Image { path, id: id.0, created: false, queued: false },
+            Err(problem) => PathJson::Problem(problem.details()),
+        }
+    }
+}
+
+/// One path's answer.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum PathJson<'a> {
+    Image {
+        path: &'a str,
+        id: u64,
+        /// Whether this request made the row.
+        created: bool,
+        /// Whether this request sent the message.
+        queued: bool,
+    },
+    Problem(Details<'a>),
+}
+
+/// A bulk's answer, in the order of its paths; with an error's status it is problem details, too.
+#[derive(Serialize)]
+struct PathsJson<'a> {
+    #[serde(flatten)]
+    problem: Option<Details<'a>>,
+    paths: Vec<PathJson<'a>>,
+}
+
+/// A path as Go's `%+v` writes the original's struct.
+struct GoPath<'a>(&'a str);
+
+impl fmt::Display for GoPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{Path:{}}}", Line(self.0))
+    }
+}
+
+/// Paths as Go's `%+v` writes the original's struct.
+struct GoPaths<'a>(&'a [&'a str]);
+
+impl fmt::Display for GoPaths<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{Paths:[")?;
+        for (index, path) in self.0.iter().enumerate() {
+            let blank = if index > 0 { " " } else { "" };
+            write!(f, "{blank}{}", GoPath(path))?;
+        }
+        f.write_str("]}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::models::ImageId;
+
+    use super::*;
+    use crate::request;
+
+    fn bulk(body: &str, images: Vec<Image>) -> Answer {
+        Answer::new(Route::Bulk, request::bulk(body.as_bytes()).unwrap(), images)
+    }
+
+    fn saved(id: u64, queued: bool) -> Image {
+        Image::Saved { id: ImageId(id), queued }
+    }
+
+    fn known(id: u64) -> Image {
+        Image::Known { id: ImageId(id) }
+    }
+
+    const TWO: &str = r#"{"paths":[{"path":"/a"},{"path":"/b"}]}"#;
+    const ONE_WRONG: &str = r#"{"paths":[{"path":"/a"},{"path":""}]}"#;
+
+    #[test]
+    fn the_status_is_the_paths_own_where_they_agree() {
+        assert_eq!(bulk(r#"{"paths":[]}"#, vec![]).status(), 200);
+        assert_eq!(bulk(TWO, vec![saved(1, true), known(2)]).status(), 200);
+        assert_eq!(bulk(TWO, vec![saved(1, false), known(2)]).status(), 202);
+        assert_eq!(bulk(TWO, vec![]).status(), 503);
+        assert_eq!(bulk(r#"{"paths":[{},7]}"#, vec![]).status(), 422);
+    }
+
+    #[test]
+    fn where_paths_differ_the_status_says_so() {
+        assert_eq!(bulk(TWO, vec![saved(1, true)]).status(), 207);
+        assert_eq!(bulk(ONE_WRONG, vec![known(1)]).status(), 207);
+        assert_eq!(bulk(ONE_WRONG, vec![saved(1, false)]).status(), 207);
+        assert_eq!(bulk(ONE_WRONG, vec![]).status(), 503);
+    }
+
+    #[test]
+    fn each_path_has_its_lines_in_order() {
+        let body = r#"{"paths":[{"path":"/a"},{},{"path":"/b"},{"path":"/c"},{"path":"/d"}]}"#;
+        assert_eq!(
+            bulk(body, vec![saved(4, true), known(2), saved(5, false)]).lines(),
+            "got paths: {Paths:[{Path:/a} {Path:/b} {Path:/c} {Path:/d}]}\n\
+             image saved with id: 4\n\
+             image sent to nsq\n\
+             error: paths[1]: \"path\" is missing; send {\"path\":\"/unknown_people/unknown0001.jpg\"}\n\
+             image with path '/b' already exists with id: 2\n\
+             image saved with id: 5\n\
+             image queued for later\n\
+             error: paths[4]: the image '/d' is not stored because the database does not answer; post it again later\n"
+        );
+    }
+
+    #[test]
+    fn a_path_cannot_forge_lines() {
+        let body = r#"{"paths":[{"path":"/a\nimage saved with id: 9"},{"path":"\n/../"}]}"#;
+        let answer = bulk(body, vec![known(1)]).lines();
+        assert_eq!(answer.lines().count(), 3, "{answer}");
+        assert!(answer.contains(r"/a\nimage saved with id: 9") && answer.contains(r"\n/../"), "{answer}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Reading a body within bounds: of its size, of its time, and of the memory that all bodies take together.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    http::{HeaderMap, header},
+};
+use http_body_util::BodyExt;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
+
+/// Largest bodies that fit into memory at once; of smaller ones correspondingly more.
+const LARGEST_AT_ONCE: usize = 16;
+
+/// Memory for bodies, if [`LARGEST_AT_ONCE`] of them take less.
+const MEMORY: usize = 32 * 1024 * 1024;
+
+/// What the smallest request counts as, so that their number is bounded, too.
+const LEAST: u32 = 4096;
+
+/// Most clients read the answer only after they have sent everything, and lose it when the connection is closed
+/// before: what is too much is read and thrown away for this long, unless nothing comes for [`SILENCE`].
+const PATIENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// Why a body was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is larger than the limit.
+    #[error("the body is too large: at most {0} bytes are allowed")]
+    TooLarge(usize),
+    /// It did not arrive in time.
+    #[error("the body did not arrive within {0:?}")]
+    TooSlow(Duration),
+    /// Other requests take all the memory there is for bodies.
+    #[error("too many requests are under way")]
+    Overloaded,
+    /// The client broke off, or its chunks are malformed.
+    #[error("the body cannot be read to its end")]
+    Broken,
+}
+
+/// A body, and its share of the memory for as long as it lives.
+#[derive(Debug)]
+pub struct ReadBody {
+    /// What was sent.
+    pub bytes: Vec<u8>,
+    _memory: OwnedSemaphorePermit,
+}
+
+/// Reads bodies.
+#[derive(Clone, Debug)]
+pub struct BodyReader {
+    max_body: usize,
+    limit: Duration,
+    /// One permit a byte. It is taken as bytes arrive: who only announces many, or trickles them, holds few.
+    memory: Arc<Semaphore>,
+}
+
+impl BodyReader {
+    /// Reads bodies of up to `max_body` bytes that arrive within `limit`.
+    pub fn new(max_body: usize, limit: Duration) -> Self {
+        let memory = max_body.saturating_mul(LARGEST_AT_ONCE).clamp(MEMORY, Semaphore::MAX_PERMITS);
+        Self { max_body, limit, memory: Arc::new(Semaphore::new(memory)) }
+    }
+
+    /// Reads one body.
+    pub async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<ReadBody, ReadError> {
+        if body.size_hint().lower() > self.max_body as u64 {
+            // Who asks first sends nothing after a refusal; reading would invite the body.
+            if !headers.contains_key(header::EXPECT) {
+                discard(body).await;
+            }
+            return Err(ReadError::TooLarge(self.max_body));
+        }
+        let deadline = Instant::now() + self.limit;
+        let mut memory = self.reserve(LEAST)?;
+        let mut bytes = Vec::new();
+        loop {
+            let chunk = timeout_at(deadline, next_chunk(&mut body)).await;
+            let Some(chunk) = chunk.map_err(|_| ReadError::TooSlow(self.limit))? else { break };
+            let chunk = chunk.map_err(|_| ReadError::Broken)?;
+            if bytes.len() + chunk.len() > self.max_body {
+                drop((bytes, memory));
+                discard(body).await;
+                return Err(ReadError::TooLarge(self.max_body));
+            }
+            memory.merge(self.reserve(u32::try_from(chunk.len()).unwrap_or(u32::MAX))?);
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(ReadBody { bytes, _memory: memory })
+    }
+
+    fn reserve(&self, bytes: u32) -> Result<OwnedSemaphorePermit, ReadError> {
+        self.memory.clone().try_acquire_many_owned(bytes).map_err(|_| ReadError::Overloaded)
+    }
+}
+
+async fn next_chunk(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
+    // Trailers are not data.
+    Some(body.frame().await?.map(|frame| frame.into_data().unwrap_or_default()))
+}
+
+async fn discard(mut body: Body) {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end && matches!(timeout(SILENCE, next_chunk(&mut body)).await, Ok(Some(Ok(_)))) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn memory_is_held_until_the_body_is_dropped() {
+        let reader = BodyReader::new(1000, Duration::from_secs(1));
+        let before = reader.memory.available_permits();
+        let body = reader.read(&HeaderMap::new(), Body::from(vec![b'a'; 1000])).await.unwrap();
+        assert_eq!(before - reader.memory.available_permits(), 1000 + LEAST as usize);
+        drop(body);
+        assert_eq!(reader.memory.available_permits(), before);
+    }
+
+    #[tokio::test]
+    async fn without_memory_a_body_is_refused_at_once() {
+        let reader = BodyReader::new(1000, Duration::from_secs(1));
+        let all = u32::try_from(reader.memory.available_permits()).unwrap();
+        let _others = reader.reserve(all - LEAST).unwrap();
+        let refused = reader.read(&HeaderMap::new(), Body::from("a")).await;
+        assert!(matches!(refused, Err(ReadError::Overloaded)));
+    }
+}

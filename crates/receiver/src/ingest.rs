@@ -1,0 +1,111 @@
+//! From a path to a row to a message.
+//!
+//! The row is committed first. From then on the image is accepted, whatever becomes of the message.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{
+    TOPIC,
+    images::{self, Stored},
+    models::ImageId,
+    settings::ProducerSettings,
+};
+use nsq_client::{Producer, ProducerConfig};
+use sqlx::MySqlPool;
+use tokio::time::timeout;
+
+/// Paths stored by one statement. MySQL takes 65,535 placeholders and a path needs three of them; smaller
+/// statements also hold their locks for less time.
+const CHUNK: usize = 1000;
+
+/// A chunk that is not stored after this long counts as not stored: the database hangs.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an answer waits for the queue; the image is safe already.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The one connection to nsqd that all requests share.
+pub fn producer(settings: &ProducerSettings) -> Producer {
+    let config = ProducerConfig { request_timeout: PUBLISH_TIMEOUT, ..ProducerConfig::default() };
+    Producer::new(settings.producer_address.as_str(), config)
+}
+
+/// An image that is safe in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Image {
+    /// It has a new row.
+    Saved {
+        /// The row.
+        id: ImageId,
+        /// Whether the message was sent; otherwise the sweep finds the row.
+        queued: bool,
+    },
+    /// It had a row before.
+    Known {
+        /// The row.
+        id: ImageId,
+    },
+}
+
+/// Stores and announces.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    pool: MySqlPool,
+    producer: Producer,
+}
+
+impl Ingest {
+    /// Stores through `pool` and announces through `producer`.
+    pub fn new(pool: MySqlPool, producer: Producer) -> Self {
+        Self { pool, producer }
+    }
+
+    /// Takes paths in and answers with their images in the same order: of all, or of those before the database
+    /// failed.
+    pub async fn take(&self, paths: &[&str]) -> Vec<Image> {
+        let rows = self.store(paths).await;
+        let new: Vec<ImageId> = rows.iter().filter(|row| row.created).map(|row| row.id).collect();
+        let queued = self.announce(&new).await;
+        let image = |Stored { id, created }| if created { Image::Saved { id, queued } } else { Image::Known { id } };
+        rows.into_iter().map(image).collect()
+    }
+
+    /// The rows of all paths, or of those before the database failed. Each chunk is stored entirely or not at all.
+    async fn store(&self, paths: &[&str]) -> Vec<Stored> {
+        let mut rows = Vec::with_capacity(paths.len());
+        for chunk in paths.chunks(CHUNK) {
+            match timeout(STORE_TIMEOUT, images::store(&self.pool, chunk)).await {
+                Ok(Ok(stored)) => rows.extend(stored),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, stored = rows.len(), of = paths.len(), "cannot store images");
+                    break;
+                }
+                Err(_) => {
+                    let limit = STORE_TIMEOUT;
+                    tracing::error!(?limit, stored = rows.len(), of = paths.len(), "the database hangs");
+                    break;
+                }
+            }
+        }
+        metrics::counter!("receiver_images_stored_total")
+            .increment(rows.iter().filter(|row| row.created).count() as u64);
+        rows
+    }
+
+    /// Sends the messages of `new` images; whether all of them were sent.
+    async fn announce(&self, new: &[ImageId]) -> bool {
+        if new.is_empty() {
+            return true;
+        }
+        let messages = new.iter().map(|id| Bytes::copy_from_slice(&id.to_message())).collect();
+        match self.producer.publish_many(TOPIC, messages).await {
+            Ok(()) => true,
+            Err(error) => {
+                metrics::counter!("receiver_publish_failures_total").increment(1);
+                tracing::warn!(%error, first_id = %new[0], images = new.len(), "stored, but not announced");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What a body asks for: paths, each of them checked by itself.
+//!
+//! `{"path":"/a.jpg"}` on the one route, `{"paths":[{"path":"/a.jpg"}]}` on the other. Keys may begin with a
+//! capital, as Go's decoder takes them; other keys are ignored.
+
+use serde_json::{Map, Value};
+
+/// The column's width, in characters.
+const PATH_LENGTH: usize = 255;
+
+/// Paths in one request; bounds how many lines one answer can have.
+pub const MAX_PATHS: usize = 100_000;
+
+/// Characters of a refused path that its error shows.
+const SHOWN_LENGTH: usize = 60;
+
+/// One path of a request as it was posted, or why it is none.
+pub type Posted = Result<String, Refusal>;
+
+/// Why a body as a whole says nothing that can be acted upon.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// It cannot be read.
+    #[error("the body is no valid JSON: {0}")]
+    Malformed(String),
+    /// It is JSON that says something else.
+    #[error("the body {0}; send {1}")]
+    Shape(&'static str, &'static str),
+    /// It can be read, but asks for too much at once.
+    #[error("the body has {0} paths; at most {MAX_PATHS} are allowed in one request, send several")]
+    TooMany(usize),
+}
+
+/// Why one path is not accepted, in words for whoever posted it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(String);
+
+/// Reads the body of `/image/post`. The outer error is about the body, the inner about its path.
+pub fn single(body: &[u8]) -> Result<Posted, BodyError> {
+    match parse(body)? {
+        Value::Object(object) => Ok(path_of(object)),
+        _ => Err(BodyError::Shape("is not an object", SINGLE)),
+    }
+}
+
+/// Reads the body of `/images/post`.
+pub fn bulk(body: &[u8]) -> Result<Vec<Posted>, BodyError> {
+    let Value::Object(mut object) = parse(body)? else {
+        return Err(BodyError::Shape("is not an object", BULK));
+    };
+    match either_case(&mut object, "paths", "Paths") {
+        Given::Once(Value::Array(elements)) if elements.len() > MAX_PATHS => {
+            Err(BodyError::TooMany(elements.len()))
+        }
+        Given::Once(Value::Array(elements)) => Ok(elements.into_iter().map(element).collect()),
+        Given::Once(_) => Err(BodyError::Shape("has \"paths\" that are not a list", BULK)),
+        Given::Twice => Err(BodyError::Shape("has both \"paths\" and \"Paths\"", BULK)),
+        Given::Never => Err(BodyError::Shape("has no \"paths\"", BULK)),
+    }
+}
+
+const SINGLE: &str = r#"{"path":"/unknown_people/unknown0001.jpg"}"#;
+const BULK: &str = r#"{"paths":[{"path":"/unknown_people/unknown0001.jpg"}]}"#;
+
+/// The whole body as one JSON value. serde_json refuses what is nested deeper than 128.
+fn parse(body: &[u8]) -> Result<Value, BodyError> {
+    let text = std::str::from_utf8(body).map_err(|error| BodyError::Malformed(error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| BodyError::Malformed(error.to_string()))
+}
+
+fn element(value: Value) -> Posted {
+    match value {
+        Value::Object(object) => path_of(object),
+        other => Err(Refusal(format!("an object like {SINGLE} is needed, not {}", kind(&other)))),
+    }
+}
+
+fn path_of(mut object: Map<String, Value>) -> Posted {
+    match either_case(&mut object, "path", "Path") {
+        Given::Once(Value::String(path)) => checked(path),
+        Given::Once(other) => Err(Refusal(format!("\"path\" must be a string, not {}", kind(&other)))),
+        Given::Twice => Err(Refusal("both \"path\" and \"Path\" are given; send one of them".to_owned())),
+        Given::Never => Err(Refusal(format!("\"path\" is missing; send {SINGLE}"))),
+    }
+}
+
+fn checked(path: String) -> Posted {
+    let length = path.chars().count();
+    let problem = if path.is_empty() {
+        return Err(Refusal(format!("the path is empty; 1 to {PATH_LENGTH} characters are allowed")));
+    } else if length > PATH_LENGTH {
+        format!("has {length} characters; at most {PATH_LENGTH} are allowed")
+    } else if path.contains('\0') {
+        "holds a NUL character, which no file name can".to_owned()
+    } else if path.split('/').any(|segment| segment == "..") {
+        "has a segment \"..\"; name the file without it".to_owned()
+    } else {
+        return Ok(path);
+    };
+    Err(Refusal(format!("the path {} {problem}", quoted(&path))))
+}
+
+enum Given {
+    Once(Value),
+    Twice,
+    Never,
+}
+
+fn either_case(object: &mut Map<String, Value>, lower: &str, upper: &str) -> Given {
+    match (object.remove(lower), object.remove(upper)) {
+        (Some(value), None) | (None, Some(value)) => Given::Once(value),
+        (Some(_), Some(_)) => Given::Twice,
+        (None, None) => Given::Never,
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// The beginning of a path in quotes.
+fn quoted(path: &str) -> String {
+    match path.char_indices().nth(SHOWN_LENGTH) {
+        None => format!("'{path}'"),
+        Some((end, _)) => format!("'{}…'", &path[..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(body: &str) -> String {
+        single(body.as_bytes()).unwrap().unwrap()
+    }
+
+    fn refusal(body: &str) -> String {
+        single(body.as_bytes()).unwrap().unwrap_err().to_string()
+    }
+
+    fn json(path: &str) -> String {
+        serde_json::json!({ "path": path }).to_string()
+    }
+
+    #[test]
+    fn keys_may_begin_with_a_capital_and_others_are_ignored() {
+        assert_eq!(path(r#"{"path":"/a.jpg"}"#), "/a.jpg");
+        assert_eq!(path(r#" {"size":[1,{}], "Path":"/a.jpg"} "#), "/a.jpg");
+        let paths = bulk(br#"{"Paths":[{"path":"a"},{"Path":"b"}]}"#).unwrap();
+        assert_eq!(paths, [Ok("a".to_owned()), Ok("b".to_owned())]);
+    }
+
+    #[test]
+    fn a_path_keeps_every_character() {
+        for odd in ["/ä b.jpg ", " ", "😀", "a\nb\t\u{1b}", "'; DROP TABLE images; --", "<b>&amp;", "...", "a..b/.c"] {
+            assert_eq!(path(&json(odd)), odd);
+        }
+    }
+
+    #[test]
+    fn the_length_counts_characters_not_bytes() {
+        assert!(single(json(&"😀".repeat(255)).as_bytes()).unwrap().is_ok());
+        assert!(refusal(&json(&"a".repeat(256))).contains("has 256 characters; at most 255 are allowed"));
+    }
+
+    #[test]
+    fn a_path_that_cannot_name_a_file_inside_a_folder_is_refused() {
+        for wrong in ["..", "../a", "a/..", "/a/../b", "a//../b"] {
+            assert!(refusal(&json(wrong)).contains("a segment \"..\""), "{wrong}");
+        }
+        assert!(refusal(r#"{"path":"a\u0000b"}"#).contains("NUL"));
+        assert!(refusal(r#"{"path":""}"#).contains("empty"));
+    }
+
+    #[test]
+    fn what_is_no_path_is_named() {
+        assert!(refusal("{}").contains("\"path\" is missing"));
+        assert!(refusal(r#"{"path":7}"#).contains("must be a string, not a number"));
+        assert!(refusal(r#"{"path":null}"#).contains("not null"));
+        assert!(refusal(r#"{"path":"a","Path":"a"}"#).contains("both"));
+        let paths = bulk(br#"{"paths":["a",{"path":"b"}]}"#).unwrap();
+        assert!(paths[0].as_ref().unwrap_err().to_string().contains("not a string"));
+        assert_eq!(paths[1], Ok("b".to_owned()));
+    }
+
+    #[test]
+    fn a_body_of_another_shape_is_told_from_one_that_is_no_json() {
+        for shape in ["[]", "7", "null", "\"paths\""] {
+            assert!(matches!(single(shape.as_bytes()), Err(BodyError::Shape(..))), "{shape}");
+            assert!(matches!(bulk(shape.as_bytes()), Err(BodyError::Shape(..))), "{shape}");
+        }
+        for shape in ["{}", r#"{"paths":{}}"#, r#"{"paths":null}"#, r#"{"paths":[],"Paths":[]}"#] {
+            assert!(matches!(bulk(shape.as_bytes()), Err(BodyError::Shape(..))), "{shape}");
+        }
+        let deep = format!("{{\"x\":{}{}}}", "[".repeat(200), "]".repeat(200));
+        for broken in ["", " ", "{", "path=/a.jpg", "{} {}", "{\"path\":\"a\"}x", "{\"path\":\"\\ud800\"}", &deep] {
+            assert!(matches!(single(broken.as_bytes()), Err(BodyError::Malformed(_))), "{broken}");
+            assert!(matches!(bulk(broken.as_bytes()), Err(BodyError::Malformed(_))), "{broken}");
+        }
+        assert!(matches!(single(b"{\"path\":\"\xff\"}"), Err(BodyError::Malformed(_))));
+    }
+
+    #[test]
+    fn one_request_has_a_limited_number_of_paths() {
+        let body = format!(r#"{{"paths":[{}0]}}"#, "0,".repeat(MAX_PATHS));
+        assert_eq!(bulk(body.as_bytes()), Err(BodyError::TooMany(MAX_PATHS + 1)));
+    }
+
+    #[test]
+    fn a_long_path_is_shown_shortened() {
+        assert!(refusal(&json(&"é".repeat(300))).contains(&format!("'{}…'", "é".repeat(60))));
+    }
+}

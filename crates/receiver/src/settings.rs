@@ -1,0 +1,75 @@
+//! What can be set.
+
+use std::time::Duration;
+
+use clap::Parser;
+use common::settings::{DatabaseSettings, OpsSettings, ProcessSettings, ProducerSettings, duration};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// The largest `MAX_BODY`: bodies are held in memory.
+const LARGEST_BODY: u64 = 256 * MIB;
+
+/// Stores the paths of pictures and announces them on the queue
+#[derive(Parser, Clone, Debug)]
+#[command(version)]
+pub struct Settings {
+    /// What every service has.
+    #[command(flatten)]
+    pub process: ProcessSettings,
+    /// The operations port.
+    #[command(flatten)]
+    pub ops: OpsSettings,
+    /// Where the rows go.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    /// Where the messages go.
+    #[command(flatten)]
+    pub producer: ProducerSettings,
+    /// Port of the two routes
+    #[arg(long, env = "RECEIVER_PORT", value_name = "RECEIVER_PORT", default_value_t = 8000)]
+    pub receiver_port: u16,
+    /// Largest body of a request, like 2097152, 500KiB or 2MiB
+    #[arg(long, env = "MAX_BODY", value_name = "MAX_BODY", default_value = "2MiB", value_parser = size)]
+    pub max_body: usize,
+    /// Longest time that a request's body may take to arrive
+    #[arg(long, env = "BODY_TIMEOUT", value_name = "BODY_TIMEOUT", default_value = "20s", value_parser = duration)]
+    pub body_timeout: Duration,
+}
+
+/// Reads a size in bytes.
+fn size(text: &str) -> Result<usize, String> {
+    let (number, unit) = match text {
+        _ if text.ends_with("KiB") => (&text[..text.len() - 3], KIB),
+        _ if text.ends_with("MiB") => (&text[..text.len() - 3], MIB),
+        _ => (text, 1),
+    };
+    let bytes = number.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    bytes
+        .filter(|bytes| (1..=LARGEST_BODY).contains(bytes))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| "a size from 1 byte to 256MiB is needed, like 2097152, 500KiB or 2MiB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_are_a_valid_command_line() {
+        use clap::CommandFactory;
+        Settings::command().debug_assert();
+    }
+
+    #[test]
+    fn a_size_is_a_number_of_bytes_or_has_a_unit() {
+        assert_eq!(size("100"), Ok(100));
+        assert_eq!(size("500KiB"), Ok(512_000));
+        assert_eq!(size("2 MiB"), Ok(2_097_152));
+        assert_eq!(size("256MiB"), Ok(268_435_456));
+        for wrong in ["", "0", "-1", "MiB", "2MB", "257MiB", "18446744073709551615MiB", "é"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}
