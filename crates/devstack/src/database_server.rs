@@ -59,14 +59,21 @@ impl DatabaseServer {
         let name = format!("mariadb-{port}");
         let home = make_home(&folder.join(&name))?;
         let data = format!("--datadir={}", home.join("data").display());
+        let tmp = format!("--tmpdir={}", home.join("tmp").display());
 
         let installer = Program::new(paths::installed("mariadb-install-db")?)
-            .arguments(["--no-defaults", &data, "--skip-test-db", "--auth-root-authentication-method=normal"])
+            .arguments([
+                "--no-defaults",
+                &data,
+                &tmp,
+                "--skip-test-db",
+                "--auth-root-authentication-method=normal",
+            ])
             .arguments(user());
         initialise(&name, &installer, folder).await?;
 
         let program = Program::new(paths::installed("mariadbd")?)
-            .arguments(["--no-defaults", &data])
+            .arguments(["--no-defaults", &data, &tmp])
             .arguments(OPTIONS)
             .argument("--innodb-log-file-size=16M")
             .argument(format!("--init-file={}", home.join(ACCOUNTS).display()))
@@ -97,7 +104,13 @@ impl DatabaseServer {
         let mysqld = Program::new(paths::installed("unshare")?)
             .arguments(["--mount", "sh", "-euc", script, "mysqld"])
             .arguments([system, &home])
-            .arguments(["--no-defaults", "--user=root", "--datadir=/mnt/data", "--secure-file-priv=NULL"])
+            .arguments([
+                "--no-defaults",
+                "--user=root",
+                "--datadir=/mnt/data",
+                "--tmpdir=/mnt/tmp",
+                "--secure-file-priv=NULL",
+            ])
             .argument("--mysqlx=OFF");
         initialise(&name, &mysqld.clone().argument("--initialize-insecure"), folder).await?;
 
@@ -160,6 +173,8 @@ fn make_home(home: &Path) -> Result<PathBuf> {
     );
     fs::create_dir(home)
         .and_then(|()| fs::write(home.join(ACCOUNTS), accounts))
+        // In the system's temporary folder a server that starts deletes the temporary tables of the others.
+        .and_then(|()| fs::create_dir(home.join("tmp")))
         .with_context(|| format!("cannot make the database folder {}", home.display()))?;
     Ok(home.to_path_buf())
 }

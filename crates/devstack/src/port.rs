@@ -34,6 +34,14 @@ impl Port {
             .context("no TCP port between 20000 and 30000 is free")
     }
 
+    /// Reserves the port `wanted`, or another one if that is taken.
+    ///
+    /// # Errors
+    /// When ten thousand ports are taken.
+    pub fn reserve_if_free(wanted: u16) -> Result<Self> {
+        Self::try_reserve(wanted).map_or_else(Self::reserve, Ok)
+    }
+
     /// The port's number.
     pub fn number(&self) -> u16 {
         self.number
