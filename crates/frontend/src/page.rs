@@ -31,10 +31,7 @@ pub struct Asked {
 
 impl Asked {
     fn cursor(&self) -> Result<Cursor, Problem> {
-        let id = |text: &str| match text.parse::<u64>() {
-            Ok(id @ 1..) => Ok(id),
-            _ => Err(Problem::WrongCursor),
-        };
+        let id = |text: &str| text.parse().map_err(|_| Problem::WrongCursor);
         match (&self.before, &self.after) {
             (None, None) => Ok(Cursor::Newest),
             (Some(before), None) => id(before).map(Cursor::Before),

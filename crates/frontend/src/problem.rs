@@ -55,7 +55,7 @@ impl Problem {
         match self {
             Self::WrongCursor => (
                 "This page cannot be read from its address",
-                "Allowed are ?before= or ?after=, one of them, with the id of a picture: a whole number from 1 up, \
+                "Allowed are ?before= or ?after=, one of them, with the id of a picture: a whole number, \
                  like ?before=71.",
             ),
             Self::NoSuchPage => ("There is no such page", "The table is the only page here."),

@@ -1,0 +1,125 @@
+//! A frontend for one test, and a client for it.
+
+use std::net::Ipv4Addr;
+
+use clap::Parser;
+use devstack::Database;
+use frontend::Settings;
+use reqwest::{Method, RequestBuilder, Response};
+use sqlx::{AssertSqlSafe, MySqlPool};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use web::ops::Readiness;
+
+/// A running frontend.
+pub struct Frontend {
+    pub readiness: Readiness,
+    address: String,
+    client: reqwest::Client,
+    shutdown: CancellationToken,
+    service: JoinHandle<()>,
+}
+
+impl Frontend {
+    /// Starts one that looks for its database at `port` of this machine.
+    pub async fn start(port: u16, database: &str, user_password: &str) -> Self {
+        let settings = Settings::parse_from([
+            "frontend",
+            "--db-host=127.0.0.1",
+            &format!("--db-port={port}"),
+            &format!("--db-dbname={database}"),
+            &format!("--db-username-password={user_password}"),
+        ]);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let readiness = Readiness::waiting_for("the database");
+        let shutdown = CancellationToken::new();
+        let service = tokio::spawn(frontend::run(settings, listener, readiness.clone(), shutdown.clone()));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { readiness, address, client, shutdown, service }
+    }
+
+    /// A request for `path`.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.address))
+    }
+
+    /// The answer to a GET.
+    pub async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    /// The HTML of a page that is there.
+    pub async fn html(&self, path: &str) -> String {
+        self.get(path).await.error_for_status().unwrap().text().await.unwrap()
+    }
+
+    /// The JSON of a page, or of a problem.
+    pub async fn json(&self, path: &str) -> serde_json::Value {
+        let request = self.request(Method::GET, path).header("Accept", "application/json");
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Stops it, and waits until it has ended.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.service.await.unwrap();
+    }
+}
+
+/// A frontend with a database of its own, which has today's schema and the sample's people.
+pub struct Stage {
+    pub frontend: Frontend,
+    pub pool: MySqlPool,
+    // Dropped last: the database goes when nobody uses it any more.
+    _database: Database,
+}
+
+impl Stage {
+    pub async fn set() -> Self {
+        let database = Database::fresh().await.unwrap();
+        let frontend = Frontend::start(database.port, &database.name, &database.user_password).await;
+        until(|| async { frontend.readiness.missing().is_none() }).await;
+        let pool = MySqlPool::connect_with(database.options()).await.unwrap();
+        Self { frontend, pool, _database: database }
+    }
+
+    /// Runs SQL of the test's own.
+    pub async fn sql(&self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
+    }
+
+    /// Stores a pending image.
+    pub async fn store(&self, path: &str) -> u64 {
+        common::images::store(&self.pool, &[path]).await.unwrap()[0].id.0
+    }
+}
+
+/// Waits until `condition` holds; the test fails when that takes far too long.
+pub async fn until<F: Future<Output = bool>>(condition: impl Fn() -> F) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.expect("it took too long");
+}
+
+/// The text of each cell of the table's body, row by row, tags removed and blanks in a row made one.
+pub fn cells(html: &str) -> Vec<[String; 4]> {
+    let Some((_, body)) = html.split_once("<tbody") else { return Vec::new() };
+    body.split("<tr")
+        .skip(1)
+        .map(|row| {
+            let cells: Vec<String> = row.split("<td").skip(1).map(text).collect();
+            cells.try_into().expect("a row has four cells")
+        })
+        .collect()
+}
+
+fn text(cell: &str) -> String {
+    let inside = cell.split_once('>').unwrap().1.split("</td>").next().unwrap();
+    let without_tags: String =
+        inside.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect();
+    without_tags.split_whitespace().collect::<Vec<_>>().join(" ")
+}
