@@ -56,8 +56,7 @@ pub fn plain(status: StatusCode, lines: String) -> Response {
 
 /// A JSON object; with an error's status it has to be problem details.
 pub fn json(status: StatusCode, object: &impl Serialize) -> Response {
-    let content_type =
-        if status.is_success() { "application/json" } else { "application/problem+json" };
+    let content_type = if status.is_success() { "application/json" } else { "application/problem+json" };
     match serde_json::to_vec(object) {
         Ok(body) => (status, [(CONTENT_TYPE, content_type)], body).into_response(),
         Err(error) => {

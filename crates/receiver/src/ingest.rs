@@ -67,7 +67,8 @@ impl Ingest {
         let rows = self.store(paths).await;
         let new: Vec<ImageId> = rows.iter().filter(|row| row.created).map(|row| row.id).collect();
         let queued = self.announce(&new).await;
-        let image = |Stored { id, created }| if created { Image::Saved { id, queued } } else { Image::Known { id } };
+        let image =
+            |Stored { id, created }| if created { Image::Saved { id, queued } } else { Image::Known { id } };
         rows.into_iter().map(image).collect()
     }
 

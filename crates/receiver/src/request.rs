@@ -160,7 +160,9 @@ mod tests {
 
     #[test]
     fn a_path_keeps_every_character() {
-        for odd in ["/ä b.jpg ", " ", "😀", "a\nb\t\u{1b}", "'; DROP TABLE images; --", "<b>&amp;", "...", "a..b/.c"] {
+        for odd in
+            ["/ä b.jpg ", " ", "😀", "a\nb\t\u{1b}", "'; DROP TABLE images; --", "<b>&amp;", "...", "a..b/.c"]
+        {
             assert_eq!(path(&json(odd)), odd);
         }
     }
@@ -201,7 +203,9 @@ mod tests {
             assert!(matches!(bulk(shape.as_bytes()), Err(BodyError::Shape(..))), "{shape}");
         }
         let deep = format!("{{\"x\":{}{}}}", "[".repeat(200), "]".repeat(200));
-        for broken in ["", " ", "{", "path=/a.jpg", "{} {}", "{\"path\":\"a\"}x", "{\"path\":\"\\ud800\"}", &deep] {
+        for broken in
+            ["", " ", "{", "path=/a.jpg", "{} {}", "{\"path\":\"a\"}x", "{\"path\":\"\\ud800\"}", &deep]
+        {
             assert!(matches!(single(broken.as_bytes()), Err(BodyError::Malformed(_))), "{broken}");
             assert!(matches!(bulk(broken.as_bytes()), Err(BodyError::Malformed(_))), "{broken}");
         }

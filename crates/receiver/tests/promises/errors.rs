@@ -1,0 +1,132 @@
+//! What is wrong with a request is said with a status, in words, and for each path by itself.
+
+use crate::stack::{Answer, Stack};
+
+/// One line that begins as errors do, and says this.
+fn assert_error(answer: &Answer, status: u16, words: &str) {
+    assert_eq!(answer.status, status, "{}", answer.body);
+    assert!(answer.body.starts_with("error: ") && answer.body.contains(words), "{}", answer.body);
+    assert_eq!(answer.body.lines().count(), 1, "{}", answer.body);
+    assert!(answer.body.ends_with('\n'));
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_one_is_refused() {
+    let stack = Stack::start().await;
+    for (body, words) in [
+        (r#"{}"#, "\"path\" is missing"),
+        (r#"{"paths":[{"path":"/a.jpg"}]}"#, "\"path\" is missing"),
+        (r#"{"path":7}"#, "must be a string, not a number"),
+        (r#"{"path":null}"#, "must be a string, not null"),
+        (r#"{"path":""}"#, "1 to 255 characters are allowed"),
+        (r#"{"path":"a\u0000b"}"#, "NUL"),
+        (r#"{"path":"/unknown_people/../etc/passwd"}"#, "a segment \"..\""),
+        (r#"{"path":"/a","Path":"/a"}"#, "both \"path\" and \"Path\""),
+        (r#"[]"#, "is not an object"),
+        (r#""/a.jpg""#, "is not an object"),
+    ] {
+        assert_error(&stack.receiver.post("/image/post", body).await, 422, words);
+    }
+    let answer = stack.receiver.post_path(&"😀".repeat(256)).await;
+    assert_error(&answer, 422, "has 256 characters; at most 255 are allowed");
+    assert_eq!(stack.rows.count().await, 0);
+}
+
+#[tokio::test]
+async fn a_list_that_is_none_is_refused() {
+    let stack = Stack::start().await;
+    for (body, words) in [
+        (r#"{}"#, "has no \"paths\""),
+        (r#"{"path":"/a.jpg"}"#, "has no \"paths\""),
+        (r#"{"paths":{"path":"/a.jpg"}}"#, "not a list"),
+        (r#"{"paths":null}"#, "not a list"),
+        (r#"{"paths":[],"Paths":[]}"#, "both \"paths\" and \"Paths\""),
+        (r#"[{"path":"/a.jpg"}]"#, "is not an object"),
+    ] {
+        assert_error(&stack.receiver.post("/images/post", body).await, 422, words);
+    }
+    assert_eq!(stack.rows.count().await, 0);
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_refused() {
+    let stack = Stack::start().await;
+    let deep = format!(r#"{{"path":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    for body in [
+        b"".as_slice(),
+        b"path=/a.jpg",
+        br#"{"path":"/a.jpg""#,
+        br#"{"path":"/a.jpg"} {"path":"/b.jpg"}"#,
+        br#"{"path":"/a.jpg"}x"#,
+        br#"{"path":"\ud800"}"#,
+        b"{\"path\":\"\xff\xfe\"}",
+        b"\x1f\x8b\x08\x00",
+        deep.as_bytes(),
+    ] {
+        for route in ["/image/post", "/images/post"] {
+            assert_error(&stack.receiver.post(route, body.to_vec()).await, 400, "no valid JSON");
+        }
+    }
+    assert_eq!(stack.rows.count().await, 0);
+}
+
+#[tokio::test]
+async fn another_method_is_told_which_one_is_allowed() {
+    let stack = Stack::start().await;
+    for route in ["/image/post", "/images/post"] {
+        for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+            let answer = stack.receiver.request(method, route).await;
+            assert_error(&answer, 405, &format!("{method} is not possible here; use POST"));
+            assert_eq!(answer.header("allow"), "POST", "{method}");
+        }
+        let head = stack.receiver.request("HEAD", route).await;
+        assert_eq!((head.status.as_u16(), head.header("allow")), (405, "POST"));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_route_is_not_found() {
+    let stack = Stack::start().await;
+    for route in ["/", "/image", "/image/post/1", "/images"] {
+        assert_error(&stack.receiver.post(route, "{}").await, 404, "/image/post or /images/post");
+        assert_error(&stack.receiver.request("GET", route).await, 404, "/image/post or /images/post");
+    }
+}
+
+#[tokio::test]
+async fn one_wrong_path_does_not_stop_the_others() {
+    let stack = Stack::start().await;
+    stack.receiver.post_path("/known.jpg").await;
+    let body = r#"{"paths":[{"path":"/a.jpg"},7,{"path":"/known.jpg"},{"path":"\n../b.jpg"},{"path":"/../c"},{"path":"/d.jpg"}]}"#;
+    let answer = stack.receiver.post("/images/post", body).await;
+    assert_eq!(answer.status, 207);
+    assert_eq!(
+        answer.body,
+        "got paths: {Paths:[{Path:/a.jpg} {Path:/known.jpg} {Path:\\n../b.jpg} {Path:/d.jpg}]}\n\
+         image saved with id: 2\n\
+         image sent to nsq\n\
+         error: paths[1]: an object like {\"path\":\"/unknown_people/unknown0001.jpg\"} is needed, not a number\n\
+         image with path '/known.jpg' already exists with id: 1\n\
+         image saved with id: 3\n\
+         image sent to nsq\n\
+         error: paths[4]: the path '/../c' has a segment \"..\"; name the file without it\n\
+         image saved with id: 4\n\
+         image sent to nsq\n"
+    );
+    assert_eq!(stack.rows.paths().await, ["/known.jpg", "/a.jpg", "\n../b.jpg", "/d.jpg"]);
+}
+
+#[tokio::test]
+async fn when_every_path_is_wrong_nothing_is_stored() {
+    let stack = Stack::start().await;
+    let answer = stack.receiver.post("/images/post", r#"{"paths":[{"path":""},{},"\nx"]}"#).await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(
+        answer.body.lines().filter(|line| line.starts_with("error: paths[")).count(),
+        3,
+        "{}",
+        answer.body
+    );
+    assert_eq!(answer.body.lines().count(), 3);
+    assert_eq!(stack.rows.count().await, 0);
+}

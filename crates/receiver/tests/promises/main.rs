@@ -1,0 +1,11 @@
+//! What a user of the receiver relies on, tried out on real servers: a receiver in this process, a database of
+//! its own for each test, and a real nsqd.
+
+mod errors;
+mod json;
+mod limits;
+mod original;
+mod outages;
+mod process;
+mod stack;
+mod storing;
