@@ -67,6 +67,13 @@ fn spawn(command: &[String], server: &DatabaseServer) -> Result<Child> {
     let (program, arguments) = command.split_first().context("no command given")?;
     let mut command = Command::new(program);
     command.args(arguments).envs(server.environment());
+    // `cargo run` describes this crate to us in variables. A cargo that we start must not take them for its own: build
+    // scripts watch them, and half of the tree would be built anew.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|it| it.starts_with("CARGO_PKG_") || it.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
     devstack::spawn_bound_to_us(command).with_context(|| format!("cannot run {program}"))
 }
 
