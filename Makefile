@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-CARGO_DENY := 0.20.2
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := .cache/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 # Starts the database server around a command, and stops it afterwards.
 DEVSTACK := cargo run -q -p devstack --bin devstack -- exec
@@ -38,15 +39,13 @@ test-mysql: setup ## run every test on a real MySQL in place of MariaDB (needs r
 	cargo build --workspace --bins
 	$(DEVSTACK) --mysql .cache/mysql -- cargo test --workspace --no-fail-fast | $(SUM_UP)
 
-check: setup .cache/bin/cargo-deny-$(CARGO_DENY) ## check format, lints, licences, sources and duplicates
+check: setup $(CARGO_DENY) ## check format, lints, licences, sources and duplicates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	.cache/bin/cargo-deny check licenses bans sources
+	$(CARGO_DENY) check licenses bans sources
 
-# The name holds the version, so that a newer one is built when the line above changes.
-.cache/bin/cargo-deny-$(CARGO_DENY):
-	cargo install --locked --root .cache cargo-deny --version $(CARGO_DENY)
-	touch $@
+$(CARGO_DENY): # takes some minutes, once
+	cargo install --locked --root .cache/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny --version $(CARGO_DENY_VERSION)
 
 clean: ## delete what was built (downloads stay in .cache)
 	cargo clean
