@@ -42,10 +42,10 @@ function updateRows(body, rows) {
 function updateLinks(next) {
   const [here, there] = [main().querySelector("nav"), next.querySelector("nav")];
   if (here && there && here.isEqualNode(there)) return;
-  const focused = here?.contains(document.activeElement) ? document.activeElement.rel : null;
+  const focused = here?.contains(document.activeElement) ? document.activeElement.id : null;
   here?.remove();
   if (there) main().append(there);
-  if (focused !== null) main().querySelector(`nav a[rel="${focused}"]`)?.focus({ preventScroll: true });
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
 function update(html) {

@@ -120,13 +120,4 @@ async fn fifty_thousand_rows_still_page() {
     for page in ["/".to_owned(), format!("/?before={middle}"), format!("/?after={middle}")] {
         assert_eq!(ids(&stage.frontend.html(&page).await).len(), 50);
     }
-    let plan: Vec<sqlx::mysql::MySqlRow> = sqlx::query(
-        "EXPLAIN SELECT images.id FROM images LEFT JOIN person ON person.id = images.person
-         WHERE images.id < 25000 ORDER BY images.id DESC LIMIT 51",
-    )
-    .fetch_all(&stage.pool)
-    .await
-    .unwrap();
-    let key: Option<String> = sqlx::Row::get(&plan[0], "key");
-    assert_eq!(key.as_deref(), Some("PRIMARY"));
 }
