@@ -1,5 +1,8 @@
 //! Servers that go away, come back, or talk nonsense.
 
+// A test may fail by panicking, in its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::time::Duration;

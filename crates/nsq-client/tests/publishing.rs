@@ -1,5 +1,8 @@
 //! What a publisher relies on.
 
+// A test may fail by panicking, in its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use bytes::Bytes;

@@ -20,6 +20,9 @@ use tokio::time::{Instant, sleep, timeout};
 /// How long anything may take that is expected to happen.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
+/// A free port may be taken by somebody else before the server binds it; then others are tried.
+const ATTEMPTS: usize = 5;
+
 pub const TOPIC: &str = "images";
 pub const CHANNEL: &str = "ch";
 
@@ -117,7 +120,7 @@ pub struct Nsqlookupd {
 
 impl Nsqlookupd {
     pub async fn start() -> Self {
-        loop {
+        for _ in 0..ATTEMPTS {
             let (tcp_port, http_port) = (free_port(), free_port());
             let process = Self::spawn(tcp_port, http_port);
             let mut lookupd = Self { process, tcp_port, http_port };
@@ -125,6 +128,7 @@ impl Nsqlookupd {
                 return lookupd;
             }
         }
+        panic!("nsqlookupd ended {ATTEMPTS} times right after its start");
     }
 
     fn spawn(tcp_port: u16, http_port: u16) -> Process {
@@ -173,13 +177,14 @@ impl Nsqd {
             arguments.push(format!("--lookupd-tcp-address=127.0.0.1:{}", lookupd.tcp_port));
         }
         let data = tempfile::tempdir().unwrap();
-        loop {
+        for _ in 0..ATTEMPTS {
             let (tcp_port, http_port) = (free_port(), free_port());
             let mut process = Self::spawn(tcp_port, http_port, &data, &arguments);
             if process.is_ready(http_port).await {
                 return Self { process, tcp_port, http_port, data, arguments };
             }
         }
+        panic!("nsqd ended {ATTEMPTS} times right after its start");
     }
 
     fn spawn(tcp_port: u16, http_port: u16, data: &TempDir, arguments: &[String]) -> Process {
@@ -189,8 +194,6 @@ impl Nsqd {
                 .arg(format!("--http-address=127.0.0.1:{http_port}"))
                 .arg("--broadcast-address=127.0.0.1")
                 .arg(format!("--data-path={}", data.path().display()))
-                // Messages of a new channel would not time out before 5 s.
-                .arg("--queue-scan-refresh-interval=100ms")
                 .args(arguments),
         )
     }
