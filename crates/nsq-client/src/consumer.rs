@@ -393,6 +393,36 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn an_nsqd_is_let_go_only_when_all_lookups_worked_and_its_connection_does_not() {
+        let config = ConsumerConfig::new("t", "c", ["h:1"]);
+        let consumer = Consumer::start(config.clone());
+        let (found, discovered) = watch::channel(Discovered::default());
+        let (_closing, closing) = watch::channel(None);
+        let mut distributor = Distributor {
+            common: Arc::clone(&consumer.common),
+            tasks: TaskTracker::new(),
+            nsqds: BTreeMap::new(),
+            turn: 0,
+            max_in_flight: watch::channel(1).1,
+            closing,
+            discovered,
+        };
+        let mut names_after = |nsqds: &[&str], complete| {
+            let nsqds = nsqds.iter().map(|&nsqd| nsqd.to_owned()).collect();
+            found.send_replace(Discovered { nsqds, complete });
+            distributor.meet();
+            if let Some(nsqd) = distributor.nsqds.get("works:1") {
+                nsqd.connected.store(true, Ordering::Release);
+            }
+            distributor.nsqds.keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(names_after(&["away:1", "works:1"], true), ["away:1", "works:1"]);
+        assert_eq!(names_after(&[], false), ["away:1", "works:1"], "an nsqlookupd did not answer");
+        assert_eq!(names_after(&[], true), ["works:1"]);
+        assert_eq!(names_after(&["new:1"], false), ["new:1", "works:1"]);
+    }
+
     #[test]
     fn wrong_names_are_found() {
         assert!(ConsumerConfig::new("t", "c", ["h:1"]).check().is_ok());
