@@ -1,7 +1,8 @@
 //! From pixels to faces: where they are, where their eyes and nose are, and 128 numbers that tell people apart.
 //!
 //! Detection takes nearly all of the time and needs it in proportion to the pixels, so it works on a small
-//! copy first and looks closer only when that shows nothing. What follows always works on the full picture.
+//! copy first and looks closer only when that did not settle the matter. What follows detection always works
+//! on the full picture.
 
 use std::{sync::Arc, time::Instant};
 
@@ -17,15 +18,14 @@ pub const DIMENSIONS: usize = 128;
 /// Describes a face: the Euclidean distance of two of them is below 0.6 when they show the same person.
 pub type Embedding = [f32; DIMENSIONS];
 
-/// Longest side of the copy that is searched first, in pixels. Faces are found from 80 pixels, so one that
-/// is smaller than a fifteenth of this side is seen only when there is no larger one beside it.
-const FIRST_LOOK_SIDE: u32 = 1_200;
+/// Longest side of the copy that is searched first, in pixels. Faces are found from 80 pixels, so this look
+/// misses those that are smaller than a fifteenth of it.
+const FIRST_LOOK_SIDE: f64 = 1_200.0;
 
-/// Most pixels of the copy that is searched when the first look showed nothing: the whole of most
-/// photographs, in about a second and a half.
+/// Most pixels of the copy that is searched next: the whole of most photographs, in less than two seconds.
 const FULL_LOOK_PIXELS: f64 = 12e6;
 
-/// Most pixels after doubling both sides, the last look: it finds faces from 40 pixels in small pictures.
+/// Most pixels after doubling both sides, the last look: it finds faces from 40 pixels on small pictures.
 const DOUBLED_PIXELS: f64 = 12e6;
 
 /// A face on a picture.
@@ -53,18 +53,46 @@ impl Recogniser {
         Self { detector, landmarks, network }
     }
 
-    /// Every face of an upright picture, the surest first.
-    pub fn faces(&self, picture: RgbImage) -> Vec<Face> {
-        let boxes = timed("detect", || self.detect(&picture));
+    /// The faces of an upright picture, the surest first.
+    ///
+    /// Looks closer as long as `enough` does not hold of the faces found so far: a stranger in front must not
+    /// hide a friend behind. The last and dearest look, at twice the size, is for pictures without any face.
+    pub fn faces(&self, picture: &RgbImage, enough: impl Fn(&[Face]) -> bool) -> Vec<Face> {
+        let full = matrix(picture);
+        let pixels = f64::from(picture.width()) * f64::from(picture.height());
+        let first_scale = FIRST_LOOK_SIDE / f64::from(picture.width().max(picture.height()));
+        let full_scale = (FULL_LOOK_PIXELS / pixels).sqrt().min(1.0);
+
+        let mut faces = Vec::new();
+        if first_scale < full_scale {
+            faces = self.describe(&full, &timed("detect", || self.detect_smaller(picture, first_scale)));
+            if !faces.is_empty() && enough(&faces) {
+                return faces;
+            }
+        }
+        let boxes = timed("detect", || match full_scale < 1.0 {
+            true => self.detect_smaller(picture, full_scale),
+            false => self.detector.face_locations(&full).to_vec(),
+        });
+        // Faces that were seen already are large ones, and seen again.
+        if boxes.len() > faces.len() {
+            faces = self.describe(&full, &boxes);
+        }
+        if faces.is_empty() && pixels * 4.0 <= DOUBLED_PIXELS {
+            faces = self.describe(&full, &timed("detect", || self.detect_doubled(picture, &full)));
+        }
+        faces
+    }
+
+    /// Embeds the faces in `boxes`, all in one call of the network.
+    fn describe(&self, picture: &ImageMatrix, boxes: &[Rectangle]) -> Vec<Face> {
         if boxes.is_empty() {
             return Vec::new();
         }
-        let matrix = matrix(&picture);
-        drop(picture);
         let landmarks: Vec<_> = timed("landmarks", || {
-            boxes.iter().map(|place| self.landmarks.face_landmarks(&matrix, place)).collect()
+            boxes.iter().map(|place| self.landmarks.face_landmarks(picture, place)).collect()
         });
-        let embeddings = timed("embed", || self.network.get_face_encodings(&matrix, &landmarks, 0));
+        let embeddings = timed("embed", || self.network.get_face_encodings(picture, &landmarks, 0));
         boxes
             .iter()
             .zip(embeddings.iter())
@@ -72,36 +100,19 @@ impl Recogniser {
             .collect()
     }
 
-    /// Boxes of the faces in pixels of `picture`; they may reach over its edges.
-    fn detect(&self, picture: &RgbImage) -> Vec<Rectangle> {
-        let (width, height) = picture.dimensions();
-        let pixels = f64::from(width) * f64::from(height);
-        let first = f64::from(FIRST_LOOK_SIDE) / f64::from(width.max(height));
-        let full = (FULL_LOOK_PIXELS / pixels).sqrt().min(1.0);
-
-        if first < full {
-            let found = self.detect_on_copy(picture, first);
-            if !found.is_empty() {
-                return found;
-            }
-        }
-        let found = self.detect_on_copy(picture, full);
-        if !found.is_empty() || pixels * 4.0 > DOUBLED_PIXELS {
-            return found;
-        }
-        let doubled = matrix(picture).resize(2 * width as usize, 2 * height as usize);
-        scaled(&self.detector.face_locations(&doubled), 2.0)
-    }
-
-    /// Looks at a copy of `scale` (at most 1) times the picture's size.
-    fn detect_on_copy(&self, picture: &RgbImage, scale: f64) -> Vec<Rectangle> {
-        if scale >= 1.0 {
-            return self.detector.face_locations(&matrix(picture)).to_vec();
-        }
+    /// Boxes of the faces on a copy of `scale` (below 1) times the size, in pixels of `picture`; they may
+    /// reach over its edges.
+    fn detect_smaller(&self, picture: &RgbImage, scale: f64) -> Vec<Rectangle> {
         // Truncation is the wish; a side never vanishes.
         let side = |length: u32| ((f64::from(length) * scale) as u32).max(1);
         let copy = imageops::thumbnail(picture, side(picture.width()), side(picture.height()));
         scaled(&self.detector.face_locations(&matrix(&copy)), scale)
+    }
+
+    /// The same on a copy of twice the size.
+    fn detect_doubled(&self, picture: &RgbImage, full: &ImageMatrix) -> Vec<Rectangle> {
+        let doubled = full.resize(2 * picture.width() as usize, 2 * picture.height() as usize);
+        scaled(&self.detector.face_locations(&doubled), 2.0)
     }
 }
 

@@ -41,7 +41,8 @@ impl UnknownPeople {
     /// other absolute path must lie inside it. Blocks.
     pub fn read(&self, image_path: &str) -> Result<Vec<u8>, PictureError> {
         let path = self.relative(image_path)?;
-        let folder = Dir::open_ambient_dir(&self.folder, ambient_authority()).map_err(PictureError::Folder)?;
+        let folder =
+            Dir::open_ambient_dir(&self.folder, ambient_authority()).map_err(PictureError::Folder)?;
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(OPEN_FLAGS);
         let file = folder.open_with(path, &options).map_err(why_not_opened)?;

@@ -3,6 +3,8 @@
 //! Everything below speaks of pictures and faces; only here does it turn into status codes. Codes that are
 //! about one picture or the load are never `UNAVAILABLE` or `INTERNAL`, which count for the caller's breaker.
 
+use std::time::Duration;
+
 use rpc::{
     Empty, HealthCheckResponse, IdentifyRequest, IdentifyResponse, NOT_FOUND,
     health_check_server::{HealthCheck, HealthCheckServer},
@@ -15,9 +17,9 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use web::ops::Readiness;
 
 use crate::{
-    faces::{Recogniser, timed},
+    faces::{Face, Recogniser, timed},
     folder::UnknownPeople,
-    gallery::Nearest,
+    gallery::{Gallery, Nearest},
     picture::{self, PictureError},
     pool::{Pool, PoolError},
     watch::CurrentGallery,
@@ -26,9 +28,12 @@ use crate::{
 /// Largest request, in bytes; a path has at most 4096.
 const MAX_MESSAGE: usize = 64 << 10;
 
+/// How often a silent connection is asked whether its other end still lives: nobody works for a caller who
+/// has gone.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
 /// Names under which health is asked for; the empty one stands for the whole server.
-const HEALTH_NAMES: [&str; 3] =
-    ["", IdentifyServer::<Service>::NAME, HealthCheckServer::<Service>::NAME];
+const HEALTH_NAMES: [&str; 3] = ["", IdentifyServer::<Service>::NAME, HealthCheckServer::<Service>::NAME];
 
 /// Answers the contract's calls.
 #[derive(Clone)]
@@ -60,6 +65,7 @@ pub async fn serve(service: Service, listener: TcpListener, readiness: Readiness
     let announce = announce(reporter, readiness, service.gallery.clone(), service.shutdown.clone());
 
     tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
         .add_service(IdentifyServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(HealthCheckServer::new(service).max_decoding_message_size(MAX_MESSAGE))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
@@ -131,14 +137,14 @@ impl Service {
         if path.is_empty() {
             return Ok(answer(0, None, self.tolerance));
         }
-        if self.gallery.borrow().is_none() {
+        let Some(gallery) = self.gallery.borrow().clone() else {
             return Err(Status::unavailable("not ready yet: the known people are being read"));
-        }
-        let (unknown_people, gallery) = (self.unknown_people.clone(), self.gallery.clone());
-        let owned = path.to_owned();
+        };
+        let (owned, unknown_people, tolerance) =
+            (path.to_owned(), self.unknown_people.clone(), self.tolerance);
         let (faces, nearest) = self
             .pool
-            .run(move |recogniser| look(&owned, &unknown_people, recogniser, &gallery))
+            .run(move |recogniser| look(&owned, &unknown_people, recogniser, &gallery, tolerance))
             .await
             .map_err(|error| pool_status(error, path))?
             .map_err(|error| picture_status(error, path))?;
@@ -146,20 +152,21 @@ impl Service {
     }
 }
 
-/// What a worker does for one request.
+/// What a worker does for one request: how many faces there are, and who is nearest to one of them.
 fn look(
     path: &str,
     unknown_people: &UnknownPeople,
     recogniser: &Recogniser,
-    gallery: &CurrentGallery,
+    gallery: &Gallery,
+    tolerance: f64,
 ) -> Result<(usize, Option<Nearest>), PictureError> {
     let bytes = unknown_people.read(path)?;
     let picture = timed("decode", || picture::decode(&bytes))?;
     drop(bytes);
-    let faces = recogniser.faces(picture);
-    let gallery = gallery.borrow().clone();
-    let nearest = timed("search", || gallery.and_then(|gallery| gallery.nearest(&faces)));
-    Ok((faces.len(), nearest))
+    let search = |faces: &[Face]| timed("search", || gallery.nearest(faces));
+    let is_known = |faces: &[Face]| search(faces).is_some_and(|nearest| nearest.distance <= tolerance);
+    let faces = recogniser.faces(&picture, is_known);
+    Ok((faces.len(), search(&faces)))
 }
 
 fn answer(faces: usize, nearest: Option<Nearest>, tolerance: f64) -> IdentifyResponse {

@@ -8,7 +8,9 @@ use web::ops::Readiness;
 
 fn main() -> ExitCode {
     let settings: Settings = common::settings::load();
-    common::lifecycle::run("face-recog", settings.process.shutdown_timeout, |shutdown| run(settings, shutdown))
+    common::lifecycle::run("face-recog", settings.process.shutdown_timeout, |shutdown| {
+        run(settings, shutdown)
+    })
 }
 
 async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {

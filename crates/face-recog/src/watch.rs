@@ -57,6 +57,15 @@ struct Seen {
     outcome: Result<Embedding, Unusable>,
 }
 
+impl Seen {
+    fn is_the_same_trouble(&self, other: &Self) -> bool {
+        match (&self.outcome, &other.outcome) {
+            (Err(one), Err(another)) => self.stamp == other.stamp && one.reason == another.reason,
+            _ => false,
+        }
+    }
+}
+
 /// What tells that a file has changed. Default when the file cannot be asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stamp {
@@ -133,12 +142,10 @@ impl Watcher {
         });
         let changed: Vec<_> =
             listing.into_iter().filter(|(name, stamp)| self.must_look(name, stamp)).collect();
+        // At the start nobody may be told that a face is unknown before all known people are.
         let first_time = self.publish.borrow().is_none();
-        if first_time || self.seen.len() != before {
-            // At the start nobody may be told that a face is unknown before all known people are.
-            if !first_time || changed.is_empty() {
-                self.publish();
-            }
+        if self.seen.len() < before && !first_time {
+            self.publish();
         }
 
         let (folder, pool) = (self.folder.clone(), self.pool.clone());
@@ -147,14 +154,13 @@ impl Watcher {
             .buffer_unordered(AT_ONCE);
         let mut unpublished = 0;
         while let Some((name, seen)) = looked_at.next().await {
-            self.note(name, seen);
-            unpublished += 1;
+            unpublished += usize::from(self.note(name, seen));
             if unpublished == PORTION && !first_time {
                 self.publish();
                 unpublished = 0;
             }
         }
-        if unpublished > 0 {
+        if unpublished > 0 || first_time {
             self.publish();
         }
     }
@@ -165,18 +171,15 @@ impl Watcher {
         })
     }
 
-    /// Remembers what was found, and tells the log of a bad picture once.
-    fn note(&mut self, name: OsString, seen: Seen) {
-        if let Err(unusable) = &seen.outcome {
-            let told = self.seen.get(&name).is_some_and(|old| {
-                old.stamp == seen.stamp
-                    && old.outcome.as_ref().is_err_and(|old| old.reason == unusable.reason)
-            });
-            if !told {
-                tracing::warn!(file = %name.display(), reason = unusable.reason, "a known picture is skipped");
-            }
+    /// Remembers what was found, and tells the log of a bad picture. False when it is the old trouble still,
+    /// of which the log knows.
+    fn note(&mut self, name: OsString, seen: Seen) -> bool {
+        let told = self.seen.get(&name).is_some_and(|old| old.is_the_same_trouble(&seen));
+        if let (Err(unusable), false) = (&seen.outcome, told) {
+            tracing::warn!(file = %name.display(), reason = unusable.reason, "a known picture is skipped");
         }
         self.seen.insert(name, seen);
+        !told
     }
 
     fn publish(&self) {
@@ -230,9 +233,9 @@ async fn look(path: PathBuf, name: OsString, stamp: Stamp, pool: Pool<Recogniser
     let outcome = if name.to_str().is_none() {
         Err(Unusable { reason: "its name is not UTF-8".to_owned(), again: false })
     } else {
-        pool.run_in_background(move |recogniser| largest_face(&path, recogniser)).await.unwrap_or_else(
-            |error| Err(Unusable { reason: error.to_string(), again: false }),
-        )
+        pool.run_in_background(move |recogniser| largest_face(&path, recogniser))
+            .await
+            .unwrap_or_else(|error| Err(Unusable { reason: error.to_string(), again: false }))
     };
     (name, Seen { stamp, outcome })
 }
@@ -247,7 +250,7 @@ fn largest_face(path: &Path, recogniser: &Recogniser) -> Result<Embedding, Unusa
                 other => other.to_string(),
             },
         })?;
-    let faces = recogniser.faces(picture);
+    let faces = recogniser.faces(&picture, |_| true);
     if faces.len() > 1 {
         let file = path.file_name().unwrap_or_default();
         tracing::warn!(
@@ -264,6 +267,49 @@ fn largest_face(path: &Path, recogniser: &Recogniser) -> Result<Embedding, Unusa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faces::DIMENSIONS;
+
+    /// A watcher that knows the picture x.jpg already; there is no worker to embed another.
+    fn watcher(folder: &Path) -> (Watcher, CurrentGallery) {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("x.jpg"), "").unwrap();
+        let stamp = Stamp::of(&fs::metadata(folder.join("x.jpg")).unwrap());
+        let (pool, _) = Pool::start(Vec::new()).unwrap();
+        let (mut watcher, gallery) = Watcher::new(folder, pool);
+        watcher.seen.insert("x.jpg".into(), Seen { stamp, outcome: Ok([0.0; DIMENSIONS]) });
+        (watcher, gallery)
+    }
+
+    #[tokio::test]
+    async fn while_the_folder_is_away_the_gallery_stays_as_it_was() {
+        let place = tempfile::tempdir().unwrap();
+        let (mut watcher, gallery) = watcher(&place.path().join("known"));
+        let known = || gallery.borrow().as_ref().map(|gallery| gallery.len());
+        assert_eq!(known(), None);
+        watcher.poll().await;
+        assert_eq!(known(), Some(1));
+
+        fs::rename(place.path().join("known"), place.path().join("away")).unwrap();
+        watcher.poll().await;
+        assert!(watcher.complaint.is_some());
+        assert_eq!(known(), Some(1));
+
+        fs::remove_file(place.path().join("away/x.jpg")).unwrap();
+        fs::rename(place.path().join("away"), place.path().join("known")).unwrap();
+        watcher.poll().await;
+        assert!(watcher.complaint.is_none());
+        assert_eq!(known(), Some(0));
+    }
+
+    #[tokio::test]
+    async fn pictures_that_did_not_change_are_not_embedded_again() {
+        let place = tempfile::tempdir().unwrap();
+        let (mut watcher, mut gallery) = watcher(&place.path().join("known"));
+        watcher.poll().await;
+        gallery.mark_unchanged();
+        watcher.poll().await;
+        assert!(!gallery.has_changed().unwrap());
+    }
 
     #[test]
     fn pictures_are_told_by_the_end_of_their_names() {
