@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{
     Executor, MySqlPool,
-    mysql::{MySqlConnectOptions, MySqlPoolOptions},
+    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions},
 };
 
 use crate::settings::DatabaseSettings;
@@ -44,4 +44,11 @@ pub fn pool(settings: &DatabaseSettings, connections: u32) -> MySqlPool {
 /// Whether `error` says that a unique key has the value already.
 pub fn is_duplicate(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}
+
+/// Whether `error` says that the statement gave way to another one, in a deadlock, and should be repeated.
+pub fn is_deadlock(error: &sqlx::Error) -> bool {
+    const ER_LOCK_DEADLOCK: u16 = 1213;
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+    error.is_some_and(|error| error.number() == ER_LOCK_DEADLOCK)
 }

@@ -18,7 +18,7 @@ use std::{collections::HashMap, time::Duration};
 use sqlx::{AssertSqlSafe, MySql, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::is_duplicate,
+    database::{is_deadlock, is_duplicate},
     models::{ImageId, Status},
 };
 
@@ -66,8 +66,10 @@ pub async fn store(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Vec<Stored>
                 known.extend(ids(pool, &missing).await?);
                 new = missing;
             }
-            // Another call was first with one of them, so nothing was inserted: look again.
-            Err(error) if is_duplicate(&error) => known.extend(ids(pool, &missing).await?),
+            // Another call was first with one of them, or they wait for each other; nothing was inserted: look again.
+            Err(error) if is_duplicate(&error) || is_deadlock(&error) => {
+                known.extend(ids(pool, &missing).await?)
+            }
             Err(error) => return Err(error),
         }
     }

@@ -100,9 +100,8 @@ impl DatabaseServer {
         let home = make_home(&folder.join(&name))?;
         fs::create_dir(home.join("data"))?;
 
-        let script = r#"mount --bind /proc "$1/proc"; mount --bind "$2" "$1/mnt"; root=$1; shift 2; exec chroot "$root" mysqld "$@""#;
         let mysqld = Program::new(paths::installed("unshare")?)
-            .arguments(["--mount", "sh", "-euc", script, "mysqld"])
+            .arguments(["--mount", "--propagation=unchanged", "sh", "-euc", CHANGE_ROOT, "mysqld"])
             .arguments([system, &home])
             .arguments([
                 "--no-defaults",
@@ -162,6 +161,19 @@ impl DatabaseServer {
         Database::create(self.host().to_owned(), self.port(), self.user_password()).await
     }
 }
+
+/// Becomes mysqld in the system `$1`, which sees the folder `$2` as `/mnt`.
+///
+/// The mounts are made private first, so that they stay in this process's namespace; where we run in a changed root
+/// ourselves, that root is no mount and cannot be made anything.
+const CHANGE_ROOT: &str = r#"
+    mount --make-rprivate / 2>/dev/null || true
+    mount --bind /proc "$1/proc"
+    mount --bind "$2" "$1/mnt"
+    root=$1
+    shift 2
+    exec chroot "$root" mysqld "$@"
+"#;
 
 /// The file of SQL that the server runs at each start, before it listens.
 const ACCOUNTS: &str = "accounts.sql";

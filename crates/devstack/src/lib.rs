@@ -7,6 +7,7 @@
 //! DatabaseServer  MariaDB, or a real MySQL       ─┐
 //! Nsqlookupd, Nsqd  the queue                     ├─ are each a Server: start, stop, kill, pause, start again
 //! Service  receiver, image-processor, face-recog … ┘            which runs a Process
+//! Stack  all of these around a database
 //! ```
 //!
 //! A test asks for a [`Database`] of its own on the server that `devstack exec` keeps running around `cargo test`, and
@@ -38,6 +39,7 @@ mod port;
 mod process;
 mod server;
 mod service;
+mod stack;
 
 pub use database::Database;
 pub use database_server::DatabaseServer;
@@ -47,3 +49,4 @@ pub use port::Port;
 pub use process::{Process, Program, spawn_bound_to_us};
 pub use server::Server;
 pub use service::{Finished, Service};
+pub use stack::Stack;

@@ -1,0 +1,269 @@
+//! The life of an image: who may do what to it when.
+
+mod support;
+
+use std::{collections::HashSet, time::Duration};
+
+use common::{
+    images::{self, Claim, ClaimOutcome, Failure, Fenced, Recognition},
+    models::{ImageId, Status},
+};
+use sqlx::MySqlPool;
+
+use support::{execute, migrated};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+async fn store_one(pool: &MySqlPool) -> ImageId {
+    images::store(pool, &["/x.jpg"]).await.unwrap()[0].id
+}
+
+async fn claim(pool: &MySqlPool, id: ImageId) -> Claim {
+    match images::claim(pool, id, LEASE).await.unwrap() {
+        ClaimOutcome::Won(claim) => claim,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// As if `LEASE` had passed since the claim.
+async fn let_leases_run_out(pool: &MySqlPool) {
+    execute(
+        pool,
+        "UPDATE images SET claimed_until = NOW(6) - INTERVAL 1 SECOND WHERE claimed_until IS NOT NULL",
+    )
+    .await;
+}
+
+async fn row(pool: &MySqlPool, id: ImageId) -> (Status, i32, Option<String>, i32) {
+    let (status, person, reason, attempts): (i32, i32, Option<String>, i32) =
+        sqlx::query_as("SELECT status, person, reason, attempts FROM images WHERE id = ?")
+            .bind(id.0)
+            .fetch_one(pool)
+            .await
+            .unwrap();
+    (Status::from_code(status).unwrap(), person, reason, attempts)
+}
+
+fn failure(redeemable: bool) -> Failure {
+    Failure { reason: "no picture".to_owned(), redeemable }
+}
+
+#[tokio::test]
+async fn a_path_is_stored_once_however_often_it_is_posted() {
+    let (_database, pool) = migrated().await;
+    let first = images::store(&pool, &["/a", "/b", "/a"]).await.unwrap();
+    assert_eq!(first.iter().map(|row| row.created).collect::<Vec<_>>(), [true, true, false]);
+    assert_eq!(first[0].id, first[2].id);
+    let second = images::store(&pool, &["/b", "/c"]).await.unwrap();
+    assert_eq!(second.iter().map(|row| row.created).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(second[0].id, first[1].id);
+}
+
+#[tokio::test]
+async fn calls_that_race_for_the_same_paths_agree_on_their_rows() {
+    let (_database, pool) = migrated().await;
+    let calls: Vec<_> = (0..16)
+        .map(|call| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                // Each in another order, so that they meet halfway.
+                let mut paths: Vec<_> = (0..20).map(|path| format!("/{path}")).collect();
+                paths.rotate_left(call);
+                let paths: Vec<_> = paths.iter().map(String::as_str).collect();
+                let stored = images::store(&pool, &paths).await.unwrap();
+                paths.iter().map(|path| path.to_string()).zip(stored).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let mut rows = HashSet::new();
+    let mut created = 0;
+    for call in calls {
+        for (path, stored) in call.await.unwrap() {
+            rows.insert((path, stored.id));
+            created += usize::from(stored.created);
+        }
+    }
+    assert_eq!((rows.len(), created), (20, 20));
+}
+
+#[tokio::test]
+async fn of_many_who_want_an_image_one_gets_it() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    let tries: Vec<_> = (0..16)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move { images::claim(&pool, id, LEASE).await.unwrap() })
+        })
+        .collect();
+    let mut won = 0;
+    for one in tries {
+        won += usize::from(matches!(one.await.unwrap(), ClaimOutcome::Won(_)));
+    }
+    assert_eq!(won, 1);
+    assert!(matches!(images::claim(&pool, id, LEASE).await.unwrap(), ClaimOutcome::Taken));
+}
+
+#[tokio::test]
+async fn a_claim_tells_why_it_was_not_won() {
+    let (_database, pool) = migrated().await;
+    for unknown in [ImageId(0), ImageId(77), ImageId(1 << 63), ImageId(u64::MAX)] {
+        assert!(matches!(images::claim(&pool, unknown, LEASE).await.unwrap(), ClaimOutcome::Unknown));
+    }
+    let id = store_one(&pool).await;
+    let claimed = claim(&pool, id).await;
+    assert_eq!(images::complete(&pool, &claimed, &Recognition::default()).await.unwrap(), Fenced::Written);
+    assert!(matches!(images::claim(&pool, id, LEASE).await.unwrap(), ClaimOutcome::Done));
+}
+
+#[tokio::test]
+async fn a_stale_owner_writes_nothing() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    let stale = claim(&pool, id).await;
+    let_leases_run_out(&pool).await;
+    let owner = claim(&pool, id).await;
+
+    let found = |person| Recognition { person: Some(person), distance: Some(0.4), reason: None };
+    assert_eq!(images::complete(&pool, &stale, &found(1)).await.unwrap(), Fenced::Stale);
+    assert_eq!(images::fail(&pool, &stale, &failure(true), true).await.unwrap(), Fenced::Stale);
+    assert_eq!(images::release(&pool, &stale).await.unwrap(), Fenced::Stale);
+    assert_eq!(images::complete(&pool, &owner, &found(2)).await.unwrap(), Fenced::Written);
+    assert_eq!(row(&pool, id).await, (Status::Processed, 2, None, 0));
+}
+
+#[tokio::test]
+async fn an_image_that_names_nobody_has_the_originals_minus_one() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    let reason = "no face was found".to_owned();
+    let found = Recognition { person: None, distance: None, reason: Some(reason.clone()) };
+    assert_eq!(images::complete(&pool, &claim(&pool, id).await, &found).await.unwrap(), Fenced::Written);
+    assert_eq!(row(&pool, id).await, (Status::Processed, -1, Some(reason), 0));
+}
+
+#[tokio::test]
+async fn failures_are_counted_and_the_last_one_is_final() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    let first = claim(&pool, id).await;
+    assert_eq!(images::fail(&pool, &first, &failure(true), false).await.unwrap(), Fenced::Written);
+    assert_eq!(row(&pool, id).await, (Status::Pending, -1, Some("no picture".to_owned()), 1));
+    let second = claim(&pool, id).await;
+    assert_eq!(second.attempts, 1);
+    assert_eq!(images::fail(&pool, &second, &failure(true), true).await.unwrap(), Fenced::Written);
+    assert_eq!(row(&pool, id).await, (Status::FailedProcessing, -1, Some("no picture".to_owned()), 2));
+}
+
+#[tokio::test]
+async fn an_image_that_is_given_back_loses_no_try() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    assert_eq!(images::release(&pool, &claim(&pool, id).await).await.unwrap(), Fenced::Written);
+    assert_eq!(row(&pool, id).await, (Status::Pending, -1, None, 0));
+    claim(&pool, id).await;
+}
+
+#[tokio::test]
+async fn a_long_reason_is_cut_to_the_column() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    let long = Failure { reason: "é".repeat(300), redeemable: true };
+    assert_eq!(images::fail(&pool, &claim(&pool, id).await, &long, true).await.unwrap(), Fenced::Written);
+    assert_eq!(row(&pool, id).await.2.unwrap(), "é".repeat(255));
+}
+
+#[tokio::test]
+async fn what_waits_unannounced_is_found_and_what_is_fresh_or_held_is_not() {
+    let (_database, pool) = migrated().await;
+    let stored = images::store(&pool, &["/old", "/fresh", "/held", "/abandoned", "/done"]).await.unwrap();
+    let id = |index: usize| stored[index].id;
+    for index in [2, 3, 4] {
+        let claimed = claim(&pool, id(index)).await;
+        if index == 4 {
+            assert_eq!(
+                images::complete(&pool, &claimed, &Recognition::default()).await.unwrap(),
+                Fenced::Written
+            );
+        }
+    }
+    execute(&pool, "UPDATE images SET claimed_until = NOW(6) - INTERVAL 1 SECOND WHERE path = '/abandoned'")
+        .await;
+    execute(&pool, "UPDATE images SET updated_at = NOW(6) - INTERVAL 1 HOUR WHERE path IN ('/old', '/done')")
+        .await;
+
+    let found = images::claim_overdue(&pool, Duration::from_secs(10), LEASE, 10).await.unwrap();
+    let paths: HashSet<_> = found.iter().map(|claim| claim.path.as_str()).collect();
+    assert_eq!(paths, HashSet::from(["/old", "/abandoned"]));
+    for claim in &found {
+        assert_eq!(images::complete(&pool, claim, &Recognition::default()).await.unwrap(), Fenced::Written);
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_an_original_processor_left_in_processing_is_abandoned_by_its_age() {
+    let (_database, pool) = migrated().await;
+    store_one(&pool).await;
+    execute(&pool, "UPDATE images SET status = 3").await;
+    let overdue = async || images::claim_overdue(&pool, LEASE, LEASE, 10).await.unwrap().len();
+    assert_eq!(overdue().await, 0);
+    execute(&pool, "UPDATE images SET updated_at = NOW(6) - INTERVAL 61 SECOND").await;
+    assert_eq!(overdue().await, 1);
+}
+
+#[tokio::test]
+async fn sweeps_that_run_at_once_share_the_images_out() {
+    let (_database, pool) = migrated().await;
+    let paths: Vec<_> = (0..100).map(|path| format!("/{path}")).collect();
+    images::store(&pool, &paths.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
+    execute(&pool, "UPDATE images SET updated_at = NOW(6) - INTERVAL 1 HOUR").await;
+    let sweeps: Vec<_> = (0..8)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move { images::claim_overdue(&pool, LEASE, LEASE, 30).await.unwrap() })
+        })
+        .collect();
+    let mut found = Vec::new();
+    for sweep in sweeps {
+        found.extend(sweep.await.unwrap().into_iter().map(|claim| claim.id));
+    }
+    let distinct: HashSet<_> = found.iter().collect();
+    assert_eq!((found.len(), distinct.len()), (100, 100));
+}
+
+#[tokio::test]
+async fn the_redeemer_brings_back_what_a_retry_can_help_and_touches_no_live_claim() {
+    let (_database, pool) = migrated().await;
+    let stored =
+        images::store(&pool, &["/missing", "/no_picture", "/live", "/abandoned", "/pending"]).await.unwrap();
+    let id = |index: usize| stored[index].id;
+    assert_eq!(
+        images::fail(&pool, &claim(&pool, id(0)).await, &failure(true), true).await.unwrap(),
+        Fenced::Written
+    );
+    assert_eq!(
+        images::fail(&pool, &claim(&pool, id(1)).await, &failure(false), true).await.unwrap(),
+        Fenced::Written
+    );
+    let abandoned = claim(&pool, id(3)).await;
+    let_leases_run_out(&pool).await;
+    let live = claim(&pool, id(2)).await;
+
+    let redeemed = images::redeem(&pool, ImageId(0), LEASE, 100).await.unwrap();
+    let redeemed: Vec<_> = redeemed.iter().map(|image| (image.id, image.had_failed)).collect();
+    assert_eq!(redeemed, [(id(0), true), (id(3), false)]);
+    assert_eq!(row(&pool, id(0)).await.0, Status::Pending);
+    assert_eq!(row(&pool, id(0)).await.3, 0, "it has all its tries again");
+    assert_eq!(row(&pool, id(1)).await.0, Status::FailedProcessing);
+    assert_eq!(images::complete(&pool, &live, &Recognition::default()).await.unwrap(), Fenced::Written);
+    assert_eq!(images::complete(&pool, &abandoned, &Recognition::default()).await.unwrap(), Fenced::Stale);
+    assert!(images::redeem(&pool, ImageId(0), LEASE, 100).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_image_that_the_original_failed_is_redeemed() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    execute(&pool, "update images set person = -1, status = 2 where id = 1").await;
+    assert_eq!(images::redeem(&pool, ImageId(0), LEASE, 100).await.unwrap()[0].id, id);
+}

@@ -1,0 +1,140 @@
+//! All of it together: queue, folders of pictures and the four services that keep running.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::nsq::{Nsqd, Nsqlookupd};
+use crate::paths;
+use crate::port::Port;
+use crate::service::{Finished, Service};
+
+/// The services that keep running; they may start in any order.
+const SERVICES: [&str; 4] = ["receiver", "image-processor", "face-recog", "frontend"];
+
+/// Longer than the redeemer tries before it gives up.
+const REDEEMED_WITHIN: Duration = Duration::from_secs(70);
+
+/// Queue and services around a database that somebody else keeps, with two empty folders of pictures.
+pub struct Stack {
+    /// HTTP in.
+    pub receiver: Service,
+    /// From message to result.
+    pub image_processor: Service,
+    /// Recognition.
+    pub face_recog: Service,
+    /// The page.
+    pub frontend: Service,
+    /// The queue.
+    pub nsqd: Nsqd,
+    /// Where consumers find the queue.
+    pub nsqlookupd: Nsqlookupd,
+    environment: Vec<(String, String)>,
+    folder: PathBuf,
+    receiver_port: Port,
+    frontend_port: Port,
+    _face_recog_port: Port,
+}
+
+impl Stack {
+    /// Starts everything in `folder` and waits until all services are ready.
+    ///
+    /// `settings` name the database and whatever else should not have its default; every service sees all of them.
+    /// Receiver and frontend get the ports that the README names, if nobody has them and `usual_ports` asks for them.
+    ///
+    /// # Errors
+    /// When something cannot be started or is not ready within a minute; the error ends with its log.
+    pub async fn start(
+        folder: &Path,
+        settings: impl IntoIterator<Item = (String, String)>,
+        usual_ports: bool,
+    ) -> Result<Self> {
+        for pictures in ["known_people", "unknown_people"] {
+            fs::create_dir_all(folder.join(pictures))
+                .with_context(|| format!("cannot make the folder {pictures}"))?;
+        }
+        let port = |usual| if usual_ports { Port::reserve_if_free(usual) } else { Port::reserve() };
+        let (receiver_port, frontend_port, face_recog_port) = (port(8000)?, port(8081)?, Port::reserve()?);
+        let nsqlookupd = Nsqlookupd::start(folder).await?;
+        let nsqd = Nsqd::start(folder, &nsqlookupd).await?;
+
+        let own = [
+            ("RECEIVER_PORT", receiver_port.to_string()),
+            ("FRONTEND_PORT", frontend_port.to_string()),
+            ("FACE_RECOG_PORT", face_recog_port.to_string()),
+            ("PRODUCER_ADDRESS", nsqd.tcp_address()),
+            ("NSQ_LOOKUP_ADDRESS", nsqlookupd.http_address()),
+            ("GRPC_ADDRESS", format!("127.0.0.1:{face_recog_port}")),
+            ("KNOWN_PEOPLE", folder.join("known_people").display().to_string()),
+            ("UNKNOWN_PEOPLE", folder.join("unknown_people").display().to_string()),
+            ("MODELS", paths::models().display().to_string()),
+        ];
+        let environment: Vec<_> =
+            own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(settings).collect();
+
+        let prepare = |name: &str| Service::prepare(name, folder, environment.iter().cloned());
+        let [mut receiver, mut image_processor, mut face_recog, mut frontend] = SERVICES.map(prepare);
+        for service in [&mut receiver, &mut image_processor, &mut face_recog, &mut frontend] {
+            if let Ok(service) = service {
+                service.server.spawn()?;
+            }
+        }
+        let mut stack = Self {
+            receiver: receiver?,
+            image_processor: image_processor?,
+            face_recog: face_recog?,
+            frontend: frontend?,
+            nsqd,
+            nsqlookupd,
+            environment,
+            folder: folder.to_path_buf(),
+            receiver_port,
+            frontend_port,
+            _face_recog_port: face_recog_port,
+        };
+        for service in
+            [&mut stack.face_recog, &mut stack.receiver, &mut stack.image_processor, &mut stack.frontend]
+        {
+            service.server.wait_until_ready().await?;
+        }
+        Ok(stack)
+    }
+
+    /// Where pictures are posted, without a slash at the end.
+    pub fn receiver_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.receiver_port)
+    }
+
+    /// Where the table is, without a slash at the end.
+    pub fn frontend_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.frontend_port)
+    }
+
+    /// The folder KNOWN_PEOPLE.
+    pub fn known_people(&self) -> PathBuf {
+        self.folder.join("known_people")
+    }
+
+    /// The folder UNKNOWN_PEOPLE.
+    pub fn unknown_people(&self) -> PathBuf {
+        self.folder.join("unknown_people")
+    }
+
+    /// Starts another replica of a service that listens on no port of its own, the image-processor.
+    ///
+    /// # Errors
+    /// When it cannot be started or is not ready within a minute.
+    pub async fn another(&self, name: &str) -> Result<Service> {
+        Service::start(name, &self.folder, self.environment.iter().cloned()).await
+    }
+
+    /// Runs the redeemer once.
+    ///
+    /// # Errors
+    /// When it is not built, or does not end.
+    pub async fn redeem(&self) -> Result<Finished> {
+        Service::run("redeemer", &self.folder, self.environment.iter().cloned(), REDEEMED_WITHIN).await
+    }
+}
