@@ -73,10 +73,11 @@ async fn upgrades_left<'c>(
 /// Runs what is left, alone. On a connection of its own, which takes the lock with it when it closes.
 async fn upgrade(settings: &DatabaseSettings) -> Result<(), SchemaError> {
     let mut database = MySqlConnection::connect_with(&settings.connect_options()).await?;
-    let locked: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(LEFT(CONCAT('kube-face ', DATABASE()), 64), ?)")
-        .bind(LOCK_WAIT)
-        .fetch_one(&mut database)
-        .await?;
+    let locked: Option<i64> =
+        sqlx::query_scalar("SELECT GET_LOCK(LEFT(CONCAT('kube-face ', DATABASE()), 64), ?)")
+            .bind(LOCK_WAIT)
+            .fetch_one(&mut database)
+            .await?;
     if locked != Some(1) {
         return Err(SchemaError::Busy);
     }
