@@ -1,5 +1,7 @@
 //! The frontend as its users meet it: the real service in this process, a real database, and an HTTP client.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod answers;
 mod away;
 mod frontend;
