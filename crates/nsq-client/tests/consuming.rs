@@ -157,10 +157,10 @@ async fn heartbeats_are_answered_while_a_message_is_worked_on() {
     let message = take(&mut consumer).await;
     sleep(Duration::from_secs(4)).await; // the work; nsqd would close after 2 s of silence
     message.finish();
+    // On a connection made since then the answer would count for nothing.
+    eventually("the answer arrives", async || nsqd.count("in_flight_count").await == 0).await;
     producer.publish(TOPIC, "next").await.unwrap();
-    let next = take(&mut consumer).await;
-    assert_eq!((&next.body[..], next.attempts), (&b"next"[..], 1), "the answer arrived: nothing came again");
-    next.finish();
+    take(&mut consumer).await.finish();
     consumer.close(PATIENCE).await;
 }
 
