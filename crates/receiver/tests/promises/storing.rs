@@ -74,7 +74,7 @@ async fn fifty_clients_that_post_the_same_path_at_once_agree_on_one_row() {
 #[tokio::test]
 async fn clients_that_post_the_same_many_paths_in_any_order_do_not_block_each_other() {
     let stack = Stack::start().await;
-    let paths: Vec<String> = (0..300).map(|number| format!("/{number}.jpg")).collect();
+    let paths: Vec<String> = (0..1000).map(|number| format!("/{number}.jpg")).collect();
     let rotated = |by: usize| {
         let mut paths = paths.clone();
         paths.rotate_left(by);
@@ -84,14 +84,14 @@ async fn clients_that_post_the_same_many_paths_in_any_order_do_not_block_each_ot
         paths
     };
     let posted = (0..20).map(|client| {
-        let (receiver, paths) = (&stack.receiver, rotated(client * 13));
+        let (receiver, paths) = (&stack.receiver, rotated(client * 47));
         async move { receiver.post_paths(&paths).await }
     });
     for answer in join_all(posted).await {
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
-    assert_eq!(stack.rows.count().await, 300);
-    assert_eq!(stack.message_count().await, 300);
+    assert_eq!(stack.rows.count().await, 1000);
+    assert_eq!(stack.message_count().await, 1000);
 }
 
 #[tokio::test]
