@@ -12,9 +12,8 @@ mod work;
 use std::sync::Arc;
 
 use common::{breaker::CircuitBreaker, database, schema};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use web::ops::{self, Readiness};
+use web::ops::Readiness;
 
 use crate::{recogniser::Recogniser, work::Workshop};
 
@@ -26,11 +25,8 @@ const SPARE_CONNECTIONS: u32 = 2;
 /// Images need the database only for moments: so many connections serve any number of them.
 const MAX_CONNECTIONS: u32 = 32;
 
-/// Runs until `shutdown`; then finishes the images in work, or gives back those that take too long.
-pub async fn run(settings: Settings, ops: TcpListener, shutdown: CancellationToken) {
-    let readiness = Readiness::waiting_for("the database");
-    ops::start(ops, readiness.clone(), shutdown.clone());
-
+/// Runs until `shutdown`, ready once the database has today's schema; then finishes the images in work, or gives back those that take too long.
+pub async fn run(settings: Settings, readiness: Readiness, shutdown: CancellationToken) {
     let pool = database::pool(
         &settings.database,
         settings.processor_concurrency.min(MAX_CONNECTIONS) + SPARE_CONNECTIONS,

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use common::{lifecycle, settings};
 use image_processor::{Settings, run};
+use web::ops::{self, Readiness};
 
 fn main() -> ExitCode {
     let settings: Settings = settings::load();
@@ -12,7 +13,9 @@ fn main() -> ExitCode {
     }
     lifecycle::run("image-processor", settings.process.shutdown_timeout, |shutdown| async move {
         let ops = web::bind(settings.process.bind_host, settings.ops.ops_port, "OPS_PORT").await?;
-        run(settings, ops, shutdown).await;
+        let readiness = Readiness::waiting_for("the database");
+        ops::start(ops, readiness.clone(), shutdown.clone());
+        run(settings, readiness, shutdown).await;
         Ok(())
     })
 }
