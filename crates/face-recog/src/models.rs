@@ -18,7 +18,7 @@ const LANDMARKS: &str = "shape_predictor_5_face_landmarks.dat";
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The file is missing or cannot be opened.
-    #[error("cannot open the model file {}: {source}; MODELS must name the folder that holds it", path.display())]
+    #[error("cannot open the model file {} (MODELS must name the folder that holds it)", path.display())]
     Open {
         /// The file.
         path: PathBuf,
