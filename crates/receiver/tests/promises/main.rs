@@ -1,6 +1,9 @@
 //! What a user of the receiver relies on, tried out on real servers: a receiver in this process, a database of
 //! its own for each test, and a real nsqd.
 
+// A helper that fails here fails a test, as it should.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod errors;
 mod json;
 mod limits;
