@@ -11,9 +11,6 @@ use crate::paths;
 use crate::port::Port;
 use crate::service::{Finished, Service};
 
-/// The services that keep running; they may start in any order.
-const SERVICES: [&str; 4] = ["receiver", "image-processor", "face-recog", "frontend"];
-
 /// Longer than the redeemer tries before it gives up.
 const REDEEMED_WITHIN: Duration = Duration::from_secs(70);
 
@@ -74,18 +71,17 @@ impl Stack {
         let environment: Vec<_> =
             own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(settings).collect();
 
-        let prepare = |name: &str| Service::prepare(name, folder, environment.iter().cloned());
-        let [mut receiver, mut image_processor, mut face_recog, mut frontend] = SERVICES.map(prepare);
-        for service in [&mut receiver, &mut image_processor, &mut face_recog, &mut frontend] {
-            if let Ok(service) = service {
-                service.server.spawn()?;
-            }
-        }
+        // All at once: they wait for each other.
+        let spawn = |name: &str| -> Result<Service> {
+            let mut service = Service::prepare(name, folder, environment.iter().cloned())?;
+            service.server.spawn()?;
+            Ok(service)
+        };
         let mut stack = Self {
-            receiver: receiver?,
-            image_processor: image_processor?,
-            face_recog: face_recog?,
-            frontend: frontend?,
+            receiver: spawn("receiver")?,
+            image_processor: spawn("image-processor")?,
+            face_recog: spawn("face-recog")?,
+            frontend: spawn("frontend")?,
             nsqd,
             nsqlookupd,
             environment,
@@ -122,12 +118,30 @@ impl Stack {
         self.folder.join("unknown_people")
     }
 
+    /// The value of a setting that the services were given; empty for one that they were not.
+    pub fn setting(&self, name: &str) -> &str {
+        let setting = self.environment.iter().rev().find(|(known, _)| known == name);
+        setting.map_or("", |(_, value)| value)
+    }
+
     /// Starts another replica of a service that listens on no port of its own, the image-processor.
     ///
     /// # Errors
     /// When it cannot be started or is not ready within a minute.
     pub async fn another(&self, name: &str) -> Result<Service> {
-        Service::start(name, &self.folder, self.environment.iter().cloned()).await
+        self.another_with(name, []).await
+    }
+
+    /// The same with other settings.
+    ///
+    /// # Errors
+    /// When it cannot be started or is not ready within a minute.
+    pub async fn another_with(
+        &self,
+        name: &str,
+        settings: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Service> {
+        Service::start(name, &self.folder, self.environment.iter().cloned().chain(settings)).await
     }
 
     /// Runs the redeemer once.

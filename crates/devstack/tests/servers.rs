@@ -1,5 +1,7 @@
 //! The real servers start, stop, forget and remember as a test of the pipeline needs it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use devstack::{Database, DatabaseServer, Nsqd, Nsqlookupd, PrivateFolder};
 use sqlx::mysql::MySqlPool;
 

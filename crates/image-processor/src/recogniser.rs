@@ -5,9 +5,11 @@ use std::{error::Error as _, time::Duration};
 use common::images::Failure;
 use rpc::{IdentifyRequest, IdentifyResponse, identify_client::IdentifyClient};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::{Code, Request, Status};
+use tonic::{Code, ConnectError, Request, Status};
 
 use crate::replicas::{Picked, Replicas};
+
+const TOO_LATE: &str = "face-recog did not answer in time";
 
 /// Why a call brought no answer.
 #[derive(Debug)]
@@ -55,9 +57,10 @@ impl Recogniser {
                 return Err(broken.map_or(CallError::Away, CallError::Broken));
             };
             match self.call(&replica, path, end).await {
-                Err(Answer::ConnectionBroke(how)) => {
+                Err(Answer::NotReached) => self.replicas.drop_broken(&replica),
+                Err(Answer::BrokeOff) => {
                     self.replicas.drop_broken(&replica);
-                    if broken.replace(how).is_some() {
+                    if broken.replace("face-recog broke off".to_owned()).is_some() {
                         return Err(CallError::Broken("face-recog broke off twice".to_owned()));
                     }
                 }
@@ -82,25 +85,30 @@ impl Recogniser {
         match timeout_at(end, IdentifyClient::new(replica.channel()).identify(request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(meaning(&status)),
-            Err(_) => Err(Answer::Error(CallError::Broken(format!(
-                "face-recog did not answer within {:?}",
-                self.deadline
-            )))),
+            Err(_) => Err(Answer::Error(CallError::Broken(TOO_LATE.to_owned()))),
         }
     }
 }
 
 /// What a call that was not answered with a result means for the next one.
 enum Answer {
-    ConnectionBroke(String),
+    /// The replica had gone before the call: nothing was sent.
+    NotReached,
+    /// The connection broke during the call.
+    BrokeOff,
     Busy,
     Error(CallError),
 }
 
 fn meaning(status: &Status) -> Answer {
     // A status that the transport made carries the cause; one that the server sent carries none.
-    if status.source().is_some() {
-        return Answer::ConnectionBroke("face-recog broke off".to_owned());
+    if let Some(cause) = status.source() {
+        let mut causes = std::iter::successors(Some(cause), |&cause| cause.source());
+        return if causes.any(|cause| cause.is::<ConnectError>()) {
+            Answer::NotReached
+        } else {
+            Answer::BrokeOff
+        };
     }
     let words = in_words(status.message());
     let about_image =
@@ -111,9 +119,8 @@ fn meaning(status: &Status) -> Answer {
         Code::InvalidArgument | Code::PermissionDenied => about_image(words, false),
         // What the original answers when it cannot work on a picture.
         Code::Unknown => about_image(format!("face-recog could not work on the picture: {words}"), true),
-        Code::DeadlineExceeded => {
-            Answer::Error(CallError::Broken("face-recog did not answer in time".to_owned()))
-        }
+        // Whoever notices first that the time is over says so: the server, or our transport (Cancelled).
+        Code::DeadlineExceeded | Code::Cancelled => Answer::Error(CallError::Broken(TOO_LATE.to_owned())),
         code => Answer::Error(CallError::Broken(format!("face-recog failed ({code:?}): {words}"))),
     }
 }

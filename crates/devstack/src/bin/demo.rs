@@ -90,12 +90,18 @@ async fn main() -> ExitCode {
 
 async fn demo(keep: bool) -> Result<()> {
     let folder = PrivateFolder::new()?;
-    say("starting MariaDB, nsqlookupd, nsqd, receiver, image-processor, face-recog and frontend on this machine");
+    say(
+        "starting MariaDB, nsqlookupd, nsqd, receiver, image-processor, face-recog and frontend on this machine",
+    );
     let began = Instant::now();
     let server = DatabaseServer::mariadb(folder.path()).await?;
     let database = server.database().await?;
     let stack = Stack::start(folder.path(), database.environment(), true).await?;
-    println!("    all ready after {:.1} s, with their logs in {}", began.elapsed().as_secs_f64(), folder.path().display());
+    println!(
+        "    all ready after {:.1} s, with their logs in {}",
+        began.elapsed().as_secs_f64(),
+        folder.path().display()
+    );
 
     say("introducing the people who are known, one photograph each");
     introduce(&stack, &database).await?;
@@ -150,7 +156,10 @@ async fn wait_until_known(stack: &Stack, people: usize) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    bail!("face-recog did not take up the known people; its log is {}", stack.face_recog.server.log().display())
+    bail!(
+        "face-recog did not take up the known people; its log is {}",
+        stack.face_recog.server.log().display()
+    )
 }
 
 fn lay_out_pictures(folder: &Path) -> Result<()> {
@@ -169,7 +178,8 @@ fn compose_group(target: &Path) -> Result<()> {
     const HEIGHT: u32 = 1000;
     let mut group = image::RgbImage::from_pixel(3 * HEIGHT, HEIGHT, image::Rgb([255; 3]));
     for (place, name) in ["astronaut.png", "biden.jpg", "obama2.jpg"].into_iter().enumerate() {
-        let photograph = image::open(paths::photographs().join(name)).with_context(|| format!("cannot read {name}"))?;
+        let photograph =
+            image::open(paths::photographs().join(name)).with_context(|| format!("cannot read {name}"))?;
         let fitting = photograph.resize(HEIGHT, HEIGHT, image::imageops::FilterType::Triangle).to_rgb8();
         image::imageops::overlay(&mut group, &fitting, place as i64 * i64::from(HEIGHT), 0);
     }
@@ -243,7 +253,11 @@ async fn recognised(stack: &Stack) -> Result<Vec<Row>> {
         let table: Table = serde_json::from_slice(&request.send().await?.error_for_status()?.bytes().await?)?;
         let settled = table.images.iter().filter(|row| row.settled()).count();
         if settled != shown {
-            let progress = format!("    {settled:>2} of {} after {:.1} s", PICTURES.len(), began.elapsed().as_secs_f64());
+            let progress = format!(
+                "    {settled:>2} of {} after {:.1} s",
+                PICTURES.len(),
+                began.elapsed().as_secs_f64()
+            );
             if terminal {
                 print!("\r{progress}");
                 std::io::stdout().flush()?;
@@ -257,7 +271,10 @@ async fn recognised(stack: &Stack) -> Result<Vec<Row>> {
             return Ok(table.images);
         }
         if began.elapsed() > RECOGNISED_WITHIN {
-            bail!("not all pictures were recognised in time; the logs are beside {}", stack.unknown_people().display());
+            bail!(
+                "not all pictures were recognised in time; the logs are beside {}",
+                stack.unknown_people().display()
+            );
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -265,9 +282,15 @@ async fn recognised(stack: &Stack) -> Result<Vec<Row>> {
 
 fn show(rows: &[Row]) {
     let shows: BTreeMap<_, _> = PICTURES.iter().map(|picture| (picture.name, picture.shows)).collect();
-    println!("{:>3}  {:<24} {:<35} {:<13} {:>8}  {:<10} Reason", "ID", "Picture", "Shows", "Person", "Distance", "Status");
+    println!(
+        "{:>3}  {:<24} {:<35} {:<13} {:>8}  {:<10} Reason",
+        "ID", "Picture", "Shows", "Person", "Distance", "Status"
+    );
     for row in rows.iter().rev() {
-        let person = row.person.as_ref().map_or(if row.status == "Processed" { "Unknown" } else { "-" }, |person| &person.name);
+        let person = row
+            .person
+            .as_ref()
+            .map_or(if row.status == "Processed" { "Unknown" } else { "-" }, |person| &person.name);
         let distance = row.distance.map_or_else(|| "-".to_owned(), |distance| format!("{distance:.2}"));
         println!(
             "{:>3}  {:<24} {:<35} {person:<13} {distance:>8}  {:<10} {}",
@@ -290,8 +313,12 @@ fn check(rows: &[Row]) -> Result<()> {
                 row.name() == picture.name
                     && match picture.expected {
                         Expected::Named(name) => row.status == "Processed" && person == Some(name),
-                        Expected::Unknown(why) => row.status == "Processed" && person.is_none() && reason.contains(why),
-                        Expected::Failed(why) => row.status == "Failed" && person.is_none() && reason.contains(why),
+                        Expected::Unknown(why) => {
+                            row.status == "Processed" && person.is_none() && reason.contains(why)
+                        }
+                        Expected::Failed(why) => {
+                            row.status == "Failed" && person.is_none() && reason.contains(why)
+                        }
                     }
             })
         })
@@ -309,7 +336,8 @@ fn say(what: &str) {
 }
 
 async fn asked_to_stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return std::future::pending().await;
     };

@@ -1,0 +1,12 @@
+//! What a user of the whole system relies on, tried out on real servers, the real binaries, dlib's real weights and
+//! real photographs. Only where face-recog must misbehave does a scripted one stand in.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod journey;
+mod mixed_fleet;
+mod outages;
+mod redeeming;
+mod scripted;
+mod stopping;
+mod system;
