@@ -1,5 +1,7 @@
 //! The life of an image: who may do what to it when.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::{collections::HashSet, time::Duration};

@@ -1,5 +1,7 @@
 //! Any database ends at the same schema, and nobody's rows are lost on the way.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use common::{
