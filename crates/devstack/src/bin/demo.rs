@@ -48,7 +48,7 @@ const PICTURES: [Picture; 12] = {
         picture("obama_partial_face.jpg", "half a face", Named("Barack Obama")),
         picture("obama_partial_face2.jpg", "the other half", Named("Barack Obama")),
         picture("32bit.png", "a PNG with transparency", Named("Barack Obama")),
-        picture(GROUP, "three people side by side", Named("Joe Biden")),
+        picture(GROUP, "three people side by side", Named("Barack Obama")),
         picture("astronaut.png", "a stranger", Unknown("nobody known")),
         picture("camera.png", "a face turned away", Unknown("no face")),
         picture("chelsea.png", "a cat", Unknown("no face")),
@@ -177,7 +177,7 @@ fn lay_out_pictures(folder: &Path) -> Result<()> {
 fn compose_group(target: &Path) -> Result<()> {
     const HEIGHT: u32 = 1000;
     let mut group = image::RgbImage::from_pixel(3 * HEIGHT, HEIGHT, image::Rgb([255; 3]));
-    for (place, name) in ["astronaut.png", "biden.jpg", "obama2.jpg"].into_iter().enumerate() {
+    for (place, name) in ["astronaut.png", "obama2.jpg", "camera.png"].into_iter().enumerate() {
         let photograph =
             image::open(paths::photographs().join(name)).with_context(|| format!("cannot read {name}"))?;
         let fitting = photograph.resize(HEIGHT, HEIGHT, image::imageops::FilterType::Triangle).to_rgb8();
