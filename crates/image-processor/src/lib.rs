@@ -2,6 +2,9 @@
 //! in the table unannounced), is claimed, [worked on](work), recognised by face-recog through the circuit
 //! breaker ([`recogniser`], [`replicas`]), and its result is stored. Any number of processors may run.
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fake;
 mod intake;
 mod recogniser;
 mod replicas;

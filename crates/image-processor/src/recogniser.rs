@@ -1,11 +1,11 @@
 //! Calls face-recog and says what its answer means: for the image, for the load, or for the circuit breaker.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error, time::Duration};
 
 use common::images::Failure;
 use rpc::{IdentifyRequest, IdentifyResponse, identify_client::IdentifyClient};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::{Code, ConnectError, Request, Status};
+use tonic::{Code, ConnectError, Request, Status, TimeoutExpired};
 
 use crate::replicas::{Picked, Replicas};
 
@@ -50,10 +50,10 @@ impl Recogniser {
     /// connection breaks is repeated once if there is another replica.
     pub(crate) async fn identify(&self, path: &str) -> Result<IdentifyResponse, CallError> {
         let end = Instant::now() + self.deadline;
-        let mut broken = None;
+        let (mut broken, mut was_busy) = (None, false);
         loop {
-            let Ok(picked) = timeout_at(end, self.replicas.pick()).await else { return Err(CallError::Away) };
-            let Some(replica) = picked else {
+            let picked = timeout_at(end, self.replicas.pick()).await;
+            let Ok(Some(replica)) = picked else {
                 return Err(broken.map_or(CallError::Away, CallError::Broken));
             };
             match self.call(&replica, path, end).await {
@@ -65,6 +65,7 @@ impl Recogniser {
                     }
                 }
                 Err(Answer::Busy) => {
+                    was_busy = true;
                     let again = Instant::now() + Duration::from_millis(rand::random_range(20..100));
                     if again >= end {
                         return Err(CallError::Busy);
@@ -72,6 +73,9 @@ impl Recogniser {
                     drop(replica);
                     sleep_until(again).await;
                 }
+                // The call was left with what the waiting had spared: too little says nothing about it.
+                Err(Answer::TooLate) if was_busy => return Err(CallError::Busy),
+                Err(Answer::TooLate) => return Err(CallError::Broken(TOO_LATE.to_owned())),
                 Err(Answer::Error(error)) => return Err(error),
                 Ok(response) => return Ok(response),
             }
@@ -85,7 +89,7 @@ impl Recogniser {
         match timeout_at(end, IdentifyClient::new(replica.channel()).identify(request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(meaning(&status)),
-            Err(_) => Err(Answer::Error(CallError::Broken(TOO_LATE.to_owned()))),
+            Err(_) => Err(Answer::TooLate),
         }
     }
 }
@@ -97,6 +101,8 @@ enum Answer {
     /// The connection broke during the call.
     BrokeOff,
     Busy,
+    /// Whoever noticed first that the time is over said so: we, the transport or the server.
+    TooLate,
     Error(CallError),
 }
 
@@ -104,11 +110,12 @@ fn meaning(status: &Status) -> Answer {
     // A status that the transport made carries the cause; one that the server sent carries none.
     if let Some(cause) = status.source() {
         let mut causes = std::iter::successors(Some(cause), |&cause| cause.source());
-        return if causes.any(|cause| cause.is::<ConnectError>()) {
-            Answer::NotReached
-        } else {
-            Answer::BrokeOff
+        let made = |cause: &(dyn Error + 'static)| match cause {
+            _ if cause.is::<ConnectError>() => Some(Answer::NotReached),
+            _ if cause.is::<TimeoutExpired>() => Some(Answer::TooLate),
+            _ => None,
         };
+        return causes.find_map(made).unwrap_or(Answer::BrokeOff);
     }
     let words = in_words(status.message());
     let about_image =
@@ -119,8 +126,7 @@ fn meaning(status: &Status) -> Answer {
         Code::InvalidArgument | Code::PermissionDenied => about_image(words, false),
         // What the original answers when it cannot work on a picture.
         Code::Unknown => about_image(format!("face-recog could not work on the picture: {words}"), true),
-        // Whoever notices first that the time is over says so: the server, or our transport (Cancelled).
-        Code::DeadlineExceeded | Code::Cancelled => Answer::Error(CallError::Broken(TOO_LATE.to_owned())),
+        Code::DeadlineExceeded | Code::Cancelled => Answer::TooLate,
         code => Answer::Error(CallError::Broken(format!("face-recog failed ({code:?}): {words}"))),
     }
 }
@@ -133,7 +139,10 @@ fn in_words(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::fake;
 
     fn error(code: Code, message: &str) -> CallError {
         match meaning(&Status::new(code, message)) {
@@ -151,9 +160,10 @@ mod tests {
 
     #[test]
     fn a_fault_of_the_server_is_not_about_the_image() {
-        for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Internal] {
+        for code in [Code::Unavailable, Code::Internal] {
             assert!(matches!(error(code, "no"), CallError::Broken(_)), "{code:?}");
         }
+        assert!(matches!(meaning(&Status::deadline_exceeded("no")), Answer::TooLate));
     }
 
     #[test]
@@ -173,5 +183,35 @@ mod tests {
             panic!("it is about the image")
         };
         assert_eq!(failure.reason, "face-recog could not work on the picture: Exception: no such file");
+    }
+
+    const DEADLINE: Duration = Duration::from_millis(200);
+
+    async fn broken(recogniser: &Recogniser) -> String {
+        match recogniser.identify("x.jpg").await {
+            Err(CallError::Broken(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_too_late_is_no_broken_connection() {
+        let recogniser = Recogniser::new(&fake::face_recog(|| None).await.to_string(), DEADLINE);
+        // Whether the server's clock, the transport's or our own rings first is chance.
+        for _ in 0..10 {
+            assert_eq!(broken(&recogniser).await, TOO_LATE);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_began_late_because_face_recog_was_busy_is_no_failure() {
+        let calls = AtomicUsize::new(0);
+        let busy_then_slow = move || match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => Some(Err(Status::resource_exhausted("the queue is full"))),
+            _ => None,
+        };
+        let recogniser = Recogniser::new(&fake::face_recog(busy_then_slow).await.to_string(), DEADLINE);
+        let answer = recogniser.identify("x.jpg").await;
+        assert!(matches!(answer, Err(CallError::Busy)), "{answer:?}");
     }
 }
