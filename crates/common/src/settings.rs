@@ -4,9 +4,13 @@
 //! where it has them. A setting that is wrong ends the process at once and is named with its value and what
 //! is allowed; only passwords are never shown.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, ops::RangeInclusive, time::Duration};
 
-use clap::{Args, Parser, error::ErrorKind};
+use clap::{
+    Args, Parser,
+    builder::{NonEmptyStringValueParser, TypedValueParser},
+    error::ErrorKind,
+};
 
 /// Reads a service's settings, or ends the process with a message that says what to change (exit code 2).
 ///
@@ -58,11 +62,34 @@ pub fn address(text: &str) -> Result<String, String> {
     if valid { Ok(text.to_owned()) } else { Err("an address is needed in the form host:port".to_owned()) }
 }
 
+/// Reads the number of a port that is listened on; 0 takes one that is free.
+pub fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "a port is needed: a number from 0 (any free one) to 65535".to_owned())
+}
+
+/// Reads a whole number within `range`.
+pub fn count(range: RangeInclusive<u32>) -> impl Fn(&str) -> Result<u32, String> + Clone {
+    move |text| {
+        let count = text.parse().ok().filter(|count| range.contains(count));
+        count.ok_or_else(|| format!("a whole number from {} to {} is needed", range.start(), range.end()))
+    }
+}
+
+fn port_of_peer(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| "a port is needed: a number from 1 to 65535".to_owned())
+}
+
+fn ip(text: &str) -> Result<IpAddr, String> {
+    text.parse()
+        .map_err(|_| "an IP address of this machine is needed, like 127.0.0.1, 0.0.0.0 or ::".to_owned())
+}
+
 /// What every service has.
 #[derive(Args, Clone, Debug)]
 pub struct ProcessSettings {
     /// Address that every port of the service binds
-    #[arg(long, env = "BIND_HOST", value_name = "BIND_HOST", default_value = "0.0.0.0")]
+    #[arg(long, env = "BIND_HOST", value_name = "BIND_HOST", default_value = "0.0.0.0", value_parser = ip)]
     pub bind_host: IpAddr,
     /// Longest drain after SIGTERM
     #[arg(long, env = "SHUTDOWN_TIMEOUT", value_name = "SHUTDOWN_TIMEOUT", default_value = "25s", value_parser = duration)]
@@ -73,7 +100,7 @@ pub struct ProcessSettings {
 #[derive(Args, Clone, Debug)]
 pub struct OpsSettings {
     /// Port of /livez, /readyz and /metrics
-    #[arg(long, env = "OPS_PORT", value_name = "OPS_PORT", default_value_t = 9090)]
+    #[arg(long, env = "OPS_PORT", value_name = "OPS_PORT", default_value_t = 9090, value_parser = port)]
     pub ops_port: u16,
 }
 
@@ -81,21 +108,22 @@ pub struct OpsSettings {
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseSettings {
     /// Host of MySQL
-    #[arg(long = "db-host", env = "MYSQL_CONNECTION", value_name = "MYSQL_CONNECTION", default_value = "mysql", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long = "db-host", env = "MYSQL_CONNECTION", value_name = "MYSQL_CONNECTION", default_value = "mysql", value_parser = NonEmptyStringValueParser::new())]
     pub host: String,
     /// Port of MySQL
-    #[arg(long = "db-port", env = "MYSQL_PORT", value_name = "MYSQL_PORT", default_value_t = 3306, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long = "db-port", env = "MYSQL_PORT", value_name = "MYSQL_PORT", default_value_t = 3306, value_parser = port_of_peer)]
     pub port: u16,
     /// User and password, as user:password
     #[arg(
         long = "db-username-password",
         env = "MYSQL_USERPASSWORD",
         value_name = "MYSQL_USERPASSWORD",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new().map(Credentials::from)
     )]
     pub credentials: Credentials,
     /// Name of the database
-    #[arg(long = "db-dbname", env = "MYSQL_DBNAME", value_name = "MYSQL_DBNAME", default_value = "kube", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long = "db-dbname", env = "MYSQL_DBNAME", value_name = "MYSQL_DBNAME", default_value = "kube", value_parser = NonEmptyStringValueParser::new())]
     pub name: String,
 }
 
@@ -109,7 +137,7 @@ pub struct ProducerSettings {
 
 /// A database user and its password, read from `user:password`; the first colon separates them.
 ///
-/// Text without a colon is a user without a password, so that reading never fails and never has to show it.
+/// Text without a colon is a user without a password, so that reading it never fails and never has to show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The user's name.
@@ -158,6 +186,25 @@ mod tests {
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
         for wrong in ["", "0s", "5", "soon", "-1s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_a_number_of_sixteen_bits() {
+        assert_eq!((port("0"), port("65535")), (Ok(0), Ok(65535)));
+        for wrong in ["", "-1", "65536", "http"] {
+            assert!(port(wrong).is_err() && port_of_peer(wrong).is_err(), "{wrong}");
+        }
+        assert!(port_of_peer("0").is_err(), "no peer listens there");
+    }
+
+    #[test]
+    fn a_count_is_refused_with_its_bounds() {
+        let count = count(1..=1024);
+        assert_eq!((count("1"), count("1024")), (Ok(1), Ok(1024)));
+        for wrong in ["", "0", "1025", "many", "1.5", "-1"] {
+            let problem = count(wrong).unwrap_err();
+            assert!(problem.contains("from 1 to 1024"), "{wrong}: {problem}");
         }
     }
 

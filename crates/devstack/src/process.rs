@@ -29,12 +29,13 @@ pub struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
+    folder: Option<PathBuf>,
 }
 
 impl Program {
     /// The program at `path`, with no arguments and no environment but `PATH`, `HOME` and Rust's logging settings.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), arguments: Vec::new(), environment: Vec::new() }
+        Self { path: path.into(), arguments: Vec::new(), environment: Vec::new(), folder: None }
     }
 
     /// Adds an argument.
@@ -54,11 +55,20 @@ impl Program {
         self.environment.push((name.into(), value.into()));
     }
 
+    /// Sets the folder that it runs in, ours otherwise.
+    pub fn working_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments).env_clear();
         command.envs(INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
         command
     }
 }

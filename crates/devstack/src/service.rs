@@ -46,7 +46,7 @@ impl Service {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self> {
         let ops_port = Port::reserve()?;
-        let mut program = program(name, environment)?;
+        let mut program = program(name, folder, environment)?;
         program.set("BIND_HOST", "127.0.0.1");
         program.set("OPS_PORT", ops_port.to_string());
         let probe = Probe::Http(format!("http://127.0.0.1:{ops_port}/readyz"));
@@ -65,7 +65,7 @@ impl Service {
     ) -> Result<Finished> {
         let port = Port::reserve()?; // its number makes the log's name unique
         let log = folder.join(format!("{name}-{port}.log"));
-        let mut process = Process::spawn(name, &program(name, environment)?, &log)?;
+        let mut process = Process::spawn(name, &program(name, folder, environment)?, &log)?;
         let status = process.wait(limit).await?;
         let output =
             std::fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
@@ -87,8 +87,13 @@ pub struct Finished {
     pub output: String,
 }
 
-fn program(name: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Program> {
-    let mut program = Program::new(paths::service(name)?);
+/// It runs in `folder`, so that no `.env` of the checkout that it was built in reaches it.
+fn program(
+    name: &str,
+    folder: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Program> {
+    let mut program = Program::new(paths::service(name)?).working_folder(folder);
     for (name, value) in environment {
         program.set(name, value);
     }

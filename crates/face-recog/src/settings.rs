@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser};
-use common::settings::{OpsSettings, ProcessSettings};
+use common::settings::{OpsSettings, ProcessSettings, port};
 
 /// Recognises people on pictures, asked over gRPC.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "face-recog", version)]
 pub struct Settings {
     /// Port of the gRPC server
-    #[arg(long, env = "FACE_RECOG_PORT", value_name = "FACE_RECOG_PORT", default_value_t = 50051)]
+    #[arg(long, env = "FACE_RECOG_PORT", value_name = "FACE_RECOG_PORT", default_value_t = 50051, value_parser = port)]
     pub face_recog_port: u16,
     /// What is recognised.
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! What can be set.
 
 use clap::Parser;
-use common::settings::{DatabaseSettings, OpsSettings, ProcessSettings};
+use common::settings::{DatabaseSettings, OpsSettings, ProcessSettings, port};
 
 /// Shows in the browser who is on which picture
 #[derive(Clone, Debug, Parser)]
@@ -17,6 +17,6 @@ pub struct Settings {
     #[command(flatten)]
     pub database: DatabaseSettings,
     /// Port of the page
-    #[arg(long, env = "FRONTEND_PORT", value_name = "FRONTEND_PORT", default_value_t = 8081)]
+    #[arg(long, env = "FRONTEND_PORT", value_name = "FRONTEND_PORT", default_value_t = 8081, value_parser = port)]
     pub frontend_port: u16,
 }

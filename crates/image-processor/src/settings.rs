@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Parser;
 use common::{
     breaker::BreakerPolicy,
-    settings::{DatabaseSettings, OpsSettings, ProcessSettings, address, duration},
+    settings::{DatabaseSettings, OpsSettings, ProcessSettings, address, count, duration},
 };
 
 /// Takes announced pictures, has them recognised and stores who is on them.
@@ -28,7 +28,7 @@ pub struct Settings {
     #[arg(long, env = "GRPC_ADDRESS", value_name = "GRPC_ADDRESS", default_value = "face-recog:50051", value_parser = address)]
     pub grpc_address: String,
     /// Images in work at once
-    #[arg(long, env = "PROCESSOR_CONCURRENCY", value_name = "PROCESSOR_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, env = "PROCESSOR_CONCURRENCY", value_name = "PROCESSOR_CONCURRENCY", default_value_t = 8, value_parser = count(1..=1024))]
     pub processor_concurrency: u32,
     /// Deadline of one Identify call
     #[arg(long, env = "IDENTIFY_TIMEOUT", value_name = "IDENTIFY_TIMEOUT", default_value = "30s", value_parser = duration)]
@@ -37,13 +37,13 @@ pub struct Settings {
     #[arg(long, env = "CLAIM_LEASE", value_name = "CLAIM_LEASE", default_value = "2m", value_parser = duration)]
     pub claim_lease: Duration,
     /// Failures of one image before it is FAILEDPROCESSING
-    #[arg(long, env = "MAX_ATTEMPTS", value_name = "MAX_ATTEMPTS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "MAX_ATTEMPTS", value_name = "MAX_ATTEMPTS", default_value_t = 3, value_parser = count(1..=1_000_000))]
     pub max_attempts: u32,
     /// A PENDING image that no message announced for this long is taken from the table itself
     #[arg(long, env = "SWEEP_AFTER", value_name = "SWEEP_AFTER", default_value = "10s", value_parser = duration)]
     pub sweep_after: Duration,
     /// Failed calls in a row that open the circuit breaker
-    #[arg(long, env = "BREAKER_MAX_FAILURES", value_name = "BREAKER_MAX_FAILURES", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "BREAKER_MAX_FAILURES", value_name = "BREAKER_MAX_FAILURES", default_value_t = 5, value_parser = count(1..=1_000_000))]
     pub breaker_max_failures: u32,
     /// First break of the circuit breaker
     #[arg(long, env = "BREAKER_TIMEOUT", value_name = "BREAKER_TIMEOUT", default_value = "10s", value_parser = duration)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Parser;
-use common::settings::{DatabaseSettings, OpsSettings, ProcessSettings, ProducerSettings, duration};
+use common::settings::{DatabaseSettings, OpsSettings, ProcessSettings, ProducerSettings, duration, port};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -28,7 +28,7 @@ pub struct Settings {
     #[command(flatten)]
     pub producer: ProducerSettings,
     /// Port of the two routes
-    #[arg(long, env = "RECEIVER_PORT", value_name = "RECEIVER_PORT", default_value_t = 8000)]
+    #[arg(long, env = "RECEIVER_PORT", value_name = "RECEIVER_PORT", default_value_t = 8000, value_parser = port)]
     pub receiver_port: u16,
     /// Largest body of a request, like 2097152, 500KiB or 2MiB
     #[arg(long, env = "MAX_BODY", value_name = "MAX_BODY", default_value = "2MiB", value_parser = size)]

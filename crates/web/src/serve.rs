@@ -25,7 +25,12 @@ const MAX_CONNECTIONS: usize = 4096;
 /// Binds a port, or says which setting to change.
 pub async fn bind(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(host, port);
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({setting})"))
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} ({setting})"))?;
+    // With port 0 only the system knows which one it is.
+    tracing::info!(address = %listener.local_addr()?, "listening for {setting}");
+    Ok(listener)
 }
 
 /// Serves `router` on `listener` until `shutdown`, then ends when the requests under way are answered.
