@@ -1,16 +1,21 @@
 //! The connection pool, and which of its errors mean "the database is away".
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use sqlx::{
-    Executor, MySqlPool,
+    Connection, Executor, MySqlPool,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions},
 };
+use tokio::time::timeout;
 
 use crate::settings::DatabaseSettings;
 
 /// How long a caller waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a statement may take. A server that is frozen, or whose machine is gone, does not even break
+/// the connection.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl DatabaseSettings {
     /// The settings as sqlx wants them. They are set one by one, so no character of a password needs escaping.
@@ -38,7 +43,26 @@ pub fn pool(settings: &DatabaseSettings, connections: u32) -> MySqlPool {
                 Ok(())
             })
         })
+        .after_release(|connection, _| {
+            // Of a statement that was broken off, the connection must first read the rest. sqlx waits for it
+            // without end, and the pool would be full of connections to a machine that is gone.
+            Box::pin(async { within(ACQUIRE_TIMEOUT, connection.ping()).await.map(|()| true) })
+        })
         .connect_lazy_with(settings.connect_options())
+}
+
+/// The result of a statement, or an error when the database says nothing for too long.
+///
+/// What the statement does may be done nevertheless, as with every error of a connection.
+pub async fn answered<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    within(ANSWER_TIMEOUT, statement).await
+}
+
+async fn within<T>(limit: Duration, answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    timeout(limit, answer).await.unwrap_or_else(|_| {
+        let late = format!("it did not answer within {limit:?}");
+        Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
+    })
 }
 
 /// Whether `error` says that a unique key has the value already.

@@ -7,7 +7,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, Row};
 
-use crate::{retry, settings::DatabaseSettings};
+use crate::{database::answered, retry, settings::DatabaseSettings};
 
 const SETUP: &str = include_str!("../../../dbinit/database_setup.sql");
 
@@ -49,15 +49,13 @@ pub enum SchemaError {
 pub async fn ensure(settings: &DatabaseSettings, pool: &MySqlPool) {
     let place = format!("the database {} at {}:{}", settings.name, settings.host, settings.port);
     retry::until_ok(&place, || async {
-        if upgrades_left(pool).await?.is_empty() { Ok(()) } else { upgrade(settings).await }
+        if answered(upgrades_left(pool)).await?.is_empty() { Ok(()) } else { upgrade(settings).await }
     })
     .await;
 }
 
 /// The upgrades that `database` has not seen.
-async fn upgrades_left<'c>(
-    database: impl sqlx::MySqlExecutor<'c>,
-) -> Result<Vec<&'static Upgrade>, SchemaError> {
+async fn upgrades_left<'c>(database: impl sqlx::MySqlExecutor<'c>) -> sqlx::Result<Vec<&'static Upgrade>> {
     let indexes: Vec<(String, String)> = sqlx::query_as(
         "SELECT DISTINCT CAST(table_name AS CHAR), CAST(index_name AS CHAR) FROM information_schema.statistics
          WHERE table_schema = DATABASE()",
@@ -72,7 +70,7 @@ async fn upgrades_left<'c>(
 
 /// Runs what is left, alone. On a connection of its own, which takes the lock with it when it closes.
 async fn upgrade(settings: &DatabaseSettings) -> Result<(), SchemaError> {
-    let mut database = MySqlConnection::connect_with(&settings.connect_options()).await?;
+    let mut database = answered(MySqlConnection::connect_with(&settings.connect_options())).await?;
     let locked: Option<i64> =
         sqlx::query_scalar("SELECT GET_LOCK(LEFT(CONCAT('kube-face ', DATABASE()), 64), ?)")
             .bind(LOCK_WAIT)

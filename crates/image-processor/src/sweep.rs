@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use common::images;
+use common::{database::answered, images};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -48,12 +48,12 @@ async fn next_sweep(settings: &Settings) {
 /// Claims an image for each slot and begins to work on them; `true` when there may be more.
 async fn sweep(settings: &Settings, workshop: &Workshop, mut slots: Slot) -> bool {
     let limit = u32::try_from(slots.num_permits()).unwrap_or(BATCH);
-    let claims = match images::claim_overdue(
+    let claims = match answered(images::claim_overdue(
         &workshop.pool,
         settings.sweep_after,
         settings.claim_lease,
         limit,
-    )
+    ))
     .await
     {
         Ok(claims) => claims,
