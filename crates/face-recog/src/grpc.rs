@@ -17,7 +17,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use web::ops::Readiness;
 
 use crate::{
-    faces::{Face, Recogniser, timed},
+    faces::{Recogniser, timed},
     folder::UnknownPeople,
     gallery::{Gallery, Nearest},
     picture::{self, PictureError},
@@ -140,11 +140,10 @@ impl Service {
         let Some(gallery) = self.gallery.borrow().clone() else {
             return Err(Status::unavailable("not ready yet: the known people are being read"));
         };
-        let (owned, unknown_people, tolerance) =
-            (path.to_owned(), self.unknown_people.clone(), self.tolerance);
+        let (owned, unknown_people) = (path.to_owned(), self.unknown_people.clone());
         let (faces, nearest) = self
             .pool
-            .run(move |recogniser| look(&owned, &unknown_people, recogniser, &gallery, tolerance))
+            .run(move |recogniser| look(&owned, &unknown_people, recogniser, &gallery))
             .await
             .map_err(|error| pool_status(error, path))?
             .map_err(|error| picture_status(error, path))?;
@@ -158,15 +157,12 @@ fn look(
     unknown_people: &UnknownPeople,
     recogniser: &Recogniser,
     gallery: &Gallery,
-    tolerance: f64,
 ) -> Result<(usize, Option<Nearest>), PictureError> {
     let bytes = unknown_people.read(path)?;
     let picture = timed("decode", || picture::decode(&bytes))?;
     drop(bytes);
-    let search = |faces: &[Face]| timed("search", || gallery.nearest(faces));
-    let is_known = |faces: &[Face]| search(faces).is_some_and(|nearest| nearest.distance <= tolerance);
-    let faces = recogniser.faces(&picture, is_known);
-    Ok((faces.len(), search(&faces)))
+    let faces = recogniser.faces(&picture);
+    Ok((faces.len(), timed("search", || gallery.nearest(&faces))))
 }
 
 fn answer(faces: usize, nearest: Option<Nearest>, tolerance: f64) -> IdentifyResponse {

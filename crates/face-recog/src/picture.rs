@@ -2,8 +2,14 @@
 //!
 //! Bytes come from [`crate::folder`], pixels go to [`crate::faces`]. The format is told from the content,
 //! never from the name, and nothing is decoded before its header was seen to fit the limits below.
+//!
+//! Memory has to suffice when every worker has the largest picture at once. So a picture leaves here with at most
+//! [`KEPT_PIXELS`], and those that are larger before are decoded one at a time, whatever the number of workers.
 
-use std::io;
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+};
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage};
 
@@ -19,6 +25,13 @@ const MAX_SIDE: u32 = 20_000;
 /// Most bytes that a decoder may hand out: the most pixels in 8-bit RGBA. It is less with 16 bits per channel.
 const MAX_DECODED: u64 = 4 * MAX_PIXELS;
 
+/// Most pixels that are kept: the photographs of most telephones (4032 × 3024) stay as they are. Of larger ones
+/// a copy of this size shows every face that is large enough to be found.
+const KEPT_PIXELS: u64 = 12_500_000;
+
+/// Held while a picture is decoded that takes more than one of [`KEPT_PIXELS`] in 8-bit RGBA.
+static LARGE_PICTURE: Mutex<()> = Mutex::new(());
+
 /// Why there is no picture. What is displayed is fit for a user's eyes; sources are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
@@ -29,7 +42,7 @@ pub enum PictureError {
     #[error("the path leads out of the folder of unknown people")]
     Outside,
     /// Nothing is there.
-    #[error("there is no such file")]
+    #[error("there is no such file in the folder of unknown people")]
     Missing,
     /// The file's permissions do not let this service read it.
     #[error("the service is not allowed to read the file")]
@@ -88,13 +101,27 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
     if width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS || decoder.total_bytes() > MAX_DECODED {
         return Err(PictureError::TooLarge { width, height });
     }
+    let _one_at_a_time = (decoder.total_bytes() > 4 * KEPT_PIXELS)
+        .then(|| LARGE_PICTURE.lock().unwrap_or_else(PoisonError::into_inner));
     // An EXIF block that cannot be read is no reason to refuse a picture that can.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     let picture = DynamicImage::from_decoder(decoder).map_err(PictureError::Damaged)?;
 
-    let mut upright = DynamicImage::ImageRgb8(flatten(picture));
+    let mut upright = DynamicImage::ImageRgb8(flatten(shrunk(picture)));
     upright.apply_orientation(orientation);
     Ok(upright.into_rgb8())
+}
+
+/// At most [`KEPT_PIXELS`].
+fn shrunk(picture: DynamicImage) -> DynamicImage {
+    let pixels = u64::from(picture.width()) * u64::from(picture.height());
+    if pixels <= KEPT_PIXELS {
+        return picture;
+    }
+    let scale = (KEPT_PIXELS as f64 / pixels as f64).sqrt();
+    // Truncation is the wish.
+    let side = |length: u32| (f64::from(length) * scale) as u32;
+    picture.thumbnail_exact(side(picture.width()), side(picture.height()))
 }
 
 /// Drops all but 8-bit RGB. What is transparent turns white, as in most viewers: the colours under it were
@@ -113,4 +140,19 @@ fn flatten(picture: DynamicImage) -> RgbImage {
         }
     }
     flat
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_picture_keeps_its_shape_and_loses_pixels() {
+        for (size, kept) in [((4032, 3024), (4032, 3024)), ((10_000, 5_000), (5_000, 2_500))] {
+            let mut png = io::Cursor::new(Vec::new());
+            let picture = image::GrayImage::new(size.0, size.1);
+            picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
+            assert_eq!(decode(png.get_ref()).unwrap().dimensions(), kept);
+        }
+    }
 }

@@ -250,7 +250,7 @@ fn largest_face(path: &Path, recogniser: &Recogniser) -> Result<Embedding, Unusa
                 other => other.to_string(),
             },
         })?;
-    let faces = recogniser.faces(&picture, |_| true);
+    let faces = recogniser.faces(&picture);
     if faces.len() > 1 {
         let file = path.file_name().unwrap_or_default();
         tracing::warn!(
