@@ -46,12 +46,14 @@ pub fn refuse(problem: &str) -> ! {
     std::process::exit(2)
 }
 
-/// Reads a duration such as `500ms`, `30s` or `5m`; zero is refused.
+/// Every duration that can be set lies between these: far longer ones would leave the range of clocks and of
+/// the database's timestamps.
+const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
+
+/// Reads a duration such as `500ms`, `30s` or `5m`, of at least a millisecond and at most a day.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("a duration longer than zero is needed, like 500ms, 30s or 5m".to_owned()),
-    }
+    let duration = humantime::parse_duration(text).ok().filter(|duration| DURATIONS.contains(duration));
+    duration.ok_or_else(|| "a duration from 1ms to 24h is needed, like 500ms, 30s or 5m".to_owned())
 }
 
 /// Reads `host:port`.
@@ -184,7 +186,7 @@ mod tests {
     fn durations_are_written_as_people_write_them() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        for wrong in ["", "0s", "5", "soon", "-1s"] {
+        for wrong in ["", "0s", "999us", "25h", "500000000000y", "5", "soon", "-1s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

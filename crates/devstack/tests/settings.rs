@@ -149,7 +149,7 @@ async fn help(service: &str) -> BTreeMap<String, Help> {
 }
 
 /// A row of the README's table; services in alphabetical order, as their order says nothing.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     name: String,
     flag: String,
@@ -223,11 +223,8 @@ async fn services_that_share_a_setting_agree_on_it() {
 #[tokio::test]
 async fn the_readme_lists_every_setting_as_it_is() {
     let (text, rows) = right_table().await;
-    assert_eq!(
-        table_of_readme(),
-        rows,
-        "the right table for README.md's section \"Configuration\":\n\n{text}"
-    );
+    let right = table_of_readme() == rows;
+    assert!(right, "the right table for README.md's section \"Configuration\":\n\n{text}");
 }
 
 #[tokio::test]
@@ -239,7 +236,7 @@ async fn a_wrong_value_is_refused_with_its_name_and_what_is_allowed() {
         (RECEIVER, "MYSQL_PORT", "0", "a number from 1 to 65535"),
         (RECEIVER, "PRODUCER_ADDRESS", "nsqd-srv", "host:port"),
         (RECEIVER, "MAX_BODY", "2MB", "from 1 byte to 256MiB"),
-        (RECEIVER, "BODY_TIMEOUT", "0s", "longer than zero"),
+        (RECEIVER, "BODY_TIMEOUT", "0s", "from 1ms to 24h"),
         (IMAGE_PROCESSOR, "NSQ_LOOKUP_ADDRESS", "http://nsqlookup:4161", "host:port"),
         (IMAGE_PROCESSOR, "GRPC_ADDRESS", "face-recog:", "host:port"),
         (IMAGE_PROCESSOR, "PROCESSOR_CONCURRENCY", "0", "from 1 to 1024"),

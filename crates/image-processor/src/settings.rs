@@ -1,6 +1,6 @@
 //! The settings of the image-processor.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use clap::Parser;
 use common::{
@@ -53,6 +53,9 @@ pub struct Settings {
     pub breaker_max_timeout: Duration,
 }
 
+/// What nsqd, as it comes, accepts as a message's timeout.
+const NSQD_WAITS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(15 * 60);
+
 impl Settings {
     /// Whether the settings fit together; otherwise a sentence that says which to change.
     ///
@@ -63,6 +66,15 @@ impl Settings {
             return Err(format!(
                 "IDENTIFY_TIMEOUT ({:?}) must be shorter than CLAIM_LEASE ({:?}), or an image is claimed by another while its call still runs",
                 self.identify_timeout, self.claim_lease
+            ));
+        }
+        if !NSQD_WAITS.contains(&self.message_timeout()) {
+            return Err(format!(
+                "halfway between IDENTIFY_TIMEOUT ({:?}) and CLAIM_LEASE ({:?}) a message times out, and nsqd takes only {:?} to {:?} for that",
+                self.identify_timeout,
+                self.claim_lease,
+                NSQD_WAITS.start(),
+                NSQD_WAITS.end()
             ));
         }
         if self.breaker_timeout > self.breaker_max_timeout {
@@ -77,9 +89,7 @@ impl Settings {
     /// How long nsqd waits for a sign of life before it announces an image again: halfway between a call's
     /// deadline and the claim's end.
     pub(crate) fn message_timeout(&self) -> Duration {
-        // nsqd allows 1 s to 15 min as it comes.
-        ((self.identify_timeout + self.claim_lease) / 2)
-            .clamp(Duration::from_secs(1), Duration::from_secs(900))
+        (self.identify_timeout + self.claim_lease) / 2
     }
 
     pub(crate) fn breaker(&self) -> BreakerPolicy {
@@ -115,6 +125,15 @@ mod tests {
             problem.contains("IDENTIFY_TIMEOUT (120s) must be shorter than CLAIM_LEASE (120s)"),
             "{problem}"
         );
+    }
+
+    #[test]
+    fn a_message_that_nsqd_would_not_wait_for_is_refused() {
+        for (call, lease) in [("200ms", "800ms"), ("20m", "30m")] {
+            let problem =
+                settings(&["--identify-timeout", call, "--claim-lease", lease]).check().unwrap_err();
+            assert!(problem.ends_with("nsqd takes only 1s to 900s for that"), "{problem}");
+        }
     }
 
     #[test]
