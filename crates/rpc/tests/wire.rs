@@ -57,6 +57,15 @@ fn messages_are_the_originals_bytes() {
 }
 
 #[test]
+fn the_document_shows_these_bytes() {
+    let document = include_str!("../../../docs/wire.md").replace(' ', "");
+    for vector in [REQUEST, ORIGINAL_RESPONSE, OUR_RESPONSE, READY, b"\x0a\x09not_found"] {
+        let hex: String = vector.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(document.contains(&format!("`{hex}`")), "{hex}");
+    }
+}
+
+#[test]
 fn new_fields_follow_the_originals() {
     assert_eq!(our_response().encode_to_vec(), OUR_RESPONSE);
     let no_face = IdentifyResponse { image_name: rpc::NOT_FOUND.to_owned(), distance: None, faces: Some(0) };
