@@ -57,7 +57,7 @@ async fn take(message: Message, workshop: &Workshop) {
             return message.finish();
         }
     };
-    let Some(_slot) = workshop.slot().await else { return message.requeue(Duration::ZERO) };
+    let Some(_slot) = workshop.slot_for_message().await else { return message.requeue(Duration::ZERO) };
     if !workshop.breaker.is_closed() {
         return message.requeue(Duration::ZERO);
     }

@@ -16,7 +16,7 @@ use crate::{
 /// Most images claimed by one sweep.
 const BATCH: u32 = 64;
 
-/// Sweeps until `shutdown`, only with free slots and a closed circuit.
+/// Sweeps until `shutdown`, only with a slot and a closed circuit.
 pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &CancellationToken) {
     let mut circuit = workshop.breaker.watch();
     loop {
@@ -28,12 +28,17 @@ pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &Can
             () = shutdown.cancelled() => return,
             _ = circuit.wait_for(|closed| *closed) => {}
         }
-        let mut free = workshop.free_slots(BATCH);
-        // As long as more is found than there are slots, go on with each slot that becomes free. A sweep is
-        // never broken off: what it claimed must be worked on.
-        while let Some(slots) = free.take() {
-            if sweep(settings, workshop, slots).await && workshop.breaker.is_closed() {
-                free = workshop.slot().await;
+        // Under a long backlog of messages no slot stays free: then the sweep, too, waits for its turn.
+        let mut slots = match workshop.free_slots(BATCH) {
+            Some(free) => Some(free),
+            None => workshop.slot().await,
+        };
+        // As long as more is found than there are slots, go on with each slot that becomes free, but leave to
+        // the messages what they can announce: a claim costs less than a sweep. A sweep is never broken off:
+        // what it claimed must be worked on.
+        while let Some(mine) = slots.take().filter(|_| workshop.breaker.is_closed()) {
+            if sweep(settings, workshop, mine).await {
+                slots = workshop.spare_slot().await;
             }
         }
     }
@@ -64,7 +69,7 @@ async fn sweep(settings: &Settings, workshop: &Workshop, mut slots: Slot) -> boo
     };
     let full = claims.len() == slots.num_permits();
     if !claims.is_empty() {
-        tracing::info!(images = claims.len(), "taking images that waited unannounced");
+        tracing::info!(images = claims.len(), "taking images that waited too long");
         metrics::counter!("images_swept_total").increment(claims.len() as u64);
     }
     for claim in claims {

@@ -1,6 +1,12 @@
 //! The work on one image: recognise it through the circuit breaker, look the person up, store the result.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use common::{
     breaker::CircuitBreaker,
@@ -28,6 +34,8 @@ pub(crate) struct Workshop {
     pub(crate) breaker: Arc<CircuitBreaker>,
     recogniser: Arc<Recogniser>,
     slots: Arc<Semaphore>,
+    /// Messages that wait for a slot.
+    announced: Arc<AtomicUsize>,
     tasks: TaskTracker,
     /// Cancelled when no new work may begin.
     stopping: CancellationToken,
@@ -70,6 +78,7 @@ impl Workshop {
             breaker,
             recogniser,
             slots: Arc::new(Semaphore::new(settings.processor_concurrency as usize)),
+            announced: Arc::default(),
             tasks: TaskTracker::new(),
             stopping,
             closing: CancellationToken::new(),
@@ -86,6 +95,19 @@ impl Workshop {
             // The semaphore is never closed.
             slot = self.slots.clone().acquire_owned() => slot.ok(),
         }
+    }
+
+    /// As [`Workshop::slot`], for an image that a message announced.
+    pub(crate) async fn slot_for_message(&self) -> Option<Slot> {
+        self.announced.fetch_add(1, Ordering::Relaxed);
+        let slot = self.slot().await;
+        self.announced.fetch_sub(1, Ordering::Relaxed);
+        slot
+    }
+
+    /// As [`Workshop::slot`], but `None`, too, when a message waits for one.
+    pub(crate) async fn spare_slot(&self) -> Option<Slot> {
+        self.slot().await.filter(|_| self.announced.load(Ordering::Relaxed) == 0)
     }
 
     /// All slots that are free now, up to `most`, none if there is none.
