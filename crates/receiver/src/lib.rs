@@ -14,6 +14,7 @@ mod body;
 mod format;
 mod http;
 mod ingest;
+mod json;
 mod problem;
 mod request;
 mod settings;

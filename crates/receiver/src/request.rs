@@ -1,15 +1,11 @@
 //! What a body asks for: paths, each of them checked by itself.
 //!
-//! `{"path":"/a.jpg"}` on the one route, `{"paths":[{"path":"/a.jpg"}]}` on the other. Keys may begin with a
-//! capital, as Go's decoder takes them; other keys are ignored.
+//! `{"path":"/a.jpg"}` on the one route, `{"paths":[{"path":"/a.jpg"}]}` on the other. Other keys are ignored.
 
-use serde_json::{Map, Value};
+use crate::json::{Json, MAX_ELEMENTS as MAX_PATHS};
 
 /// The column's width, in characters.
 const PATH_LENGTH: usize = 255;
-
-/// Paths in one request; bounds how many lines one answer can have.
-pub const MAX_PATHS: usize = 100_000;
 
 /// Characters of a refused path that its error shows.
 const SHOWN_LENGTH: usize = 60;
@@ -39,24 +35,21 @@ pub struct Refusal(String);
 /// Reads the body of `/image/post`. The outer error is about the body, the inner about its path.
 pub fn single(body: &[u8]) -> Result<Posted, BodyError> {
     match parse(body)? {
-        Value::Object(object) => Ok(path_of(object)),
+        Json::Object { path, .. } => Ok(path_of(path)),
         _ => Err(BodyError::Shape("is not an object", SINGLE)),
     }
 }
 
 /// Reads the body of `/images/post`.
 pub fn bulk(body: &[u8]) -> Result<Vec<Posted>, BodyError> {
-    let Value::Object(mut object) = parse(body)? else {
+    let Json::Object { paths, .. } = parse(body)? else {
         return Err(BodyError::Shape("is not an object", BULK));
     };
-    match either_case(&mut object, "paths", "Paths") {
-        Given::Once(Value::Array(elements)) if elements.len() > MAX_PATHS => {
-            Err(BodyError::TooMany(elements.len()))
-        }
-        Given::Once(Value::Array(elements)) => Ok(elements.into_iter().map(element).collect()),
-        Given::Once(_) => Err(BodyError::Shape("has \"paths\" that are not a list", BULK)),
-        Given::Twice => Err(BodyError::Shape("has both \"paths\" and \"Paths\"", BULK)),
-        Given::Never => Err(BodyError::Shape("has no \"paths\"", BULK)),
+    match paths.map(|paths| *paths) {
+        Some(Json::List(_, length)) if length > MAX_PATHS => Err(BodyError::TooMany(length)),
+        Some(Json::List(elements, _)) => Ok(elements.into_iter().map(element).collect()),
+        Some(_) => Err(BodyError::Shape("has \"paths\" that are not a list", BULK)),
+        None => Err(BodyError::Shape("has no \"paths\"", BULK)),
     }
 }
 
@@ -64,24 +57,23 @@ const SINGLE: &str = r#"{"path":"/unknown_people/unknown0001.jpg"}"#;
 const BULK: &str = r#"{"paths":[{"path":"/unknown_people/unknown0001.jpg"}]}"#;
 
 /// The whole body as one JSON value. serde_json refuses what is nested deeper than 128.
-fn parse(body: &[u8]) -> Result<Value, BodyError> {
+fn parse(body: &[u8]) -> Result<Json, BodyError> {
     let text = std::str::from_utf8(body).map_err(|error| BodyError::Malformed(error.to_string()))?;
     serde_json::from_str(text).map_err(|error| BodyError::Malformed(error.to_string()))
 }
 
-fn element(value: Value) -> Posted {
+fn element(value: Json) -> Posted {
     match value {
-        Value::Object(object) => path_of(object),
-        other => Err(Refusal(format!("an object like {SINGLE} is needed, not {}", kind(&other)))),
+        Json::Object { path, .. } => path_of(path),
+        other => Err(Refusal(format!("an object like {SINGLE} is needed, not {}", other.kind()))),
     }
 }
 
-fn path_of(mut object: Map<String, Value>) -> Posted {
-    match either_case(&mut object, "path", "Path") {
-        Given::Once(Value::String(path)) => checked(path),
-        Given::Once(other) => Err(Refusal(format!("\"path\" must be a string, not {}", kind(&other)))),
-        Given::Twice => Err(Refusal("both \"path\" and \"Path\" are given; send one of them".to_owned())),
-        Given::Never => Err(Refusal(format!("\"path\" is missing; send {SINGLE}"))),
+fn path_of(path: Option<Box<Json>>) -> Posted {
+    match path.map(|path| *path) {
+        Some(Json::Text(path)) => checked(path),
+        Some(other) => Err(Refusal(format!("\"path\" must be a string, not {}", other.kind()))),
+        None => Err(Refusal(format!("\"path\" is missing; send {SINGLE}"))),
     }
 }
 
@@ -99,31 +91,6 @@ fn checked(path: String) -> Posted {
         return Ok(path);
     };
     Err(Refusal(format!("the path {} {problem}", quoted(&path))))
-}
-
-enum Given {
-    Once(Value),
-    Twice,
-    Never,
-}
-
-fn either_case(object: &mut Map<String, Value>, lower: &str, upper: &str) -> Given {
-    match (object.remove(lower), object.remove(upper)) {
-        (Some(value), None) | (None, Some(value)) => Given::Once(value),
-        (Some(_), Some(_)) => Given::Twice,
-        (None, None) => Given::Never,
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }
 
 /// The beginning of a path in quotes.
@@ -154,6 +121,11 @@ mod tests {
     fn keys_may_begin_with_a_capital_and_others_are_ignored() {
         assert_eq!(path(r#"{"path":"/a.jpg"}"#), "/a.jpg");
         assert_eq!(path(r#" {"size":[1,{}], "Path":"/a.jpg"} "#), "/a.jpg");
+        assert_eq!(
+            path(r#"{"path":"/a.jpg","Path":7,"path":"/b.jpg"}"#),
+            "/b.jpg",
+            "the last of them counts"
+        );
         let paths = bulk(br#"{"Paths":[{"path":"a"},{"Path":"b"}]}"#).unwrap();
         assert_eq!(paths, [Ok("a".to_owned()), Ok("b".to_owned())]);
     }
@@ -187,7 +159,6 @@ mod tests {
         assert!(refusal("{}").contains("\"path\" is missing"));
         assert!(refusal(r#"{"path":7}"#).contains("must be a string, not a number"));
         assert!(refusal(r#"{"path":null}"#).contains("not null"));
-        assert!(refusal(r#"{"path":"a","Path":"a"}"#).contains("both"));
         let paths = bulk(br#"{"paths":["a",{"path":"b"}]}"#).unwrap();
         assert!(paths[0].as_ref().unwrap_err().to_string().contains("not a string"));
         assert_eq!(paths[1], Ok("b".to_owned()));
@@ -199,7 +170,7 @@ mod tests {
             assert!(matches!(single(shape.as_bytes()), Err(BodyError::Shape(..))), "{shape}");
             assert!(matches!(bulk(shape.as_bytes()), Err(BodyError::Shape(..))), "{shape}");
         }
-        for shape in ["{}", r#"{"paths":{}}"#, r#"{"paths":null}"#, r#"{"paths":[],"Paths":[]}"#] {
+        for shape in ["{}", r#"{"paths":{}}"#, r#"{"paths":null}"#, r#"{"paths":1.5}"#] {
             assert!(matches!(bulk(shape.as_bytes()), Err(BodyError::Shape(..))), "{shape}");
         }
         let deep = format!("{{\"x\":{}{}}}", "[".repeat(200), "]".repeat(200));
