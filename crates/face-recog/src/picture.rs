@@ -45,7 +45,7 @@ pub enum PictureError {
     #[error("there is no such file in the folder of unknown people")]
     Missing,
     /// The file's permissions do not let this service read it.
-    #[error("the service is not allowed to read the file")]
+    #[error("the service is not allowed to read the file: change its permissions")]
     Forbidden,
     /// A directory, a pipe, a device or a socket.
     #[error("it is not a regular file")]
@@ -71,7 +71,7 @@ pub enum PictureError {
         height: u32,
     },
     /// The format is known, but the content is broken, or needs more memory than is allowed.
-    #[error("the picture is damaged or of an unusual kind")]
+    #[error("the picture is damaged or of an unusual kind: save it anew as JPEG or PNG")]
     Damaged(#[source] ImageError),
     /// The disk or the network failed, not the picture.
     #[error("the file could not be read")]
