@@ -3,12 +3,12 @@
 use std::{io, time::Duration};
 
 use sqlx::{
-    Connection, Executor, MySqlPool,
+    Connection, Executor, MySqlConnection, MySqlPool,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions},
 };
 use tokio::time::timeout;
 
-use crate::settings::DatabaseSettings;
+use crate::{retry, settings::DatabaseSettings};
 
 /// How long a caller waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -35,20 +35,42 @@ pub fn pool(settings: &DatabaseSettings, connections: u32) -> MySqlPool {
     MySqlPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                // Every statement stands for itself, or locks the rows it needs: no gap locks, which would
-                // make inserts wait for the sweep.
-                connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
-                Ok(())
-            })
-        })
-        .after_release(|connection, _| {
-            // Of a statement that was broken off, the connection must first read the rest. sqlx waits for it
-            // without end, and the pool would be full of connections to a machine that is gone.
-            Box::pin(async { within(ACQUIRE_TIMEOUT, connection.ping()).await.map(|()| true) })
+        .after_connect(|connection, _| Box::pin(prepare(connection)))
+        .after_release({
+            let options = settings.connect_options();
+            move |connection, _| {
+                let options = options.clone();
+                Box::pin(async move {
+                    replace_if_silent(connection, &options).await;
+                    Ok(true)
+                })
+            }
         })
         .connect_lazy_with(settings.connect_options())
+}
+
+async fn prepare(connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    // Every statement stands for itself, or locks the rows it needs: no gap locks, which would make inserts
+    // wait for the sweep.
+    connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+    Ok(())
+}
+
+/// Of a statement that was broken off, a connection must first read the rest. sqlx waits for it without end,
+/// and over TLS even to close the connection, so that the pool would fill with connections to a machine that
+/// is gone. Here the silent one is dropped; what is broken otherwise sqlx finds by itself.
+async fn replace_if_silent(connection: &mut MySqlConnection, options: &MySqlConnectOptions) {
+    if timeout(ACQUIRE_TIMEOUT, connection.ping()).await.is_ok() {
+        return;
+    }
+    *connection = retry::until_ok("the database", || {
+        within(ACQUIRE_TIMEOUT, async {
+            let mut new = MySqlConnection::connect_with(options).await?;
+            prepare(&mut new).await?;
+            Ok(new)
+        })
+    })
+    .await;
 }
 
 /// The result of a statement, or an error when the database says nothing for too long.
