@@ -6,7 +6,7 @@ use axum::{
     extract::FromRequestParts,
     http::{
         HeaderMap, StatusCode,
-        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
+        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
         request::Parts,
     },
     response::{IntoResponse, Response},
@@ -17,21 +17,11 @@ use axum::{
 pub enum Format {
     /// A page.
     Html,
-    /// The same as data: asked for with `Accept: application/json`, and without mentioning HTML.
+    /// The same as data, for `Accept: application/json`.
     Json,
 }
 
 impl Format {
-    fn of(headers: &HeaderMap) -> Self {
-        let accepts = |wanted: &str| {
-            let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-            values.flat_map(|value| value.split(',')).any(|range| {
-                range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
-            })
-        };
-        if accepts("application/json") && !accepts("text/html") { Self::Json } else { Self::Html }
-    }
-
     /// An answer that a client may keep, but has to ask about each time; 304 if what it kept is still right.
     pub fn answer(self, request: &HeaderMap, body: String) -> Response {
         let etag = format!("\"{:016x}\"", fingerprint(body.as_bytes()));
@@ -52,7 +42,7 @@ impl<S: Sync> FromRequestParts<S> for Format {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.headers))
+        Ok(if web::prefers_json(&parts.headers, "text/html") { Self::Json } else { Self::Html })
     }
 }
 
@@ -81,25 +71,6 @@ pub const fn fingerprint(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn format(accept: &str) -> Format {
-        Format::of(&HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]))
-    }
-
-    #[test]
-    fn json_is_for_those_who_ask_for_it() {
-        assert_eq!(format("application/json"), Format::Json);
-        assert_eq!(format("application/json;q=0.9, */*;q=0.1"), Format::Json);
-        assert_eq!(format("Application/JSON"), Format::Json);
-    }
-
-    #[test]
-    fn browsers_and_curl_get_the_page() {
-        assert_eq!(format("text/html,application/xhtml+xml,*/*;q=0.8"), Format::Html);
-        assert_eq!(format("text/html, application/json"), Format::Html);
-        assert_eq!(format("*/*"), Format::Html);
-        assert_eq!(Format::of(&HeaderMap::new()), Format::Html);
-    }
 
     #[test]
     fn an_etag_is_known_in_any_of_its_forms() {

@@ -3,10 +3,7 @@
 use std::fmt::{self, Write};
 
 use axum::{
-    http::{
-        HeaderMap, StatusCode,
-        header::{ACCEPT, CONTENT_TYPE},
-    },
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -23,30 +20,8 @@ pub enum Format {
 impl Format {
     /// JSON if the client names it and does not like plain text better.
     pub fn wanted(headers: &HeaderMap) -> Self {
-        let accepted: Vec<(&str, f32)> = headers
-            .get_all(ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(weighed)
-            .collect();
-        // Of several ranges that fit, the most exact one counts; it comes first.
-        let weight = |ranges: &[&str]| {
-            let named = |range: &&str| accepted.iter().find(|(name, _)| name.eq_ignore_ascii_case(range));
-            ranges.iter().find_map(named).map_or(0.0, |(_, weight)| *weight)
-        };
-        let json = weight(&["application/json", "application/problem+json"]);
-        let plain = weight(&["text/plain", "text/*", "*/*"]);
-        if json > 0.0 && json >= plain { Self::Json } else { Self::Plain }
+        if web::prefers_json(headers, "text/plain") { Self::Json } else { Self::Plain }
     }
-}
-
-/// A media range and its weight, which is 1 unless `q` says otherwise.
-fn weighed(range: &str) -> (&str, f32) {
-    let mut parts = range.split(';').map(str::trim);
-    let name = parts.next().unwrap_or_default();
-    let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-    (name, weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0)))
 }
 
 /// Lines of text.
@@ -86,41 +61,6 @@ impl fmt::Display for Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn wanted(accept: &str) -> Format {
-        Format::wanted(&HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]))
-    }
-
-    #[test]
-    fn json_goes_to_those_who_name_it_and_do_not_like_text_better() {
-        for accept in [
-            "application/json",
-            "Application/JSON; charset=utf-8",
-            "application/problem+json",
-            "application/json, text/plain, */*",
-            "text/plain;q=0.5, application/json;q=0.6",
-            "*/*;q=0.1,application/json;q=0.5",
-        ] {
-            assert_eq!(wanted(accept), Format::Json, "{accept}");
-        }
-    }
-
-    #[test]
-    fn everybody_else_gets_lines() {
-        assert_eq!(Format::wanted(&HeaderMap::new()), Format::Plain);
-        for accept in [
-            "*/*",
-            "",
-            "text/html",
-            "application/*",
-            "text/plain, application/json;q=0.9",
-            "application/json;q=0.5, */*",
-            "application/json;q=0",
-            "application/json;q=high",
-        ] {
-            assert_eq!(wanted(accept), Format::Plain, "{accept}");
-        }
-    }
 
     #[test]
     fn no_text_can_begin_a_line_of_its_own() {

@@ -1,7 +1,9 @@
-//! What every HTTP port of the services shares: [`serve`] with timeouts and draining, and the operations
-//! port ([`ops`]).
+//! What every HTTP port of the services shares: [`serve`] with timeouts and draining, the operations port
+//! ([`ops`]), and whether a client [prefers JSON](prefers_json).
 
+mod accept;
 pub mod ops;
 mod serve;
 
+pub use accept::prefers_json;
 pub use serve::{bind, serve};
