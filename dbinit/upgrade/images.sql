@@ -44,6 +44,7 @@ ALTER TABLE images
     ADD COLUMN reason        VARCHAR(255)    NULL     COMMENT 'why it failed, or why nobody was named, in words',
     ADD COLUMN attempts      INT             NOT NULL DEFAULT 0 COMMENT 'failed tries so far',
     ADD COLUMN redeemable    BOOLEAN         NOT NULL DEFAULT TRUE COMMENT 'whether another try can help a failed image',
+    ADD COLUMN redeems       INT             NOT NULL DEFAULT 0 COMMENT 'how often it failed for good and was brought back',
     ADD COLUMN claim         BIGINT UNSIGNED NULL     COMMENT 'token of the processor that works on it',
     ADD COLUMN claimed_until TIMESTAMP(6)    NULL     COMMENT 'end of the lease',
     ADD COLUMN created_at    TIMESTAMP(6)    NOT NULL DEFAULT CURRENT_TIMESTAMP(6),

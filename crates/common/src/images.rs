@@ -15,7 +15,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sqlx::{AssertSqlSafe, MySql, MySqlPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, MySql, MySqlExecutor, MySqlPool, QueryBuilder};
 
 use crate::{
     database::{is_deadlock, is_duplicate},
@@ -292,7 +292,16 @@ pub async fn release(pool: &MySqlPool, claim: &Claim) -> sqlx::Result<Fenced> {
     Ok(Fenced::from_rows(done.rows_affected()))
 }
 
-/// An image that [`redeem`] brought back to PENDING.
+/// Which images the redeemer may bring back.
+#[derive(Clone, Copy, Debug)]
+pub struct RedeemPolicy {
+    /// Age at which a PROCESSING row without a lease counts as abandoned.
+    pub lease: Duration,
+    /// How often one image may be brought back after it failed: a poison image must not come round for ever.
+    pub max_redeems: u32,
+}
+
+/// An image that can be, or was, brought back to PENDING.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redeemed {
     /// The image.
@@ -301,45 +310,60 @@ pub struct Redeemed {
     pub had_failed: bool,
 }
 
-/// Brings up to `limit` images with ids above `after` back to PENDING, with all their tries: failed ones
-/// that another try may help, and abandoned ones. In the order of their ids.
-///
-/// Safe beside processors and other redeemers: rows that somebody holds are left alone.
-pub async fn redeem(
-    pool: &MySqlPool,
+/// Up to `limit` images with ids above `after` that [`redeem`] would bring back, in the order of their ids:
+/// failed ones that another try may help, and abandoned ones. Rows that somebody holds are left out.
+pub async fn redeemable<'c>(
+    database: impl MySqlExecutor<'c>,
+    policy: &RedeemPolicy,
     after: ImageId,
-    lease: Duration,
     limit: u32,
 ) -> sqlx::Result<Vec<Redeemed>> {
-    let mut transaction = pool.begin().await?;
     let rows: Vec<(u64, i32)> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT CAST(id AS UNSIGNED), status FROM images
-         WHERE status IN (2, 3) AND id > ? AND ((status = 2 AND redeemable) OR (status = 3 AND {LEASE_OVER}))
+         WHERE status IN (2, 3) AND id > ?
+           AND ((status = 2 AND redeemable AND redeems < ?) OR (status = 3 AND {LEASE_OVER}))
          ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED"
     )))
     .bind(after.0)
-    .bind(micros(lease))
+    .bind(policy.max_redeems)
+    .bind(micros(policy.lease))
     .bind(limit)
-    .fetch_all(&mut *transaction)
+    .fetch_all(database)
     .await?;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut update = QueryBuilder::<MySql>::new(
-        "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL WHERE id IN (",
-    );
-    let mut list = update.separated(", ");
-    for (id, _) in &rows {
-        list.push_bind(*id);
-    }
-    update.push(")");
-    update.build().execute(&mut *transaction).await?;
-    transaction.commit().await?;
     let had_failed = |status| status == Status::FailedProcessing.code();
     Ok(rows
         .into_iter()
         .map(|(id, status)| Redeemed { id: ImageId(id), had_failed: had_failed(status) })
         .collect())
+}
+
+/// Brings what is [`redeemable`] back to PENDING, with all its tries.
+///
+/// Safe beside processors and other redeemers.
+pub async fn redeem(
+    pool: &MySqlPool,
+    policy: &RedeemPolicy,
+    after: ImageId,
+    limit: u32,
+) -> sqlx::Result<Vec<Redeemed>> {
+    let mut transaction = pool.begin().await?;
+    let images = redeemable(&mut *transaction, policy, after, limit).await?;
+    if images.is_empty() {
+        return Ok(images);
+    }
+    // Assignments count from left to right: the old status is read before it is set.
+    let mut update = QueryBuilder::<MySql>::new(
+        "UPDATE images SET redeems = redeems + (status = 2), status = 0, attempts = 0, claim = NULL, claimed_until = NULL
+         WHERE id IN (",
+    );
+    let mut list = update.separated(", ");
+    for image in &images {
+        list.push_bind(image.id.0);
+    }
+    update.push(")");
+    update.build().execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(images)
 }
 
 fn micros(duration: Duration) -> i64 {

@@ -7,7 +7,7 @@ mod support;
 use std::{collections::HashSet, time::Duration};
 
 use common::{
-    images::{self, Claim, ClaimOutcome, Failure, Fenced, Recognition},
+    images::{self, Claim, ClaimOutcome, Failure, Fenced, Recognition, RedeemPolicy},
     models::{ImageId, Status},
 };
 use sqlx::MySqlPool;
@@ -15,6 +15,7 @@ use sqlx::MySqlPool;
 use support::{execute, migrated};
 
 const LEASE: Duration = Duration::from_secs(60);
+const POLICY: RedeemPolicy = RedeemPolicy { lease: LEASE, max_redeems: 2 };
 
 async fn store_one(pool: &MySqlPool) -> ImageId {
     images::store(pool, &["/x.jpg"]).await.unwrap()[0].id
@@ -251,7 +252,7 @@ async fn the_redeemer_brings_back_what_a_retry_can_help_and_touches_no_live_clai
     let_leases_run_out(&pool).await;
     let live = claim(&pool, id(2)).await;
 
-    let redeemed = images::redeem(&pool, ImageId(0), LEASE, 100).await.unwrap();
+    let redeemed = images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap();
     let redeemed: Vec<_> = redeemed.iter().map(|image| (image.id, image.had_failed)).collect();
     assert_eq!(redeemed, [(id(0), true), (id(3), false)]);
     assert_eq!(row(&pool, id(0)).await.0, Status::Pending);
@@ -259,7 +260,7 @@ async fn the_redeemer_brings_back_what_a_retry_can_help_and_touches_no_live_clai
     assert_eq!(row(&pool, id(1)).await.0, Status::FailedProcessing);
     assert_eq!(images::complete(&pool, &live, &Recognition::default()).await.unwrap(), Fenced::Written);
     assert_eq!(images::complete(&pool, &abandoned, &Recognition::default()).await.unwrap(), Fenced::Stale);
-    assert!(images::redeem(&pool, ImageId(0), LEASE, 100).await.unwrap().is_empty());
+    assert!(images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -267,5 +268,33 @@ async fn an_image_that_the_original_failed_is_redeemed() {
     let (_database, pool) = migrated().await;
     let id = store_one(&pool).await;
     execute(&pool, "update images set person = -1, status = 2 where id = 1").await;
-    assert_eq!(images::redeem(&pool, ImageId(0), LEASE, 100).await.unwrap()[0].id, id);
+    assert_eq!(images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap()[0].id, id);
+}
+
+#[tokio::test]
+async fn an_image_that_fails_again_and_again_is_not_redeemed_for_ever() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    let mut redeemed = 0;
+    for _ in 0..4 {
+        let claimed = claim(&pool, id).await;
+        assert_eq!(images::fail(&pool, &claimed, &failure(true), true).await.unwrap(), Fenced::Written);
+        match images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap().len() {
+            0 => break,
+            brought_back => redeemed += brought_back,
+        }
+    }
+    assert_eq!(redeemed, 2);
+    assert_eq!(row(&pool, id).await.0, Status::FailedProcessing);
+}
+
+#[tokio::test]
+async fn to_be_abandoned_does_not_count_against_an_image() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    for _ in 0..4 {
+        claim(&pool, id).await;
+        let_leases_run_out(&pool).await;
+        assert_eq!(images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap().len(), 1);
+    }
 }

@@ -50,6 +50,7 @@ const SETTINGS: &[(&str, &str, &[&str])] = &[
     ("BREAKER_MAX_FAILURES", "--breaker-max-failures", &[IMAGE_PROCESSOR]),
     ("BREAKER_TIMEOUT", "--breaker-timeout", &[IMAGE_PROCESSOR]),
     ("BREAKER_MAX_TIMEOUT", "--breaker-max-timeout", &[IMAGE_PROCESSOR]),
+    ("MAX_REDEEMS", "--max-redeems", &[REDEEMER]),
     ("MAX_BODY", "--max-body", &[RECEIVER]),
     ("BODY_TIMEOUT", "--body-timeout", &[RECEIVER]),
     ("SHUTDOWN_TIMEOUT", "--shutdown-timeout", ALL),

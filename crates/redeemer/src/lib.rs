@@ -11,7 +11,7 @@ use std::{fmt, time::Duration};
 use anyhow::{Context, bail};
 use common::{
     TOPIC, database,
-    images::{self, Redeemed},
+    images::{self, RedeemPolicy, Redeemed},
     models::ImageId,
     retry, schema,
 };
@@ -31,6 +31,8 @@ const BATCH: u32 = 1000;
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// Whether it only looked.
+    pub dry_run: bool,
     /// Failed images brought back.
     pub failed: usize,
     /// Abandoned images brought back.
@@ -39,7 +41,8 @@ pub struct Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "redeemed {} failed and {} abandoned images", self.failed, self.abandoned)
+        let did = if self.dry_run { "would redeem" } else { "redeemed" };
+        write!(f, "{did} {} failed and {} abandoned images", self.failed, self.abandoned)
     }
 }
 
@@ -47,7 +50,7 @@ impl fmt::Display for Summary {
 pub async fn run(settings: &Settings, shutdown: CancellationToken) -> anyhow::Result<Summary> {
     let pool = database::pool(&settings.database, 1);
     let producer = Producer::new(&settings.producer.producer_address, ProducerConfig::default());
-    let mut summary = Summary::default();
+    let mut summary = Summary { dry_run: settings.dry_run, ..Summary::default() };
     let ended = tokio::select! {
         () = shutdown.cancelled() => bail!("stopped after it had {summary}"),
         ended = timeout(GIVE_UP, async {
@@ -64,17 +67,24 @@ pub async fn run(settings: &Settings, shutdown: CancellationToken) -> anyhow::Re
 
 /// Visits each image once, so that one that fails again meanwhile does not come round for ever.
 async fn redeem_all(settings: &Settings, pool: &MySqlPool, producer: &Producer, summary: &mut Summary) {
+    let policy = RedeemPolicy { lease: settings.claim_lease, max_redeems: settings.max_redeems };
     let mut after = ImageId(0);
     loop {
-        let redeemed =
-            retry::until_ok("the database", || images::redeem(pool, after, settings.claim_lease, BATCH))
-                .await;
+        let redeemed = retry::until_ok("the database", || async {
+            match settings.dry_run {
+                true => images::redeemable(pool, &policy, after, BATCH).await,
+                false => images::redeem(pool, &policy, after, BATCH).await,
+            }
+        })
+        .await;
         let Some(last) = redeemed.last() else { return };
         after = last.id;
         let failed = redeemed.iter().filter(|image| image.had_failed).count();
         summary.failed += failed;
         summary.abandoned += redeemed.len() - failed;
-        retry::until_ok("the queue", || announce(producer, &redeemed)).await;
+        if !settings.dry_run {
+            retry::until_ok("the queue", || announce(producer, &redeemed)).await;
+        }
     }
 }
 

@@ -74,6 +74,17 @@ async fn messages(lookupd: &Nsqlookupd, count: usize) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
+async fn a_dry_run_says_what_it_would_do_and_changes_nothing() {
+    let (database, pool) = migrated().await;
+    execute(&pool, "INSERT INTO images (path, status) VALUES ('/a', 2), ('/b', 0), ('/c', 2)").await;
+    let mut flags = flags(&database, "nobody:1");
+    flags.push("--dry-run".to_owned());
+    let summary = run(&settings(&flags), CancellationToken::new()).await.unwrap();
+    assert_eq!(summary.to_string(), "would redeem 2 failed and 0 abandoned images");
+    assert_eq!(statuses(&pool).await, [2, 0, 2]);
+}
+
+#[tokio::test]
 async fn each_image_that_is_brought_back_is_announced_in_eight_bytes() {
     let (database, pool) = migrated().await;
     let folder = PrivateFolder::new().unwrap();
@@ -93,7 +104,7 @@ async fn each_image_that_is_brought_back_is_announced_in_eight_bytes() {
 
     let summary = run(&settings(&flags(&database, &nsqd.tcp_address())), CancellationToken::new()).await;
     let summary = summary.unwrap();
-    assert_eq!(summary, Summary { failed: 2, abandoned: 1 });
+    assert_eq!(summary, Summary { dry_run: false, failed: 2, abandoned: 1 });
     assert_eq!(summary.to_string(), "redeemed 2 failed and 1 abandoned images");
     assert_eq!(statuses(&pool).await, [0, 0, 2, 0, 3, 0]);
     assert_eq!(
@@ -112,7 +123,7 @@ async fn more_images_than_fit_into_one_batch_are_all_announced() {
     execute(&pool, &format!("INSERT INTO images (id, path, person, status) VALUES {}", rows.join(","))).await;
 
     let summary = run(&settings(&flags(&database, &nsqd.tcp_address())), CancellationToken::new()).await;
-    assert_eq!(summary.unwrap(), Summary { failed: 1001, abandoned: 0 });
+    assert_eq!(summary.unwrap(), Summary { dry_run: false, failed: 1001, abandoned: 0 });
     let mut expected: Vec<_> = (1..=1001_u64).map(|id| id.to_le_bytes().to_vec()).collect();
     expected.sort();
     assert_eq!(messages(&lookupd, 1001).await, expected);
