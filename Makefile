@@ -14,7 +14,7 @@ DEVSTACK := cargo run -q -p devstack --bin devstack -- exec
 SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
                END { printf "%d passed, %d failed\n", passed, failed }'
 
-.PHONY: help setup demo run test test-mysql check clean
+.PHONY: help setup demo run test test-mysql faults soak check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,14 +30,22 @@ run: setup ## start the whole stack and keep it until Ctrl-C
 	cargo build --release --workspace --bins
 	target/release/demo --keep
 
-test: setup ## run every test, on real servers
+test: setup ## run every test but those of faults, on real servers
 	cargo build --workspace --bins
-	$(DEVSTACK) -- cargo test --workspace --no-fail-fast | $(SUM_UP)
+	$(DEVSTACK) -- cargo test --workspace --exclude faults --no-fail-fast | $(SUM_UP)
 
-test-mysql: setup ## run every test on a real MySQL in place of MariaDB (needs root; 700 MB in .cache/mysql)
+test-mysql: setup ## run the same tests on a real MySQL in place of MariaDB (needs root; 700 MB in .cache/mysql)
 	@setup/mysql
 	cargo build --workspace --bins
-	$(DEVSTACK) --mysql .cache/mysql -- cargo test --workspace --no-fail-fast | $(SUM_UP)
+	$(DEVSTACK) --mysql .cache/mysql -- cargo test --workspace --exclude faults --no-fail-fast | $(SUM_UP)
+
+faults: setup ## make every fault of docs/reliability.md happen, and show that nothing is lost; FAULT=23 for one
+	cargo build --release --workspace --bins
+	$(DEVSTACK) -- cargo test --release -p faults --no-fail-fast -- --test-threads=2 $(addprefix fault_,$(FAULT)) | $(SUM_UP)
+
+soak: setup ## load and random faults for SOAK=10m, or as long as you like; draws target/soak.svg
+	cargo build --release --workspace --bins
+	SOAK=$(or $(SOAK),10m) target/release/soak
 
 check: setup $(CARGO_DENY) ## check format, lints, licences, sources and duplicates
 	cargo fmt --all --check

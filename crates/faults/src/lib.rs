@@ -1,0 +1,28 @@
+//! What the tests of faults need: a whole system of real processes, ways to harm it, and the oracle that judges it.
+//!
+//! ```text
+//! System      receivers, processors, recogniser, queue and database, each a process that can be killed or frozen
+//! Proxy       stands between two of them: cuts, stalls, loses an answer
+//! Recogniser  a scripted face-recog: slow, hanging, failing, unhealthy
+//! Client      posts, and writes down in the Book what was posted and what a 2xx promised
+//! oracle      compares the book with the table: nothing lost, nothing invented, nothing recognised twice
+//! ```
+//!
+//! Everything is judged from outside: by HTTP answers, the tables, the queue, signals and exit codes.
+
+#![allow(clippy::unwrap_used, reason = "a harness fails as the tests do that use it: by panicking")]
+
+mod client;
+mod oracle;
+mod proxy;
+mod recogniser;
+mod system;
+mod vitals;
+mod wait;
+
+pub use client::{Answer, Book, Client, Load, Sent};
+pub use proxy::Proxy;
+pub use recogniser::{Gate, Recogniser, Reply};
+pub use system::{Link, Plan, Receiver, System};
+pub use vitals::{Vitals, Watch};
+pub use wait::{SOON, eventually, within};

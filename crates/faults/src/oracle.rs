@@ -1,0 +1,78 @@
+//! The judgement with which every test ends.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use sqlx::{Executor, MySqlPool};
+
+use crate::client::Book;
+use crate::wait::within;
+
+/// Writes down every change of a status. Only tests install it.
+const AUDIT: &str = "
+    CREATE TABLE audit (
+        number INT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+        image  INT NOT NULL,
+        was    INT NOT NULL,
+        became INT NOT NULL
+    );
+    CREATE TRIGGER audit_images AFTER UPDATE ON images FOR EACH ROW
+        INSERT INTO audit (image, was, became)
+        SELECT NEW.id, OLD.status, NEW.status FROM DUAL WHERE OLD.status <> NEW.status;
+";
+
+const PROCESSED: i32 = 1;
+const FAILED: i32 = 2;
+
+/// Installs the audit; the table `images` must be there.
+pub(crate) async fn install(pool: &MySqlPool) {
+    pool.execute(sqlx::raw_sql(AUDIT)).await.unwrap();
+}
+
+/// Waits until no image is waiting or in work any more, for at most `limit`, and then judges:
+///
+/// - every promised id has its row, with the path that was posted, and reached PROCESSED, or FAILEDPROCESSING with a
+///   reason;
+/// - no image became PROCESSED twice;
+/// - no row is there that nobody posted, and no path has two.
+pub(crate) async fn judge(pool: &MySqlPool, book: &Book, limit: Duration) {
+    within(limit, "every image is processed or has failed for good", async || {
+        let unsettled = "SELECT COUNT(*) FROM images WHERE status NOT IN (1, 2)";
+        let count: i64 = sqlx::query_scalar(unsettled).fetch_one(pool).await.ok()?;
+        (count == 0).then_some(())
+    })
+    .await;
+
+    let rows: Vec<(u64, String, i32, Option<String>)> =
+        sqlx::query_as("SELECT CAST(id AS UNSIGNED), path, status, reason FROM images")
+            .fetch_all(pool)
+            .await
+            .unwrap();
+    let posted = book.posted();
+    let mut ids: HashMap<&str, u64> = HashMap::new();
+    for (id, path, ..) in &rows {
+        assert!(posted.contains(path), "nobody posted the row {id}, {path:?}");
+        let before = ids.insert(path, *id);
+        assert_eq!(before, None, "{path:?} has two rows");
+    }
+
+    let rows: BTreeMap<u64, (String, i32, Option<String>)> =
+        rows.into_iter().map(|(id, path, status, reason)| (id, (path, status, reason))).collect();
+    for (id, path) in book.promised() {
+        let Some((stored, status, reason)) = rows.get(&id) else { panic!("the promised image {id} is lost") };
+        assert_eq!(*stored, path, "of the promised image {id}");
+        let explained = reason.as_deref().is_some_and(|reason| !reason.is_empty());
+        assert!(
+            *status == PROCESSED || (*status == FAILED && explained),
+            "image {id} failed without a reason"
+        );
+    }
+
+    let twice: Vec<(i32, i64)> = sqlx::query_as(
+        "SELECT image, COUNT(*) FROM audit WHERE became = 1 GROUP BY image HAVING COUNT(*) > 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    assert!(twice.is_empty(), "processed more than once (image, times): {twice:?}");
+}

@@ -1,0 +1,176 @@
+//! A TCP proxy between two parts of the system, which cuts, stalls and loses answers when it is told to.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use devstack::Port;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Pass,
+    Stall,
+    Cut,
+}
+
+/// Passes bytes on, until it is told otherwise.
+pub struct Proxy {
+    port: Port,
+    wire: Arc<Wire>,
+    accepting: JoinHandle<()>,
+}
+
+struct Wire {
+    upstream: String,
+    mode: watch::Sender<Mode>,
+    /// How often everything was cut.
+    cuts: watch::Sender<usize>,
+    /// What must be seen on the way to the server, in this order, before its answer is lost.
+    needles: Mutex<VecDeque<Vec<u8>>>,
+    lost: AtomicUsize,
+}
+
+impl Proxy {
+    /// Listens on a port of its own and connects to `upstream`, `host:port`.
+    pub async fn to(upstream: String) -> Self {
+        Self::on(Port::reserve().unwrap(), upstream).await
+    }
+
+    /// The same on a port that was reserved before.
+    pub async fn on(port: Port, upstream: String) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port.number())).await.unwrap();
+        let wire = Arc::new(Wire {
+            upstream,
+            mode: watch::Sender::new(Mode::Pass),
+            cuts: watch::Sender::new(0),
+            needles: Mutex::default(),
+            lost: AtomicUsize::new(0),
+        });
+        let accepting = tokio::spawn({
+            let wire = wire.clone();
+            async move {
+                while let Ok((client, _)) = listener.accept().await {
+                    tokio::spawn(wire.clone().carry(client));
+                }
+            }
+        });
+        Self { port, wire, accepting }
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// Where it listens, `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Breaks every connection, and each new one at once.
+    pub fn cut(&self) {
+        self.wire.mode.send_replace(Mode::Cut);
+        self.cut_once();
+    }
+
+    /// Breaks the connections of this moment only.
+    pub fn cut_once(&self) {
+        self.wire.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Lets every byte wait, in both directions.
+    pub fn stall(&self) {
+        self.wire.mode.send_replace(Mode::Stall);
+    }
+
+    /// Passes on again.
+    pub fn mend(&self) {
+        self.wire.mode.send_replace(Mode::Pass);
+    }
+
+    /// Loses one answer: once all `needles` were sent to the server, in this order, the next thing that it says on that
+    /// connection is swallowed and the connection breaks. What was asked is done by then.
+    pub fn lose_answer_to(&self, needles: &[&str]) {
+        *self.wire.needles.lock().unwrap() =
+            needles.iter().map(|needle| needle.as_bytes().to_vec()).collect();
+    }
+
+    /// How many answers were lost.
+    pub fn lost(&self) -> usize {
+        self.wire.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+impl Wire {
+    async fn carry(self: Arc<Self>, client: TcpStream) {
+        let mut cuts = self.cuts.subscribe();
+        if *self.mode.borrow() == Mode::Cut {
+            return;
+        }
+        let Ok(server) = TcpStream::connect(&self.upstream).await else { return };
+        let _ = (client.set_nodelay(true), server.set_nodelay(true));
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        let muted = AtomicBool::new(false);
+        tokio::select! {
+            () = self.ask(from_client, to_server, &muted) => {}
+            () = self.answer(from_server, to_client, &muted) => {}
+            _ = cuts.changed() => {}
+        }
+    }
+
+    async fn ask(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, muted: &AtomicBool) {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Some(bytes) = self.next(&mut from, &mut buffer).await {
+            if self.all_needles_seen(bytes) {
+                muted.store(true, Ordering::Relaxed);
+            }
+            if to.write_all(bytes).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn answer(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, muted: &AtomicBool) {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Some(bytes) = self.next(&mut from, &mut buffer).await {
+            if muted.load(Ordering::Relaxed) {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            if to.write_all(bytes).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn next<'b>(&self, from: &mut OwnedReadHalf, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+        let length = from.read(buffer).await.ok().filter(|length| *length > 0)?;
+        self.mode.subscribe().wait_for(|mode| *mode != Mode::Stall).await.ok()?;
+        Some(&buffer[..length])
+    }
+
+    /// Whether these bytes hold the last needle.
+    fn all_needles_seen(&self, bytes: &[u8]) -> bool {
+        let mut needles = self.needles.lock().unwrap();
+        let before = needles.len();
+        while let Some(needle) = needles.front()
+            && bytes.windows(needle.len()).any(|window| window == needle)
+        {
+            needles.pop_front();
+        }
+        before > 0 && needles.is_empty()
+    }
+}

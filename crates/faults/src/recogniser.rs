@@ -1,0 +1,199 @@
+//! A face-recog that does what a test says.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rpc::health_check_server::{HealthCheck, HealthCheckServer};
+use rpc::identify_server::{Identify, IdentifyServer};
+use rpc::{Empty, HealthCheckResponse, IdentifyRequest, IdentifyResponse};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
+
+/// What an Identify call is answered with, and when.
+pub struct Reply {
+    outcome: Option<Result<String, Status>>,
+    delay: Duration,
+    gate: Option<watch::Receiver<bool>>,
+}
+
+impl Reply {
+    /// The name of a known picture, or of none.
+    pub fn name(name: &str) -> Self {
+        Self { outcome: Some(Ok(name.to_owned())), delay: Duration::ZERO, gate: None }
+    }
+
+    /// An error.
+    pub fn error(status: Status) -> Self {
+        Self { outcome: Some(Err(status)), ..Self::name("") }
+    }
+
+    /// No answer at all, for as long as the caller waits.
+    pub fn never() -> Self {
+        Self { outcome: None, ..Self::name("") }
+    }
+
+    /// The same, later.
+    pub fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// The same, once the gate is open.
+    pub fn behind(self, gate: &Gate) -> Self {
+        Self { gate: Some(gate.0.subscribe()), ..self }
+    }
+}
+
+/// Holds calls until it is opened.
+#[derive(Clone)]
+pub struct Gate(Arc<watch::Sender<bool>>);
+
+impl Gate {
+    /// A gate that is shut.
+    pub fn shut() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+
+    /// Opens it, for all who wait and for all who come.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+type Script = dyn Fn(&str) -> Reply + Send + Sync;
+
+/// The scripted face-recog. It serves until the test ends.
+#[derive(Clone)]
+pub struct Recogniser(Arc<State>);
+
+struct State {
+    address: SocketAddr,
+    script: Box<Script>,
+    ready: AtomicBool,
+    calls: Mutex<HashMap<String, usize>>,
+    /// Calls that run now, by path.
+    running: Mutex<HashMap<String, usize>>,
+    /// Calls that began while another for the same path ran.
+    overlaps: AtomicUsize,
+    checks: AtomicUsize,
+}
+
+impl Recogniser {
+    /// Starts one that answers Identify as `script` says and is healthy until told otherwise.
+    pub async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let this = Self(Arc::new(State {
+            address: listener.local_addr().unwrap(),
+            script: Box::new(script),
+            ready: AtomicBool::new(true),
+            calls: Mutex::default(),
+            running: Mutex::default(),
+            overlaps: AtomicUsize::new(0),
+            checks: AtomicUsize::new(0),
+        }));
+        tokio::spawn(
+            tonic::transport::Server::builder()
+                .add_service(IdentifyServer::new(this.clone()))
+                .add_service(HealthCheckServer::new(this.clone()))
+                .serve_with_incoming(TcpListenerStream::new(listener)),
+        );
+        this
+    }
+
+    /// Starts one that knows everybody after a few milliseconds, as Hannibal.
+    pub async fn quick() -> Self {
+        Self::start(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(3))).await
+    }
+
+    /// Where it listens, `host:port`.
+    pub fn address(&self) -> String {
+        self.0.address.to_string()
+    }
+
+    /// Sets what it answers to a HealthCheck.
+    pub fn set_ready(&self, ready: bool) {
+        self.0.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// How many Identify calls came in.
+    pub fn calls(&self) -> usize {
+        self.0.calls.lock().unwrap().values().sum()
+    }
+
+    /// How many of them were for this path.
+    pub fn calls_for(&self, path: &str) -> usize {
+        self.0.calls.lock().unwrap().get(path).copied().unwrap_or_default()
+    }
+
+    /// How many Identify calls run now.
+    pub fn running(&self) -> usize {
+        self.0.running.lock().unwrap().values().sum()
+    }
+
+    /// How many calls began while another for the same path still ran.
+    pub fn overlaps(&self) -> usize {
+        self.0.overlaps.load(Ordering::Relaxed)
+    }
+
+    /// How many HealthChecks came in.
+    pub fn checks(&self) -> usize {
+        self.0.checks.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts a call for as long as it runs; it ends early when the caller goes away.
+struct Running(Arc<State>, String);
+
+impl Running {
+    fn begin(state: &Arc<State>, path: &str) -> Self {
+        *state.calls.lock().unwrap().entry(path.to_owned()).or_default() += 1;
+        let mut running = state.running.lock().unwrap();
+        let now = running.entry(path.to_owned()).or_default();
+        *now += 1;
+        if *now > 1 {
+            state.overlaps.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(state.clone(), path.to_owned())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        *self.0.running.lock().unwrap().entry(self.1.clone()).or_default() -= 1;
+    }
+}
+
+#[tonic::async_trait]
+impl Identify for Recogniser {
+    async fn identify(
+        &self,
+        request: Request<IdentifyRequest>,
+    ) -> Result<Response<IdentifyResponse>, Status> {
+        let path = request.into_inner().image_path;
+        let _running = Running::begin(&self.0, &path);
+        let reply = (self.0.script)(&path);
+        tokio::time::sleep(reply.delay).await;
+        if let Some(mut gate) = reply.gate {
+            let _ = gate.wait_for(|open| *open).await;
+        }
+        match reply.outcome {
+            None => std::future::pending().await,
+            Some(Err(status)) => Err(status),
+            Some(Ok(image_name)) => {
+                Ok(Response::new(IdentifyResponse { image_name, distance: None, faces: None }))
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl HealthCheck for Recogniser {
+    async fn health_check(&self, _: Request<Empty>) -> Result<Response<HealthCheckResponse>, Status> {
+        self.0.checks.fetch_add(1, Ordering::Relaxed);
+        Ok(Response::new(HealthCheckResponse { ready: self.0.ready.load(Ordering::Relaxed) }))
+    }
+}

@@ -1,0 +1,23 @@
+//! Waiting for something that happens by itself: asked again and again, with a deadline.
+
+use std::time::{Duration, Instant};
+
+/// Longer than anything takes on a busy machine; only a failing test waits for it.
+pub const SOON: Duration = Duration::from_secs(90);
+
+/// Asks until there is an answer.
+pub async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    within(SOON, what, ask).await
+}
+
+/// Asks until there is an answer, for at most `limit`.
+pub async fn within<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,16 @@
+//! The catalogue of faults, one test each, numbered as in docs/reliability.md. Run them with `make faults`.
+//!
+//! Every test ends with the same judgement: nothing is lost, nothing is invented, nothing is recognised twice.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod database;
+mod input;
+mod pictures;
+mod processor;
+mod queue;
+mod receiver;
+mod recogniser;
+mod redeemer;
+mod scale;
+mod storm;

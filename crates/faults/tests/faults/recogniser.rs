@@ -1,0 +1,160 @@
+//! A face-recog that is killed, hangs, is late, talks nonsense, or is away.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use faults::{Link, Recogniser, Reply, System, eventually};
+use tonic::Status;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_03_a_face_recog_killed_in_its_calls_costs_only_time() {
+    let mut system = System::with_face_recog(&["obama.jpg"]).start().await;
+    let names: Vec<_> = (0..40).map(|number| format!("{number}.jpg")).collect();
+    names.iter().for_each(|name| system.lay_out("obama2.jpg", name));
+    system.post(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for round in 1..=3 {
+        system.until_processed(round * 5).await;
+        let face_recog = system.face_recog.as_mut().unwrap();
+        face_recog.server.kill().unwrap();
+        face_recog.server.start().await.unwrap();
+    }
+    system.nothing_is_lost_and_nothing_invented().await;
+}
+
+#[tokio::test]
+async fn fault_03_an_image_that_kills_face_recog_is_tried_a_few_times_and_the_others_go_on() {
+    // Every call for the poisonous image breaks all connections, as the end of the process does.
+    let killer = Arc::new(Mutex::new(Weak::<System>::new()));
+    let system = killer.clone();
+    let recogniser = Recogniser::start(move |path| {
+        if path.ends_with("poison.jpg") {
+            if let Some(system) = system.lock().unwrap().upgrade() {
+                system.proxy(Link::Recogniser).cut_once();
+            }
+            return Reply::never();
+        }
+        Reply::name("hannibal_1.jpg").after(Duration::from_millis(20))
+    })
+    .await;
+    let system = Arc::new(System::with(&recogniser).through(Link::Recogniser).start().await);
+    *killer.lock().unwrap() = Arc::downgrade(&system);
+    let poison = system.post(&["poison.jpg"]).await.ids[0];
+    let load = system.client.load("/unknown_people/", 1, Duration::from_millis(20));
+    let reason = system.failed(poison).await;
+    assert!(reason.contains("broke off"), "{reason}");
+    let sent = i64::try_from(load.stop().await.len()).unwrap();
+    system.nothing_is_lost_and_nothing_invented().await;
+    // One that was in work together with it each time may have fared as badly.
+    let processed = system.count(1).await;
+    assert!(processed > sent * 9 / 10, "{processed} of {sent} others are recognised");
+    let calls = recogniser.calls_for("/unknown_people/poison.jpg");
+    assert!(calls <= 12, "{calls} calls");
+}
+
+#[tokio::test]
+async fn fault_12_a_call_that_hangs_ends_with_its_deadline_and_the_other_images_proceed() {
+    let recogniser = Recogniser::start(|path| {
+        if path.ends_with("hangs.jpg") { Reply::never() } else { Reply::name("skarlso_1.jpg") }
+    })
+    .await;
+    let system = System::with(&recogniser).set("IDENTIFY_TIMEOUT", "500ms").start().await;
+    let hanging = system.post(&["hangs.jpg"]).await.ids[0];
+    system.post_many(100).await;
+    system.until_count(1, 100).await;
+    assert_eq!(system.failed(hanging).await, "face-recog did not answer in time");
+    system.nothing_is_lost_and_nothing_invented().await;
+    assert_eq!(recogniser.calls_for("/unknown_people/hangs.jpg"), 3, "as often as MAX_ATTEMPTS says");
+}
+
+#[tokio::test]
+async fn fault_12_a_face_recog_that_is_frozen_holds_up_nothing_for_good() {
+    let mut system = System::with_face_recog(&["obama.jpg"]).set("IDENTIFY_TIMEOUT", "2s").start().await;
+    system.face_recog.as_mut().unwrap().server.pause().unwrap();
+    let names: Vec<_> = (0..12).map(|number| format!("{number}.png")).collect();
+    names.iter().for_each(|name| system.lay_out("coffee.png", name));
+    system.post(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    eventually("the circuit breaker opens", async || {
+        (System::metric(&system.processors[0], "circuit_breaker_state").await > 0.0).then_some(())
+    })
+    .await;
+    system.face_recog.as_mut().unwrap().server.resume().unwrap();
+    system.nothing_is_lost_and_nothing_invented().await;
+    assert_eq!(system.count(1).await, 12);
+}
+
+#[tokio::test]
+async fn fault_13_an_answer_just_before_the_deadline_counts_and_no_second_delivery_overlaps() {
+    let recogniser =
+        Recogniser::start(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(1700))).await;
+    let system = System::with(&recogniser).processors(2).set("SWEEP_AFTER", "500ms").start().await;
+    system.post_many(40).await;
+    system.nothing_is_lost_and_nothing_invented().await;
+    assert_eq!((system.count(1).await, recogniser.calls(), recogniser.overlaps()), (40, 40, 0));
+}
+
+#[tokio::test]
+async fn fault_14_a_name_that_belongs_to_nobody_fails_with_a_reason() {
+    let recogniser = Recogniser::start(|path| {
+        Reply::name(if path.ends_with("1.jpg") { "../x.jpg" } else { "stranger.jpg" })
+    })
+    .await;
+    let system = System::with(&recogniser).start().await;
+    for (id, name) in system.post_many(2).await.into_iter().zip(["stranger.jpg", "../x.jpg"]) {
+        let reason = system.failed(id).await;
+        assert!(reason.contains(name) && reason.contains("person_images"), "{reason}");
+    }
+    system.nothing_is_lost_and_nothing_invented().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_15_while_face_recog_is_away_a_thousand_images_wait_and_lose_no_try() {
+    let working = Arc::new(AtomicUsize::new(0));
+    let works = working.clone();
+    let recogniser = Recogniser::start(move |_| {
+        if works.load(Ordering::Relaxed) == 1 {
+            Reply::name("hannibal_1.jpg")
+        } else {
+            Reply::error(Status::unavailable("starting"))
+        }
+    })
+    .await;
+    let plan = System::with(&recogniser).through(Link::Recogniser);
+    let system = plan.set("BREAKER_TIMEOUT", "1s").set("BREAKER_MAX_TIMEOUT", "4s").start().await;
+    let open = async || System::metric(&system.processors[0], "circuit_breaker_state").await > 0.0;
+
+    // Gone: nobody can be connected to.
+    system.proxy(Link::Recogniser).cut();
+    system.post_many(1000).await;
+    eventually("the circuit breaker opens", async || open().await.then_some(())).await;
+    system.until_count(0, 1000).await;
+    // Before it opened, the first calls broke off, each through the fault of its image as far as one could know.
+    let (calls, tries) = (recogniser.calls(), system.failed_tries().await);
+    assert!(tries < 5, "{tries} tries were lost before BREAKER_MAX_FAILURES");
+    wait_while(Duration::from_secs(10), async || system.count(0).await == 1000 && open().await).await;
+
+    // Back, but not ready: one probe at a time, and no call.
+    recogniser.set_ready(false);
+    system.proxy(Link::Recogniser).mend();
+    let checks = recogniser.checks();
+    wait_while(Duration::from_secs(10), async || system.count(0).await == 1000 && open().await).await;
+    let checks = recogniser.checks() - checks;
+    assert!((1..=15).contains(&checks), "{checks} probes in ten seconds");
+    assert_eq!((recogniser.calls(), system.failed_tries().await), (calls, tries));
+    let log = System::log(&system.processors[0]);
+    assert!(log.contains("backend still not functioning. extending break."), "{log}");
+
+    working.store(1, Ordering::Relaxed);
+    recogniser.set_ready(true);
+    system.nothing_is_lost_and_nothing_invented().await;
+    assert_eq!(system.count(1).await, 1000);
+}
+
+/// Checks that something holds all the time.
+async fn wait_while(time: Duration, mut holds: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        assert!(holds().await, "it held no longer, {:?} before the end", end - Instant::now());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
