@@ -217,3 +217,27 @@ async fn fault_22_a_second_signal_ends_a_processor_at_once() {
     system.add_processor(&[]).await;
     system.nothing_is_lost_and_nothing_invented_within(SOON).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_22_while_the_processors_are_restarted_one_after_the_other_no_image_waits_for_a_timeout() {
+    let recogniser =
+        Recogniser::start(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(200))).await;
+    let plan = System::with(&recogniser).processors(3).set("SWEEP_AFTER", "1h");
+    // A message that is left behind is announced again after the mean of these two.
+    let mut system = plan.set("IDENTIFY_TIMEOUT", "50s").set("CLAIM_LEASE", "70s").start().await;
+    let load = system.client.load("/unknown_people/", 4, Duration::from_millis(20));
+    for round in 0..6 {
+        system.until_processed((round + 1) * 50).await;
+        let processor = &mut system.processors[usize::try_from(round % 3).unwrap()];
+        assert_eq!(processor.server.stop().await.unwrap().code(), Some(0));
+        processor.server.start().await.unwrap();
+    }
+    assert!(
+        load.stop().await.iter().all(|sent| sent.outcome.as_ref().is_ok_and(|status| status.is_success()))
+    );
+    system.nothing_is_lost_and_nothing_invented().await;
+    let longest = "SELECT CAST(MAX(TIMESTAMPDIFF(SECOND, created_at, updated_at)) AS SIGNED) FROM images";
+    let longest: i64 = sqlx::query_scalar(longest).fetch_one(&system.pool).await.unwrap();
+    assert!(longest < 15, "an image took {longest} s");
+    assert_eq!((recogniser.overlaps(), system.failed_tries().await), (0, 0));
+}

@@ -69,7 +69,9 @@ async fn fault_12_a_call_that_hangs_ends_with_its_deadline_and_the_other_images_
 
 #[tokio::test]
 async fn fault_12_a_face_recog_that_is_frozen_holds_up_nothing_for_good() {
-    let mut system = System::with_face_recog(&["obama.jpg"]).set("IDENTIFY_TIMEOUT", "2s").start().await;
+    // On a busy machine a call may take longer than this deadline, which then costs the image a try.
+    let plan = System::with_face_recog(&["obama.jpg"]).set("IDENTIFY_TIMEOUT", "2s");
+    let mut system = plan.set("MAX_ATTEMPTS", "100").start().await;
     system.face_recog.as_mut().unwrap().server.pause().unwrap();
     let names: Vec<_> = (0..12).map(|number| format!("{number}.png")).collect();
     names.iter().for_each(|name| system.lay_out("coffee.png", name));
