@@ -233,9 +233,7 @@ impl Workshop {
         let (result, outcome) = match &verdict {
             Verdict::Recognised(_) => ("recognised", Outcome::Settled),
             Verdict::Failed(_) if last_try => ("failed", Outcome::Settled),
-            Verdict::Failed(_) => {
-                ("failed_once", Outcome::Again(Duration::from_secs(1 << claim.attempts.min(6))))
-            }
+            Verdict::Failed(_) => ("failed_once", Outcome::Again(pause_after(claim.attempts))),
             Verdict::NotNow(_) => ("released", Outcome::Again(Duration::ZERO)),
         };
         if timeout(self.lease, write).await != Ok(Fenced::Written) {
@@ -255,6 +253,12 @@ impl Workshop {
         }
         outcome
     }
+}
+
+/// Doubles with each failed try, from about a second. Drawn anew each time, so that images which failed together,
+/// because one of them broke face-recog, do not come back together.
+fn pause_after(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.min(6)).mul_f64(rand::random_range(0.5..1.5))
 }
 
 fn why_nobody(distance: Option<f64>, faces: Option<u32>) -> String {

@@ -2,12 +2,19 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
-use axum::Router;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, Version, header::CONNECTION},
+    middleware::{self, Next},
+    response::Response,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -33,17 +40,27 @@ pub async fn bind(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpL
     Ok(listener)
 }
 
-/// Serves `router` on `listener` until `shutdown`, then ends when the requests under way are answered.
+/// After the order to stop, requests are still taken for this long: until every load balancer has noticed that the
+/// service is not ready any more, and kept connections have heard from an answer that they end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves `router` on `listener` until `shutdown` and a short farewell, then ends when the requests under way are
+/// answered.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
+    let router = router.layer(middleware::from_fn_with_state(shutdown.clone(), say_farewell));
     let service = TowerToHyperService::new(router);
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
+    let mut end = pin!(async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
+    });
     loop {
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => break,
+            () = &mut end => break,
             accepted = accept(&listener, &connections) => accepted,
         };
         let (stream, permit) = match accepted {
@@ -66,6 +83,16 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// Tells a client of HTTP/1 not to send another request on its connection once the service is stopping.
+async fn say_farewell(State(shutdown): State<CancellationToken>, request: Request, next: Next) -> Response {
+    let version = request.version();
+    let mut response = next.run(request).await;
+    if shutdown.is_cancelled() && version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn accept(
