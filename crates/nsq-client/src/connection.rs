@@ -73,6 +73,8 @@ struct Identity<'a> {
     user_agent: &'a str,
     feature_negotiation: bool,
     heartbeat_interval: u128,
+    /// -1: nsqd holds nothing back. By default a message waits up to 250 ms for others to be sent along with.
+    output_buffer_size: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     msg_timeout: Option<u128>,
 }
@@ -91,6 +93,7 @@ impl Settings {
             user_agent: concat!("nsq-client/", env!("CARGO_PKG_VERSION")),
             feature_negotiation: true,
             heartbeat_interval: self.heartbeat_interval().as_millis(),
+            output_buffer_size: -1,
             msg_timeout: self.msg_timeout.map(|limit| limit.max(SHORTEST_TIME).as_millis()),
         })
     }
@@ -325,6 +328,7 @@ mod tests {
         let identity: serde_json::Value = serde_json::from_slice(&settings.identity().unwrap()).unwrap();
         assert_eq!(identity["client_id"], "me");
         assert_eq!(identity["heartbeat_interval"], 10_000);
+        assert_eq!(identity["output_buffer_size"], -1);
         assert_eq!(identity["msg_timeout"], 30_000);
         assert_eq!(identity["feature_negotiation"], true);
         assert_ne!(identity["hostname"], "");

@@ -29,6 +29,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections open at once; the next ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 4096;
 
+/// After the order to stop, requests are still taken for this long: until every load balancer has noticed that the
+/// service is not ready any more, and kept connections have heard from an answer that they end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Binds a port, or says which setting to change.
 pub async fn bind(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(host, port);
@@ -39,10 +43,6 @@ pub async fn bind(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpL
     tracing::info!(address = %listener.local_addr()?, "listening for {setting}");
     Ok(listener)
 }
-
-/// After the order to stop, requests are still taken for this long: until every load balancer has noticed that the
-/// service is not ready any more, and kept connections have heard from an answer that they end.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves `router` on `listener` until `shutdown` and a short farewell, then ends when the requests under way are
 /// answered.
