@@ -104,6 +104,9 @@ pub struct OpsSettings {
     /// Port of /livez, /readyz and /metrics
     #[arg(long, env = "OPS_PORT", value_name = "OPS_PORT", default_value_t = 9090, value_parser = port)]
     pub ops_port: u16,
+    /// Only ask the service that runs with these settings whether it is ready: a container's health check
+    #[arg(long)]
+    pub healthy: bool,
 }
 
 /// Where the database is.

@@ -8,6 +8,9 @@ use web::ops::Readiness;
 
 fn main() -> ExitCode {
     let settings: Settings = common::settings::load();
+    if settings.ops.healthy {
+        return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
+    }
     common::lifecycle::run("face-recog", settings.process.shutdown_timeout, |shutdown| {
         run(settings, shutdown)
     })

@@ -7,6 +7,9 @@ use web::ops::{self, Readiness};
 
 fn main() -> ExitCode {
     let settings: Settings = common::settings::load();
+    if settings.ops.healthy {
+        return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
+    }
     common::lifecycle::run("frontend", settings.process.shutdown_timeout, |shutdown| async move {
         let host = settings.process.bind_host;
         let ops = web::bind(host, settings.ops.ops_port, "OPS_PORT").await?;

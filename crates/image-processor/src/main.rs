@@ -8,6 +8,9 @@ use web::ops::{self, Readiness};
 
 fn main() -> ExitCode {
     let settings: Settings = settings::load();
+    if settings.ops.healthy {
+        return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
+    }
     if let Err(problem) = settings.check() {
         settings::refuse(&problem);
     }

@@ -8,6 +8,9 @@ use web::ops::{self, Readiness};
 
 fn main() -> ExitCode {
     let settings: Settings = settings::load();
+    if settings.ops.healthy {
+        return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
+    }
     lifecycle::run("receiver", settings.process.shutdown_timeout, |shutdown| async move {
         let host = settings.process.bind_host;
         let listener = web::bind(host, settings.receiver_port, "RECEIVER_PORT").await?;

@@ -1,7 +1,8 @@
 //! What every HTTP port of the services shares: [`serve`] with timeouts and draining, the operations port
-//! ([`ops`]), and whether a client [prefers JSON](prefers_json).
+//! ([`ops`]) and how a service asks its own ([`health`]), and whether a client [prefers JSON](prefers_json).
 
 mod accept;
+pub mod health;
 pub mod ops;
 mod serve;
 
