@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := .cache/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_FUZZ_VERSION := 0.13.1
+CARGO_FUZZ := .cache/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 
 # Starts the database server around a command, and stops it afterwards.
 DEVSTACK := cargo run -q -p devstack --bin devstack -- exec
@@ -14,7 +16,7 @@ DEVSTACK := cargo run -q -p devstack --bin devstack -- exec
 SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
                END { printf "%d passed, %d failed\n", passed, failed }'
 
-.PHONY: help setup demo run test test-mysql faults soak check clean
+.PHONY: help setup demo run test test-mysql faults soak fuzz check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +49,12 @@ soak: setup ## load and random faults for SOAK=10m, or as long as you like; draw
 	cargo build --release --workspace --bins
 	SOAK=$(or $(SOAK),10m) target/release/soak
 
+fuzz: setup $(CARGO_FUZZ) ## throw made-up bytes at all that reads those of strangers, for FUZZ=60s each
+	@for target in frames requests pictures; do \
+	  $(CARGO_FUZZ) run --sanitizer none --features libfuzzer $$target -- \
+	    -max_total_time=$(patsubst %s,%,$(or $(FUZZ),60s)) -timeout=30 -rss_limit_mb=1500 -print_final_stats=1; \
+	done
+
 check: setup $(CARGO_DENY) ## check format, lints, licences, sources and duplicates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -54,6 +62,9 @@ check: setup $(CARGO_DENY) ## check format, lints, licences, sources and duplica
 
 $(CARGO_DENY): # takes some minutes, once
 	cargo install --locked --root .cache/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny --version $(CARGO_DENY_VERSION)
+
+$(CARGO_FUZZ): # takes a minute, once
+	cargo install --locked --root .cache/cargo-fuzz-$(CARGO_FUZZ_VERSION) cargo-fuzz --version $(CARGO_FUZZ_VERSION)
 
 clean: ## delete what was built (downloads stay in .cache)
 	cargo clean

@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 pub mod faces;
 pub mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod gallery;
 pub mod grpc;
 pub mod models;

@@ -27,7 +27,7 @@ const MAX_DECODED: u64 = 4 * MAX_PIXELS;
 
 /// Most pixels that are kept: the photographs of most telephones (4032 × 3024) stay as they are. Of larger ones
 /// a copy of this size shows every face that is large enough to be found.
-const KEPT_PIXELS: u64 = 12_500_000;
+pub(crate) const KEPT_PIXELS: u64 = 12_500_000;
 
 /// Held while a picture is decoded that takes more than one of [`KEPT_PIXELS`] in 8-bit RGBA.
 static LARGE_PICTURE: Mutex<()> = Mutex::new(());

@@ -12,7 +12,7 @@ use std::{
 
 use image::{ImageFormat, RgbImage};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use support::{World, photograph};
+use support::{World, headers, photograph};
 use tonic::Code;
 
 #[track_caller]
@@ -141,12 +141,12 @@ async fn what_is_no_picture_is_invalid() {
 async fn a_bomb_is_refused_before_it_is_decoded() {
     let world = World::with_known(&["obama.jpg"]).await;
     for (what, bytes) in [
-        ("PNG", png_header(60_000, 60_000)),
-        ("wide PNG", png_header(20_001, 1)),
-        ("PNG of 16 bits", png_header(8_001, 8_000)),
-        ("GIF", gif_header(60_000, 60_000)),
-        ("WebP", webp_header(16_000, 16_000)),
-        ("JPEG", jpeg_header(60_000, 60_000)),
+        ("PNG", headers::png(60_000, 60_000)),
+        ("wide PNG", headers::png(20_001, 1)),
+        ("PNG of 16 bits", headers::png(8_001, 8_000)),
+        ("GIF", headers::gif(60_000, 60_000)),
+        ("WebP", headers::webp(16_000, 16_000)),
+        ("JPEG", headers::jpeg(60_000, 60_000)),
     ] {
         let status = world.identify_bytes(&bytes).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status}");
@@ -194,56 +194,4 @@ async fn damaged_pictures_are_answered_and_the_server_lives() {
 async fn a_picture_of_the_largest_size_is_looked_at() {
     let world = World::with_known(&["obama.jpg"]).await;
     assert_eq!(world.identify_pixels(RgbImage::new(8_000, 8_000)).await.faces, Some(0));
-}
-
-/// A PNG that says how large it is, in 16-bit RGBA, and ends.
-fn png_header(width: u32, height: u32) -> Vec<u8> {
-    let header = [&b"IHDR"[..], &width.to_be_bytes(), &height.to_be_bytes(), &[16, 6, 0, 0, 0]].concat();
-    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
-    for chunk in [&header[..], b"IDAT\x78\x9c", b"IEND"] {
-        png.extend(u32::try_from(chunk.len() - 4).unwrap().to_be_bytes());
-        png.extend(chunk);
-        png.extend(crc32(chunk).to_be_bytes());
-    }
-    png
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    })
-}
-
-/// A GIF whose screen and only frame are huge.
-fn gif_header(width: u16, height: u16) -> Vec<u8> {
-    let size = [width.to_le_bytes(), height.to_le_bytes()].concat();
-    [
-        b"GIF89a",
-        &size[..],
-        &[0x80, 0, 0, 0, 0, 0, 255, 255, 255],
-        &[0x2c, 0, 0, 0, 0],
-        &size,
-        &[0, 2, 2, 0x44, 1, 0, 0x3b],
-    ]
-    .concat()
-}
-
-/// A lossless WebP that says how large it is (at most 16,384 on a side), and ends.
-fn webp_header(width: u32, height: u32) -> Vec<u8> {
-    let size = ((width - 1) | ((height - 1) << 14)).to_le_bytes();
-    let data = [&[0x2f][..], &size, &[0; 11]].concat();
-    let chunk = [b"WEBPVP8L", &u32::try_from(data.len()).unwrap().to_le_bytes()[..], &data].concat();
-    [b"RIFF", &u32::try_from(chunk.len()).unwrap().to_le_bytes()[..], &chunk].concat()
-}
-
-/// A grey JPEG that says how large it is, and ends in its scan.
-fn jpeg_header(width: u16, height: u16) -> Vec<u8> {
-    let (width, height) = (width.to_be_bytes(), height.to_be_bytes());
-    [
-        &[0xff, 0xd8, 0xff, 0xc0, 0, 11, 8][..],
-        &height,
-        &width,
-        &[1, 1, 0x11, 0, 0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 0xff, 0xd9],
-    ]
-    .concat()
 }

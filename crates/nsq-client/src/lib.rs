@@ -47,6 +47,8 @@
 mod backoff;
 mod connection;
 mod consumer;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod in_flight;
 mod inbox;
 mod lookup;

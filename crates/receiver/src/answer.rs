@@ -85,7 +85,7 @@ impl Answer {
         }
     }
 
-    fn lines(&self) -> String {
+    pub(crate) fn lines(&self) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = self.write_lines(&mut text);

@@ -28,7 +28,7 @@ pub enum BodyError {
 }
 
 /// Why one path is not accepted, in words for whoever posted it.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refusal(String);
 

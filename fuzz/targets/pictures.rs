@@ -1,0 +1,7 @@
+//! What lies in the folder of unknown people.
+
+#![no_main]
+
+use face_recog::fuzzing::{check, seeds};
+
+libfuzzer_sys::fuzz_target!(init: fuzz::sow("pictures", &seeds()), |bytes: &[u8]| check(bytes));
