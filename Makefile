@@ -12,11 +12,15 @@ CARGO_FUZZ := .cache/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 # Starts the database server around a command, and stops it afterwards.
 DEVSTACK := cargo run -q -p devstack --bin devstack -- exec
 
+# The container images, as compose.yaml and kube_files name them: kube-face/NAME:VERSION.
+IMAGES := receiver image-processor face-recog frontend redeemer face-recog-samples
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+
 # Passes the output of `cargo test` on and closes it with the sum of its result lines.
 SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
                END { printf "%d passed, %d failed\n", passed, failed }'
 
-.PHONY: help setup demo run test test-mysql faults soak fuzz check clean
+.PHONY: help setup demo run test test-mysql faults soak fuzz images check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +58,13 @@ fuzz: setup $(CARGO_FUZZ) ## throw made-up bytes at all that reads those of stra
 	  $(CARGO_FUZZ) run --sanitizer none --features libfuzzer $$target -- \
 	    -max_total_time=$(patsubst %s,%,$(or $(FUZZ),60s)) -timeout=30 -rss_limit_mb=1500 -print_final_stats=1; \
 	done
+
+images: ## build the container images (needs Docker alone; the first time takes some minutes)
+	@for image in $(IMAGES); do \
+	  docker build --file docker/Dockerfile --target $$image --tag kube-face/$$image:$(VERSION) \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) .; \
+	done
+	@docker images --filter 'reference=kube-face/*:$(VERSION)' --format 'table {{.Repository}}:{{.Tag}}\t{{.Size}}'
 
 check: setup $(CARGO_DENY) ## check format, lints, licences, sources and duplicates
 	cargo fmt --all --check
