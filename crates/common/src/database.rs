@@ -3,8 +3,9 @@
 use std::{io, time::Duration};
 
 use sqlx::{
-    Connection, Executor, MySqlConnection, MySqlPool,
+    Connection, Executor, MySql, MySqlConnection, MySqlPool,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions},
+    pool::PoolConnection,
 };
 use tokio::time::timeout;
 
@@ -85,6 +86,43 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = sqlx::Result<T>
         let late = format!("it did not answer within {limit:?}");
         Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
     })
+}
+
+/// A lock of the database server, which one process has at a time; given back when it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Lock {
+    // The lock lasts as long as its connection.
+    _connection: PoolConnection<MySql>,
+}
+
+/// Waits at most `patience` for the lock `name`, which counts within this database; `None` when somebody else
+/// still has it.
+///
+/// It is taken away from a process that shows no sign of life for longer than `hold`: one that was frozen
+/// must not stop the others.
+pub async fn lock(
+    pool: &MySqlPool,
+    name: &str,
+    patience: Duration,
+    hold: Duration,
+) -> sqlx::Result<Option<Lock>> {
+    // Both servers count whole seconds here.
+    let (wait, idle) = (patience.as_secs() + 1, hold.as_secs() + 1);
+    let attempt = async {
+        let mut connection = pool.acquire().await?;
+        // Whatever becomes of this call, the connection never goes back to the pool with the lock.
+        connection.close_on_drop();
+        sqlx::query("SET SESSION wait_timeout = ?").bind(idle).execute(&mut *connection).await?;
+        let locked: Option<i64> =
+            sqlx::query_scalar("SELECT GET_LOCK(LEFT(CONCAT('kube-face ', ?, ' ', DATABASE()), 64), ?)")
+                .bind(name)
+                .bind(wait)
+                .fetch_one(&mut *connection)
+                .await?;
+        Ok((locked == Some(1)).then_some(Lock { _connection: connection }))
+    };
+    timeout(patience, attempt).await.unwrap_or(Ok(None))
 }
 
 /// Whether `error` says that a unique key has the value already.

@@ -4,14 +4,15 @@
 //!            store                 claim                      complete
 //!  (nothing) ─────▶ PENDING ─────────────────▶ PROCESSING ─────────────────▶ PROCESSED
 //!                    ▲   ▲                      │      │ fail, tries used up
-//!                    │   └─ release, fail ──────┘      └───────────────────▶ FAILEDPROCESSING
+//!                    │   └─ give back, fail ────┘      └───────────────────▶ FAILEDPROCESSING
 //!                    └───────────────────────── redeem ─────────────────────────┘
 //! ```
 //!
 //! A claim is a compare-and-set that leaves a token and the end of a lease in the row. Whatever a processor
 //! writes afterwards is fenced: it counts only while its token stands there. A lease that is over may be
-//! claimed by another; its former owner then finds its token gone and its result is dropped. All times are
-//! the database's, so no process needs a right clock.
+//! claimed by another; its former owner then finds its token gone and its result is dropped. When the work ends the
+//! token stays until the next claim, so a write that is repeated because its answer was lost counts again
+//! and changes nothing. All times are the database's, so no process needs a right clock.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -113,6 +114,8 @@ pub struct Claim {
     pub path: String,
     /// How often it failed before.
     pub attempts: u32,
+    /// Whether face-recog broke off in a call for it: see [`release_suspect`].
+    pub suspect: bool,
     token: u64,
 }
 
@@ -142,17 +145,17 @@ pub async fn claim(pool: &MySqlPool, id: ImageId, lease: Duration) -> sqlx::Resu
     .bind(micros(lease))
     .execute(pool)
     .await?;
-    let row: Option<(String, i32, u32)> =
-        sqlx::query_as("SELECT path, status, CAST(attempts AS UNSIGNED) FROM images WHERE id = ?")
+    let row: Option<(String, i32, u32, bool)> =
+        sqlx::query_as("SELECT path, status, CAST(attempts AS UNSIGNED), suspect FROM images WHERE id = ?")
             .bind(id.0)
             .fetch_optional(pool)
             .await?;
     Ok(match row {
         None => ClaimOutcome::Unknown,
-        Some((path, _, attempts)) if claimed.rows_affected() == 1 => {
-            ClaimOutcome::Won(Claim { id, path, attempts, token })
+        Some((path, _, attempts, suspect)) if claimed.rows_affected() == 1 => {
+            ClaimOutcome::Won(Claim { id, path, attempts, suspect, token })
         }
-        Some((_, status, _)) => match Status::from_code(status) {
+        Some((_, status, ..)) => match Status::from_code(status) {
             Some(Status::Processed | Status::FailedProcessing) => ClaimOutcome::Done,
             _ => ClaimOutcome::Taken,
         },
@@ -169,15 +172,15 @@ pub async fn claim_overdue(
     limit: u32,
 ) -> sqlx::Result<Vec<Claim>> {
     let mut transaction = pool.begin().await?;
-    let mut rows: Vec<(u64, String, u32)> = Vec::new();
-    let columns = "CAST(id AS UNSIGNED), path, CAST(attempts AS UNSIGNED)";
+    let mut rows: Vec<(u64, String, u32, bool)> = Vec::new();
+    let columns = "CAST(id AS UNSIGNED), path, CAST(attempts AS UNSIGNED), suspect";
     for (status, overdue, age) in [
         (Status::Processing, LEASE_OVER, lease),
         (Status::Pending, "updated_at <= NOW(6) - INTERVAL ? MICROSECOND", waited),
     ] {
         let room = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         rows.extend(
-            sqlx::query_as::<_, (u64, String, u32)>(AssertSqlSafe(format!(
+            sqlx::query_as::<_, (u64, String, u32, bool)>(AssertSqlSafe(format!(
                 "SELECT {columns} FROM images WHERE status = {} AND {overdue}
                  ORDER BY updated_at LIMIT {room} FOR UPDATE SKIP LOCKED",
                 status.code()
@@ -195,7 +198,7 @@ pub async fn claim_overdue(
     update.push_bind(token).push(", claimed_until = NOW(6) + INTERVAL ").push_bind(micros(lease));
     update.push(" MICROSECOND WHERE id IN (");
     let mut list = update.separated(", ");
-    for (id, _, _) in &rows {
+    for (id, ..) in &rows {
         list.push_bind(*id);
     }
     update.push(")");
@@ -203,7 +206,7 @@ pub async fn claim_overdue(
     transaction.commit().await?;
     Ok(rows
         .into_iter()
-        .map(|(id, path, attempts)| Claim { id: ImageId(id), path, attempts, token })
+        .map(|(id, path, attempts, suspect)| Claim { id: ImageId(id), path, attempts, suspect, token })
         .collect())
 }
 
@@ -237,7 +240,7 @@ impl Fenced {
 /// PROCESSING → PROCESSED.
 pub async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognition) -> sqlx::Result<Fenced> {
     let done = sqlx::query(
-        "UPDATE images SET status = 1, person = ?, distance = ?, reason = ?, claim = NULL, claimed_until = NULL
+        "UPDATE images SET status = 1, person = ?, distance = ?, reason = ?, claimed_until = NULL
          WHERE id = ? AND claim = ?",
     )
     .bind(found.person.unwrap_or(NOBODY))
@@ -267,10 +270,11 @@ pub async fn fail(
     last_try: bool,
 ) -> sqlx::Result<Fenced> {
     let done = sqlx::query(
-        "UPDATE images SET status = ?, attempts = attempts + 1, reason = ?, redeemable = ?, claim = NULL, claimed_until = NULL
+        "UPDATE images SET status = ?, attempts = ?, reason = ?, redeemable = ?, claimed_until = NULL
          WHERE id = ? AND claim = ?",
     )
     .bind(if last_try { Status::FailedProcessing } else { Status::Pending }.code())
+    .bind(claim.attempts + 1)
     .bind(shortened(&failure.reason))
     .bind(failure.redeemable)
     .bind(claim.id.0)
@@ -282,9 +286,20 @@ pub async fn fail(
 
 /// PROCESSING → PENDING through no fault of the image: the try does not count.
 pub async fn release(pool: &MySqlPool, claim: &Claim) -> sqlx::Result<Fenced> {
+    give_back(pool, claim, claim.suspect).await
+}
+
+/// As [`release`], but from now on the image is under suspicion: face-recog broke off in a call for it, through
+/// its fault or that of another. It stays so for good; if it is redeemed it shall harm nobody again.
+pub async fn release_suspect(pool: &MySqlPool, claim: &Claim) -> sqlx::Result<Fenced> {
+    give_back(pool, claim, true).await
+}
+
+async fn give_back(pool: &MySqlPool, claim: &Claim, suspect: bool) -> sqlx::Result<Fenced> {
     let done = sqlx::query(
-        "UPDATE images SET status = 0, claim = NULL, claimed_until = NULL WHERE id = ? AND claim = ?",
+        "UPDATE images SET status = 0, suspect = ?, claimed_until = NULL WHERE id = ? AND claim = ?",
     )
+    .bind(suspect)
     .bind(claim.id.0)
     .bind(claim.token)
     .execute(pool)

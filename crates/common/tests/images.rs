@@ -7,6 +7,7 @@ mod support;
 use std::{collections::HashSet, time::Duration};
 
 use common::{
+    database,
     images::{self, Claim, ClaimOutcome, Failure, Fenced, Recognition, RedeemPolicy},
     models::{ImageId, Status},
 };
@@ -165,6 +166,58 @@ async fn an_image_that_is_given_back_loses_no_try() {
     assert_eq!(images::release(&pool, &claim(&pool, id).await).await.unwrap(), Fenced::Written);
     assert_eq!(row(&pool, id).await, (Status::Pending, -1, None, 0));
     claim(&pool, id).await;
+}
+
+#[tokio::test]
+async fn a_write_that_is_repeated_because_its_answer_was_lost_counts_and_changes_nothing() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    let released = claim(&pool, id).await;
+    for _ in 0..2 {
+        assert_eq!(images::release(&pool, &released).await.unwrap(), Fenced::Written);
+    }
+    let failed = claim(&pool, id).await;
+    for _ in 0..2 {
+        assert_eq!(images::fail(&pool, &failed, &failure(true), false).await.unwrap(), Fenced::Written);
+    }
+    assert_eq!(row(&pool, id).await.3, 1, "one failed try");
+    let done = claim(&pool, id).await;
+    let found = Recognition { person: Some(2), ..Recognition::default() };
+    for _ in 0..2 {
+        assert_eq!(images::complete(&pool, &done, &found).await.unwrap(), Fenced::Written);
+    }
+    assert_eq!(row(&pool, id).await, (Status::Processed, 2, None, 1));
+    assert_eq!(images::fail(&pool, &failed, &failure(true), true).await.unwrap(), Fenced::Stale);
+}
+
+#[tokio::test]
+async fn a_suspect_loses_no_try_and_stays_a_suspect() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    let first = claim(&pool, id).await;
+    assert!(!first.suspect);
+    assert_eq!(images::release_suspect(&pool, &first).await.unwrap(), Fenced::Written);
+    assert_eq!(row(&pool, id).await, (Status::Pending, -1, None, 0));
+    let second = claim(&pool, id).await;
+    assert!(second.suspect);
+    assert_eq!(images::fail(&pool, &second, &failure(true), true).await.unwrap(), Fenced::Written);
+    images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap();
+    assert_eq!(images::release(&pool, &claim(&pool, id).await).await.unwrap(), Fenced::Written);
+    let overdue = images::claim_overdue(&pool, Duration::ZERO, LEASE, 10).await.unwrap();
+    assert!(overdue[0].suspect);
+}
+
+#[tokio::test]
+async fn a_lock_has_one_owner_at_a_time_and_goes_when_it_is_dropped() {
+    let (_database, pool) = migrated().await;
+    let lock = async |patience| database::lock(&pool, "test", patience, LEASE).await.unwrap();
+    let first = lock(LEASE).await.unwrap();
+    assert!(lock(Duration::from_millis(100)).await.is_none());
+    let (_other_database, other_pool) = migrated().await;
+    let elsewhere = database::lock(&other_pool, "test", LEASE, LEASE).await.unwrap();
+    assert!(elsewhere.is_some(), "another database has its own");
+    drop(first);
+    assert!(lock(LEASE).await.is_some());
 }
 
 #[tokio::test]

@@ -1,14 +1,13 @@
 //! The image-processor: an image comes in by [`intake`] (a message announced it) or by [`sweep`] (it waited
 //! in the table unannounced), is claimed, [worked on](work), recognised by face-recog through the circuit
-//! breaker ([`recogniser`], [`replicas`]), and its result is stored. Any number of processors may run.
+//! breaker ([`recogniser`], [`replicas`]), and its result is stored. An image that may have killed face-recog is
+//! tried apart from others ([`suspects`]). Any number of processors may run.
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod fake;
 mod intake;
 mod recogniser;
 mod replicas;
 mod settings;
+mod suspects;
 mod sweep;
 mod work;
 
@@ -22,8 +21,8 @@ use crate::{recogniser::Recogniser, work::Workshop};
 
 pub use settings::Settings;
 
-/// Connections to the database beside those of the images in work: the sweep's.
-const SPARE_CONNECTIONS: u32 = 2;
+/// Connections to the database beside those of the images in work: the sweep's and the suspects' lock.
+const SPARE_CONNECTIONS: u32 = 3;
 
 /// Images need the database only for moments: so many connections serve any number of them.
 const MAX_CONNECTIONS: u32 = 32;

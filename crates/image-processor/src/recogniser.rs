@@ -20,7 +20,9 @@ pub(crate) enum CallError {
     Busy,
     /// No replica could be reached: the image was not even looked at.
     Away,
-    /// Face-recog broke off or did not answer in time; the image may be to blame, or not.
+    /// The connection broke during the call; the image may be to blame, or another that was called for meanwhile.
+    BrokeOff,
+    /// Face-recog failed or did not answer in time; the image may be to blame, or not.
     Broken(String),
 }
 
@@ -46,23 +48,21 @@ impl Recogniser {
         self.replicas.any_healthy().await
     }
 
-    /// Has one picture recognised. A busy face-recog is asked again until the deadline; a call whose
-    /// connection breaks is repeated once if there is another replica.
+    /// Has one picture recognised. A busy face-recog is asked again until the deadline. A call whose connection
+    /// breaks is not repeated: what killed this replica would kill the next one.
     pub(crate) async fn identify(&self, path: &str) -> Result<IdentifyResponse, CallError> {
         let end = Instant::now() + self.deadline;
-        let (mut broken, mut was_busy) = (None, false);
+        let mut was_busy = false;
         loop {
             let picked = timeout_at(end, self.replicas.pick()).await;
             let Ok(Some(replica)) = picked else {
-                return Err(broken.map_or(CallError::Away, CallError::Broken));
+                return Err(CallError::Away);
             };
             match self.call(&replica, path, end).await {
                 Err(Answer::NotReached) => self.replicas.drop_broken(&replica),
                 Err(Answer::BrokeOff) => {
                     self.replicas.drop_broken(&replica);
-                    if broken.replace("face-recog broke off".to_owned()).is_some() {
-                        return Err(CallError::Broken("face-recog broke off twice".to_owned()));
-                    }
+                    return Err(CallError::BrokeOff);
                 }
                 Err(Answer::Busy) => {
                     was_busy = true;
@@ -141,8 +141,9 @@ fn in_words(message: &str) -> String {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use devstack::Reply;
+
     use super::*;
-    use crate::fake;
 
     fn error(code: Code, message: &str) -> CallError {
         match meaning(&Status::new(code, message)) {
@@ -187,6 +188,10 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_millis(200);
 
+    fn calling(face_recog: &devstack::Recogniser) -> Recogniser {
+        Recogniser::new(&face_recog.address(), DEADLINE)
+    }
+
     async fn broken(recogniser: &Recogniser) -> String {
         match recogniser.identify("x.jpg").await {
             Err(CallError::Broken(reason)) => reason,
@@ -196,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_comes_too_late_is_no_broken_connection() {
-        let recogniser = Recogniser::new(&fake::face_recog(|| None).await.to_string(), DEADLINE);
+        let recogniser = calling(&devstack::Recogniser::start(|_| Reply::never()).await);
         // Whether the server's clock, the transport's or our own rings first is chance.
         for _ in 0..10 {
             assert_eq!(broken(&recogniser).await, TOO_LATE);
@@ -206,11 +211,11 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_began_late_because_face_recog_was_busy_is_no_failure() {
         let calls = AtomicUsize::new(0);
-        let busy_then_slow = move || match calls.fetch_add(1, Ordering::Relaxed) {
-            0 => Some(Err(Status::resource_exhausted("the queue is full"))),
-            _ => None,
+        let busy_then_slow = move |_: &str| match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => Reply::error(Status::resource_exhausted("the queue is full")),
+            _ => Reply::never(),
         };
-        let recogniser = Recogniser::new(&fake::face_recog(busy_then_slow).await.to_string(), DEADLINE);
+        let recogniser = calling(&devstack::Recogniser::start(busy_then_slow).await);
         let answer = recogniser.identify("x.jpg").await;
         assert!(matches!(answer, Err(CallError::Busy)), "{answer:?}");
     }

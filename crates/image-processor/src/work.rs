@@ -25,6 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Settings,
     recogniser::{CallError, Recogniser},
+    suspects::{self, Suspects},
 };
 
 /// Everything that work on an image needs, and how much of it may go on at once. Clones share it.
@@ -33,6 +34,7 @@ pub(crate) struct Workshop {
     pub(crate) pool: MySqlPool,
     pub(crate) breaker: Arc<CircuitBreaker>,
     recogniser: Arc<Recogniser>,
+    suspects: Arc<Suspects>,
     slots: Arc<Semaphore>,
     /// Messages that wait for a slot.
     announced: Arc<AtomicUsize>,
@@ -61,6 +63,8 @@ pub(crate) enum Outcome {
 enum Verdict {
     Recognised(Recognition),
     Failed(Failure),
+    /// Face-recog broke off, through the fault of this image or of another.
+    Suspected,
     /// Nothing was learnt about the image.
     NotNow(&'static str),
 }
@@ -74,6 +78,7 @@ impl Workshop {
         stopping: CancellationToken,
     ) -> Self {
         Self {
+            suspects: Arc::new(Suspects::new(settings, pool.clone())),
             pool,
             breaker,
             recogniser,
@@ -148,21 +153,34 @@ impl Workshop {
     pub(crate) async fn work(&self, claim: &Claim) -> Outcome {
         let begun = tokio::time::Instant::now();
         metrics::gauge!("images_in_work").increment(1.0);
-        let verdict = self.recognise(&claim.path).await;
+        let verdict = self.recognise(claim).await;
         let outcome = self.store(claim, verdict).await;
         metrics::gauge!("images_in_work").decrement(1.0);
         metrics::histogram!("image_work_seconds").record(begun.elapsed().as_secs_f64());
         outcome
     }
 
-    async fn recognise(&self, path: &str) -> Verdict {
+    async fn recognise(&self, claim: &Claim) -> Verdict {
+        tokio::select! {
+            verdict = self.call(claim) => verdict,
+            () = self.closing.cancelled() => Verdict::NotNow("the processor is stopping"),
+        }
+    }
+
+    async fn call(&self, claim: &Claim) -> Verdict {
+        let turn = if claim.suspect {
+            let Some(turn) = self.suspects.turn().await else {
+                return Verdict::NotNow("other suspects are tried before it");
+            };
+            Some(turn)
+        } else {
+            None
+        };
         if !self.breaker.is_closed() {
             return Verdict::NotNow("the circuit breaker is open");
         }
-        let answer = tokio::select! {
-            answer = self.recogniser.identify(path) => answer,
-            () = self.closing.cancelled() => return Verdict::NotNow("the processor is stopping"),
-        };
+        let answer = self.recogniser.identify(&claim.path).await;
+        drop(turn);
         match answer {
             Ok(response) => {
                 self.breaker.succeeded();
@@ -176,6 +194,10 @@ impl Workshop {
             Err(CallError::Away) => {
                 self.breaker.failed();
                 Verdict::NotNow("face-recog is away")
+            }
+            Err(CallError::BrokeOff) => {
+                self.breaker.failed();
+                if claim.suspect { Verdict::Failed(suspects::convicted()) } else { Verdict::Suspected }
             }
             Err(CallError::Broken(reason)) => {
                 self.breaker.failed();
@@ -226,6 +248,7 @@ impl Workshop {
                 match &verdict {
                     Verdict::Recognised(found) => images::complete(pool, claim, found).await,
                     Verdict::Failed(failure) => images::fail(pool, claim, failure, last_try).await,
+                    Verdict::Suspected => images::release_suspect(pool, claim).await,
                     Verdict::NotNow(_) => images::release(pool, claim).await,
                 }
             })
@@ -234,6 +257,7 @@ impl Workshop {
             Verdict::Recognised(_) => ("recognised", Outcome::Settled),
             Verdict::Failed(_) if last_try => ("failed", Outcome::Settled),
             Verdict::Failed(_) => ("failed_once", Outcome::Again(pause_after(claim.attempts))),
+            Verdict::Suspected => ("suspected", Outcome::Again(pause_after(claim.attempts))),
             Verdict::NotNow(_) => ("released", Outcome::Again(Duration::ZERO)),
         };
         if timeout(self.lease, write).await != Ok(Fenced::Written) {
@@ -248,6 +272,9 @@ impl Workshop {
             }
             Verdict::Failed(failure) => {
                 tracing::warn!(%id, path = ?claim.path, attempt = claim.attempts + 1, last_try, reason = failure.reason, "failed");
+            }
+            Verdict::Suspected => {
+                tracing::warn!(%id, path = ?claim.path, "face-recog broke off; the image is tried again apart from others");
             }
             Verdict::NotNow(why) => tracing::info!(%id, path = ?claim.path, why, "given back"),
         }
