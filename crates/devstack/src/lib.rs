@@ -8,6 +8,7 @@
 //! Nsqlookupd, Nsqd  the queue                     ├─ are each a Server: start, stop, kill, pause, start again
 //! Service  receiver, image-processor, face-recog … ┘            which runs a Process
 //! Stack  all of these around a database
+//! Recogniser  a scripted face-recog for where the real one must misbehave
 //! ```
 //!
 //! A test asks for a [`Database`] of its own on the server that `devstack exec` keeps running around `cargo test`, and
@@ -37,6 +38,7 @@ mod nsq;
 pub mod paths;
 mod port;
 mod process;
+mod recogniser;
 mod server;
 mod service;
 mod stack;
@@ -47,6 +49,7 @@ pub use folder::PrivateFolder;
 pub use nsq::{Nsqd, Nsqlookupd};
 pub use port::Port;
 pub use process::{Process, Program, spawn_bound_to_us};
+pub use recogniser::{Gate, Recogniser, Reply};
 pub use server::Server;
 pub use service::{Finished, Service};
 pub use stack::Stack;

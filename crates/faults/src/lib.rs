@@ -15,14 +15,14 @@
 mod client;
 mod oracle;
 mod proxy;
-mod recogniser;
 mod system;
 mod vitals;
 mod wait;
 
+pub use devstack::{Gate, Recogniser, Reply};
+
 pub use client::{Answer, Book, Client, Load, Sent};
 pub use proxy::Proxy;
-pub use recogniser::{Gate, Recogniser, Reply};
 pub use system::{Link, Plan, Receiver, System};
 pub use vitals::{Vitals, Watch};
 pub use wait::{SOON, eventually, within};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use devstack::{Database, DatabaseServer, Nsqd, Nsqlookupd, Port, PrivateFolder, Service, paths};
+use devstack::{Database, DatabaseServer, Nsqd, Nsqlookupd, Port, PrivateFolder, Recogniser, Service, paths};
 use reqwest::StatusCode;
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
@@ -13,7 +13,6 @@ use sqlx::mysql::MySqlPoolOptions;
 use crate::client::{Answer, Book, Client};
 use crate::oracle;
 use crate::proxy::Proxy;
-use crate::recogniser::Recogniser;
 use crate::wait::{SOON, eventually};
 
 /// Times so short that a test notices a fault's end within a second or two.

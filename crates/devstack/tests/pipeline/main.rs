@@ -3,11 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod frozen;
 mod journey;
 mod mixed_fleet;
 mod outages;
 mod redeeming;
-mod scripted;
 mod stopping;
 mod system;

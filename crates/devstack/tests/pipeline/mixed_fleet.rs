@@ -1,10 +1,8 @@
 //! During a rolling update some pods are the original's. What they write and say is taken as it is.
 
-use std::sync::atomic::Ordering;
-
+use devstack::{Recogniser, Reply};
 use tonic::Status;
 
-use crate::scripted::Scripted;
 use crate::system::System;
 
 #[tokio::test]
@@ -26,17 +24,15 @@ async fn what_an_original_receiver_stores_and_announces_is_recognised() {
 
 #[tokio::test]
 async fn an_original_recogniser_serves_our_processor() {
-    let recogniser = Scripted::start(|path| {
-        Some(match path {
-            "/unknown_people/known.jpg" => Ok("hannibal_2.jpg"),
-            "/unknown_people/unknown.jpg" => Ok("not_found"),
-            _ => Err(Status::unknown(
-                "Exception calling application: no such file\n  File \"identifier.py\", line 42",
-            )),
-        })
+    let recogniser = Recogniser::start(|path| match path {
+        "/unknown_people/known.jpg" => Reply::name("hannibal_2.jpg"),
+        "/unknown_people/unknown.jpg" => Reply::name("not_found"),
+        _ => Reply::error(Status::unknown(
+            "Exception calling application: no such file\n  File \"identifier.py\", line 42",
+        )),
     })
     .await;
-    let system = System::start_with(&[("GRPC_ADDRESS", &recogniser.address.to_string())]).await;
+    let system = System::start_with(&[("GRPC_ADDRESS", &recogniser.address())]).await;
     system.post(&["known.jpg", "unknown.jpg", "missing.jpg"]).await;
     let rows = system.settled().await;
     assert_eq!(rows[0].named(), Some("Hannibal"));
@@ -44,42 +40,4 @@ async fn an_original_recogniser_serves_our_processor() {
     assert_eq!(rows[2].status, "Failed");
     let reason = rows[2].reason.as_deref().unwrap();
     assert!(reason.contains("no such file") && !reason.contains("identifier.py"), "{reason}");
-}
-
-#[tokio::test]
-async fn a_name_that_belongs_to_nobody_fails_with_a_reason() {
-    let recogniser =
-        Scripted::start(|path| Some(Ok(if path.ends_with('1') { "../x.jpg" } else { "stranger.jpg" }))).await;
-    let system = System::start_with(&[("GRPC_ADDRESS", &recogniser.address.to_string())]).await;
-    system.post(&["1", "2"]).await;
-    for row in system.settled().await {
-        assert_eq!(row.status, "Failed");
-        assert!(row.reason.as_deref().is_some_and(|reason| reason.contains("person_images")), "{row:?}");
-    }
-}
-
-#[tokio::test]
-async fn messages_that_announce_nothing_harm_nobody() {
-    let recogniser = Scripted::start(|_| Some(Ok("hannibal_1.jpg"))).await;
-    let system =
-        System::start_with(&[("GRPC_ADDRESS", &recogniser.address.to_string()), ("SWEEP_AFTER", "1h")]).await;
-    for body in [
-        &[7; 7][..],
-        &[9; 9],
-        &[0],
-        &u64::MAX.to_le_bytes(),
-        &(1_u64 << 63).to_le_bytes(),
-        &77_u64.to_le_bytes(),
-    ] {
-        system.publish(body).await;
-    }
-    let (_, ids) = system.post(&["one.jpg"]).await;
-    // One image announced a hundred times is recognised once.
-    for _ in 0..100 {
-        system.publish(&ids[0].to_le_bytes()).await;
-    }
-    assert_eq!(system.settled().await[0].named(), Some("Hannibal"));
-    assert_eq!(recogniser.calls.load(Ordering::Relaxed), 1);
-    system.post(&["two.jpg"]).await;
-    assert_eq!(system.settled().await.len(), 2);
 }

@@ -19,21 +19,3 @@ async fn a_file_that_turned_up_later_is_recognised_after_the_redeemer_ran() {
     assert_eq!(rows[0].named(), Some("Barack Obama"));
     assert_eq!(rows[1].status, "Failed", "no other try makes it a picture");
 }
-
-#[tokio::test]
-async fn two_redeemers_at_once_redeem_each_image_once() {
-    let system = System::start().await;
-    system.stack.redeem().await.unwrap(); // the binary is in memory: both start at once
-    let rows: String = (1..=500).map(|row| format!("('/{row}', -1, 2),")).collect();
-    let insert = format!("INSERT INTO images (path, person, status) VALUES {}", rows.trim_end_matches(','));
-    let mut system = system;
-    system.stack.image_processor.server.stop().await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&system.pool).await.unwrap();
-    let (one, other) = tokio::join!(system.stack.redeem(), system.stack.redeem());
-    let redeemed = |output: &str| -> u32 {
-        let (_, rest) = output.split_once("redeemed ").unwrap();
-        rest.split(' ').next().unwrap().parse().unwrap()
-    };
-    assert_eq!(redeemed(&one.unwrap().output) + redeemed(&other.unwrap().output), 500);
-    assert_eq!(system.count(0).await, 500);
-}

@@ -6,9 +6,10 @@ use faults::{Link, Recogniser, System, eventually};
 use reqwest::StatusCode;
 
 /// How long the database is away.
-const ABSENCE: Duration = Duration::from_secs(15);
+const ABSENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long: `make faults` runs it"]
 async fn fault_06_while_the_database_is_away_nothing_is_promised_and_then_all_goes_on() {
     let recogniser = Recogniser::quick().await;
     let plan = System::with(&recogniser).receivers(2).processors(2).frontend().own_database();

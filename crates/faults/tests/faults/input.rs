@@ -49,6 +49,7 @@ async fn fault_24_a_malformed_request_is_answered_with_its_status_and_a_clear_me
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long: `make faults` runs it"]
 async fn fault_25_a_body_of_a_gibibyte_is_refused_in_flat_memory() {
     let recogniser = Recogniser::quick().await;
     let system = System::with(&recogniser).start().await;

@@ -1,4 +1,5 @@
-//! The catalogue of faults, one test each, numbered as in docs/reliability.md. Run them with `make faults`.
+//! The catalogue of faults, one test each, numbered as in docs/reliability.md. Run them with `make faults`;
+//! those that are not marked as long run with `make test`, too.
 //!
 //! Every test ends with the same judgement: nothing is lost, nothing is invented, nothing is recognised twice.
 

@@ -41,15 +41,7 @@ async fn fault_02_a_processor_killed_before_its_claim_leaves_the_image_to_anothe
 
 #[tokio::test]
 async fn fault_02_a_processor_killed_after_its_claim_is_replaced_when_the_lease_is_over() {
-    let first = std::sync::atomic::AtomicBool::new(true);
-    let recogniser = Recogniser::start(move |_| {
-        if first.swap(false, std::sync::atomic::Ordering::Relaxed) {
-            Reply::never()
-        } else {
-            Reply::name("hannibal_1.jpg")
-        }
-    })
-    .await;
+    let recogniser = Recogniser::hanging_once("hannibal_1.jpg").await;
     let mut system = System::with(&recogniser).start().await;
     system.post_many(1).await;
     eventually("the call runs", async || (recogniser.running() == 1).then_some(())).await;
@@ -104,15 +96,7 @@ async fn fault_02_a_processor_killed_before_it_finishes_the_message_has_done_its
 
 #[tokio::test]
 async fn fault_05_a_processor_frozen_past_its_lease_overwrites_nothing() {
-    let first = std::sync::atomic::AtomicBool::new(true);
-    let recogniser = Recogniser::start(move |_| {
-        if first.swap(false, std::sync::atomic::Ordering::Relaxed) {
-            Reply::never()
-        } else {
-            Reply::name("skarlso_1.jpg")
-        }
-    })
-    .await;
+    let recogniser = Recogniser::hanging_once("skarlso_1.jpg").await;
     let plan = System::with(&recogniser).set("IDENTIFY_TIMEOUT", "1s").set("CLAIM_LEASE", "2s");
     let mut system = plan.set("MAX_ATTEMPTS", "1").start().await;
     system.post_many(1).await;
@@ -191,15 +175,7 @@ async fn fault_22_with_200_in_flight_a_processor_that_is_told_to_stop_finishes_o
 
 #[tokio::test]
 async fn fault_22_a_second_signal_ends_a_processor_at_once() {
-    let first = std::sync::atomic::AtomicBool::new(true);
-    let recogniser = Recogniser::start(move |_| {
-        if first.swap(false, std::sync::atomic::Ordering::Relaxed) {
-            Reply::never()
-        } else {
-            Reply::name("hannibal_1.jpg")
-        }
-    })
-    .await;
+    let recogniser = Recogniser::hanging_once("hannibal_1.jpg").await;
     let plan = System::with(&recogniser).set("IDENTIFY_TIMEOUT", "8s").set("CLAIM_LEASE", "10s");
     let mut system = plan.set("SHUTDOWN_TIMEOUT", "1h").start().await;
     system.post_many(1).await;

@@ -61,6 +61,26 @@ async fn fault_10_without_an_nsqd_a_picture_is_accepted_for_later() {
 }
 
 #[tokio::test]
+async fn fault_10_without_nsqd_and_database_a_picture_is_refused_and_leaves_no_row() {
+    let recogniser = Recogniser::quick().await;
+    let mut system = System::with(&recogniser).own_database().start().await;
+    system.nsqd.server.kill().unwrap();
+    system.database_server.as_mut().unwrap().server.kill().unwrap();
+    let answer = system.post(&["a.jpg"]).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers.contains_key("retry-after"));
+    system.database_server.as_mut().unwrap().server.start().await.unwrap();
+    let rows = eventually("the database answers", async || {
+        let rows = sqlx::query_scalar("SELECT COUNT(*) FROM images").fetch_one(&system.pool);
+        rows.await.ok() as Option<i64>
+    });
+    assert_eq!(rows.await, 0, "what was refused left no row");
+    system.client.insist("/unknown_people/a.jpg").await;
+    system.nothing_is_lost_and_nothing_invented().await;
+    assert_eq!(system.count(1).await, 1);
+}
+
+#[tokio::test]
 async fn fault_11_without_nsqlookupd_consumption_goes_on() {
     let recogniser = Recogniser::quick().await;
     let mut system = System::with(&recogniser).set("SWEEP_AFTER", "1h").start().await;

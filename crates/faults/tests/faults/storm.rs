@@ -14,6 +14,7 @@ const IMAGES: usize = 2000;
 const KILLS: usize = 60;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long: `make faults` runs it"]
 async fn fault_01_02_04_a_storm_of_kills_loses_nothing_and_recognises_nothing_twice() {
     let seed = std::env::var("FAULTS_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("FAULTS_SEED={seed}");

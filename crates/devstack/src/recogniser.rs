@@ -1,4 +1,6 @@
-//! A face-recog that does what a test says.
+//! A face-recog that does what a test says, where the real one cannot be made to.
+
+#![allow(clippy::unwrap_used, reason = "it fails as the test does that wrote its script: by panicking")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -80,6 +82,9 @@ struct State {
     /// Calls that began while another for the same path ran.
     overlaps: AtomicUsize,
     checks: AtomicUsize,
+    /// HealthChecks that run now, and the most that ever did.
+    checking: AtomicUsize,
+    most_checking: AtomicUsize,
 }
 
 impl Recogniser {
@@ -94,6 +99,8 @@ impl Recogniser {
             running: Mutex::default(),
             overlaps: AtomicUsize::new(0),
             checks: AtomicUsize::new(0),
+            checking: AtomicUsize::new(0),
+            most_checking: AtomicUsize::new(0),
         }));
         tokio::spawn(
             tonic::transport::Server::builder()
@@ -107,6 +114,17 @@ impl Recogniser {
     /// Starts one that knows everybody after a few milliseconds, as Hannibal.
     pub async fn quick() -> Self {
         Self::start(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(3))).await
+    }
+
+    /// Starts one that never answers its first call, and every other at once, with the name of a known picture.
+    pub async fn hanging_once(name: &'static str) -> Self {
+        let first = AtomicBool::new(true);
+        Self::start(
+            move |_| {
+                if first.swap(false, Ordering::Relaxed) { Reply::never() } else { Reply::name(name) }
+            },
+        )
+        .await
     }
 
     /// Where it listens, `host:port`.
@@ -143,6 +161,11 @@ impl Recogniser {
     pub fn checks(&self) -> usize {
         self.0.checks.load(Ordering::Relaxed)
     }
+
+    /// How many HealthChecks ran at the same time, at most.
+    pub fn most_checks_at_once(&self) -> usize {
+        self.0.most_checking.load(Ordering::Relaxed)
+    }
 }
 
 /// Counts a call for as long as it runs; it ends early when the caller goes away.
@@ -164,6 +187,23 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         *self.0.running.lock().unwrap().entry(self.1.clone()).or_default() -= 1;
+    }
+}
+
+/// Counts a HealthCheck for as long as it runs.
+struct Checking(Arc<State>);
+
+impl Checking {
+    fn begin(state: &Arc<State>) -> Self {
+        let now = state.checking.fetch_add(1, Ordering::Relaxed) + 1;
+        state.most_checking.fetch_max(now, Ordering::Relaxed);
+        Self(state.clone())
+    }
+}
+
+impl Drop for Checking {
+    fn drop(&mut self) {
+        self.0.checking.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -194,6 +234,9 @@ impl Identify for Recogniser {
 impl HealthCheck for Recogniser {
     async fn health_check(&self, _: Request<Empty>) -> Result<Response<HealthCheckResponse>, Status> {
         self.0.checks.fetch_add(1, Ordering::Relaxed);
+        let _checking = Checking::begin(&self.0);
+        // Long enough that two which are sent together meet.
+        tokio::time::sleep(Duration::from_millis(10)).await;
         Ok(Response::new(HealthCheckResponse { ready: self.0.ready.load(Ordering::Relaxed) }))
     }
 }
