@@ -138,6 +138,7 @@ impl Service {
             return Ok(answer(0, None, self.tolerance));
         }
         let Some(gallery) = self.gallery.borrow().clone() else {
+            note_failure("not_ready");
             return Err(Status::unavailable("not ready yet: the known people are being read"));
         };
         let (owned, unknown_people) = (path.to_owned(), self.unknown_people.clone());
@@ -174,7 +175,13 @@ fn answer(faces: usize, nearest: Option<Nearest>, tolerance: f64) -> IdentifyRes
     IdentifyResponse { image_name, distance, faces: Some(u32::try_from(faces).unwrap_or(u32::MAX)) }
 }
 
+/// Counts a call that is answered with an error. Its status says what the caller should do; this, what to mend.
+fn note_failure(reason: &'static str) {
+    metrics::counter!("facerecog_failures_total", "reason" => reason).increment(1);
+}
+
 fn pool_status(error: PoolError, path: &str) -> Status {
+    note_failure(error.reason());
     match error {
         PoolError::Busy => Status::resource_exhausted(error.to_string()),
         PoolError::Stopped => Status::unavailable(error.to_string()),
@@ -188,6 +195,7 @@ fn pool_status(error: PoolError, path: &str) -> Status {
 
 fn picture_status(error: PictureError, path: &str) -> Status {
     use PictureError as E;
+    note_failure(error.reason());
     let words = error.to_string();
     match &error {
         E::Missing => Status::not_found(words),

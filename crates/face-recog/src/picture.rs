@@ -81,6 +81,26 @@ pub enum PictureError {
     Folder(#[source] io::Error),
 }
 
+impl PictureError {
+    /// What the metrics count it as: a fixed word.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Path(_) => "impossible_path",
+            Self::Outside => "outside",
+            Self::Missing => "missing",
+            Self::Forbidden => "forbidden",
+            Self::NotAFile => "not_a_file",
+            Self::TooLong => "file_too_large",
+            Self::Empty => "empty",
+            Self::NoPicture => "no_picture",
+            Self::TooLarge { .. } => "too_many_pixels",
+            Self::Damaged(_) => "damaged",
+            Self::Read(_) => "unreadable",
+            Self::Folder(_) => "folder_away",
+        }
+    }
+}
+
 /// Decodes a JPEG, PNG, WebP or GIF (its first frame) and turns it upright as its EXIF orientation says.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
     if bytes.is_empty() {

@@ -33,6 +33,17 @@ pub enum PoolError {
     Stopped,
 }
 
+impl PoolError {
+    /// What the metrics count it as: a fixed word.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Panicked => "panicked",
+            Self::Stopped => "stopping",
+        }
+    }
+}
+
 /// The door to the workers. They end when its last clone is dropped.
 pub struct Pool<Tools> {
     requests: Sender<Job<Tools>>,

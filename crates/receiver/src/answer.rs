@@ -60,6 +60,7 @@ impl Answer {
     /// The answer as HTTP.
     pub fn respond(&self, format: Format) -> Response {
         let status = self.status();
+        self.entries.iter().filter_map(|entry| entry.result.as_ref().err()).for_each(Problem::count);
         may_come_back(match format {
             Format::Plain => format::plain(status, self.lines()),
             Format::Json => self.json(status),
@@ -121,8 +122,8 @@ impl Answer {
         match (self.route, paths.next()) {
             (Route::Single, Some(path)) => format::json(status, &path),
             (_, first) => {
-                let problem = Problem::new(status, "none of the paths was stored");
-                let problem = (!status.is_success()).then(|| problem.details());
+                let problem =
+                    (!status.is_success()).then(|| Details::new(status, "none of the paths was stored"));
                 format::json(status, &PathsJson { problem, paths: first.into_iter().chain(paths).collect() })
             }
         }
@@ -142,6 +143,7 @@ impl Problem {
 fn not_stored(path: &str) -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
+        "not_stored",
         format!("the image '{path}' is not stored because the database does not answer; post it again later"),
     )
 }

@@ -57,7 +57,7 @@ impl Receiver {
     async fn receive(&self, route: Route, request: Request) -> Result<Answer, Problem> {
         if let Some(missing) = self.readiness.missing() {
             let detail = format!("the receiver is starting and waits for {missing}; post again later");
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail));
         }
         let (head, body) = request.into_parts();
         let body = self.bodies.read(&head.headers, body).await?;
@@ -73,12 +73,13 @@ impl Receiver {
 
 async fn method_not_allowed(request: Request) -> Response {
     let detail = format!("{} is not possible here; use POST", request.method());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).respond(Format::wanted(request.headers()))
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail)
+        .respond(Format::wanted(request.headers()))
 }
 
 async fn not_found(request: Request) -> Response {
     let detail = "there is nothing here; POST to /image/post or /images/post";
-    Problem::new(StatusCode::NOT_FOUND, detail).respond(Format::wanted(request.headers()))
+    Problem::new(StatusCode::NOT_FOUND, "no_such_route", detail).respond(Format::wanted(request.headers()))
 }
 
 async fn measure(request: Request, next: Next) -> Response {

@@ -15,23 +15,31 @@ use crate::{
 /// When a client that got a 503 may come back, in seconds.
 const COME_BACK: HeaderValue = HeaderValue::from_static("5");
 
-/// A status and a sentence.
+/// A status, a word and a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// 4xx or 5xx.
     pub status: StatusCode,
+    /// What the metrics count it as: a fixed word.
+    pub reason: &'static str,
     /// What happened and what can be done, without anything that only we should know.
     pub detail: String,
 }
 
 impl Problem {
     /// A problem.
-    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+    pub fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, reason, detail: detail.into() }
+    }
+
+    /// Counts a request, or one path of a request, that is answered with this problem.
+    pub fn count(&self) {
+        metrics::counter!("receiver_refusals_total", "reason" => self.reason).increment(1);
     }
 
     /// The answer to a request that failed as a whole.
     pub fn respond(&self, format: Format) -> Response {
+        self.count();
         let response = match format {
             Format::Plain => format::plain(self.status, self.to_line()),
             Format::Json => format::json(self.status, &self.details()),
@@ -46,12 +54,7 @@ impl Problem {
 
     /// The problem as RFC 9457 writes it.
     pub fn details(&self) -> Details<'_> {
-        Details {
-            r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or_default(),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-        }
+        Details::new(self.status, &self.detail)
     }
 }
 
@@ -72,31 +75,39 @@ pub struct Details<'a> {
     detail: &'a str,
 }
 
+impl<'a> Details<'a> {
+    /// A status and a sentence, as RFC 9457 writes them.
+    pub fn new(status: StatusCode, detail: &'a str) -> Self {
+        let title = status.canonical_reason().unwrap_or_default();
+        Self { r#type: "about:blank", title, status: status.as_u16(), detail }
+    }
+}
+
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
-        let status = match error {
-            ReadError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            ReadError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            ReadError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            ReadError::Broken => StatusCode::BAD_REQUEST,
+        let (status, reason) = match error {
+            ReadError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            ReadError::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
+            ReadError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            ReadError::Broken => (StatusCode::BAD_REQUEST, "body_broken"),
         };
-        Self::new(status, error.to_string())
+        Self::new(status, reason, error.to_string())
     }
 }
 
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
-        let status = match error {
-            BodyError::Malformed(_) => StatusCode::BAD_REQUEST,
-            BodyError::Shape(..) => StatusCode::UNPROCESSABLE_ENTITY,
-            BodyError::TooMany(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        let (status, reason) = match error {
+            BodyError::Malformed(_) => (StatusCode::BAD_REQUEST, "not_json"),
+            BodyError::Shape(..) => (StatusCode::UNPROCESSABLE_ENTITY, "wrong_shape"),
+            BodyError::TooMany(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_paths"),
         };
-        Self::new(status, error.to_string())
+        Self::new(status, reason, error.to_string())
     }
 }
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.to_string())
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.reason, refusal.to_string())
     }
 }

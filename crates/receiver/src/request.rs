@@ -29,8 +29,18 @@ pub enum BodyError {
 
 /// Why one path is not accepted, in words for whoever posted it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refusal(String);
+#[error("{words}")]
+pub struct Refusal {
+    /// What the metrics count it as: a fixed word.
+    pub reason: &'static str,
+    words: String,
+}
+
+impl Refusal {
+    fn new(reason: &'static str, words: String) -> Self {
+        Self { reason, words }
+    }
+}
 
 /// Reads the body of `/image/post`. The outer error is about the body, the inner about its path.
 pub fn single(body: &[u8]) -> Result<Posted, BodyError> {
@@ -65,32 +75,39 @@ fn parse(body: &[u8]) -> Result<Json, BodyError> {
 fn element(value: Json) -> Posted {
     match value {
         Json::Object { path, .. } => path_of(path),
-        other => Err(Refusal(format!("an object like {SINGLE} is needed, not {}", other.kind()))),
+        other => {
+            Err(Refusal::new("path_kind", format!("an object like {SINGLE} is needed, not {}", other.kind())))
+        }
     }
 }
 
 fn path_of(path: Option<Box<Json>>) -> Posted {
     match path.map(|path| *path) {
         Some(Json::Text(path)) => checked(path),
-        Some(other) => Err(Refusal(format!("\"path\" must be a string, not {}", other.kind()))),
-        None => Err(Refusal(format!("\"path\" is missing; send {SINGLE}"))),
+        Some(other) => {
+            Err(Refusal::new("path_kind", format!("\"path\" must be a string, not {}", other.kind())))
+        }
+        None => Err(Refusal::new("path_missing", format!("\"path\" is missing; send {SINGLE}"))),
     }
 }
 
 fn checked(path: String) -> Posted {
     let length = path.chars().count();
-    let problem = if path.is_empty() {
-        return Err(Refusal(format!("the path is empty; 1 to {PATH_LENGTH} characters are allowed")));
+    let (reason, problem) = if path.is_empty() {
+        return Err(Refusal::new(
+            "path_empty",
+            format!("the path is empty; 1 to {PATH_LENGTH} characters are allowed"),
+        ));
     } else if length > PATH_LENGTH {
-        format!("has {length} characters; at most {PATH_LENGTH} are allowed")
+        ("path_too_long", format!("has {length} characters; at most {PATH_LENGTH} are allowed"))
     } else if path.contains('\0') {
-        "holds a NUL character, which no file name can".to_owned()
+        ("path_nul", "holds a NUL character, which no file name can".to_owned())
     } else if path.split('/').any(|segment| segment == "..") {
-        "has a segment \"..\"; name the file without it".to_owned()
+        ("path_outside", "has a segment \"..\"; name the file without it".to_owned())
     } else {
         return Ok(path);
     };
-    Err(Refusal(format!("the path {} {problem}", quoted(&path))))
+    Err(Refusal::new(reason, format!("the path {} {problem}", quoted(&path))))
 }
 
 /// The beginning of a path in quotes.
