@@ -51,7 +51,8 @@ pub async fn run(
             () = common::schema::ensure(&settings.database, &pool) => readiness.ready(),
         }
     };
-    tokio::join!(web::serve(listener, router, shutdown.clone()), prepare);
+    let drain = settings.process.shutdown_timeout;
+    tokio::join!(web::serve(listener, router, shutdown.clone(), drain), prepare);
     pool.close().await;
 }
 

@@ -12,6 +12,8 @@
 mod answer;
 mod body;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod http;
 mod ingest;
 mod json;
@@ -55,7 +57,8 @@ pub async fn run(
             readiness.ready();
         }
     };
-    tokio::join!(web::serve(listener, router, shutdown.clone()), prepare);
+    let drain = settings.process.shutdown_timeout;
+    tokio::join!(web::serve(listener, router, shutdown.clone(), drain), prepare);
     producer.close().await;
     pool.close().await;
     Ok(())

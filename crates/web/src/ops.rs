@@ -71,7 +71,7 @@ pub fn start(listener: TcpListener, readiness: Readiness, shutdown: Cancellation
         .route("/readyz", get(readyz))
         .route("/metrics", get(show_metrics))
         .with_state(Ops { readiness, shutdown, metrics });
-    tokio::spawn(serve(listener, router, CancellationToken::new()));
+    tokio::spawn(serve(listener, router, CancellationToken::new(), Duration::ZERO));
 }
 
 async fn readyz(State(ops): State<Ops>) -> (StatusCode, String) {

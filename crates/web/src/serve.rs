@@ -1,4 +1,5 @@
-//! Serving a router: `axum::serve` with what it leaves out, a limit on slow request heads and on the number of connections.
+//! Serving a router: `axum::serve` with what it leaves out, limits on slow request heads, on answers that nobody reads,
+//! and on the number of connections.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -20,18 +21,24 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
+use rustix::net::sockopt;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// A client has this long to send a request's head; an idle connection is closed after it, too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A client that takes nothing of its answer for this long is cut off. The kernel counts the time in which bytes wait
+/// for their acknowledgement; HTTP/2 may hold answers back before they come to that, and asks instead whether the
+/// client still lives.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Connections open at once; the next ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 4096;
 
-/// After the order to stop, requests are still taken for this long: until every load balancer has noticed that the
-/// service is not ready any more, and kept connections have heard from an answer that they end.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// After the order to stop, requests are still taken for at most this long: until every load balancer has noticed that
+/// the service is not ready any more, and kept connections have heard from an answer that they end.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 
 /// Binds a port, or says which setting to change.
 pub async fn bind(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpListener> {
@@ -45,8 +52,22 @@ pub async fn bind(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpL
 }
 
 /// Serves `router` on `listener` until `shutdown` and a short farewell, then ends when the requests under way are
-/// answered.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+/// answered. The caller is about to give it `drain` for both; the farewell leaves most of that to the requests.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken, drain: Duration) {
+    serve_within(listener, router, shutdown, farewell(drain), READ_TIMEOUT).await;
+}
+
+fn farewell(drain: Duration) -> Duration {
+    LONGEST_FAREWELL.min(drain / 4)
+}
+
+async fn serve_within(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+    farewell: Duration,
+    read_timeout: Duration,
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
@@ -56,12 +77,12 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     let graceful = GracefulShutdown::new();
     let mut end = pin!(async {
         shutdown.cancelled().await;
-        tokio::time::sleep(FAREWELL).await;
+        tokio::time::sleep(farewell).await;
     });
     loop {
         let accepted = tokio::select! {
             () = &mut end => break,
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = accept(&listener, &connections, read_timeout) => accepted,
         };
         let (stream, permit) = match accepted {
             Ok(accepted) => accepted,
@@ -98,10 +119,55 @@ async fn say_farewell(State(shutdown): State<CancellationToken>, request: Reques
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
+    read_timeout: Duration,
 ) -> std::io::Result<(tokio::net::TcpStream, Option<tokio::sync::OwnedSemaphorePermit>)> {
     // The semaphore is never closed, so there always is a permit.
     let permit = connections.clone().acquire_owned().await.ok();
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
+    sockopt::set_tcp_user_timeout(&stream, u32::try_from(read_timeout.as_millis()).unwrap_or(u32::MAX))?;
     Ok((stream, permit))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        time::timeout,
+    };
+
+    use super::*;
+
+    /// Nothing here takes this long unless it is broken.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn the_farewell_leaves_most_of_a_drain_to_the_requests() {
+        assert_eq!(farewell(Duration::from_secs(25)), Duration::from_secs(2));
+        assert_eq!(farewell(Duration::from_secs(1)), Duration::from_millis(250));
+        assert_eq!(farewell(Duration::from_millis(1)), Duration::from_micros(250));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_reads_its_answer_is_cut_off() {
+        // More than the kernel keeps for a connection.
+        let router = Router::new().route("/", get(async || vec![b'a'; 64 << 20]));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let short = Duration::from_millis(500);
+        let serving = tokio::spawn(serve_within(listener, router, shutdown.clone(), Duration::ZERO, short));
+
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut first = [0; 12];
+        client.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        // An answer under way would hold up the end.
+        shutdown.cancel();
+        timeout(LIMIT, serving).await.unwrap().unwrap();
+    }
 }

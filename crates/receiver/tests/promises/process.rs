@@ -2,7 +2,13 @@
 
 use devstack::{Port, Service};
 
-use crate::stack::Stack;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::stack::{LIMIT, Stack};
 
 #[tokio::test]
 async fn the_process_is_configured_by_its_environment_is_measured_and_ends_when_asked() {
@@ -12,6 +18,7 @@ async fn the_process_is_configured_by_its_environment_is_measured_and_ends_when_
     let mut environment = stack.database.environment();
     environment.push(("PRODUCER_ADDRESS".to_owned(), stack.nsqd.tcp_address()));
     environment.push(("RECEIVER_PORT".to_owned(), port.to_string()));
+    environment.push(("SHUTDOWN_TIMEOUT".to_owned(), "1s".to_owned()));
     let mut service = Service::start("receiver", folder.path(), environment).await.unwrap();
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -28,7 +35,90 @@ async fn the_process_is_configured_by_its_environment_is_measured_and_ends_when_
         assert!(metrics.contains(line), "{line} is missing in:\n{metrics}");
     }
 
+    // The drain is too short for the usual farewell, not for one that fits it.
     assert!(service.server.stop().await.unwrap().success());
     let log = std::fs::read_to_string(service.server.log()).unwrap();
     assert!(log.contains("receiver ends") && !log.contains("d#e"), "{log}");
+}
+
+#[tokio::test]
+async fn every_refusal_is_counted_by_its_reason_and_reasons_are_never_what_a_client_wrote() {
+    let stack = Stack::start().await;
+    let folder = devstack::PrivateFolder::new().unwrap();
+    let port = Port::reserve().unwrap();
+    let mut environment = stack.database.environment();
+    environment.extend(
+        [
+            ("PRODUCER_ADDRESS", stack.nsqd.tcp_address()),
+            ("RECEIVER_PORT", port.to_string()),
+            ("MAX_BODY", "1MiB".to_owned()),
+            ("BODY_TIMEOUT", "100ms".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    let service = Service::start("receiver", folder.path(), environment).await.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let send = async |method: &str, route: &str, body: String| {
+        let url = format!("http://127.0.0.1:{port}{route}");
+        client.request(method.parse().unwrap(), url).body(body).send().await.unwrap().status()
+    };
+    let path = |path: &str| serde_json::json!({ "path": path }).to_string();
+    for (reason, route, body) in [
+        ("not_json", "/image/post", "no JSON".to_owned()),
+        ("wrong_shape", "/image/post", "[]".to_owned()),
+        ("wrong_shape", "/images/post", "{}".to_owned()),
+        ("too_many_paths", "/images/post", format!(r#"{{"paths":[0{}]}}"#, ",0".repeat(100_000))),
+        ("path_missing", "/image/post", "{}".to_owned()),
+        ("path_kind", "/image/post", r#"{"path":7}"#.to_owned()),
+        ("path_kind", "/images/post", r#"{"paths":["a"]}"#.to_owned()),
+        ("path_empty", "/image/post", path("")),
+        ("path_too_long", "/image/post", path(&"a".repeat(256))),
+        ("path_nul", "/image/post", path("a\0b")),
+        ("path_outside", "/image/post", path("../b")),
+        ("body_too_large", "/image/post", " ".repeat(1024 * 1024 + 1)),
+        ("no_such_route", "/", String::new()),
+    ] {
+        assert!(send("POST", route, body).await.is_client_error(), "{reason}");
+    }
+    assert_eq!(send("PUT", "/image/post", String::new()).await, 405);
+    let mixed = r#"{"paths":[{"path":"/a.jpg"},{"path":""},{"path":"\"} 1\nx"},{"path":".."}]}"#;
+    assert_eq!(send("POST", "/images/post", mixed.to_owned()).await, 207);
+    for (rest, status) in
+        [("Content-Length: 9\r\n\r\n{", "408"), ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", "400")]
+    {
+        let mut stream = TcpStream::connect(("127.0.0.1", port.number())).await.unwrap();
+        let request = format!("POST /image/post HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{rest}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(LIMIT, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    sqlx::raw_sql("DROP TABLE images").execute(&stack.rows.0).await.unwrap();
+    assert_eq!(send("POST", "/image/post", path("/b.jpg")).await, 503);
+
+    let metrics = client.get(format!("http://{}/metrics", service.ops_address())).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let mut counted: Vec<_> =
+        metrics.lines().filter_map(|line| line.strip_prefix("receiver_refusals_total{reason=")).collect();
+    counted.sort_unstable();
+    assert_eq!(
+        counted,
+        [
+            r#""body_broken"} 1"#,
+            r#""body_too_large"} 1"#,
+            r#""body_too_slow"} 1"#,
+            r#""no_such_route"} 1"#,
+            r#""not_json"} 1"#,
+            r#""not_stored"} 1"#,
+            r#""path_empty"} 2"#,
+            r#""path_kind"} 2"#,
+            r#""path_missing"} 1"#,
+            r#""path_nul"} 1"#,
+            r#""path_outside"} 2"#,
+            r#""path_too_long"} 1"#,
+            r#""too_many_paths"} 1"#,
+            r#""wrong_method"} 1"#,
+            r#""wrong_shape"} 2"#,
+        ]
+    );
 }
