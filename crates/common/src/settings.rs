@@ -4,10 +4,10 @@
 //! where it has them. A setting that is wrong ends the process at once and is named with its value and what
 //! is allowed; only passwords are never shown.
 
-use std::{fmt, net::IpAddr, ops::RangeInclusive, time::Duration};
+use std::{ffi::OsString, fmt, net::IpAddr, ops::RangeInclusive, time::Duration};
 
 use clap::{
-    Args, Parser,
+    Args, Command, Parser,
     builder::{NonEmptyStringValueParser, TypedValueParser},
     error::ErrorKind,
 };
@@ -29,8 +29,12 @@ pub fn load<S: Parser>() -> S {
     }
     S::try_parse().unwrap_or_else(|error| {
         let hint = match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => "",
-            _ => "\nEach flag is also an environment variable, named in angle brackets: see --help.",
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => String::new(),
+            // clap does not say which one.
+            ErrorKind::InvalidUtf8 => not_utf8(&S::command(), |name| std::env::var_os(name)),
+            _ => {
+                "\nEach flag is also an environment variable, named in angle brackets: see --help.".to_owned()
+            }
         };
         let code = error.exit_code();
         // Nothing can be done about a closed terminal.
@@ -38,6 +42,15 @@ pub fn load<S: Parser>() -> S {
         eprintln!("{hint}");
         std::process::exit(code)
     })
+}
+
+/// Names the settings whose values are no UTF-8; the values themselves could not be shown.
+fn not_utf8(command: &Command, value: impl Fn(&str) -> Option<OsString>) -> String {
+    let names = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str());
+    names
+        .filter(|name| value(name).is_some_and(|value| value.to_str().is_none()))
+        .map(|name| format!("\nThe value of {name} is not UTF-8: set it anew."))
+        .collect()
 }
 
 /// Ends the process because two settings do not fit together; `problem` says which and how.
@@ -221,5 +234,22 @@ mod tests {
         for wrong in ["", "nsqd", ":4150", "nsqd:", "nsqd:0", "nsqd:70000", "http://nsqd:4161"] {
             assert!(address(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_value_that_is_not_utf8_is_told_by_the_name_of_its_setting() {
+        use clap::CommandFactory;
+        use std::os::unix::ffi::OsStringExt;
+        #[derive(Parser)]
+        struct Settings {
+            #[command(flatten)]
+            _producer: ProducerSettings,
+            #[command(flatten)]
+            _ops: OpsSettings,
+        }
+        let hint = not_utf8(&Settings::command(), |name| {
+            Some(if name == "OPS_PORT" { OsString::from_vec(vec![b'9', 0xff]) } else { "nsqd:4150".into() })
+        });
+        assert_eq!(hint, "\nThe value of OPS_PORT is not UTF-8: set it anew.");
     }
 }
