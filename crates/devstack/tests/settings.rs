@@ -285,6 +285,40 @@ async fn a_missing_user_and_password_are_named() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_asked_whether_it_is_healthy_lets_the_running_one_answer() {
+    let (nobody, port) = (Port::reserve().unwrap(), Port::reserve().unwrap());
+    for service in ALL.iter().filter(|service| **service != REDEEMER) {
+        let run = || {
+            let run = Run::of(service).set("BIND_HOST", "127.0.0.1").set("OPS_PORT", &port.to_string());
+            let run = run.set("MYSQL_USERPASSWORD", "kube:secret").set("MYSQL_CONNECTION", "127.0.0.1");
+            let run = run.set("MYSQL_PORT", &nobody.to_string());
+            let run = run.set("RECEIVER_PORT", "0").set("FRONTEND_PORT", "0").set("FACE_RECOG_PORT", "0");
+            let models = paths::models().display().to_string();
+            run.set("MODELS", &models).set("KNOWN_PEOPLE", ".").set("UNKNOWN_PEOPLE", ".")
+        };
+        let ask = || run().flags(&["--healthy"]).end();
+        let (code, words) = ask().await;
+        assert!(code == Some(1) && words.contains("does not answer"), "{service}: {words}");
+
+        let running = run();
+        let _process = Process::spawn("the service", &running.program, &running.log()).unwrap();
+        // All but face-recog wait for a database, in vain.
+        let answer = match *service {
+            FACE_RECOG => (Some(0), "ready\n"),
+            _ => (Some(1), "waiting for the database\n"),
+        };
+        let deadline = Instant::now() + SOON;
+        loop {
+            let (code, words) = ask().await;
+            if (code, words.as_str()) == answer {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{service}: {code:?}, {words}\n{}", running.printed());
+        }
+    }
+}
+
+#[tokio::test]
 async fn settings_that_do_not_fit_together_are_refused_with_a_sentence() {
     for (name, value, sentence) in [
         ("IDENTIFY_TIMEOUT", "2m", "IDENTIFY_TIMEOUT (120s) must be shorter than CLAIM_LEASE (120s)"),
