@@ -19,7 +19,7 @@ use std::{collections::HashMap, time::Duration};
 use sqlx::{AssertSqlSafe, MySql, MySqlExecutor, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{is_deadlock, is_duplicate},
+    database::{answered, is_deadlock, is_duplicate},
     models::{ImageId, Status},
 };
 
@@ -208,6 +208,19 @@ pub async fn claim_overdue(
         .into_iter()
         .map(|(id, path, attempts, suspect)| Claim { id: ImageId(id), path, attempts, suspect, token })
         .collect())
+}
+
+/// How long the image has been PENDING that has been so for longest; zero when none is.
+pub async fn longest_wait(pool: &MySqlPool) -> sqlx::Result<Duration> {
+    // Both come from the ends of an index, however many images wait.
+    let seconds: Option<f64> = answered(
+        sqlx::query_scalar(
+            "SELECT CAST(TIMESTAMPDIFF(MICROSECOND, MIN(updated_at), NOW(6)) / 1e6 AS DOUBLE) FROM images WHERE status = 0",
+        )
+        .fetch_one(pool),
+    )
+    .await?;
+    Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default())
 }
 
 /// What recognition found.

@@ -257,6 +257,23 @@ async fn what_waits_unannounced_is_found_and_what_is_fresh_or_held_is_not() {
 }
 
 #[tokio::test]
+async fn the_longest_wait_is_that_of_the_image_that_is_pending_for_longest() {
+    let (_database, pool) = migrated().await;
+    assert_eq!(images::longest_wait(&pool).await.unwrap(), Duration::ZERO);
+
+    images::store(&pool, &["/new.jpg", "/old.jpg", "/claimed.jpg"]).await.unwrap();
+    execute(&pool, "UPDATE images SET updated_at = NOW(6) - INTERVAL 60 SECOND WHERE path = '/old.jpg'")
+        .await;
+    execute(
+        &pool,
+        "UPDATE images SET status = 3, updated_at = NOW(6) - INTERVAL 999 SECOND WHERE path = '/claimed.jpg'",
+    )
+    .await;
+    let wait = images::longest_wait(&pool).await.unwrap().as_secs();
+    assert!((60..100).contains(&wait), "{wait} s");
+}
+
+#[tokio::test]
 async fn a_row_that_an_original_processor_left_in_processing_is_abandoned_by_its_age() {
     let (_database, pool) = migrated().await;
     store_one(&pool).await;

@@ -3,6 +3,7 @@
 //! breaker ([`recogniser`], [`replicas`]), and its result is stored. An image that may have killed face-recog is
 //! tried apart from others ([`suspects`]). Any number of processors may run.
 
+mod backlog;
 mod intake;
 mod recogniser;
 mod replicas;
@@ -21,8 +22,8 @@ use crate::{recogniser::Recogniser, work::Workshop};
 
 pub use settings::Settings;
 
-/// Connections to the database beside those of the images in work: the sweep's and the suspects' lock.
-const SPARE_CONNECTIONS: u32 = 3;
+/// Connections to the database beside those of the images in work: the sweep's, the backlog's and the suspects' lock.
+const SPARE_CONNECTIONS: u32 = 4;
 
 /// Images need the database only for moments: so many connections serve any number of them.
 const MAX_CONNECTIONS: u32 = 32;
@@ -40,10 +41,15 @@ pub async fn run(settings: Settings, readiness: Readiness, shutdown: Cancellatio
 
     let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
     let recogniser = Arc::new(Recogniser::new(&settings.grpc_address, settings.identify_timeout));
-    let workshop = Workshop::new(&settings, pool, recogniser.clone(), breaker.clone(), shutdown.clone());
+    let workshop =
+        Workshop::new(&settings, pool.clone(), recogniser.clone(), breaker.clone(), shutdown.clone());
 
-    // These two serve the images in work, so they go on through the drain.
+    // They serve the images in work, and whoever watches them, so they go on through the drain.
     let helpers = [
+        tokio::spawn({
+            let pool = pool.clone();
+            async move { backlog::report(&pool).await }
+        }),
         tokio::spawn({
             let recogniser = recogniser.clone();
             async move { recogniser.follow_replicas().await }
