@@ -20,7 +20,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
                END { printf "%d passed, %d failed\n", passed, failed }'
 
-.PHONY: help setup demo run test test-mysql faults soak fuzz images check clean
+.PHONY: help setup demo run test test-mysql faults soak fuzz images kube-test check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,11 +37,13 @@ run: setup ## start the whole stack and keep it until Ctrl-C
 	target/release/demo --keep
 
 test: setup ## run every test but the longest of the faults, on real servers
+	@setup/kube-checks
 	cargo build --workspace --bins
 	$(DEVSTACK) -- cargo test --workspace --no-fail-fast | $(SUM_UP)
 
 test-mysql: setup ## run the same tests, but none of the faults, on a real MySQL in place of MariaDB (needs root; 700 MB in .cache/mysql)
 	@setup/mysql
+	@setup/kube-checks
 	cargo build --workspace --bins
 	$(DEVSTACK) --mysql .cache/mysql -- cargo test --workspace --exclude faults --no-fail-fast | $(SUM_UP)
 
@@ -65,6 +67,9 @@ images: ## build the container images (needs Docker alone; the first time takes 
 	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) .; \
 	done
 	@docker images --filter 'reference=kube-face/*:$(VERSION)' --format 'table {{.Repository}}:{{.Tag}}\t{{.Size}}'
+
+kube-test: ## prove a deployment: delete every pod of it while pictures are posted (kubectl's context; NAMESPACE=… for another)
+	@kube_tools/prove
 
 check: setup $(CARGO_DENY) ## check format, lints, licences, sources and duplicates
 	cargo fmt --all --check
