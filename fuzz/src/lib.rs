@@ -5,6 +5,12 @@
 
 use std::{fs, io, path::Path};
 
+/// Lets the code under test panic, as long as it catches that itself: libFuzzer's hook takes every panic for a finding.
+/// One that nobody catches still is.
+pub fn allow_caught_panics() {
+    drop(std::panic::take_hook());
+}
+
 /// Writes the seeds of `target` into its corpus, from which libFuzzer is about to read.
 ///
 /// # Panics

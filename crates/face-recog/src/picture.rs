@@ -8,10 +8,14 @@
 
 use std::{
     io,
+    panic::{self, AssertUnwindSafe},
     sync::{Mutex, PoisonError},
 };
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage};
+use image::{
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult, Limits, RgbImage,
+    error::DecodingError,
+};
 
 /// Largest file that is read, in bytes.
 pub const MAX_FILE: u64 = 64 << 20;
@@ -125,11 +129,20 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
         .then(|| LARGE_PICTURE.lock().unwrap_or_else(PoisonError::into_inner));
     // An EXIF block that cannot be read is no reason to refuse a picture that can.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let picture = DynamicImage::from_decoder(decoder).map_err(PictureError::Damaged)?;
+    let picture = guarded(format, || DynamicImage::from_decoder(decoder))?;
 
     let mut upright = DynamicImage::ImageRgb8(flatten(shrunk(picture)));
     upright.apply_orientation(orientation);
     Ok(upright.into_rgb8())
+}
+
+/// A decoder that panics has met a picture that its author did not think of, as fuzzing showed: the picture is to
+/// blame, not this service, whose errors would make callers stay away. Nothing is left half done: the decoder is gone.
+fn guarded<T>(format: ImageFormat, decode: impl FnOnce() -> ImageResult<T>) -> Result<T, PictureError> {
+    let decoded = panic::catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+        Err(ImageError::Decoding(DecodingError::new(format.into(), "the decoder panicked")))
+    });
+    decoded.map_err(PictureError::Damaged)
 }
 
 /// At most [`KEPT_PIXELS`].
@@ -174,5 +187,11 @@ mod tests {
             picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
             assert_eq!(decode(png.get_ref()).unwrap().dimensions(), kept);
         }
+    }
+
+    #[test]
+    fn a_picture_on_which_its_decoder_panics_is_damaged() {
+        let decoded = guarded::<()>(ImageFormat::Jpeg, || panic!("as the test wants"));
+        assert!(matches!(decoded, Err(PictureError::Damaged(_))));
     }
 }
