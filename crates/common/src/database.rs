@@ -77,7 +77,7 @@ async fn replace_if_silent(connection: &mut MySqlConnection, options: &MySqlConn
 /// The result of a statement, or an error when the database says nothing for too long.
 ///
 /// What the statement does may be done nevertheless, as with every error of a connection.
-pub async fn answered<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+pub(crate) async fn answered<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     within(ANSWER_TIMEOUT, statement).await
 }
 
@@ -135,4 +135,16 @@ pub fn is_deadlock(error: &sqlx::Error) -> bool {
     const ER_LOCK_DEADLOCK: u16 = 1213;
     let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
     error.is_some_and(|error| error.number() == ER_LOCK_DEADLOCK)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_statement_that_is_not_answered_is_an_error() {
+        let error = answered(std::future::pending::<sqlx::Result<()>>()).await.unwrap_err();
+        assert_eq!(error.to_string(), "error communicating with database: it did not answer within 10s");
+    }
 }

@@ -16,7 +16,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sqlx::{AssertSqlSafe, MySql, MySqlExecutor, MySqlPool, QueryBuilder};
+use sqlx::{
+    AssertSqlSafe, MySql, MySqlExecutor, MySqlPool, QueryBuilder, mysql::MySqlArguments, query::Query,
+};
 
 use crate::{
     database::{answered, is_deadlock, is_duplicate},
@@ -47,6 +49,10 @@ pub struct Stored {
 /// All or nothing. A path that comes twice counts as known the second time. Calls that race for the same
 /// path agree on one row.
 pub async fn store(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Vec<Stored>> {
+    answered(store_now(pool, paths)).await
+}
+
+async fn store_now(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Vec<Stored>> {
     let mut known = ids(pool, paths).await?;
     let mut new: Vec<&str> = Vec::new();
     loop {
@@ -135,21 +141,24 @@ pub enum ClaimOutcome {
 /// Claims an image for `lease`.
 pub async fn claim(pool: &MySqlPool, id: ImageId, lease: Duration) -> sqlx::Result<ClaimOutcome> {
     let token = rand::random::<u64>();
-    let claimed = sqlx::query(AssertSqlSafe(format!(
-        "UPDATE images SET status = 3, claim = ?, claimed_until = NOW(6) + INTERVAL ? MICROSECOND
+    let claimed = answered(
+        sqlx::query(AssertSqlSafe(format!(
+            "UPDATE images SET status = 3, claim = ?, claimed_until = NOW(6) + INTERVAL ? MICROSECOND
          WHERE id = ? AND (status = 0 OR (status = 3 AND {LEASE_OVER}))"
-    )))
-    .bind(token)
-    .bind(micros(lease))
-    .bind(id.0)
-    .bind(micros(lease))
-    .execute(pool)
+        )))
+        .bind(token)
+        .bind(micros(lease))
+        .bind(id.0)
+        .bind(micros(lease))
+        .execute(pool),
+    )
     .await?;
-    let row: Option<(String, i32, u32, bool)> =
+    let row: Option<(String, i32, u32, bool)> = answered(
         sqlx::query_as("SELECT path, status, CAST(attempts AS UNSIGNED), suspect FROM images WHERE id = ?")
             .bind(id.0)
-            .fetch_optional(pool)
-            .await?;
+            .fetch_optional(pool),
+    )
+    .await?;
     Ok(match row {
         None => ClaimOutcome::Unknown,
         Some((path, _, attempts, suspect)) if claimed.rows_affected() == 1 => {
@@ -166,6 +175,15 @@ pub async fn claim(pool: &MySqlPool, id: ImageId, lease: Duration) -> sqlx::Resu
 /// (no message announced them), or PROCESSING with their lease over. Oldest first; never waits for a row
 /// that somebody else is claiming.
 pub async fn claim_overdue(
+    pool: &MySqlPool,
+    waited: Duration,
+    lease: Duration,
+    limit: u32,
+) -> sqlx::Result<Vec<Claim>> {
+    answered(claim_overdue_now(pool, waited, lease, limit)).await
+}
+
+async fn claim_overdue_now(
     pool: &MySqlPool,
     waited: Duration,
     lease: Duration,
@@ -244,15 +262,15 @@ pub enum Fenced {
     Stale,
 }
 
-impl Fenced {
-    fn from_rows(affected: u64) -> Self {
-        if affected == 1 { Self::Written } else { Self::Stale }
-    }
+/// Runs a write that changes a row only while the token of its claim stands there.
+async fn fenced(pool: &MySqlPool, write: Query<'_, MySql, MySqlArguments>) -> sqlx::Result<Fenced> {
+    let done = answered(write.execute(pool)).await?;
+    Ok(if done.rows_affected() == 1 { Fenced::Written } else { Fenced::Stale })
 }
 
 /// PROCESSING → PROCESSED.
 pub async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognition) -> sqlx::Result<Fenced> {
-    let done = sqlx::query(
+    let write = sqlx::query(
         "UPDATE images SET status = 1, person = ?, distance = ?, reason = ?, claimed_until = NULL
          WHERE id = ? AND claim = ?",
     )
@@ -260,10 +278,8 @@ pub async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognition) -> s
     .bind(found.distance)
     .bind(found.reason.as_deref().map(shortened))
     .bind(claim.id.0)
-    .bind(claim.token)
-    .execute(pool)
-    .await?;
-    Ok(Fenced::from_rows(done.rows_affected()))
+    .bind(claim.token);
+    fenced(pool, write).await
 }
 
 /// Why recognition failed for an image.
@@ -282,7 +298,7 @@ pub async fn fail(
     failure: &Failure,
     last_try: bool,
 ) -> sqlx::Result<Fenced> {
-    let done = sqlx::query(
+    let write = sqlx::query(
         "UPDATE images SET status = ?, attempts = ?, reason = ?, redeemable = ?, claimed_until = NULL
          WHERE id = ? AND claim = ?",
     )
@@ -291,10 +307,8 @@ pub async fn fail(
     .bind(shortened(&failure.reason))
     .bind(failure.redeemable)
     .bind(claim.id.0)
-    .bind(claim.token)
-    .execute(pool)
-    .await?;
-    Ok(Fenced::from_rows(done.rows_affected()))
+    .bind(claim.token);
+    fenced(pool, write).await
 }
 
 /// PROCESSING → PENDING through no fault of the image: the try does not count.
@@ -309,15 +323,13 @@ pub async fn release_suspect(pool: &MySqlPool, claim: &Claim) -> sqlx::Result<Fe
 }
 
 async fn give_back(pool: &MySqlPool, claim: &Claim, suspect: bool) -> sqlx::Result<Fenced> {
-    let done = sqlx::query(
+    let write = sqlx::query(
         "UPDATE images SET status = 0, suspect = ?, claimed_until = NULL WHERE id = ? AND claim = ?",
     )
     .bind(suspect)
     .bind(claim.id.0)
-    .bind(claim.token)
-    .execute(pool)
-    .await?;
-    Ok(Fenced::from_rows(done.rows_affected()))
+    .bind(claim.token);
+    fenced(pool, write).await
 }
 
 /// Which images the redeemer may bring back.

@@ -60,10 +60,3 @@ async fn a_silent_connection_makes_room_for_one_that_answers() {
     // The database is dropped on the way that always works.
     (database.host, database.port) = (host, port);
 }
-
-#[tokio::test]
-async fn a_statement_that_is_not_answered_is_an_error() {
-    tokio::time::pause();
-    let error = database::answered(std::future::pending::<sqlx::Result<()>>()).await.unwrap_err();
-    assert_eq!(error.to_string(), "error communicating with database: it did not answer within 10s");
-}

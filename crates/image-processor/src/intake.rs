@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use common::{
     CHANNEL, TOPIC,
-    database::answered,
     images::{self, ClaimOutcome},
     models::ImageId,
 };
@@ -61,7 +60,7 @@ async fn take(message: Message, workshop: &Workshop) {
     if !workshop.breaker.is_closed() {
         return message.requeue(Duration::ZERO);
     }
-    let claim = match answered(images::claim(&workshop.pool, id, workshop.lease())).await {
+    let claim = match images::claim(&workshop.pool, id, workshop.lease()).await {
         Ok(ClaimOutcome::Won(claim)) => claim,
         Ok(ClaimOutcome::Done | ClaimOutcome::Taken) => return message.finish(),
         Ok(ClaimOutcome::Unknown) => {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use common::{database::answered, images};
+use common::images;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -53,14 +53,8 @@ async fn next_sweep(settings: &Settings) {
 /// Claims an image for each slot and begins to work on them; `true` when there may be more.
 async fn sweep(settings: &Settings, workshop: &Workshop, mut slots: Slot) -> bool {
     let limit = u32::try_from(slots.num_permits()).unwrap_or(BATCH);
-    let claims = match answered(images::claim_overdue(
-        &workshop.pool,
-        settings.sweep_after,
-        settings.claim_lease,
-        limit,
-    ))
-    .await
-    {
+    let overdue = images::claim_overdue(&workshop.pool, settings.sweep_after, settings.claim_lease, limit);
+    let claims = match overdue.await {
         Ok(claims) => claims,
         Err(error) => {
             tracing::warn!(%error, "cannot look for waiting images");

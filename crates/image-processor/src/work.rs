@@ -10,7 +10,6 @@ use std::{
 
 use common::{
     breaker::CircuitBreaker,
-    database::answered,
     images::{self, Claim, Failure, Fenced, Recognition},
     people, retry,
 };
@@ -221,7 +220,7 @@ impl Workshop {
                 reason: Some(why_nobody(distance, faces)),
             });
         }
-        match answered(people::by_image_name(&self.pool, &image_name)).await {
+        match people::by_image_name(&self.pool, &image_name).await {
             Ok(Some(person)) => {
                 Verdict::Recognised(Recognition { person: Some(person.id), distance, reason: None })
             }
@@ -243,15 +242,13 @@ impl Workshop {
     async fn store(&self, claim: &Claim, verdict: Verdict) -> Outcome {
         let (pool, id) = (&self.pool, claim.id);
         let last_try = claim.attempts + 1 >= self.max_attempts;
-        let write = retry::until_ok("the database to store a result", || {
-            answered(async {
-                match &verdict {
-                    Verdict::Recognised(found) => images::complete(pool, claim, found).await,
-                    Verdict::Failed(failure) => images::fail(pool, claim, failure, last_try).await,
-                    Verdict::Suspected => images::release_suspect(pool, claim).await,
-                    Verdict::NotNow(_) => images::release(pool, claim).await,
-                }
-            })
+        let write = retry::until_ok("the database to store a result", || async {
+            match &verdict {
+                Verdict::Recognised(found) => images::complete(pool, claim, found).await,
+                Verdict::Failed(failure) => images::fail(pool, claim, failure, last_try).await,
+                Verdict::Suspected => images::release_suspect(pool, claim).await,
+                Verdict::NotNow(_) => images::release(pool, claim).await,
+            }
         });
         let (result, outcome) = match &verdict {
             Verdict::Recognised(_) => ("recognised", Outcome::Settled),

@@ -13,14 +13,10 @@ use common::{
 };
 use nsq_client::{Producer, ProducerConfig};
 use sqlx::MySqlPool;
-use tokio::time::timeout;
 
 /// Paths stored by one statement. MySQL takes 65,535 placeholders and a path needs three of them; smaller
 /// statements also hold their locks for less time.
 const CHUNK: usize = 1000;
-
-/// A chunk that is not stored after this long counts as not stored: the database hangs.
-const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an answer waits for the queue; the image is safe already.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -76,15 +72,10 @@ impl Ingest {
     async fn store(&self, paths: &[&str]) -> Vec<Stored> {
         let mut rows = Vec::with_capacity(paths.len());
         for chunk in paths.chunks(CHUNK) {
-            match timeout(STORE_TIMEOUT, images::store(&self.pool, chunk)).await {
-                Ok(Ok(stored)) => rows.extend(stored),
-                Ok(Err(error)) => {
+            match images::store(&self.pool, chunk).await {
+                Ok(stored) => rows.extend(stored),
+                Err(error) => {
                     tracing::error!(%error, stored = rows.len(), of = paths.len(), "cannot store images");
-                    break;
-                }
-                Err(_) => {
-                    let limit = STORE_TIMEOUT;
-                    tracing::error!(?limit, stored = rows.len(), of = paths.len(), "the database hangs");
                     break;
                 }
             }
