@@ -287,6 +287,8 @@ pub async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognition) -> s
 pub struct Failure {
     /// What happened and what can be done, in words for whoever posted the image.
     pub reason: String,
+    /// One of a few fixed words for it, to count failures by.
+    pub kind: &'static str,
     /// Whether the redeemer should try again some day, for example because a missing file may turn up.
     pub redeemable: bool,
 }

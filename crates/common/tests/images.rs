@@ -49,7 +49,7 @@ async fn row(pool: &MySqlPool, id: ImageId) -> (Status, i32, Option<String>, i32
 }
 
 fn failure(redeemable: bool) -> Failure {
-    Failure { reason: "no picture".to_owned(), redeemable }
+    Failure { reason: "no picture".to_owned(), kind: "no_picture", redeemable }
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn a_lock_has_one_owner_at_a_time_and_goes_when_it_is_dropped() {
 async fn a_long_reason_is_cut_to_the_column() {
     let (_database, pool) = migrated().await;
     let id = store_one(&pool).await;
-    let long = Failure { reason: "é".repeat(300), redeemable: true };
+    let long = Failure { reason: "é".repeat(300), ..failure(true) };
     assert_eq!(images::fail(&pool, &claim(&pool, id).await, &long, true).await.unwrap(), Fenced::Written);
     assert_eq!(row(&pool, id).await.2.unwrap(), "é".repeat(255));
 }

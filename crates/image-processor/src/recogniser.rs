@@ -9,8 +9,6 @@ use tonic::{Code, ConnectError, Request, Status, TimeoutExpired};
 
 use crate::replicas::{Picked, Replicas};
 
-const TOO_LATE: &str = "face-recog did not answer in time";
-
 /// Why a call brought no answer.
 #[derive(Debug)]
 pub(crate) enum CallError {
@@ -23,7 +21,7 @@ pub(crate) enum CallError {
     /// The connection broke during the call; the image may be to blame, or another that was called for meanwhile.
     BrokeOff,
     /// Face-recog failed or did not answer in time; the image may be to blame, or not.
-    Broken(String),
+    Broken(Failure),
 }
 
 /// The client of face-recog.
@@ -75,7 +73,7 @@ impl Recogniser {
                 }
                 // The call was left with what the waiting had spared: too little says nothing about it.
                 Err(Answer::TooLate) if was_busy => return Err(CallError::Busy),
-                Err(Answer::TooLate) => return Err(CallError::Broken(TOO_LATE.to_owned())),
+                Err(Answer::TooLate) => return Err(CallError::Broken(too_late())),
                 Err(Answer::Error(error)) => return Err(error),
                 Ok(response) => return Ok(response),
             }
@@ -92,6 +90,10 @@ impl Recogniser {
             Err(_) => Err(Answer::TooLate),
         }
     }
+}
+
+fn too_late() -> Failure {
+    Failure { reason: "face-recog did not answer in time".to_owned(), kind: "too_late", redeemable: true }
 }
 
 /// What a call that was not answered with a result means for the next one.
@@ -119,15 +121,22 @@ fn meaning(status: &Status) -> Answer {
     }
     let words = in_words(status.message());
     let about_image =
-        |reason: String, redeemable| Answer::Error(CallError::Image(Failure { reason, redeemable }));
+        |reason, kind, redeemable| Answer::Error(CallError::Image(Failure { reason, kind, redeemable }));
     match status.code() {
         Code::ResourceExhausted => Answer::Busy,
-        Code::NotFound => about_image(words, true),
-        Code::InvalidArgument | Code::PermissionDenied => about_image(words, false),
+        Code::NotFound => about_image(words, "missing", true),
+        Code::InvalidArgument => about_image(words, "no_picture", false),
+        Code::PermissionDenied => about_image(words, "forbidden", false),
         // What the original answers when it cannot work on a picture.
-        Code::Unknown => about_image(format!("face-recog could not work on the picture: {words}"), true),
+        Code::Unknown => {
+            about_image(format!("face-recog could not work on the picture: {words}"), "unknown", true)
+        }
         Code::DeadlineExceeded | Code::Cancelled => Answer::TooLate,
-        code => Answer::Error(CallError::Broken(format!("face-recog failed ({code:?}): {words}"))),
+        code => Answer::Error(CallError::Broken(Failure {
+            reason: format!("face-recog failed ({code:?}): {words}"),
+            kind: "broken",
+            redeemable: true,
+        })),
     }
 }
 
@@ -194,7 +203,7 @@ mod tests {
 
     async fn broken(recogniser: &Recogniser) -> String {
         match recogniser.identify("x.jpg").await {
-            Err(CallError::Broken(reason)) => reason,
+            Err(CallError::Broken(failure)) => failure.reason,
             other => panic!("{other:?}"),
         }
     }
@@ -204,7 +213,7 @@ mod tests {
         let recogniser = calling(&devstack::Recogniser::start(|_| Reply::never()).await);
         // Whether the server's clock, the transport's or our own rings first is chance.
         for _ in 0..10 {
-            assert_eq!(broken(&recogniser).await, TOO_LATE);
+            assert_eq!(broken(&recogniser).await, too_late().reason);
         }
     }
 

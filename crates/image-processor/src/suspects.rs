@@ -68,6 +68,7 @@ pub(crate) fn convicted() -> Failure {
         reason:
             "face-recog broke off each time that it looked at this picture: the picture may be what kills it"
                 .to_owned(),
+        kind: "kills_face_recog",
         redeemable: true,
     }
 }

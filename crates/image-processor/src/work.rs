@@ -198,11 +198,11 @@ impl Workshop {
                 self.breaker.failed();
                 if claim.suspect { Verdict::Failed(suspects::convicted()) } else { Verdict::Suspected }
             }
-            Err(CallError::Broken(reason)) => {
+            Err(CallError::Broken(failure)) => {
                 self.breaker.failed();
                 // When other images fare no better it is not this one's fault.
                 if self.breaker.is_closed() {
-                    Verdict::Failed(Failure { reason, redeemable: true })
+                    Verdict::Failed(failure)
                 } else {
                     Verdict::NotNow("face-recog does not work")
                 }
@@ -228,6 +228,7 @@ impl Workshop {
                 reason: format!(
                     "looks like the known picture {image_name:?}, which belongs to nobody: add it to the table person_images"
                 ),
+                kind: "belongs_to_nobody",
                 redeemable: true,
             }),
             Err(error) => {
@@ -268,6 +269,9 @@ impl Workshop {
                 tracing::info!(%id, path = ?claim.path, person = ?found.person, distance = ?found.distance, "processed");
             }
             Verdict::Failed(failure) => {
+                if last_try {
+                    metrics::counter!("images_failed_total", "reason" => failure.kind).increment(1);
+                }
                 tracing::warn!(%id, path = ?claim.path, attempt = claim.attempts + 1, last_try, reason = failure.reason, "failed");
             }
             Verdict::Suspected => {

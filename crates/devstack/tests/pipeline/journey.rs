@@ -32,6 +32,17 @@ async fn photographs_are_recognised_and_shown_in_the_table() {
     assert_eq!(rows[2].reason.as_deref(), Some("no face was found"));
     assert_eq!((rows[3].status.as_str(), rows[4].status.as_str()), ("Failed", "Failed"));
     assert!(rows[3].reason.is_some() && rows[4].reason.is_some(), "a failure has a reason");
+
+    let metrics = format!("http://{}/metrics", system.stack.image_processor.ops_address());
+    let metrics = get(&metrics).await.text().await.unwrap();
+    for counted in [
+        r#"images_total{result="recognised"} 3"#,
+        r#"images_failed_total{reason="no_picture"} 1"#,
+        r#"images_failed_total{reason="missing"} 1"#,
+        "images_oldest_waiting_seconds ",
+    ] {
+        assert!(metrics.contains(counted), "{counted}: {metrics}");
+    }
 }
 
 #[tokio::test]
