@@ -342,11 +342,9 @@ fn assert_image(image: &str) {
         return;
     };
     assert_eq!(version, env!("CARGO_PKG_VERSION"), "{image} has another version than the workspace");
-    let built = fs::read_dir(checkout().join("docker")).unwrap().any(|file| {
-        let file = file.unwrap().path();
-        file.file_name().unwrap().to_string_lossy().contains(name)
-            || fs::read_to_string(file).is_ok_and(|text| text.contains(name))
-    });
+    let dockerfile = fs::read_to_string(checkout().join("docker/Dockerfile")).unwrap();
+    let target = format!(" AS {name}");
+    let built = dockerfile.lines().any(|line| line.starts_with("FROM ") && line.ends_with(&target));
     assert!(built, "docker/ does not build {image}");
 }
 
@@ -388,6 +386,8 @@ fn compose_sets_only_what_each_binary_knows_and_names_only_hosts_that_it_starts(
             continue;
         }
         assert_image(image);
+        let target = text(service, "/build/target");
+        assert!(image.starts_with(&format!("kube-face/{target}:")), "{name}: {image} is built from {target}");
         let binary = binary(image);
         for (setting, value) in service["environment"].as_object().unwrap() {
             // RUST_LOG is of the library that logs.
@@ -403,5 +403,20 @@ fn compose_sets_only_what_each_binary_knows_and_names_only_hosts_that_it_starts(
         }
         let reads_rows = service["environment"].get("MYSQL_CONNECTION").is_some();
         assert_eq!(reads_rows, binary.setting("MYSQL_CONNECTION").is_some(), "{name}");
+    }
+}
+
+#[test]
+fn compose_mounts_only_files_that_are_there_and_volumes_that_it_declares() {
+    let compose = fs::read_to_string(checkout().join("compose.yaml")).unwrap();
+    let declared = compose.split_once("\nvolumes:\n").unwrap().1;
+    for (name, service) in &compose_services().unwrap() {
+        for mount in items(service, "volumes") {
+            let (source, target) = mount.as_str().unwrap().split_once(':').unwrap();
+            match source.strip_prefix("./") {
+                Some(file) => assert!(checkout().join(file).is_file(), "{name}: there is no {source}"),
+                None => assert!(declared.contains(&format!("  {source}:\n")), "{name}: {source} at {target}"),
+            }
+        }
     }
 }
