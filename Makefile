@@ -20,7 +20,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
                END { printf "%d passed, %d failed\n", passed, failed }'
 
-.PHONY: help setup demo run test test-mysql faults soak fuzz images kube-test check clean
+.PHONY: help setup demo run test test-mysql faults soak bench fuzz images kube-test check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ faults: setup ## make every fault of docs/reliability.md happen, and show that n
 soak: setup ## load and random faults for SOAK=10m, or as long as you like; draws target/soak.svg
 	cargo build --release --workspace --bins
 	SOAK=$(or $(SOAK),10m) target/release/soak
+
+bench: setup ## measure beside what the machine allows: everything, or BENCH="receiver gallery"
+	cargo build --release --workspace --bins
+	target/release/bench $(BENCH)
 
 fuzz: setup $(CARGO_FUZZ) ## throw made-up bytes at all that reads those of strangers, for FUZZ=60s each
 	@for target in frames requests pictures; do \

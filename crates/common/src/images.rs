@@ -60,16 +60,12 @@ async fn store_now(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Vec<Stored>
         if missing.is_empty() {
             break;
         }
-        let mut insert = QueryBuilder::<MySql>::new("INSERT INTO images (path, person, status) ");
-        insert.push_values(&missing, |mut row, path| {
-            row.push_bind(path).push_bind(NOBODY).push_bind(Status::Pending.code());
-        });
-        match insert.build().execute(pool).await {
-            Ok(done) if missing.len() == 1 => {
-                known.insert(missing[0].to_owned(), ImageId(done.last_insert_id()));
+        match insert(pool, &missing).await {
+            Ok(Some(id)) => {
+                known.insert(missing[0].to_owned(), id);
                 new = missing;
             }
-            Ok(_) => {
+            Ok(None) => {
                 known.extend(ids(pool, &missing).await?);
                 new = missing;
             }
@@ -95,18 +91,60 @@ fn distinct<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<&'p str> {
     paths.filter(|path| seen.insert(*path)).collect()
 }
 
+/// Inserts all of `paths` or none; of a single one it tells the id. Several statements, whose lengths are powers of two:
+/// [`push_list`] says why.
+async fn insert(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Option<ImageId>> {
+    let statement = |paths: &[&str]| {
+        let mut insert = QueryBuilder::<MySql>::new("INSERT INTO images (path, person, status) ");
+        insert.push_values(paths, |mut row, path| {
+            row.push_bind(*path).push_bind(NOBODY).push_bind(Status::Pending.code());
+        });
+        insert
+    };
+    if let [_] = paths {
+        let done = statement(paths).build().execute(pool).await?;
+        return Ok(Some(ImageId(done.last_insert_id())));
+    }
+    let mut transaction = pool.begin().await?;
+    let mut rest = paths;
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at(1 << rest.len().ilog2());
+        statement(part).build().execute(&mut *transaction).await?;
+        rest = after;
+    }
+    transaction.commit().await?;
+    Ok(None)
+}
+
+/// Ends a statement with `(?, ?, …)`, for `IN`.
+///
+/// The list is as long as a power of two, the last value again and again: so a connection meets few different
+/// statements. It keeps a hundred of them prepared, and each that has to go for a new one holds the next up for 40 ms,
+/// because sqlx leaves Nagle's algorithm on.
+fn push_list<'v, T>(statement: &mut QueryBuilder<MySql>, values: impl IntoIterator<Item = T>)
+where
+    T: Copy + 'v + sqlx::Encode<'v, MySql> + sqlx::Type<MySql>,
+{
+    let mut values: Vec<T> = values.into_iter().collect();
+    if let Some(&last) = values.last() {
+        values.resize(values.len().next_power_of_two(), last);
+    }
+    statement.push("(");
+    let mut list = statement.separated(", ");
+    for value in values {
+        list.push_bind(value);
+    }
+    statement.push(")");
+}
+
 /// The ids of those of `paths` that are stored.
 async fn ids(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<HashMap<String, ImageId>> {
     if paths.is_empty() {
         return Ok(HashMap::new());
     }
     let mut select =
-        QueryBuilder::<MySql>::new("SELECT path, CAST(id AS UNSIGNED) FROM images WHERE path IN (");
-    let mut list = select.separated(", ");
-    for path in paths {
-        list.push_bind(path);
-    }
-    select.push(")");
+        QueryBuilder::<MySql>::new("SELECT path, CAST(id AS UNSIGNED) FROM images WHERE path IN ");
+    push_list(&mut select, paths.iter().copied());
     let rows: Vec<(String, u64)> = select.build_query_as().fetch_all(pool).await?;
     Ok(rows.into_iter().map(|(path, id)| (path, ImageId(id))).collect())
 }
@@ -214,12 +252,8 @@ async fn claim_overdue_now(
     let token = rand::random::<u64>();
     let mut update = QueryBuilder::<MySql>::new("UPDATE images SET status = 3, claim = ");
     update.push_bind(token).push(", claimed_until = NOW(6) + INTERVAL ").push_bind(micros(lease));
-    update.push(" MICROSECOND WHERE id IN (");
-    let mut list = update.separated(", ");
-    for (id, ..) in &rows {
-        list.push_bind(*id);
-    }
-    update.push(")");
+    update.push(" MICROSECOND WHERE id IN ");
+    push_list(&mut update, rows.iter().map(|(id, ..)| *id));
     update.build().execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(rows
@@ -396,13 +430,9 @@ pub async fn redeem(
     // Assignments count from left to right: the old status is read before it is set.
     let mut update = QueryBuilder::<MySql>::new(
         "UPDATE images SET redeems = redeems + (status = 2), status = 0, attempts = 0, claim = NULL, claimed_until = NULL
-         WHERE id IN (",
+         WHERE id IN ",
     );
-    let mut list = update.separated(", ");
-    for image in &images {
-        list.push_bind(image.id.0);
-    }
-    update.push(")");
+    push_list(&mut update, images.iter().map(|image| image.id.0));
     update.build().execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(images)

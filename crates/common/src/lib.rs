@@ -4,6 +4,7 @@
 //! - [`images`]: the life of an image, from stored to recognised: one state machine, all its SQL.
 //! - [`people`]: who a known picture shows.
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
+//! - [`group`]: calls that come at the same time, served together.
 //! - [`breaker`]: the circuit breaker in front of face-recog.
 //! - [`settings`], [`lifecycle`], [`telemetry`], [`retry`]: how a service is started, stopped and watched, and how it waits.
 //!
@@ -11,6 +12,7 @@
 
 pub mod breaker;
 pub mod database;
+pub mod group;
 pub mod images;
 pub mod lifecycle;
 pub mod models;

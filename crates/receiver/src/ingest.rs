@@ -2,11 +2,12 @@
 //!
 //! The row is committed first. From then on the image is accepted, whatever becomes of the message.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use bytes::Bytes;
 use common::{
     TOPIC,
+    group::Group,
     images::{self, Stored},
     models::ImageId,
     settings::ProducerSettings,
@@ -49,55 +50,82 @@ pub enum Image {
 pub struct Ingest {
     pool: MySqlPool,
     producer: Producer,
+    /// Requests of one path each share statements and messages with those that come at the same time.
+    single_rows: Group<String, Option<Stored>>,
+    single_messages: Group<ImageId, bool>,
 }
 
 impl Ingest {
     /// Stores through `pool` and announces through `producer`.
     pub fn new(pool: MySqlPool, producer: Producer) -> Self {
-        Self { pool, producer }
+        let single_rows = Group::start(CHUNK, {
+            let pool = pool.clone();
+            move |paths: Vec<String>| {
+                let pool = pool.clone();
+                async move {
+                    let all: Vec<&str> = paths.iter().map(String::as_str).collect();
+                    let rows = store(&pool, &all).await.into_iter().map(Some);
+                    rows.chain(iter::repeat(None)).take(paths.len()).collect()
+                }
+            }
+        });
+        let single_messages = Group::start(CHUNK, {
+            let producer = producer.clone();
+            move |ids: Vec<ImageId>| {
+                let producer = producer.clone();
+                async move { vec![announce(&producer, &ids).await; ids.len()] }
+            }
+        });
+        Self { pool, producer, single_rows, single_messages }
     }
 
     /// Takes paths in and answers with their images in the same order: of all, or of those before the database
     /// failed.
     pub async fn take(&self, paths: &[&str]) -> Vec<Image> {
-        let rows = self.store(paths).await;
+        let rows: Vec<Stored> = match paths {
+            [path] => self.single_rows.call((*path).to_owned()).await.flatten().into_iter().collect(),
+            paths => store(&self.pool, paths).await,
+        };
         let new: Vec<ImageId> = rows.iter().filter(|row| row.created).map(|row| row.id).collect();
-        let queued = self.announce(&new).await;
+        let queued = match new[..] {
+            [id] => self.single_messages.call(id).await.unwrap_or(false),
+            _ => announce(&self.producer, &new).await,
+        };
         let image =
             |Stored { id, created }| if created { Image::Saved { id, queued } } else { Image::Known { id } };
         rows.into_iter().map(image).collect()
     }
+}
 
-    /// The rows of all paths, or of those before the database failed. Each chunk is stored entirely or not at all.
-    async fn store(&self, paths: &[&str]) -> Vec<Stored> {
-        let mut rows = Vec::with_capacity(paths.len());
-        for chunk in paths.chunks(CHUNK) {
-            match images::store(&self.pool, chunk).await {
-                Ok(stored) => rows.extend(stored),
-                Err(error) => {
-                    tracing::error!(%error, stored = rows.len(), of = paths.len(), "cannot store images");
-                    break;
-                }
-            }
-        }
-        metrics::counter!("receiver_images_stored_total")
-            .increment(rows.iter().filter(|row| row.created).count() as u64);
-        rows
-    }
-
-    /// Sends the messages of `new` images; whether all of them were sent.
-    async fn announce(&self, new: &[ImageId]) -> bool {
-        if new.is_empty() {
-            return true;
-        }
-        let messages = new.iter().map(|id| Bytes::copy_from_slice(&id.to_message())).collect();
-        match self.producer.publish_many(TOPIC, messages).await {
-            Ok(()) => true,
+/// The rows of all paths, or of those before the database failed. Each chunk is stored entirely or not at all.
+async fn store(pool: &MySqlPool, paths: &[&str]) -> Vec<Stored> {
+    let mut rows = Vec::with_capacity(paths.len());
+    for chunk in paths.chunks(CHUNK) {
+        match images::store(pool, chunk).await {
+            Ok(stored) => rows.extend(stored),
             Err(error) => {
-                metrics::counter!("receiver_publish_failures_total").increment(1);
-                tracing::warn!(%error, first_id = %new[0], images = new.len(), "stored, but not announced");
-                false
+                tracing::error!(%error, stored = rows.len(), of = paths.len(), "cannot store images");
+                break;
             }
+        }
+    }
+    metrics::counter!("receiver_images_stored_total")
+        .increment(rows.iter().filter(|row| row.created).count() as u64);
+    rows
+}
+
+/// Sends the messages of `new` images; whether all of them were sent.
+async fn announce(producer: &Producer, new: &[ImageId]) -> bool {
+    if new.is_empty() {
+        return true;
+    }
+    let messages = new.iter().map(|id| Bytes::copy_from_slice(&id.to_message())).collect();
+    match producer.publish_many(TOPIC, messages).await {
+        Ok(()) => true,
+        Err(error) => {
+            metrics::counter!("receiver_publish_failures_total").increment(1);
+            tracing::warn!(%error, first_id = %new[0], images = new.len(), "stored, but not announced");
+            false
         }
     }
 }

@@ -1,0 +1,57 @@
+//! `make bench`: what the system does beside what the machine allows, measured in the same run.
+//!
+//! Absolute numbers belong to the machine; the ratios travel. Each part starts what it needs (real servers, the
+//! release binaries) and throws it away afterwards.
+
+mod frontend;
+mod gallery;
+mod load;
+mod processor;
+mod receiver;
+mod recognition;
+mod report;
+mod world;
+
+use clap::{Parser, ValueEnum};
+use report::Report;
+
+/// Measures parts of the system beside the limit that the machine sets.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure; everything if nothing is named.
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// One call beside the same work in a plain loop; time by picture size.
+    Recognition,
+    /// The search among known faces, by their number.
+    Gallery,
+    /// Posts, one by one and in bulk, beside bare INSERTs and PUBs.
+    Receiver,
+    /// From message to result, beside the bare statements.
+    Processor,
+    /// A page of a million rows, beside its query.
+    Frontend,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut parts = Arguments::parse().parts;
+    if parts.is_empty() {
+        parts = Part::value_variants().to_vec();
+    }
+    let mut report = Report::default();
+    for part in parts {
+        match part {
+            Part::Recognition => recognition::measure(&mut report).await?,
+            Part::Gallery => gallery::measure(&mut report),
+            Part::Receiver => receiver::measure(&mut report).await?,
+            Part::Processor => processor::measure(&mut report).await?,
+            Part::Frontend => frontend::measure(&mut report).await?,
+        }
+    }
+    println!("\n{report}");
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! From message to stored result, with a recogniser that answers at once.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use devstack::Port;
+use futures_util::future::try_join_all;
+use rpc::{
+    Empty, HealthCheckResponse, IdentifyRequest, IdentifyResponse,
+    health_check_server::{HealthCheck, HealthCheckServer},
+    identify_server::{Identify, IdentifyServer},
+};
+use sqlx::{MySqlPool, mysql::MySqlConnection};
+use tokio::net::TcpListener;
+use tonic::{Request, Response, Status, transport::server::TcpIncoming};
+
+use crate::{
+    load::Connection,
+    receiver::{self, BULK},
+    report::{Report, Unit, median},
+    world::World,
+};
+
+/// The default of PROCESSOR_CONCURRENCY.
+const CONCURRENCY: usize = 8;
+const IMAGES: usize = 20_000;
+const LONELY: usize = 100;
+
+pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let port = Port::reserve()?;
+    let _receiver = world.service("receiver", &[("RECEIVER_PORT", port.to_string())]).await?;
+    let mut client = Connection::open(&format!("127.0.0.1:{port}")).await?;
+    // They wait while no processor runs.
+    for _ in 0..IMAGES / BULK {
+        client.post("/images/post", &receiver::bulk()).await?;
+    }
+    let bare = bare(&world.pool).await?;
+    let begun = Instant::now();
+    let _processor =
+        world.service("image-processor", &[("GRPC_ADDRESS", at_once().await?.to_string())]).await?;
+    let left = "SELECT COUNT(*) FROM images WHERE status <> 1";
+    while sqlx::query_scalar::<_, i64>(left).fetch_one(&world.pool).await? > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let ours = IMAGES as f64 / begun.elapsed().as_secs_f64();
+    report.add(
+        "images processed, recognition taking no time",
+        Unit::Rate,
+        ours,
+        "a claim and a result, bare, 8 connections",
+        bare,
+    );
+
+    let mut connection = world.pool.acquire().await?;
+    let commit = receiver::commit(&mut connection).await?;
+    let mut times = Vec::new();
+    for _ in 0..LONELY {
+        times.push(from_post_to_result(&mut client, &mut connection).await?);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    report.add("from a lonely post to its result", Unit::Time, median(&mut times), "one commit", commit);
+    Ok(())
+}
+
+/// Images per second when each needs the two statements that claim it and store its result, and nothing else.
+async fn bare(pool: &MySqlPool) -> anyhow::Result<f64> {
+    sqlx::raw_sql("CREATE TABLE bare LIKE images").execute(pool).await?;
+    sqlx::raw_sql("INSERT INTO bare (id, path, person, status) SELECT id, path, -1, 0 FROM images")
+        .execute(pool)
+        .await?;
+    let ids: Vec<u64> = sqlx::query_scalar("SELECT CAST(id AS UNSIGNED) FROM bare").fetch_all(pool).await?;
+    let claim = "UPDATE bare SET status = 3, claim = ?, claimed_until = NOW(6) + INTERVAL 120 SECOND
+                 WHERE id = ? AND status = 0";
+    let result = "UPDATE bare SET status = 1, person = 1, claim = NULL, claimed_until = NULL WHERE id = ? AND claim = ?";
+    let mut connections = try_join_all((0..CONCURRENCY).map(|_| pool.acquire())).await?;
+    let begun = Instant::now();
+    let share = ids.len().div_ceil(CONCURRENCY);
+    try_join_all(connections.iter_mut().zip(ids.chunks(share)).map(async |(connection, ids)| {
+        for &id in ids {
+            sqlx::query(claim).bind(id).bind(id).execute(&mut **connection).await?;
+            sqlx::query(result).bind(id).bind(id).execute(&mut **connection).await?;
+        }
+        anyhow::Ok(())
+    }))
+    .await?;
+    Ok(ids.len() as f64 / begun.elapsed().as_secs_f64())
+}
+
+async fn from_post_to_result(
+    client: &mut Connection,
+    connection: &mut MySqlConnection,
+) -> anyhow::Result<f64> {
+    let path = receiver::path();
+    let begun = Instant::now();
+    client.post("/image/post", &format!(r#"{{"path":"{path}"}}"#)).await?;
+    loop {
+        let status = sqlx::query_scalar::<_, i32>("SELECT status FROM images WHERE path = ?").bind(&path);
+        if status.fetch_one(&mut *connection).await? == 1 {
+            return Ok(begun.elapsed().as_secs_f64());
+        }
+    }
+}
+
+/// Serves a face-recog that knows everybody at once.
+async fn at_once() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let server = tonic::transport::Server::builder()
+        .add_service(IdentifyServer::new(AtOnce))
+        .add_service(HealthCheckServer::new(AtOnce));
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
+    Ok(address)
+}
+
+struct AtOnce;
+
+#[tonic::async_trait]
+impl Identify for AtOnce {
+    async fn identify(&self, _: Request<IdentifyRequest>) -> Result<Response<IdentifyResponse>, Status> {
+        let image_name = "hannibal_1.jpg".to_owned();
+        Ok(Response::new(IdentifyResponse { image_name, distance: Some(0.3), faces: Some(1) }))
+    }
+}
+
+#[tonic::async_trait]
+impl HealthCheck for AtOnce {
+    async fn health_check(&self, _: Request<Empty>) -> Result<Response<HealthCheckResponse>, Status> {
+        Ok(Response::new(HealthCheckResponse { ready: true }))
+    }
+}

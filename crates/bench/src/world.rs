@@ -1,0 +1,60 @@
+//! The real servers around what is measured.
+
+use devstack::{Database, DatabaseServer, Nsqd, Nsqlookupd, PrivateFolder, Service};
+use sqlx::{MySqlPool, mysql::MySqlPoolOptions};
+
+/// A database server and a queue that nobody else uses, and the settings that lead services to them.
+pub(crate) struct World {
+    pub(crate) pool: MySqlPool,
+    pub(crate) nsqd: Nsqd,
+    pub(crate) environment: Vec<(String, String)>,
+    _nsqlookupd: Nsqlookupd,
+    _database: Database,
+    _server: DatabaseServer,
+    pub(crate) folder: PrivateFolder,
+}
+
+impl World {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let folder = PrivateFolder::new()?;
+        let server = DatabaseServer::mariadb(folder.path()).await?;
+        let database = server.database().await?;
+        let nsqlookupd = Nsqlookupd::start(folder.path()).await?;
+        let nsqd = Nsqd::start(folder.path(), &nsqlookupd).await?;
+        let mut environment = database.environment();
+        environment.push(("PRODUCER_ADDRESS".to_owned(), nsqd.tcp_address()));
+        environment.push(("NSQ_LOOKUP_ADDRESS".to_owned(), nsqlookupd.http_address()));
+        environment.push(("RUST_LOG".to_owned(), "warn".to_owned()));
+        let pool = MySqlPoolOptions::new()
+            .max_connections(80)
+            .test_before_acquire(false)
+            .connect_lazy_with(database.options());
+        Ok(Self {
+            pool,
+            nsqd,
+            environment,
+            _nsqlookupd: nsqlookupd,
+            _database: database,
+            _server: server,
+            folder,
+        })
+    }
+
+    /// Starts a service with `settings` beside those of the servers.
+    pub(crate) async fn service(&self, name: &str, settings: &[(&str, String)]) -> anyhow::Result<Service> {
+        let own = settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Service::start(name, self.folder.path(), self.environment.iter().cloned().chain(own)).await
+    }
+
+    /// Makes the rows of `images` up to `count`, all processed.
+    pub(crate) async fn fill(&self, count: u64) -> anyhow::Result<()> {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
+             INSERT INTO images (path, person, status)
+             SELECT CONCAT('/unknown_people/filled/', seq, '.jpg'), 1, 1 FROM seq_1_to_{count}"
+        )))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
