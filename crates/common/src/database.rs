@@ -14,6 +14,9 @@ use crate::{retry, settings::DatabaseSettings};
 /// How long a caller waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// A connection that has idled for longer is tested before it is used again.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
 /// How long a statement may take. A server that is frozen, or whose machine is gone, does not even break
 /// the connection.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,6 +40,13 @@ pub fn pool(settings: &DatabaseSettings, connections: u32) -> MySqlPool {
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(|connection, _| Box::pin(prepare(connection)))
+        .test_before_acquire(false)
+        .before_acquire(|connection, known| {
+            Box::pin(async move {
+                // One that just came back was tested then.
+                Ok(known.idle_for < TRUSTED_FOR || connection.ping().await.is_ok())
+            })
+        })
         .after_release({
             let options = settings.connect_options();
             move |connection, _| {
