@@ -43,7 +43,6 @@ ALTER TABLE images
     ADD COLUMN distance      DOUBLE          NULL     COMMENT 'Euclidean distance to the nearest known face',
     ADD COLUMN reason        VARCHAR(255)    NULL     COMMENT 'why it failed, or why nobody was named, in words',
     ADD COLUMN attempts      INT             NOT NULL DEFAULT 0 COMMENT 'failed tries so far',
-    ADD COLUMN suspect       BOOLEAN         NOT NULL DEFAULT FALSE COMMENT 'whether a call for it broke off: it is tried apart from others',
     ADD COLUMN redeemable    BOOLEAN         NOT NULL DEFAULT TRUE COMMENT 'whether another try can help a failed image',
     ADD COLUMN redeems       INT             NOT NULL DEFAULT 0 COMMENT 'how often it failed for good and was brought back',
     ADD COLUMN claim         BIGINT UNSIGNED NULL     COMMENT 'token of its last claim',

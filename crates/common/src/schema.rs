@@ -1,7 +1,7 @@
 //! Brings a database to today's schema: empty, fresh from `dbinit/database_setup.sql`, or filled by the original.
 //!
 //! All three take the same way: the original's three tables first, then the files of `dbinit/upgrade/`. MySQL
-//! cannot undo a schema change, so each upgrade ends with one statement that makes an index, and the index is
+//! cannot undo a schema change, so each upgrade ends with one statement that makes an index or a column, and that is
 //! the sign that it is done: whatever is interrupted is simply run again. Services that start at the same
 //! time take turns by a lock of the database server.
 
@@ -17,21 +17,18 @@ const LOCK_WAIT: i64 = 10;
 struct Upgrade {
     sql: &'static str,
     table: &'static str,
-    /// Exists when and only when the upgrade is done.
-    index: &'static str,
+    /// An index or a column of it that exists when and only when the upgrade is done.
+    sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 2] = [
+const UPGRADES: [Upgrade; 3] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
-        index: "person_images_image_name",
+        sign: "person_images_image_name",
     },
-    Upgrade {
-        sql: include_str!("../../../dbinit/upgrade/images.sql"),
-        table: "images",
-        index: "images_path",
-    },
+    Upgrade { sql: include_str!("../../../dbinit/upgrade/images.sql"), table: "images", sign: "images_path" },
+    Upgrade { sql: include_str!("../../../dbinit/upgrade/suspects.sql"), table: "images", sign: "suspect" },
 ];
 
 /// Why the schema is not today's yet.
@@ -56,16 +53,18 @@ pub async fn ensure(settings: &DatabaseSettings, pool: &MySqlPool) {
 
 /// The upgrades that `database` has not seen.
 async fn upgrades_left<'c>(database: impl sqlx::MySqlExecutor<'c>) -> sqlx::Result<Vec<&'static Upgrade>> {
-    let indexes: Vec<(String, String)> = sqlx::query_as(
-        "SELECT DISTINCT CAST(table_name AS CHAR), CAST(index_name AS CHAR) FROM information_schema.statistics
+    let signs: Vec<(String, String)> = sqlx::query_as(
+        "SELECT CAST(table_name AS CHAR), CAST(index_name AS CHAR) FROM information_schema.statistics
+         WHERE table_schema = DATABASE()
+         UNION SELECT CAST(table_name AS CHAR), CAST(column_name AS CHAR) FROM information_schema.columns
          WHERE table_schema = DATABASE()",
     )
     .fetch_all(database)
     .await?;
-    let done = |upgrade: &&Upgrade| {
-        !indexes.iter().any(|(table, index)| table == upgrade.table && index == upgrade.index)
+    let left = |upgrade: &&Upgrade| {
+        !signs.iter().any(|(table, sign)| table == upgrade.table && sign == upgrade.sign)
     };
-    Ok(UPGRADES.iter().filter(done).collect())
+    Ok(UPGRADES.iter().filter(left).collect())
 }
 
 /// Runs what is left, alone. On a connection of its own, which takes the lock with it when it closes.

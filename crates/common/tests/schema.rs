@@ -174,6 +174,18 @@ async fn an_upgrade_that_broke_off_is_taken_up_again() {
 }
 
 #[tokio::test]
+async fn a_database_of_an_earlier_version_gets_what_is_new() {
+    let (database, pool) = migrated().await;
+    let today = shape(&pool).await;
+    execute(&pool, "ALTER TABLE images DROP COLUMN suspect").await;
+    execute(&pool, "INSERT INTO images (path, claim, status) VALUES ('/x.jpg', 7, 1)").await;
+    schema::ensure(&settings(&database), &pool).await;
+    assert_eq!(shape(&pool).await, today);
+    let kept: u64 = sqlx::query_scalar("SELECT claim FROM images").fetch_one(&pool).await.unwrap();
+    assert_eq!(kept, 7);
+}
+
+#[tokio::test]
 async fn the_originals_statements_work_on_it() {
     let (_database, pool) = migrated().await;
     execute(
