@@ -11,7 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, getpid, getppid, kill_process_group, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, getppid, kill_process_group, set_parent_process_death_signal, waitpid,
+};
 
 /// How often a process is asked whether it is ready or has ended.
 const POLL: Duration = Duration::from_millis(10);
@@ -197,6 +199,25 @@ impl Process {
         Ok(kill_process_group(group, signal)?)
     }
 
+    /// Lets it stand still: when this returns, none of its threads runs any more.
+    ///
+    /// # Errors
+    /// When it cannot be told to.
+    pub fn pause(&mut self) -> io::Result<()> {
+        self.signal(Signal::STOP)?;
+        // The signal is sent, but a thread on another core may still run for a moment. One that stood already does
+        // not report it again.
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while self.ended()?.is_none() && Instant::now() < deadline {
+            let options = WaitOptions::UNTRACED | WaitOptions::NOHANG;
+            if waitpid(Some(Pid::from_child(&self.child)), options)?.is_some() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
     /// The last lines of its log, in words for an error message.
     fn end_of_log(&self) -> String {
         let tail = tail(&self.log).unwrap_or_else(|error| format!("(unreadable: {error})"));
@@ -289,7 +310,7 @@ mod tests {
     async fn a_paused_process_can_be_stopped() {
         let folder = PrivateFolder::new().unwrap();
         let mut process = shell(&folder, "exec sleep 1000");
-        process.signal(Signal::STOP).unwrap();
+        process.pause().unwrap();
         let status = process.stop(LIMIT).await.unwrap();
         assert_eq!(status.to_string(), "signal: 15 (SIGTERM)");
     }

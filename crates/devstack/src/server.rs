@@ -121,7 +121,7 @@ impl Server {
     /// # Errors
     /// When it does not run.
     pub fn pause(&mut self) -> Result<()> {
-        Ok(self.running()?.signal(Signal::STOP)?)
+        Ok(self.running()?.pause()?)
     }
 
     /// Lets it go on after a pause (SIGCONT).

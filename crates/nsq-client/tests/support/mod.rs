@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nsq_client::{Consumer, ConsumerConfig, Message, Producer, ProducerConfig};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
@@ -221,6 +221,9 @@ impl Nsqd {
     /// SIGSTOP: its connections stay open and nothing answers.
     pub fn freeze(&self) {
         self.process.signal(Signal::STOP);
+        // The signal is sent, but a thread on another core may still answer: wait until all of them stand.
+        let pid = Some(Pid::from_child(&self.process.0));
+        waitpid(pid, WaitOptions::UNTRACED).unwrap();
     }
 
     /// Starts it again after [`Nsqd::stop`] or [`Nsqd::kill`]: same ports, same data.
