@@ -1,20 +1,10 @@
 //! From message to stored result, with a recogniser that answers at once.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use devstack::Port;
+use devstack::{Port, Recogniser, Reply};
 use futures_util::future::try_join_all;
-use rpc::{
-    Empty, HealthCheckResponse, IdentifyRequest, IdentifyResponse,
-    health_check_server::{HealthCheck, HealthCheckServer},
-    identify_server::{Identify, IdentifyServer},
-};
 use sqlx::{MySqlPool, mysql::MySqlConnection};
-use tokio::net::TcpListener;
-use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
 use crate::{
     load::Connection,
@@ -38,9 +28,9 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
         client.post("/images/post", &receiver::bulk()).await?;
     }
     let bare = bare(&world.pool).await?;
+    let at_once = Recogniser::start(|_| Reply::name("hannibal_1.jpg")).await;
     let begun = Instant::now();
-    let _processor =
-        world.service("image-processor", &[("GRPC_ADDRESS", at_once().await?.to_string())]).await?;
+    let _processor = world.service("image-processor", &[("GRPC_ADDRESS", at_once.address())]).await?;
     let left = "SELECT COUNT(*) FROM images WHERE status <> 1";
     while sqlx::query_scalar::<_, i64>(left).fetch_one(&world.pool).await? > 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -101,33 +91,5 @@ async fn from_post_to_result(
         if status.fetch_one(&mut *connection).await? == 1 {
             return Ok(begun.elapsed().as_secs_f64());
         }
-    }
-}
-
-/// Serves a face-recog that knows everybody at once.
-async fn at_once() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let server = tonic::transport::Server::builder()
-        .add_service(IdentifyServer::new(AtOnce))
-        .add_service(HealthCheckServer::new(AtOnce));
-    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
-    Ok(address)
-}
-
-struct AtOnce;
-
-#[tonic::async_trait]
-impl Identify for AtOnce {
-    async fn identify(&self, _: Request<IdentifyRequest>) -> Result<Response<IdentifyResponse>, Status> {
-        let image_name = "hannibal_1.jpg".to_owned();
-        Ok(Response::new(IdentifyResponse { image_name, distance: Some(0.3), faces: Some(1) }))
-    }
-}
-
-#[tonic::async_trait]
-impl HealthCheck for AtOnce {
-    async fn health_check(&self, _: Request<Empty>) -> Result<Response<HealthCheckResponse>, Status> {
-        Ok(Response::new(HealthCheckResponse { ready: true }))
     }
 }

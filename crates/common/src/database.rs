@@ -124,15 +124,26 @@ pub async fn lock(
         // Whatever becomes of this call, the connection never goes back to the pool with the lock.
         connection.close_on_drop();
         sqlx::query("SET SESSION wait_timeout = ?").bind(idle).execute(&mut *connection).await?;
-        let locked: Option<i64> =
-            sqlx::query_scalar("SELECT GET_LOCK(LEFT(CONCAT('kube-face ', ?, ' ', DATABASE()), 64), ?)")
-                .bind(name)
-                .bind(wait)
-                .fetch_one(&mut *connection)
-                .await?;
-        Ok((locked == Some(1)).then_some(Lock { _connection: connection }))
+        let is_ours = take_lock(&mut connection, Some(name), wait).await?;
+        Ok(is_ours.then_some(Lock { _connection: connection }))
     };
     timeout(patience, attempt).await.unwrap_or(Ok(None))
+}
+
+/// Waits up to `seconds` for the lock `name` of the connection's database, or for the one that has no name; whether
+/// it is the connection's now. It goes when the connection does.
+pub(crate) async fn take_lock(
+    connection: &mut MySqlConnection,
+    name: Option<&str>,
+    seconds: u64,
+) -> sqlx::Result<bool> {
+    let locked: Option<i64> =
+        sqlx::query_scalar("SELECT GET_LOCK(LEFT(CONCAT_WS(' ', 'kube-face', ?, DATABASE()), 64), ?)")
+            .bind(name)
+            .bind(seconds)
+            .fetch_one(connection)
+            .await?;
+    Ok(locked == Some(1))
 }
 
 /// Whether `error` says that a unique key has the value already.

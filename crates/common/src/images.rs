@@ -179,24 +179,19 @@ pub enum ClaimOutcome {
 /// Claims an image for `lease`.
 pub async fn claim(pool: &MySqlPool, id: ImageId, lease: Duration) -> sqlx::Result<ClaimOutcome> {
     let token = rand::random::<u64>();
-    let claimed = answered(
-        sqlx::query(AssertSqlSafe(format!(
-            "UPDATE images SET status = 3, claim = ?, claimed_until = NOW(6) + INTERVAL ? MICROSECOND
+    let update = sqlx::query(AssertSqlSafe(format!(
+        "UPDATE images SET status = 3, claim = ?, claimed_until = NOW(6) + INTERVAL ? MICROSECOND
          WHERE id = ? AND (status = 0 OR (status = 3 AND {LEASE_OVER}))"
-        )))
-        .bind(token)
-        .bind(micros(lease))
-        .bind(id.0)
-        .bind(micros(lease))
-        .execute(pool),
-    )
-    .await?;
-    let row: Option<(String, i32, u32, bool)> = answered(
+    )))
+    .bind(token)
+    .bind(micros(lease))
+    .bind(id.0)
+    .bind(micros(lease));
+    let claimed = answered(update.execute(pool)).await?;
+    let select =
         sqlx::query_as("SELECT path, status, CAST(attempts AS UNSIGNED), suspect FROM images WHERE id = ?")
-            .bind(id.0)
-            .fetch_optional(pool),
-    )
-    .await?;
+            .bind(id.0);
+    let row: Option<(String, i32, u32, bool)> = answered(select.fetch_optional(pool)).await?;
     Ok(match row {
         None => ClaimOutcome::Unknown,
         Some((path, _, attempts, suspect)) if claimed.rows_affected() == 1 => {

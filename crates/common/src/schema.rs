@@ -7,12 +7,16 @@
 
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, Row};
 
-use crate::{database::answered, retry, settings::DatabaseSettings};
+use crate::{
+    database::{answered, take_lock},
+    retry,
+    settings::DatabaseSettings,
+};
 
 const SETUP: &str = include_str!("../../../dbinit/database_setup.sql");
 
 /// How long one service waits while another upgrades, in seconds, before it says so and waits again.
-const LOCK_WAIT: i64 = 10;
+const LOCK_WAIT: u64 = 10;
 
 struct Upgrade {
     sql: &'static str,
@@ -70,12 +74,7 @@ async fn upgrades_left<'c>(database: impl sqlx::MySqlExecutor<'c>) -> sqlx::Resu
 /// Runs what is left, alone. On a connection of its own, which takes the lock with it when it closes.
 async fn upgrade(settings: &DatabaseSettings) -> Result<(), SchemaError> {
     let mut database = answered(MySqlConnection::connect_with(&settings.connect_options())).await?;
-    let locked: Option<i64> =
-        sqlx::query_scalar("SELECT GET_LOCK(LEFT(CONCAT('kube-face ', DATABASE()), 64), ?)")
-            .bind(LOCK_WAIT)
-            .fetch_one(&mut database)
-            .await?;
-    if locked != Some(1) {
+    if !take_lock(&mut database, None, LOCK_WAIT).await? {
         return Err(SchemaError::Busy);
     }
     let left = upgrades_left(&mut database).await?;

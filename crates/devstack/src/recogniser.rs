@@ -13,7 +13,7 @@ use rpc::identify_server::{Identify, IdentifyServer};
 use rpc::{Empty, HealthCheckResponse, IdentifyRequest, IdentifyResponse};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 /// What an Identify call is answered with, and when.
@@ -106,7 +106,7 @@ impl Recogniser {
             tonic::transport::Server::builder()
                 .add_service(IdentifyServer::new(this.clone()))
                 .add_service(HealthCheckServer::new(this.clone()))
-                .serve_with_incoming(TcpListenerStream::new(listener)),
+                .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))),
         );
         this
     }

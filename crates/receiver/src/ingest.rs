@@ -15,8 +15,8 @@ use common::{
 use nsq_client::{Producer, ProducerConfig};
 use sqlx::MySqlPool;
 
-/// Paths stored by one statement. MySQL takes 65,535 placeholders and a path needs three of them; smaller
-/// statements also hold their locks for less time.
+/// Paths stored by one transaction. MySQL takes 65,535 placeholders and a path needs three of them; smaller
+/// transactions also hold their locks for less time.
 const CHUNK: usize = 1000;
 
 /// How long an answer waits for the queue; the image is safe already.
