@@ -23,6 +23,32 @@ async fn known_people_are_recognised_on_other_photographs() {
     }
 }
 
+/// What every sample photograph is answered with. Speed may not change any of it.
+#[tokio::test]
+async fn the_answers_about_all_sample_photographs_stay_the_same() {
+    let world = World::with_known(&["obama2.jpg", "astronaut.png"]).await;
+    for (photograph, name, distance, faces) in [
+        ("32bit.png", "obama2.jpg", Some(0.045), 1),
+        ("astronaut.png", "astronaut.png", Some(0.0), 1),
+        ("biden.jpg", rpc::NOT_FOUND, Some(0.814), 1),
+        ("camera.png", rpc::NOT_FOUND, None, 0),
+        ("chelsea.png", rpc::NOT_FOUND, None, 0),
+        ("coffee.png", rpc::NOT_FOUND, None, 0),
+        ("obama.jpg", "obama2.jpg", Some(0.343), 1),
+        ("obama2.jpg", "obama2.jpg", Some(0.0), 1),
+        ("obama3.jpg", "obama2.jpg", Some(0.432), 1),
+        ("obama_partial_face.jpg", "obama2.jpg", Some(0.396), 1),
+        ("obama_partial_face2.jpg", "obama2.jpg", Some(0.386), 1),
+    ] {
+        let answer = world.identify_photograph(photograph).await;
+        assert_eq!((answer.image_name.as_str(), answer.faces), (name, Some(faces)), "{photograph}");
+        match distance {
+            Some(distance) => assert_nearest(&answer, name, distance),
+            None => assert_eq!(answer.distance, None, "{photograph}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_nearest_of_several_pictures_of_a_person_is_named() {
     let world = World::with_known(&["obama.jpg", "obama2.jpg", "biden.jpg"]).await;
