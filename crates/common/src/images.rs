@@ -121,7 +121,7 @@ async fn insert(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Option<ImageId
 /// The list is as long as a power of two, the last value again and again: so a connection meets few different
 /// statements. It keeps a hundred of them prepared, and each that has to go for a new one holds the next up for 40 ms,
 /// because sqlx leaves Nagle's algorithm on.
-fn push_list<'v, T>(statement: &mut QueryBuilder<MySql>, values: impl IntoIterator<Item = T>)
+pub(crate) fn push_list<'v, T>(statement: &mut QueryBuilder<MySql>, values: impl IntoIterator<Item = T>)
 where
     T: Copy + 'v + sqlx::Encode<'v, MySql> + sqlx::Type<MySql>,
 {

@@ -2,6 +2,7 @@
 //!
 //! - [`models`]: an image, its status, its id as bytes on the queue.
 //! - [`images`]: the life of an image, from stored to recognised: one state machine, all its SQL.
+//! - [`faces`]: what was found on each picture, who it is, and what people said about it.
 //! - [`people`]: who a known picture shows.
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
 //! - [`group`]: calls that come at the same time, served together.
@@ -12,6 +13,7 @@
 
 pub mod breaker;
 pub mod database;
+pub mod faces;
 pub mod group;
 pub mod images;
 pub mod lifecycle;

@@ -25,7 +25,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 3] = [
+const UPGRADES: [Upgrade; 4] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -33,6 +33,11 @@ const UPGRADES: [Upgrade; 3] = [
     },
     Upgrade { sql: include_str!("../../../dbinit/upgrade/images.sql"), table: "images", sign: "images_path" },
     Upgrade { sql: include_str!("../../../dbinit/upgrade/suspects.sql"), table: "images", sign: "suspect" },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/faces.sql"),
+        table: "images",
+        sign: "images_person",
+    },
 ];
 
 /// Why the schema is not today's yet.

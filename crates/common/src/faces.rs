@@ -1,0 +1,369 @@
+//! Faces: what was found on each picture, who it is, and what people said about it. All of its SQL but that for pages.
+//!
+//! Three things say who a face shows, and the first that says anything counts:
+//!
+//! 1. a person's word ([`say`]), which nothing but another word changes;
+//! 2. the nearest known picture, when it is near enough, belongs to somebody, and nobody said "that is not them";
+//! 3. nobody.
+//!
+//! `faces.person` and `images.person` hold the result. They are derived: [`settle`] computes them anew for the images
+//! that a change touches, in the same transaction, so they never contradict the rows that they come from.
+
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+
+use crate::{
+    database::answered,
+    images::{NOBODY, push_list},
+    models::ImageId,
+};
+
+/// A face as face-recog found it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundFace {
+    /// Left edge, top edge, width and height of its box in the upright picture, in pixels. It may reach over the edges.
+    pub area: [i32; 4],
+    /// 128 little-endian singles.
+    pub embedding: Vec<u8>,
+    /// Variance of the Laplacian; little is blurred.
+    pub sharpness: f32,
+    /// 0 looks straight ahead, 1 is a profile.
+    pub turned: f32,
+    /// The known picture nearest to it.
+    pub nearest: Option<Nearest>,
+}
+
+/// The known picture nearest to a face.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nearest {
+    /// Base name of the picture.
+    pub image_name: String,
+    /// Euclidean distance of the embeddings.
+    pub distance: f64,
+    /// Whether that is near enough to be the same person.
+    pub is_match: bool,
+}
+
+/// Everything that was found on a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Width and height of the upright picture, in pixels.
+    pub size: (u32, u32),
+    /// What the embeddings were made with.
+    pub model: String,
+    /// The known people that the faces were compared with.
+    pub gallery: u64,
+    /// Every face, the surest first.
+    pub faces: Vec<FoundFace>,
+}
+
+/// Keeps the faces of images, in the transaction that stores their results. Faces that stand there already stay as
+/// they are: the same result is being stored again.
+pub async fn store(transaction: &mut MySqlConnection, images: &[(ImageId, &Found)]) -> sqlx::Result<()> {
+    let all: Vec<_> = images
+        .iter()
+        .flat_map(|&(id, found)| {
+            (0_u16..).zip(&found.faces).map(move |(position, face)| (id, found, position, face))
+        })
+        .collect();
+    let mut rest = &all[..];
+    while !rest.is_empty() {
+        // In powers of two, as everywhere: `images::push_list` says why.
+        let (part, after) = rest.split_at(1 << rest.len().ilog2().min(8));
+        let mut insert = QueryBuilder::<MySql>::new(
+            "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned,
+                                gallery, nearest, distance, matches, person) ",
+        );
+        insert.push_values(part, |mut row, &(id, found, position, face)| {
+            row.push_bind(id.0).push_bind(position);
+            for length in face.area {
+                row.push_bind(length);
+            }
+            row.push_bind(&face.embedding[..]).push_bind(&found.model);
+            row.push_bind(face.sharpness).push_bind(face.turned).push_bind(found.gallery);
+            let nearest = face.nearest.as_ref();
+            let is_match = nearest.is_some_and(|nearest| nearest.is_match);
+            row.push_bind(nearest.map(|nearest| &nearest.image_name[..]));
+            row.push_bind(nearest.map(|nearest| nearest.distance)).push_bind(is_match);
+            row.push("COALESCE((SELECT person.id FROM person_images JOIN person ON person.id = person_id WHERE image_name = ");
+            row.push_bind_unseparated(nearest.filter(|_| is_match).map(|nearest| &nearest.image_name[..]));
+            row.push_unseparated(" ORDER BY person_images.id LIMIT 1), ").push_bind_unseparated(NOBODY);
+            row.push_unseparated(")");
+        });
+        insert.push(" ON DUPLICATE KEY UPDATE faces.id = faces.id");
+        insert.build().execute(&mut *transaction).await?;
+        rest = after;
+    }
+    Ok(())
+}
+
+/// Computes anew who is on these images, from the words, the matches and the names of today.
+pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sqlx::Result<()> {
+    for images in images.chunks(1024) {
+        let mut faces = QueryBuilder::<MySql>::new(
+            "UPDATE faces SET
+                 person = COALESCE(chosen, (
+                     SELECT person.id FROM person_images JOIN person ON person.id = person_id
+                     WHERE faces.matches AND image_name = faces.nearest AND NOT EXISTS (
+                         SELECT * FROM face_rejections
+                         WHERE face_id = faces.id AND face_rejections.person_id = person.id)
+                     ORDER BY person_images.id LIMIT 1), -1),
+                 stranger = IF(person = -1 AND chosen IS NULL, stranger, NULL)
+             WHERE image_id IN ",
+        );
+        push_list(&mut faces, images.iter().map(|image| image.0));
+        faces.build().execute(&mut *transaction).await?;
+
+        // Of several people the one that a person named, or else the nearest, as face-recog answers it.
+        let shown =
+            "FROM faces WHERE image_id = images.id ORDER BY person = -1, chosen IS NULL, distance LIMIT 1";
+        let mut update = QueryBuilder::<MySql>::new(format!(
+            "UPDATE images SET
+                 distance = (SELECT faces.distance {shown}),
+                 person = (SELECT faces.person {shown}),
+                 reason = IF(person = -1, COALESCE(reason, 'no face on it is that of a known person'), NULL)
+             WHERE status = 1 AND EXISTS (SELECT * FROM faces WHERE image_id = images.id) AND id IN "
+        ));
+        push_list(&mut update, images.iter().map(|image| image.0));
+        update.build().execute(&mut *transaction).await?;
+    }
+    Ok(())
+}
+
+/// A face that was compared with other known people than those of today.
+#[derive(Clone, Debug)]
+pub struct Outdated {
+    id: u64,
+    image: ImageId,
+    /// 128 little-endian singles.
+    pub embedding: Vec<u8>,
+    nearest: Option<Nearest>,
+}
+
+/// Up to `limit` faces that were described by `model` and not yet compared with `gallery`.
+pub async fn outdated(
+    pool: &MySqlPool,
+    model: &str,
+    gallery: u64,
+    limit: u32,
+) -> sqlx::Result<Vec<Outdated>> {
+    type Row = (u64, u64, Vec<u8>, Option<String>, Option<f64>, bool);
+    // Two ranges of one index; `<>` would read all of it.
+    let select = sqlx::query_as::<_, Row>(
+        "SELECT id, CAST(image_id AS UNSIGNED), embedding, nearest, distance, matches FROM faces
+         WHERE model = ? AND (gallery < ? OR gallery > ?) LIMIT ?",
+    )
+    .bind(model)
+    .bind(gallery)
+    .bind(gallery)
+    .bind(limit);
+    let rows = answered(select.fetch_all(pool)).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, image, embedding, nearest, distance, is_match)| Outdated {
+            id,
+            image: ImageId(image),
+            embedding,
+            nearest: nearest.zip(distance).map(|(image_name, distance)| Nearest {
+                image_name,
+                distance,
+                is_match,
+            }),
+        })
+        .collect())
+}
+
+/// Stores what comparing `faces` with `gallery` brought, in their order, and settles the images of those for which it
+/// brought something else than before. How many images that were.
+pub async fn rematch(
+    pool: &MySqlPool,
+    gallery: u64,
+    faces: &[Outdated],
+    matched: &[Option<Nearest>],
+) -> sqlx::Result<usize> {
+    let changed: Vec<_> = faces.iter().zip(matched).filter(|(face, now)| face.nearest != **now).collect();
+    let store = async {
+        let mut transaction = pool.begin().await?;
+        for (face, now) in &changed {
+            sqlx::query("UPDATE faces SET nearest = ?, distance = ?, matches = ? WHERE id = ?")
+                .bind(now.as_ref().map(|nearest| &nearest.image_name[..]))
+                .bind(now.as_ref().map(|nearest| nearest.distance))
+                .bind(now.as_ref().is_some_and(|nearest| nearest.is_match))
+                .bind(face.id)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let mut compared = QueryBuilder::<MySql>::new("UPDATE faces SET gallery = ");
+        compared.push_bind(gallery).push(" WHERE id IN ");
+        push_list(&mut compared, faces.iter().map(|face| face.id));
+        compared.build().execute(&mut *transaction).await?;
+        let mut images: Vec<_> = changed.iter().map(|(face, _)| face.image).collect();
+        images.sort_unstable();
+        images.dedup();
+        settle(&mut transaction, &images).await?;
+        transaction.commit().await?;
+        Ok(images.len())
+    };
+    if faces.is_empty() { Ok(0) } else { answered(store).await }
+}
+
+/// What a person says about a face.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It shows this person.
+    Is(i32),
+    /// It does not show this person, whoever else it may be.
+    IsNot(i32),
+    /// It shows nobody who matters: leave it alone.
+    Nobody,
+    /// Whatever was said about it is taken back.
+    Unsaid,
+}
+
+/// What came of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It counts; the entry of the audit that can undo it.
+    Noted(u64),
+    /// There is no such face.
+    NoSuchFace,
+    /// There is no such person.
+    NoSuchPerson,
+}
+
+/// What had been said about a face before a word, as the audit keeps it.
+#[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Before {
+    face: u64,
+    chosen: Option<i32>,
+    rejected: Vec<i32>,
+}
+
+/// Notes what `who` says about a face, and settles its image.
+pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Result<Said> {
+    answered(async {
+        let mut transaction = pool.begin().await?;
+        if let Word::Is(person) | Word::IsNot(person) = word {
+            let known: Option<i32> = sqlx::query_scalar("SELECT id FROM person WHERE id = ?")
+                .bind(person)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if known.is_none() {
+                return Ok(Said::NoSuchPerson);
+            }
+        }
+        let Some((image, before)) = said_before(&mut transaction, face).await? else {
+            return Ok(Said::NoSuchFace);
+        };
+        let mut after = Before { face, chosen: before.chosen, rejected: before.rejected.clone() };
+        match word {
+            Word::Is(person) => {
+                after.chosen = Some(person);
+                after.rejected.retain(|&rejected| rejected != person);
+            }
+            Word::IsNot(person) => {
+                after.chosen = after.chosen.filter(|&chosen| chosen != person);
+                after.rejected.push(person);
+            }
+            Word::Nobody => after.chosen = Some(NOBODY),
+            Word::Unsaid => (after.chosen, after.rejected) = (None, Vec::new()),
+        }
+        write_words(&mut transaction, &after).await?;
+        let action = match word {
+            Word::Is(_) => "confirm",
+            Word::IsNot(_) => "reject",
+            Word::Nobody => "ignore",
+            Word::Unsaid => "forget",
+        };
+        let entry = audit(&mut transaction, who, action, &format!("face {face}"), &before).await?;
+        settle(&mut transaction, &[image]).await?;
+        transaction.commit().await?;
+        Ok(Said::Noted(entry))
+    })
+    .await
+}
+
+/// Takes back the word that an entry of the audit tells of: what had been said before it counts again. False when the
+/// entry is none of a word about a face.
+pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<bool> {
+    answered(async {
+        let mut transaction = pool.begin().await?;
+        let detail: Option<String> =
+            sqlx::query_scalar("SELECT detail FROM audit WHERE id = ? AND subject LIKE 'face %'")
+                .bind(entry)
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let Some(then) = detail.and_then(|detail| serde_json::from_str::<Before>(&detail).ok()) else {
+            return Ok(false);
+        };
+        let Some((image, now)) = said_before(&mut transaction, then.face).await? else {
+            return Ok(false);
+        };
+        write_words(&mut transaction, &then).await?;
+        audit(&mut transaction, who, "undo", &format!("face {}", then.face), &now).await?;
+        settle(&mut transaction, &[image]).await?;
+        transaction.commit().await?;
+        Ok(true)
+    })
+    .await
+}
+
+/// A face's image and what was said about it, locked until the transaction ends.
+async fn said_before(
+    transaction: &mut MySqlConnection,
+    face: u64,
+) -> sqlx::Result<Option<(ImageId, Before)>> {
+    let row: Option<(u64, Option<i32>)> =
+        sqlx::query_as("SELECT CAST(image_id AS UNSIGNED), chosen FROM faces WHERE id = ? FOR UPDATE")
+            .bind(face)
+            .fetch_optional(&mut *transaction)
+            .await?;
+    let Some((image, chosen)) = row else { return Ok(None) };
+    let rejected =
+        sqlx::query_scalar("SELECT person_id FROM face_rejections WHERE face_id = ? ORDER BY person_id")
+            .bind(face)
+            .fetch_all(&mut *transaction)
+            .await?;
+    Ok(Some((ImageId(image), Before { face, chosen, rejected })))
+}
+
+async fn write_words(transaction: &mut MySqlConnection, words: &Before) -> sqlx::Result<()> {
+    sqlx::query("UPDATE faces SET chosen = ? WHERE id = ?")
+        .bind(words.chosen)
+        .bind(words.face)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query("DELETE FROM face_rejections WHERE face_id = ?")
+        .bind(words.face)
+        .execute(&mut *transaction)
+        .await?;
+    for person in &words.rejected {
+        sqlx::query(
+            "INSERT INTO face_rejections (face_id, person_id) VALUES (?, ?)
+             ON DUPLICATE KEY UPDATE face_id = VALUES(face_id)",
+        )
+        .bind(words.face)
+        .bind(person)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Notes who changed what; `detail` is what undoing needs. The entry's id.
+pub(crate) async fn audit(
+    transaction: &mut MySqlConnection,
+    who: &str,
+    action: &str,
+    subject: &str,
+    detail: &impl serde::Serialize,
+) -> sqlx::Result<u64> {
+    let detail = serde_json::to_string(detail).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let done = sqlx::query("INSERT INTO audit (who, action, subject, detail) VALUES (?, ?, ?, ?)")
+        .bind(who)
+        .bind(action)
+        .bind(subject)
+        .bind(detail)
+        .execute(transaction)
+        .await?;
+    Ok(done.last_insert_id())
+}

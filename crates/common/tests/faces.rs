@@ -1,0 +1,185 @@
+//! Faces: who they show, by the known people of today and by what people said.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use common::{
+    faces::{self, Found, FoundFace, Nearest, Said, Word},
+    images::{self, NOBODY},
+    models::ImageId,
+};
+use sqlx::MySqlPool;
+
+use support::{execute, migrated};
+
+const HANNIBAL: i32 = 1;
+const SKARLSO: i32 = 2;
+const TODAY: u64 = u64::MAX;
+const WHO: &str = "a test";
+
+fn near(image_name: &str, distance: f64) -> Option<Nearest> {
+    Some(Nearest { image_name: image_name.to_owned(), distance, is_match: distance <= 0.6 })
+}
+
+fn found(nearest: &[Option<Nearest>]) -> Found {
+    let face = |nearest: &Option<Nearest>| FoundFace {
+        area: [-3, 4, 150, 150],
+        embedding: vec![7; 512],
+        sharpness: 100.0,
+        turned: 0.1,
+        nearest: nearest.clone(),
+    };
+    Found {
+        size: (640, 480),
+        model: "dlib".to_owned(),
+        gallery: 1,
+        faces: nearest.iter().map(face).collect(),
+    }
+}
+
+/// An image that was processed with these faces.
+async fn processed(pool: &MySqlPool, path: &str, nearest: &[Option<Nearest>]) -> ImageId {
+    let id = images::store(pool, &[path]).await.unwrap()[0].id;
+    let mut transaction = pool.begin().await.unwrap();
+    faces::store(&mut transaction, &[(id, &found(nearest))]).await.unwrap();
+    sqlx::query("UPDATE images SET status = 1 WHERE id = ?")
+        .bind(id.0)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    faces::settle(&mut transaction, &[id]).await.unwrap();
+    transaction.commit().await.unwrap();
+    id
+}
+
+async fn person(pool: &MySqlPool, image: ImageId) -> i32 {
+    sqlx::query_scalar("SELECT person FROM images WHERE id = ?").bind(image.0).fetch_one(pool).await.unwrap()
+}
+
+async fn people(pool: &MySqlPool, image: ImageId) -> Vec<(u64, i32)> {
+    sqlx::query_as("SELECT id, person FROM faces WHERE image_id = ? ORDER BY position")
+        .bind(image.0)
+        .fetch_all(pool)
+        .await
+        .unwrap()
+}
+
+async fn face(pool: &MySqlPool, image: ImageId) -> u64 {
+    people(pool, image).await[0].0
+}
+
+/// Compares every face with today's known people, who are all nearest to `nearest`.
+async fn rematch(pool: &MySqlPool, nearest: Option<Nearest>) -> usize {
+    let mut changed = 0;
+    loop {
+        let outdated = faces::outdated(pool, "dlib", TODAY, 2).await.unwrap();
+        if outdated.is_empty() {
+            return changed;
+        }
+        let matched = vec![nearest.clone(); outdated.len()];
+        changed += faces::rematch(pool, TODAY, &outdated, &matched).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn each_face_has_its_own_name_and_the_image_that_of_the_nearest() {
+    let (_database, pool) = migrated().await;
+    let nearest =
+        [near("skarlso_1.jpg", 0.5), near("hannibal_1.jpg", 0.3), near("hannibal_1.jpg", 0.9), None];
+    let image = processed(&pool, "/group.jpg", &nearest).await;
+    let names: Vec<_> = people(&pool, image).await.into_iter().map(|(_, person)| person).collect();
+    assert_eq!(names, [SKARLSO, HANNIBAL, NOBODY, NOBODY]);
+    assert_eq!(person(&pool, image).await, HANNIBAL);
+}
+
+#[tokio::test]
+async fn a_result_that_is_stored_twice_leaves_its_faces_once() {
+    let (_database, pool) = migrated().await;
+    let nearest = [near("skarlso_1.jpg", 0.5), None];
+    let image = processed(&pool, "/twice.jpg", &nearest).await;
+    let before = people(&pool, image).await;
+    let mut transaction = pool.begin().await.unwrap();
+    faces::store(&mut transaction, &[(image, &found(&nearest))]).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(people(&pool, image).await, before);
+}
+
+#[tokio::test]
+async fn a_picture_of_nobody_known_gets_its_name_when_somebody_is_enrolled() {
+    let (_database, pool) = migrated().await;
+    let mut images = Vec::new();
+    for n in 0..5 {
+        images.push(processed(&pool, &format!("/{n}.jpg"), &[near("hannibal_1.jpg", 0.8)]).await);
+    }
+    assert_eq!(person(&pool, images[0]).await, NOBODY);
+    assert_eq!(rematch(&pool, near("skarlso_2.jpg", 0.4)).await, 5);
+    for image in images {
+        assert_eq!(person(&pool, image).await, SKARLSO);
+    }
+    assert_eq!(rematch(&pool, None).await, 0, "everything is up to date");
+}
+
+#[tokio::test]
+async fn a_face_near_to_an_unnamed_picture_is_nobody_until_the_picture_has_a_name() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/x.jpg", &[near("by_hand.jpg", 0.2)]).await;
+    assert_eq!(person(&pool, image).await, NOBODY);
+    execute(&pool, "INSERT INTO person_images (image_name, person_id) VALUES ('by_hand.jpg', 4)").await;
+    let mut connection = pool.acquire().await.unwrap();
+    faces::settle(&mut connection, &[image]).await.unwrap();
+    assert_eq!(person(&pool, image).await, 4);
+}
+
+#[tokio::test]
+async fn what_a_person_said_is_never_overridden() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
+    let face = face(&pool, image).await;
+    assert!(matches!(faces::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap(), Said::Noted(_)));
+    assert_eq!(person(&pool, image).await, SKARLSO);
+    rematch(&pool, near("john_doe_1.jpg", 0.1)).await;
+    assert_eq!(person(&pool, image).await, SKARLSO);
+}
+
+#[tokio::test]
+async fn somebody_who_was_rejected_does_not_come_back_but_another_may() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
+    let face = face(&pool, image).await;
+    faces::say(&pool, face, Word::IsNot(HANNIBAL), WHO).await.unwrap();
+    assert_eq!(person(&pool, image).await, NOBODY);
+    rematch(&pool, near("hannibal_2.jpg", 0.2)).await;
+    assert_eq!(person(&pool, image).await, NOBODY);
+    execute(&pool, "UPDATE faces SET gallery = 2").await;
+    rematch(&pool, near("skarlso_1.jpg", 0.2)).await;
+    assert_eq!(person(&pool, image).await, SKARLSO);
+}
+
+#[tokio::test]
+async fn a_word_can_be_undone_and_the_undoing_too() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
+    let face = face(&pool, image).await;
+    faces::say(&pool, face, Word::IsNot(HANNIBAL), WHO).await.unwrap();
+    let Said::Noted(entry) = faces::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap() else {
+        panic!("the face is there")
+    };
+    assert!(faces::undo(&pool, entry, WHO).await.unwrap());
+    assert_eq!(person(&pool, image).await, NOBODY, "what had been said before counts again");
+    assert!(faces::undo(&pool, entry + 1, WHO).await.unwrap());
+    assert_eq!(person(&pool, image).await, SKARLSO);
+    faces::say(&pool, face, Word::Unsaid, WHO).await.unwrap();
+    assert_eq!(person(&pool, image).await, HANNIBAL);
+    let actions: Vec<String> =
+        sqlx::query_scalar("SELECT action FROM audit ORDER BY id").fetch_all(&pool).await.unwrap();
+    assert_eq!(actions, ["reject", "confirm", "undo", "undo", "forget"]);
+}
+
+#[tokio::test]
+async fn a_word_about_what_does_not_exist_changes_nothing() {
+    let (_database, pool) = migrated().await;
+    assert_eq!(faces::say(&pool, 1, Word::Nobody, WHO).await.unwrap(), Said::NoSuchFace);
+    assert_eq!(faces::say(&pool, 1, Word::Is(99), WHO).await.unwrap(), Said::NoSuchPerson);
+    assert!(!faces::undo(&pool, 1, WHO).await.unwrap());
+}
