@@ -16,9 +16,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sqlx::{
-    AssertSqlSafe, MySql, MySqlExecutor, MySqlPool, QueryBuilder, mysql::MySqlArguments, query::Query,
-};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 
 use crate::{
     database::{answered, is_deadlock, is_duplicate},
@@ -32,8 +30,10 @@ pub const NOBODY: i32 = -1;
 const REASON_LENGTH: usize = 255;
 
 /// Holds for a row in PROCESSING whose owner let its lease run out. A row that the original claimed has no
-/// lease: its age counts. One parameter: the lease in microseconds.
-const LEASE_OVER: &str = "COALESCE(claimed_until, updated_at + INTERVAL ? MICROSECOND) <= NOW(6)";
+/// lease: its age counts.
+fn lease_over(lease: Duration) -> String {
+    format!("COALESCE(claimed_until, updated_at + INTERVAL {} MICROSECOND) <= NOW(6)", micros(lease))
+}
 
 /// A path's row, as [`store`] made or found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ pub struct Claim {
     pub path: String,
     /// How often it failed before.
     pub attempts: u32,
-    /// Whether face-recog broke off in a call for it: see [`release_suspect`].
+    /// Whether face-recog broke off in a call for it: see [`Ending::Suspected`].
     pub suspect: bool,
     token: u64,
 }
@@ -176,32 +176,51 @@ pub enum ClaimOutcome {
     Unknown,
 }
 
-/// Claims an image for `lease`.
-pub async fn claim(pool: &MySqlPool, id: ImageId, lease: Duration) -> sqlx::Result<ClaimOutcome> {
+/// Claims images for `lease`, and answers for each of them in the same order.
+///
+/// An id that comes twice is won once at most.
+pub async fn claim(pool: &MySqlPool, ids: &[ImageId], lease: Duration) -> sqlx::Result<Vec<ClaimOutcome>> {
+    answered(unless_deadlocked(|| claim_now(pool, ids, lease))).await
+}
+
+async fn claim_now(pool: &MySqlPool, ids: &[ImageId], lease: Duration) -> sqlx::Result<Vec<ClaimOutcome>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut connection = pool.acquire().await?;
     let token = rand::random::<u64>();
-    let update = sqlx::query(AssertSqlSafe(format!(
-        "UPDATE images SET status = 3, claim = ?, claimed_until = NOW(6) + INTERVAL ? MICROSECOND
-         WHERE id = ? AND (status = 0 OR (status = 3 AND {LEASE_OVER}))"
-    )))
-    .bind(token)
-    .bind(micros(lease))
-    .bind(id.0)
-    .bind(micros(lease));
-    let claimed = answered(update.execute(pool)).await?;
-    let select =
-        sqlx::query_as("SELECT path, status, CAST(attempts AS UNSIGNED), suspect FROM images WHERE id = ?")
-            .bind(id.0);
-    let row: Option<(String, i32, u32, bool)> = answered(select.fetch_optional(pool)).await?;
-    Ok(match row {
+    // By the primary key rows are locked in the order of their ids, so claims do not deadlock each other.
+    let mut update =
+        QueryBuilder::<MySql>::new("UPDATE images FORCE INDEX (PRIMARY) SET status = 3, claim = ");
+    update.push_bind(token).push(", claimed_until = NOW(6) + INTERVAL ").push_bind(micros(lease));
+    update.push(" MICROSECOND WHERE id IN ");
+    push_list(&mut update, ids.iter().map(|id| id.0));
+    update.push(" AND (status = 0 OR (status = 3 AND ");
+    update.push(lease_over(lease)).push("))");
+    update.build().execute(&mut *connection).await?;
+    // What is ours shows in the row.
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT CAST(id AS UNSIGNED), path, status, CAST(attempts AS UNSIGNED), suspect, claim
+         FROM images WHERE id IN ",
+    );
+    push_list(&mut select, ids.iter().map(|id| id.0));
+    let rows: Vec<(u64, String, i32, u32, bool, Option<u64>)> =
+        select.build_query_as().fetch_all(&mut *connection).await?;
+    let mut rows: HashMap<u64, _> = rows.into_iter().map(|row| (row.0, row)).collect();
+    let outcome = |id: &ImageId| match rows.get_mut(&id.0) {
         None => ClaimOutcome::Unknown,
-        Some((path, _, attempts, suspect)) if claimed.rows_affected() == 1 => {
-            ClaimOutcome::Won(Claim { id, path, attempts, suspect, token })
+        Some((_, path, 3, attempts, suspect, claim)) if *claim == Some(token) => {
+            // The same id may be asked for once more.
+            *claim = None;
+            let (path, attempts, suspect) = (std::mem::take(path), *attempts, *suspect);
+            ClaimOutcome::Won(Claim { id: *id, path, attempts, suspect, token })
         }
-        Some((_, status, ..)) => match Status::from_code(status) {
+        Some((_, _, status, ..)) => match Status::from_code(*status) {
             Some(Status::Processed | Status::FailedProcessing) => ClaimOutcome::Done,
             _ => ClaimOutcome::Taken,
         },
-    })
+    };
+    Ok(ids.iter().map(outcome).collect())
 }
 
 /// Claims up to `limit` images that wait although they should not: PENDING and untouched for `waited`
@@ -225,9 +244,9 @@ async fn claim_overdue_now(
     let mut transaction = pool.begin().await?;
     let mut rows: Vec<(u64, String, u32, bool)> = Vec::new();
     let columns = "CAST(id AS UNSIGNED), path, CAST(attempts AS UNSIGNED), suspect";
-    for (status, overdue, age) in [
-        (Status::Processing, LEASE_OVER, lease),
-        (Status::Pending, "updated_at <= NOW(6) - INTERVAL ? MICROSECOND", waited),
+    for (status, overdue) in [
+        (Status::Processing, lease_over(lease)),
+        (Status::Pending, format!("updated_at <= NOW(6) - INTERVAL {} MICROSECOND", micros(waited))),
     ] {
         let room = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         rows.extend(
@@ -236,7 +255,6 @@ async fn claim_overdue_now(
                  ORDER BY updated_at LIMIT {room} FOR UPDATE SKIP LOCKED",
                 status.code()
             )))
-            .bind(micros(age))
             .fetch_all(&mut *transaction)
             .await?,
         );
@@ -291,26 +309,6 @@ pub enum Fenced {
     Stale,
 }
 
-/// Runs a write that changes a row only while the token of its claim stands there.
-async fn fenced(pool: &MySqlPool, write: Query<'_, MySql, MySqlArguments>) -> sqlx::Result<Fenced> {
-    let done = answered(write.execute(pool)).await?;
-    Ok(if done.rows_affected() == 1 { Fenced::Written } else { Fenced::Stale })
-}
-
-/// PROCESSING → PROCESSED.
-pub async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognition) -> sqlx::Result<Fenced> {
-    let write = sqlx::query(
-        "UPDATE images SET status = 1, person = ?, distance = ?, reason = ?, claimed_until = NULL
-         WHERE id = ? AND claim = ?",
-    )
-    .bind(found.person.unwrap_or(NOBODY))
-    .bind(found.distance)
-    .bind(found.reason.as_deref().map(shortened))
-    .bind(claim.id.0)
-    .bind(claim.token);
-    fenced(pool, write).await
-}
-
 /// Why recognition failed for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -322,45 +320,157 @@ pub struct Failure {
     pub redeemable: bool,
 }
 
-/// Counts a failed try: PROCESSING → PENDING to be tried again, or → FAILEDPROCESSING when it was the last.
-pub async fn fail(
-    pool: &MySqlPool,
-    claim: &Claim,
-    failure: &Failure,
-    last_try: bool,
-) -> sqlx::Result<Fenced> {
-    let write = sqlx::query(
-        "UPDATE images SET status = ?, attempts = ?, reason = ?, redeemable = ?, claimed_until = NULL
-         WHERE id = ? AND claim = ?",
-    )
-    .bind(if last_try { Status::FailedProcessing } else { Status::Pending }.code())
-    .bind(claim.attempts + 1)
-    .bind(shortened(&failure.reason))
-    .bind(failure.redeemable)
-    .bind(claim.id.0)
-    .bind(claim.token);
-    fenced(pool, write).await
+/// How the work on a claimed image ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// PROCESSING → PROCESSED.
+    Recognised(Recognition),
+    /// A failed try, which counts: PROCESSING → PENDING to be tried again, or → FAILEDPROCESSING.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// Whether it was the last one.
+        last_try: bool,
+    },
+    /// PROCESSING → PENDING through no fault of the image: the try does not count.
+    Released,
+    /// As [`Ending::Released`], but from now on the image is under suspicion: face-recog broke off in a call for it,
+    /// through its fault or that of another. It stays so for good; if it is redeemed it shall harm nobody again.
+    Suspected,
 }
 
-/// PROCESSING → PENDING through no fault of the image: the try does not count.
-pub async fn release(pool: &MySqlPool, claim: &Claim) -> sqlx::Result<Fenced> {
-    give_back(pool, claim, claim.suspect).await
+/// What an [`Ending`] leaves in the row.
+struct Written<'e> {
+    status: Status,
+    attempts: u32,
+    suspect: bool,
+    /// `None` leaves what is there.
+    redeemable: Option<bool>,
+    /// `None` leaves what is there, except in a PROCESSED row.
+    reason: Option<&'e str>,
+    /// Of a PROCESSED row.
+    person: Option<i32>,
+    /// Of a PROCESSED row.
+    distance: Option<f64>,
 }
 
-/// As [`release`], but from now on the image is under suspicion: face-recog broke off in a call for it, through
-/// its fault or that of another. It stays so for good; if it is redeemed it shall harm nobody again.
-pub async fn release_suspect(pool: &MySqlPool, claim: &Claim) -> sqlx::Result<Fenced> {
-    give_back(pool, claim, true).await
+impl<'e> Written<'e> {
+    fn by(claim: &Claim, ending: &'e Ending) -> Self {
+        let released = Self {
+            status: Status::Pending,
+            attempts: claim.attempts,
+            suspect: claim.suspect,
+            redeemable: None,
+            reason: None,
+            person: None,
+            distance: None,
+        };
+        match ending {
+            Ending::Recognised(found) => Self {
+                status: Status::Processed,
+                reason: found.reason.as_deref().map(shortened),
+                person: Some(found.person.unwrap_or(NOBODY)),
+                distance: found.distance,
+                ..released
+            },
+            Ending::Failed { failure, last_try } => Self {
+                status: if *last_try { Status::FailedProcessing } else { Status::Pending },
+                attempts: claim.attempts + 1,
+                redeemable: Some(failure.redeemable),
+                reason: Some(shortened(&failure.reason)),
+                ..released
+            },
+            Ending::Released => released,
+            Ending::Suspected => Self { suspect: true, ..released },
+        }
+    }
 }
 
-async fn give_back(pool: &MySqlPool, claim: &Claim, suspect: bool) -> sqlx::Result<Fenced> {
-    let write = sqlx::query(
-        "UPDATE images SET status = 0, suspect = ?, claimed_until = NULL WHERE id = ? AND claim = ?",
-    )
-    .bind(suspect)
-    .bind(claim.id.0)
-    .bind(claim.token);
-    fenced(pool, write).await
+/// Finishes the work on claimed images, in one transaction, and answers for each of them in the same order.
+///
+/// Each ending counts only while the token of its claim stands in the row.
+pub async fn finish(pool: &MySqlPool, endings: &[(&Claim, &Ending)]) -> sqlx::Result<Vec<Fenced>> {
+    answered(unless_deadlocked(|| finish_now(pool, endings))).await
+}
+
+async fn finish_now(pool: &MySqlPool, endings: &[(&Claim, &Ending)]) -> sqlx::Result<Vec<Fenced>> {
+    if endings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut in_order: Vec<_> = endings.to_vec();
+    in_order.sort_by_key(|(claim, _)| claim.id);
+    let mut transaction = pool.begin().await?;
+    // The given rows come first, and each leads to its row by the primary key: so all who write lock rows in the order of
+    // their ids. The casts are for MySQL, which would take the parameters for texts and compare them as floats.
+    let mut update = QueryBuilder::<MySql>::new("UPDATE (");
+    for row in 0..in_order.len().next_power_of_two() {
+        update.push(if row == 0 { "SELECT " } else { " UNION ALL SELECT " });
+        // No row has the id 0, with which the list is filled up: see push_list.
+        let given = in_order.get(row).map(|(claim, ending)| (claim, Written::by(claim, ending)));
+        let written = given.as_ref().map(|(_, written)| written);
+        update.push("CAST(").push_bind(given.as_ref().map_or(0, |(claim, _)| claim.id.0));
+        update
+            .push(" AS UNSIGNED) AS id, CAST(")
+            .push_bind(given.as_ref().map_or(0, |(claim, _)| claim.token));
+        update.push(" AS UNSIGNED) AS claim, CAST(").push_bind(written.map_or(0, |row| row.status.code()));
+        update.push(" AS SIGNED) AS status, CAST(").push_bind(written.map_or(0, |row| row.attempts));
+        update.push(" AS SIGNED) AS attempts, CAST(").push_bind(written.is_some_and(|row| row.suspect));
+        update.push(" AS SIGNED) AS suspect, CAST(").push_bind(written.and_then(|row| row.redeemable));
+        update.push(" AS SIGNED) AS redeemable, CAST(").push_bind(written.and_then(|row| row.person));
+        update.push(" AS SIGNED) AS person, CAST(").push_bind(written.and_then(|row| row.distance));
+        update
+            .push(" AS DOUBLE) AS distance, ")
+            .push_bind(written.and_then(|row| row.reason))
+            .push(" AS reason");
+    }
+    update.push(
+        ") AS ending STRAIGHT_JOIN images ON images.id = ending.id AND images.claim = ending.claim
+         SET images.status = ending.status,
+             images.attempts = ending.attempts,
+             images.suspect = ending.suspect,
+             images.redeemable = COALESCE(ending.redeemable, images.redeemable),
+             images.reason = IF(ending.status = 1, ending.reason, COALESCE(ending.reason, images.reason)),
+             images.person = IF(ending.status = 1, ending.person, images.person),
+             images.distance = IF(ending.status = 1, ending.distance, images.distance),
+             images.claimed_until = NULL",
+    );
+    let written = update.build().execute(&mut *transaction).await?.rows_affected();
+    let fenced = if written == endings.len() as u64 {
+        vec![Fenced::Written; endings.len()]
+    } else {
+        which_are_ours(&mut transaction, endings).await?
+    };
+    transaction.commit().await?;
+    Ok(fenced)
+}
+
+/// Of which claims the token stands in the row. What was written in this transaction cannot change meanwhile.
+async fn which_are_ours(
+    transaction: &mut MySqlConnection,
+    endings: &[(&Claim, &Ending)],
+) -> sqlx::Result<Vec<Fenced>> {
+    let mut select =
+        QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED), claim FROM images WHERE id IN ");
+    push_list(&mut select, endings.iter().map(|(claim, _)| claim.id.0));
+    let tokens: Vec<(u64, Option<u64>)> = select.build_query_as().fetch_all(transaction).await?;
+    let tokens: HashMap<u64, Option<u64>> = tokens.into_iter().collect();
+    let is_ours = |claim: &Claim| tokens.get(&claim.id.0) == Some(&Some(claim.token));
+    Ok(endings
+        .iter()
+        .map(|(claim, _)| if is_ours(claim) { Fenced::Written } else { Fenced::Stale })
+        .collect())
+}
+
+/// Repeats what gave way to another statement; nothing of it was written.
+async fn unless_deadlocked<T, F: Future<Output = sqlx::Result<T>>>(
+    mut statements: impl FnMut() -> F,
+) -> sqlx::Result<T> {
+    loop {
+        match statements().await {
+            Err(error) if is_deadlock(&error) => {}
+            result => return result,
+        }
+    }
 }
 
 /// Which images the redeemer may bring back.
@@ -392,12 +502,12 @@ pub async fn redeemable<'c>(
     let rows: Vec<(u64, i32)> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT CAST(id AS UNSIGNED), status FROM images
          WHERE status IN (2, 3) AND id > ?
-           AND ((status = 2 AND redeemable AND redeems < ?) OR (status = 3 AND {LEASE_OVER}))
-         ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED"
+           AND ((status = 2 AND redeemable AND redeems < ?) OR (status = 3 AND {}))
+         ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED",
+        lease_over(policy.lease)
     )))
     .bind(after.0)
     .bind(policy.max_redeems)
-    .bind(micros(policy.lease))
     .bind(limit)
     .fetch_all(database)
     .await?;

@@ -1,18 +1,25 @@
 //! Who a known picture shows: the tables `person` and `person_images`.
 
-use sqlx::MySqlPool;
+use std::collections::HashMap;
 
-use crate::{database::answered, models::Person};
+use sqlx::{MySql, MySqlPool, QueryBuilder};
 
-/// The person that a known picture, named as face-recog answers it (`hannibal_2.jpg`), belongs to.
+use crate::{database::answered, images::push_list, models::Person};
+
+/// The people that known pictures, named as face-recog answers them (`hannibal_2.jpg`), belong to, by these names.
 ///
-/// `None` when no row of `person_images` leads to a person.
-pub async fn by_image_name(pool: &MySqlPool, image_name: &str) -> sqlx::Result<Option<Person>> {
-    let select = sqlx::query_as::<_, (i32, String)>(
-        "SELECT person.id, person.name FROM person INNER JOIN person_images AS pi ON person.id = pi.person_id
-         WHERE pi.image_name = ? ORDER BY pi.id LIMIT 1",
-    )
-    .bind(image_name);
-    let row = answered(select.fetch_optional(pool)).await?;
-    Ok(row.map(|(id, name)| Person { id, name }))
+/// A name is missing when no row of `person_images` leads from it to a person.
+pub async fn by_image_names(pool: &MySqlPool, image_names: &[&str]) -> sqlx::Result<HashMap<String, Person>> {
+    if image_names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT pi.image_name, person.id, person.name
+         FROM person INNER JOIN person_images AS pi ON person.id = pi.person_id WHERE pi.image_name IN ",
+    );
+    push_list(&mut select, image_names.iter().copied());
+    select.push(" ORDER BY pi.id DESC");
+    let rows: Vec<(String, i32, String)> = answered(select.build_query_as().fetch_all(pool)).await?;
+    // The first row that has a name counts: it comes last.
+    Ok(rows.into_iter().map(|(image, id, name)| (image, Person { id, name })).collect())
 }

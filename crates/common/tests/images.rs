@@ -8,7 +8,7 @@ use std::{collections::HashSet, time::Duration};
 
 use common::{
     database,
-    images::{self, Claim, ClaimOutcome, Failure, Fenced, Recognition, RedeemPolicy},
+    images::{self, Claim, ClaimOutcome, Ending, Failure, Fenced, Recognition, RedeemPolicy},
     models::{ImageId, Status},
 };
 use sqlx::MySqlPool;
@@ -22,11 +22,31 @@ async fn store_one(pool: &MySqlPool) -> ImageId {
     images::store(pool, &["/x.jpg"]).await.unwrap()[0].id
 }
 
+async fn try_claim(pool: &MySqlPool, id: ImageId) -> ClaimOutcome {
+    images::claim(pool, &[id], LEASE).await.unwrap().remove(0)
+}
+
 async fn claim(pool: &MySqlPool, id: ImageId) -> Claim {
-    match images::claim(pool, id, LEASE).await.unwrap() {
+    match try_claim(pool, id).await {
         ClaimOutcome::Won(claim) => claim,
         other => panic!("{other:?}"),
     }
+}
+
+async fn finish(pool: &MySqlPool, claim: &Claim, ending: &Ending) -> Fenced {
+    images::finish(pool, &[(claim, ending)]).await.unwrap().remove(0)
+}
+
+async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognition) -> Fenced {
+    finish(pool, claim, &Ending::Recognised(found.clone())).await
+}
+
+async fn fail(pool: &MySqlPool, claim: &Claim, failure: &Failure, last_try: bool) -> Fenced {
+    finish(pool, claim, &Ending::Failed { failure: failure.clone(), last_try }).await
+}
+
+async fn release(pool: &MySqlPool, claim: &Claim) -> Fenced {
+    finish(pool, claim, &Ending::Released).await
 }
 
 /// As if `LEASE` had passed since the claim.
@@ -97,7 +117,7 @@ async fn of_many_who_want_an_image_one_gets_it() {
     let tries: Vec<_> = (0..16)
         .map(|_| {
             let pool = pool.clone();
-            tokio::spawn(async move { images::claim(&pool, id, LEASE).await.unwrap() })
+            tokio::spawn(async move { try_claim(&pool, id).await })
         })
         .collect();
     let mut won = 0;
@@ -105,19 +125,19 @@ async fn of_many_who_want_an_image_one_gets_it() {
         won += usize::from(matches!(one.await.unwrap(), ClaimOutcome::Won(_)));
     }
     assert_eq!(won, 1);
-    assert!(matches!(images::claim(&pool, id, LEASE).await.unwrap(), ClaimOutcome::Taken));
+    assert!(matches!(try_claim(&pool, id).await, ClaimOutcome::Taken));
 }
 
 #[tokio::test]
 async fn a_claim_tells_why_it_was_not_won() {
     let (_database, pool) = migrated().await;
     for unknown in [ImageId(0), ImageId(77), ImageId(1 << 63), ImageId(u64::MAX)] {
-        assert!(matches!(images::claim(&pool, unknown, LEASE).await.unwrap(), ClaimOutcome::Unknown));
+        assert!(matches!(try_claim(&pool, unknown).await, ClaimOutcome::Unknown));
     }
     let id = store_one(&pool).await;
     let claimed = claim(&pool, id).await;
-    assert_eq!(images::complete(&pool, &claimed, &Recognition::default()).await.unwrap(), Fenced::Written);
-    assert!(matches!(images::claim(&pool, id, LEASE).await.unwrap(), ClaimOutcome::Done));
+    assert_eq!(complete(&pool, &claimed, &Recognition::default()).await, Fenced::Written);
+    assert!(matches!(try_claim(&pool, id).await, ClaimOutcome::Done));
 }
 
 #[tokio::test]
@@ -129,10 +149,10 @@ async fn a_stale_owner_writes_nothing() {
     let owner = claim(&pool, id).await;
 
     let found = |person| Recognition { person: Some(person), distance: Some(0.4), reason: None };
-    assert_eq!(images::complete(&pool, &stale, &found(1)).await.unwrap(), Fenced::Stale);
-    assert_eq!(images::fail(&pool, &stale, &failure(true), true).await.unwrap(), Fenced::Stale);
-    assert_eq!(images::release(&pool, &stale).await.unwrap(), Fenced::Stale);
-    assert_eq!(images::complete(&pool, &owner, &found(2)).await.unwrap(), Fenced::Written);
+    assert_eq!(complete(&pool, &stale, &found(1)).await, Fenced::Stale);
+    assert_eq!(fail(&pool, &stale, &failure(true), true).await, Fenced::Stale);
+    assert_eq!(release(&pool, &stale).await, Fenced::Stale);
+    assert_eq!(complete(&pool, &owner, &found(2)).await, Fenced::Written);
     assert_eq!(row(&pool, id).await, (Status::Processed, 2, None, 0));
 }
 
@@ -142,7 +162,7 @@ async fn an_image_that_names_nobody_has_the_originals_minus_one() {
     let id = store_one(&pool).await;
     let reason = "no face was found".to_owned();
     let found = Recognition { person: None, distance: None, reason: Some(reason.clone()) };
-    assert_eq!(images::complete(&pool, &claim(&pool, id).await, &found).await.unwrap(), Fenced::Written);
+    assert_eq!(complete(&pool, &claim(&pool, id).await, &found).await, Fenced::Written);
     assert_eq!(row(&pool, id).await, (Status::Processed, -1, Some(reason), 0));
 }
 
@@ -151,11 +171,11 @@ async fn failures_are_counted_and_the_last_one_is_final() {
     let (_database, pool) = migrated().await;
     let id = store_one(&pool).await;
     let first = claim(&pool, id).await;
-    assert_eq!(images::fail(&pool, &first, &failure(true), false).await.unwrap(), Fenced::Written);
+    assert_eq!(fail(&pool, &first, &failure(true), false).await, Fenced::Written);
     assert_eq!(row(&pool, id).await, (Status::Pending, -1, Some("no picture".to_owned()), 1));
     let second = claim(&pool, id).await;
     assert_eq!(second.attempts, 1);
-    assert_eq!(images::fail(&pool, &second, &failure(true), true).await.unwrap(), Fenced::Written);
+    assert_eq!(fail(&pool, &second, &failure(true), true).await, Fenced::Written);
     assert_eq!(row(&pool, id).await, (Status::FailedProcessing, -1, Some("no picture".to_owned()), 2));
 }
 
@@ -163,7 +183,7 @@ async fn failures_are_counted_and_the_last_one_is_final() {
 async fn an_image_that_is_given_back_loses_no_try() {
     let (_database, pool) = migrated().await;
     let id = store_one(&pool).await;
-    assert_eq!(images::release(&pool, &claim(&pool, id).await).await.unwrap(), Fenced::Written);
+    assert_eq!(release(&pool, &claim(&pool, id).await).await, Fenced::Written);
     assert_eq!(row(&pool, id).await, (Status::Pending, -1, None, 0));
     claim(&pool, id).await;
 }
@@ -174,20 +194,148 @@ async fn a_write_that_is_repeated_because_its_answer_was_lost_counts_and_changes
     let id = store_one(&pool).await;
     let released = claim(&pool, id).await;
     for _ in 0..2 {
-        assert_eq!(images::release(&pool, &released).await.unwrap(), Fenced::Written);
+        assert_eq!(release(&pool, &released).await, Fenced::Written);
     }
     let failed = claim(&pool, id).await;
     for _ in 0..2 {
-        assert_eq!(images::fail(&pool, &failed, &failure(true), false).await.unwrap(), Fenced::Written);
+        assert_eq!(fail(&pool, &failed, &failure(true), false).await, Fenced::Written);
     }
     assert_eq!(row(&pool, id).await.3, 1, "one failed try");
     let done = claim(&pool, id).await;
     let found = Recognition { person: Some(2), ..Recognition::default() };
     for _ in 0..2 {
-        assert_eq!(images::complete(&pool, &done, &found).await.unwrap(), Fenced::Written);
+        assert_eq!(complete(&pool, &done, &found).await, Fenced::Written);
     }
     assert_eq!(row(&pool, id).await, (Status::Processed, 2, None, 1));
-    assert_eq!(images::fail(&pool, &failed, &failure(true), true).await.unwrap(), Fenced::Stale);
+    assert_eq!(fail(&pool, &failed, &failure(true), true).await, Fenced::Stale);
+}
+
+#[tokio::test]
+async fn images_that_are_claimed_together_are_told_apart() {
+    let (_database, pool) = migrated().await;
+    let stored = images::store(&pool, &["/free", "/taken", "/done", "/abandoned"]).await.unwrap();
+    let [free, taken, done, abandoned] = [0, 1, 2, 3].map(|index: usize| stored[index].id);
+    let unknown = ImageId(u64::MAX);
+    claim(&pool, abandoned).await;
+    let_leases_run_out(&pool).await;
+    claim(&pool, taken).await;
+    assert_eq!(complete(&pool, &claim(&pool, done).await, &Recognition::default()).await, Fenced::Written);
+
+    let ids = [unknown, done, free, taken, free, abandoned];
+    let outcomes = images::claim(&pool, &ids, LEASE).await.unwrap();
+    let words: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            ClaimOutcome::Won(claim) => claim.path.as_str(),
+            ClaimOutcome::Done => "done",
+            ClaimOutcome::Taken => "taken",
+            ClaimOutcome::Unknown => "unknown",
+        })
+        .collect();
+    assert_eq!(words, ["unknown", "done", "/free", "taken", "taken", "/abandoned"]);
+    assert!(images::claim(&pool, &[], LEASE).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn of_many_groups_who_want_the_same_images_each_image_goes_to_one() {
+    let (_database, pool) = migrated().await;
+    let paths: Vec<_> = (0..20).map(|path| format!("/{path}")).collect();
+    let stored = images::store(&pool, &paths.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
+    let groups: Vec<_> = (0..16)
+        .map(|group| {
+            let pool = pool.clone();
+            // Each in another order, so that they meet halfway.
+            let mut ids: Vec<_> = stored.iter().map(|row| row.id).collect();
+            ids.rotate_left(group);
+            tokio::spawn(async move {
+                let outcomes = images::claim(&pool, &ids, LEASE).await.unwrap();
+                let won: Vec<_> = outcomes
+                    .into_iter()
+                    .filter_map(|outcome| match outcome {
+                        ClaimOutcome::Won(claim) => Some(claim),
+                        _ => None,
+                    })
+                    .collect();
+                let released: Vec<_> = won.iter().map(|claim| (claim, &Ending::Suspected)).collect();
+                let fenced = images::finish(&pool, &released).await.unwrap();
+                assert!(fenced.iter().all(|fenced| *fenced == Fenced::Written));
+                won.len()
+            })
+        })
+        .collect();
+    let mut won = 0;
+    for group in groups {
+        won += group.await.unwrap();
+    }
+    assert!(won >= 20, "{won}");
+    let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM images WHERE status = 0 AND suspect")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(waiting, 20, "all were given back");
+}
+
+#[tokio::test]
+async fn endings_that_are_written_together_leave_each_row_as_if_alone() {
+    let (_database, pool) = migrated().await;
+    let paths = ["/named", "/nobody", "/failed", "/failed for good", "/released", "/suspected", "/stale"];
+    let stored = images::store(&pool, &paths).await.unwrap();
+    let ids: Vec<_> = stored.iter().map(|row| row.id).collect();
+    // Each failed once before.
+    for &id in &ids {
+        assert_eq!(fail(&pool, &claim(&pool, id).await, &failure(true), false).await, Fenced::Written);
+    }
+    let stale = claim(&pool, ids[6]).await;
+    let_leases_run_out(&pool).await;
+    let mut claims = Vec::new();
+    for &id in &ids {
+        claims.push(claim(&pool, id).await);
+    }
+    let named = Recognition { person: Some(2), distance: Some(0.123_456_789_012_345_67), reason: None };
+    let reason = Some("no face was found".to_owned());
+    let nobody = Recognition { person: None, distance: None, reason: reason.clone() };
+    let endings = [
+        (&claims[5], Ending::Suspected),
+        (&claims[0], Ending::Recognised(named.clone())),
+        (&claims[1], Ending::Recognised(nobody)),
+        (&stale, Ending::Recognised(named)),
+        (&claims[2], Ending::Failed { failure: failure(true), last_try: false }),
+        (&claims[3], Ending::Failed { failure: failure(false), last_try: true }),
+        (&claims[4], Ending::Released),
+    ];
+    let endings: Vec<_> = endings.iter().map(|(claim, ending)| (*claim, ending)).collect();
+    let expected = [true, true, true, false, true, true, true]
+        .map(|ours| if ours { Fenced::Written } else { Fenced::Stale });
+    // Twice, as when the first answer was lost.
+    for _ in 0..2 {
+        assert_eq!(images::finish(&pool, &endings).await.unwrap(), expected);
+    }
+    let no_picture = Some("no picture".to_owned());
+    assert_eq!(row(&pool, ids[0]).await, (Status::Processed, 2, None, 1));
+    assert_eq!(row(&pool, ids[1]).await, (Status::Processed, -1, reason, 1));
+    assert_eq!(row(&pool, ids[2]).await, (Status::Pending, -1, no_picture.clone(), 2));
+    assert_eq!(row(&pool, ids[3]).await, (Status::FailedProcessing, -1, no_picture.clone(), 2));
+    assert_eq!(row(&pool, ids[4]).await, (Status::Pending, -1, no_picture.clone(), 1));
+    assert_eq!(row(&pool, ids[5]).await, (Status::Pending, -1, no_picture.clone(), 1));
+    assert_eq!(row(&pool, ids[6]).await, (Status::Processing, -1, no_picture, 1));
+    type Rest = (Option<f64>, bool, bool);
+    let rest: Vec<Rest> = sqlx::query_as("SELECT distance, redeemable, suspect FROM images ORDER BY id")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    let distance = Some(0.123_456_789_012_345_67);
+    assert_eq!(
+        rest,
+        [
+            (distance, true, false),
+            (None, true, false),
+            (None, true, false),
+            (None, false, false),
+            (None, true, false),
+            (None, true, true),
+            (None, true, false)
+        ]
+    );
 }
 
 #[tokio::test]
@@ -196,13 +344,13 @@ async fn a_suspect_loses_no_try_and_stays_a_suspect() {
     let id = store_one(&pool).await;
     let first = claim(&pool, id).await;
     assert!(!first.suspect);
-    assert_eq!(images::release_suspect(&pool, &first).await.unwrap(), Fenced::Written);
+    assert_eq!(finish(&pool, &first, &Ending::Suspected).await, Fenced::Written);
     assert_eq!(row(&pool, id).await, (Status::Pending, -1, None, 0));
     let second = claim(&pool, id).await;
     assert!(second.suspect);
-    assert_eq!(images::fail(&pool, &second, &failure(true), true).await.unwrap(), Fenced::Written);
+    assert_eq!(fail(&pool, &second, &failure(true), true).await, Fenced::Written);
     images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap();
-    assert_eq!(images::release(&pool, &claim(&pool, id).await).await.unwrap(), Fenced::Written);
+    assert_eq!(release(&pool, &claim(&pool, id).await).await, Fenced::Written);
     let overdue = images::claim_overdue(&pool, Duration::ZERO, LEASE, 10).await.unwrap();
     assert!(overdue[0].suspect);
 }
@@ -225,7 +373,7 @@ async fn a_long_reason_is_cut_to_the_column() {
     let (_database, pool) = migrated().await;
     let id = store_one(&pool).await;
     let long = Failure { reason: "é".repeat(300), ..failure(true) };
-    assert_eq!(images::fail(&pool, &claim(&pool, id).await, &long, true).await.unwrap(), Fenced::Written);
+    assert_eq!(fail(&pool, &claim(&pool, id).await, &long, true).await, Fenced::Written);
     assert_eq!(row(&pool, id).await.2.unwrap(), "é".repeat(255));
 }
 
@@ -237,10 +385,7 @@ async fn what_waits_unannounced_is_found_and_what_is_fresh_or_held_is_not() {
     for index in [2, 3, 4] {
         let claimed = claim(&pool, id(index)).await;
         if index == 4 {
-            assert_eq!(
-                images::complete(&pool, &claimed, &Recognition::default()).await.unwrap(),
-                Fenced::Written
-            );
+            assert_eq!(complete(&pool, &claimed, &Recognition::default()).await, Fenced::Written);
         }
     }
     execute(&pool, "UPDATE images SET claimed_until = NOW(6) - INTERVAL 1 SECOND WHERE path = '/abandoned'")
@@ -252,7 +397,7 @@ async fn what_waits_unannounced_is_found_and_what_is_fresh_or_held_is_not() {
     let paths: HashSet<_> = found.iter().map(|claim| claim.path.as_str()).collect();
     assert_eq!(paths, HashSet::from(["/old", "/abandoned"]));
     for claim in &found {
-        assert_eq!(images::complete(&pool, claim, &Recognition::default()).await.unwrap(), Fenced::Written);
+        assert_eq!(complete(&pool, claim, &Recognition::default()).await, Fenced::Written);
     }
 }
 
@@ -310,14 +455,8 @@ async fn the_redeemer_brings_back_what_a_retry_can_help_and_touches_no_live_clai
     let stored =
         images::store(&pool, &["/missing", "/no_picture", "/live", "/abandoned", "/pending"]).await.unwrap();
     let id = |index: usize| stored[index].id;
-    assert_eq!(
-        images::fail(&pool, &claim(&pool, id(0)).await, &failure(true), true).await.unwrap(),
-        Fenced::Written
-    );
-    assert_eq!(
-        images::fail(&pool, &claim(&pool, id(1)).await, &failure(false), true).await.unwrap(),
-        Fenced::Written
-    );
+    assert_eq!(fail(&pool, &claim(&pool, id(0)).await, &failure(true), true).await, Fenced::Written);
+    assert_eq!(fail(&pool, &claim(&pool, id(1)).await, &failure(false), true).await, Fenced::Written);
     let abandoned = claim(&pool, id(3)).await;
     let_leases_run_out(&pool).await;
     let live = claim(&pool, id(2)).await;
@@ -328,8 +467,8 @@ async fn the_redeemer_brings_back_what_a_retry_can_help_and_touches_no_live_clai
     assert_eq!(row(&pool, id(0)).await.0, Status::Pending);
     assert_eq!(row(&pool, id(0)).await.3, 0, "it has all its tries again");
     assert_eq!(row(&pool, id(1)).await.0, Status::FailedProcessing);
-    assert_eq!(images::complete(&pool, &live, &Recognition::default()).await.unwrap(), Fenced::Written);
-    assert_eq!(images::complete(&pool, &abandoned, &Recognition::default()).await.unwrap(), Fenced::Stale);
+    assert_eq!(complete(&pool, &live, &Recognition::default()).await, Fenced::Written);
+    assert_eq!(complete(&pool, &abandoned, &Recognition::default()).await, Fenced::Stale);
     assert!(images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap().is_empty());
 }
 
@@ -348,7 +487,7 @@ async fn an_image_that_fails_again_and_again_is_not_redeemed_for_ever() {
     let mut redeemed = 0;
     for _ in 0..4 {
         let claimed = claim(&pool, id).await;
-        assert_eq!(images::fail(&pool, &claimed, &failure(true), true).await.unwrap(), Fenced::Written);
+        assert_eq!(fail(&pool, &claimed, &failure(true), true).await, Fenced::Written);
         match images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap().len() {
             0 => break,
             brought_back => redeemed += brought_back,

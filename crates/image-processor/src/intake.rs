@@ -5,11 +5,7 @@
 
 use std::time::Duration;
 
-use common::{
-    CHANNEL, TOPIC,
-    images::{self, ClaimOutcome},
-    models::ImageId,
-};
+use common::{CHANNEL, TOPIC, images::ClaimOutcome, models::ImageId};
 use nsq_client::{Consumer, ConsumerConfig, Message};
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +56,7 @@ async fn take(message: Message, workshop: &Workshop) {
     if !workshop.breaker.is_closed() {
         return message.requeue(Duration::ZERO);
     }
-    let claim = match images::claim(&workshop.pool, id, workshop.lease()).await {
+    let claim = match workshop.ledger.claim(id).await {
         Ok(ClaimOutcome::Won(claim)) => claim,
         Ok(ClaimOutcome::Done | ClaimOutcome::Taken) => return message.finish(),
         Ok(ClaimOutcome::Unknown) => {

@@ -5,6 +5,7 @@
 
 mod backlog;
 mod intake;
+mod ledger;
 mod recogniser;
 mod replicas;
 mod settings;

@@ -10,8 +10,8 @@ use std::{
 
 use common::{
     breaker::CircuitBreaker,
-    images::{self, Claim, Failure, Fenced, Recognition},
-    people, retry,
+    images::{Claim, Ending, Failure, Fenced, Recognition},
+    retry,
 };
 use rpc::{IdentifyResponse, NOT_FOUND};
 use sqlx::MySqlPool;
@@ -23,6 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Settings,
+    ledger::Ledger,
     recogniser::{CallError, Recogniser},
     suspects::{self, Suspects},
 };
@@ -32,6 +33,7 @@ use crate::{
 pub(crate) struct Workshop {
     pub(crate) pool: MySqlPool,
     pub(crate) breaker: Arc<CircuitBreaker>,
+    pub(crate) ledger: Arc<Ledger>,
     recogniser: Arc<Recogniser>,
     suspects: Arc<Suspects>,
     slots: Arc<Semaphore>,
@@ -78,6 +80,7 @@ impl Workshop {
     ) -> Self {
         Self {
             suspects: Arc::new(Suspects::new(settings, pool.clone())),
+            ledger: Arc::new(Ledger::new(&pool, settings.claim_lease)),
             pool,
             breaker,
             recogniser,
@@ -121,11 +124,6 @@ impl Workshop {
             return None;
         }
         self.slots.clone().try_acquire_many_owned(free).ok()
-    }
-
-    /// How long a claim lasts.
-    pub(crate) fn lease(&self) -> Duration {
-        self.lease
     }
 
     /// Begins work that [`Workshop::finished`] waits for.
@@ -220,7 +218,7 @@ impl Workshop {
                 reason: Some(why_nobody(distance, faces)),
             });
         }
-        match people::by_image_name(&self.pool, &image_name).await {
+        match self.ledger.person(image_name.clone()).await {
             Ok(Some(person)) => {
                 Verdict::Recognised(Recognition { person: Some(person.id), distance, reason: None })
             }
@@ -241,16 +239,21 @@ impl Workshop {
     /// Stores the verdict, again and again while the lease can still run: a result is not given away because
     /// the database is away for a moment.
     async fn store(&self, claim: &Claim, verdict: Verdict) -> Outcome {
-        let (pool, id) = (&self.pool, claim.id);
+        let id = claim.id;
         let last_try = claim.attempts + 1 >= self.max_attempts;
-        let write = retry::until_ok("the database to store a result", || async {
-            match &verdict {
-                Verdict::Recognised(found) => images::complete(pool, claim, found).await,
-                Verdict::Failed(failure) => images::fail(pool, claim, failure, last_try).await,
-                Verdict::Suspected => images::release_suspect(pool, claim).await,
-                Verdict::NotNow(_) => images::release(pool, claim).await,
+        let ending = match &verdict {
+            Verdict::Recognised(found) => Ending::Recognised(found.clone()),
+            Verdict::Failed(failure) => Ending::Failed { failure: failure.clone(), last_try },
+            Verdict::Suspected => Ending::Suspected,
+            Verdict::NotNow(_) => Ending::Released,
+        };
+        let write = async {
+            if let Some(fenced) = self.ledger.finish(claim, &ending).await {
+                return fenced;
             }
-        });
+            retry::until_ok("the database to store a result", || self.ledger.finish_alone(claim, &ending))
+                .await
+        };
         let (result, outcome) = match &verdict {
             Verdict::Recognised(_) => ("recognised", Outcome::Settled),
             Verdict::Failed(_) if last_try => ("failed", Outcome::Settled),
