@@ -18,6 +18,10 @@ pub const DIMENSIONS: usize = 128;
 /// Describes a face: the Euclidean distance of two of them is below 0.6 when they show the same person.
 pub type Embedding = [f32; DIMENSIONS];
 
+/// Grows when the same picture may get other faces or embeddings than before by a change of this file or of how
+/// pictures are decoded; embeddings that were kept of an older version are then made anew.
+pub(crate) const VERSION: u32 = 1;
+
 /// Longest side of the copy that is searched first, in pixels. The detector sees faces from 80 pixels, so beside
 /// larger faces those are found that take a fifteenth of the picture's longer side: a row of people, but not
 /// the crowd behind them. 640 pixels would save half of a large picture's time, and would see an eighth.
@@ -29,10 +33,44 @@ const DOUBLED_PIXELS: u64 = 12_000_000;
 /// A face on a picture.
 #[derive(Clone, Debug)]
 pub struct Face {
-    /// Area of its box, in pixels of the picture.
-    pub area: u64,
+    /// Its box.
+    pub place: Place,
+    /// How far it is turned to a side: see [`turned`].
+    pub turned: f32,
     /// Who it looks like.
     pub embedding: Embedding,
+}
+
+/// A box on a picture, in pixels; it may reach over the edges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// First column.
+    pub left: i64,
+    /// First row.
+    pub top: i64,
+    /// Number of columns.
+    pub width: u32,
+    /// Number of rows.
+    pub height: u32,
+}
+
+impl Place {
+    /// Number of pixels.
+    pub fn area(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+}
+
+impl From<&Rectangle> for Place {
+    fn from(place: &Rectangle) -> Self {
+        let length = |length: u64| u32::try_from(length).unwrap_or(u32::MAX);
+        Self {
+            left: place.left,
+            top: place.top,
+            width: length(place.width().unsigned_abs()),
+            height: length(place.height().unsigned_abs()),
+        }
+    }
 }
 
 /// Finds and describes faces. One for each thread: it is `Send`, but not `Sync`.
@@ -92,8 +130,13 @@ impl Recogniser {
         let embeddings = timed("embed", || self.network.get_face_encodings(picture, &landmarks, 0));
         boxes
             .iter()
+            .zip(&landmarks)
             .zip(embeddings.iter())
-            .map(|(place, embedding)| Face { area: area(place), embedding: narrow(embedding.as_ref()) })
+            .map(|((place, landmarks), embedding)| Face {
+                place: place.into(),
+                turned: turned(&landmarks.iter().map(|point| [point[0], point[1]]).collect::<Vec<_>>()),
+                embedding: narrow(embedding.as_ref()),
+            })
             .collect()
     }
 }
@@ -120,8 +163,21 @@ fn matrix(picture: &RgbImage) -> ImageMatrix {
     unsafe { ImageMatrix::new(width, height, pixels.as_ptr()) }
 }
 
-fn area(place: &Rectangle) -> u64 {
-    place.width().unsigned_abs() * place.height().unsigned_abs()
+/// How far a face is turned to a side, from the five landmarks (two corners of each eye, then the base of the nose): 0
+/// when the nose is midway between the eyes, 1 when it is beneath one of them or beyond. Faces that look up or down are
+/// not told apart from others.
+fn turned(landmarks: &[[i64; 2]]) -> f32 {
+    let [a, b, c, d, nose] = landmarks else { return 0.0 };
+    let middle = |p: &[i64; 2], q: &[i64; 2]| [(p[0] + q[0]) as f32 / 2.0, (p[1] + q[1]) as f32 / 2.0];
+    let (one, other) = (middle(a, b), middle(c, d));
+    let eyes = [other[0] - one[0], other[1] - one[1]];
+    let from_one = [nose[0] as f32 - one[0], nose[1] as f32 - one[1]];
+    let length = eyes[0] * eyes[0] + eyes[1] * eyes[1];
+    if length == 0.0 {
+        return 1.0;
+    }
+    let along = (from_one[0] * eyes[0] + from_one[1] * eyes[1]) / length;
+    (2.0 * along - 1.0).abs().min(1.0)
 }
 
 /// The network computes in f32; only the binding widens its answer.
@@ -135,4 +191,19 @@ pub(crate) fn timed<T>(stage: &'static str, work: impl FnOnce() -> T) -> T {
     let result = work();
     metrics::histogram!("facerecog_stage_seconds", "stage" => stage).record(start.elapsed().as_secs_f64());
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nose_midway_between_the_eyes_looks_straight_ahead() {
+        let eyes = [[40, 50], [60, 50], [140, 50], [160, 50]];
+        let nose_at = |x, y| turned(&[eyes[0], eyes[1], eyes[2], eyes[3], [x, y]]);
+        assert_eq!(nose_at(100, 120), 0.0);
+        assert_eq!(nose_at(75, 120), 0.5);
+        assert_eq!(nose_at(125, 120), 0.5);
+        assert_eq!(nose_at(20, 120), 1.0);
+    }
 }

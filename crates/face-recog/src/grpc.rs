@@ -3,10 +3,11 @@
 //! Everything below speaks of pictures and faces; only here does it turn into status codes. Codes that are
 //! about one picture or the load are never `UNAVAILABLE` or `INTERNAL`, which count for the caller's breaker.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rpc::{
     Empty, HealthCheckResponse, IdentifyRequest, IdentifyResponse, NOT_FOUND,
+    faces_server::FacesServer,
     health_check_server::{HealthCheck, HealthCheckServer},
     identify_server::{Identify, IdentifyServer},
 };
@@ -20,6 +21,7 @@ use crate::{
     faces::{Recogniser, timed},
     folder::UnknownPeople,
     gallery::{Gallery, Nearest},
+    models::ModelId,
     picture::{self, PictureError},
     pool::{Pool, PoolError},
     watch::CurrentGallery,
@@ -28,12 +30,16 @@ use crate::{
 /// Largest request, in bytes; a path has at most 4096.
 const MAX_MESSAGE: usize = 64 << 10;
 
+/// Largest request that carries embeddings, in bytes: a thousand of 512, and their framing.
+const MAX_EMBEDDINGS: usize = 1 << 20;
+
 /// How often a silent connection is asked whether its other end still lives: nobody works for a caller who
 /// has gone.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// Names under which health is asked for; the empty one stands for the whole server.
-const HEALTH_NAMES: [&str; 3] = ["", IdentifyServer::<Service>::NAME, HealthCheckServer::<Service>::NAME];
+const HEALTH_NAMES: [&str; 4] =
+    ["", IdentifyServer::<Service>::NAME, FacesServer::<Service>::NAME, HealthCheckServer::<Service>::NAME];
 
 /// Answers the contract's calls.
 #[derive(Clone)]
@@ -46,6 +52,8 @@ pub struct Service {
     pub pool: Pool<Recogniser>,
     /// Greatest distance of a match.
     pub tolerance: f64,
+    /// What describes faces.
+    pub model: ModelId,
     /// Cancelled when the service is to stop.
     pub shutdown: CancellationToken,
 }
@@ -67,6 +75,7 @@ pub async fn serve(service: Service, listener: TcpListener, readiness: Readiness
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_service(IdentifyServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(FacesServer::new(service.clone()).max_decoding_message_size(MAX_EMBEDDINGS))
         .add_service(HealthCheckServer::new(service).max_decoding_message_size(MAX_MESSAGE))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection)
@@ -115,7 +124,7 @@ impl Identify for Service {
         request: Request<IdentifyRequest>,
     ) -> Result<Response<IdentifyResponse>, Status> {
         let path = request.into_inner().image_path;
-        let result = self.recognise(&path).await;
+        let result = self.recognise(path).await;
         let outcome = match &result {
             Ok(answer) if answer.image_name != NOT_FOUND => "recognised",
             Ok(answer) if answer.faces == Some(0) => "no_face",
@@ -133,27 +142,42 @@ impl Service {
         self.gallery.borrow().is_some() && !self.shutdown.is_cancelled()
     }
 
-    async fn recognise(&self, path: &str) -> Result<IdentifyResponse, Status> {
+    async fn recognise(&self, path: String) -> Result<IdentifyResponse, Status> {
         if path.is_empty() {
             return Ok(answer(0, None, self.tolerance));
         }
-        let Some(gallery) = self.gallery.borrow().clone() else {
-            note_failure("not_ready");
-            return Err(Status::unavailable("not ready yet: the known people are being read"));
-        };
-        let (owned, unknown_people) = (path.to_owned(), self.unknown_people.clone());
+        let (gallery, unknown_people) = (self.gallery()?, self.unknown_people.clone());
         let (faces, nearest) = self
-            .pool
-            .run(move |recogniser| look(&owned, &unknown_people, recogniser, &gallery))
-            .await
-            .map_err(|error| pool_status(error, path))?
-            .map_err(|error| picture_status(error, path))?;
+            .look(path, move |path, recogniser| identify(path, &unknown_people, recogniser, &gallery))
+            .await?;
         Ok(answer(faces, nearest, self.tolerance))
+    }
+
+    /// Who is known now.
+    pub(crate) fn gallery(&self) -> Result<Arc<Gallery>, Status> {
+        self.gallery.borrow().clone().ok_or_else(|| {
+            note_failure("not_ready");
+            Status::unavailable("not ready yet: the known people are being read")
+        })
+    }
+
+    /// Has a worker look at a picture.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        path: String,
+        work: impl FnOnce(&str, &Recogniser) -> Result<T, PictureError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let owned = path.clone();
+        self.pool
+            .run(move |recogniser| work(&owned, recogniser))
+            .await
+            .map_err(|error| pool_status(error, &path))?
+            .map_err(|error| picture_status(error, &path))
     }
 }
 
-/// What a worker does for one request: how many faces there are, and who is nearest to one of them.
-fn look(
+/// What a worker does for Identify: how many faces there are, and who is nearest to one of them.
+fn identify(
     path: &str,
     unknown_people: &UnknownPeople,
     recogniser: &Recogniser,
@@ -162,7 +186,7 @@ fn look(
     let bytes = unknown_people.read(path)?;
     let picture = timed("decode", || picture::decode(&bytes))?;
     drop(bytes);
-    let faces = recogniser.faces(&picture);
+    let faces: Vec<_> = recogniser.faces(&picture.pixels).iter().map(|face| face.embedding).collect();
     Ok((faces.len(), timed("search", || gallery.nearest(&faces))))
 }
 
@@ -176,11 +200,11 @@ fn answer(faces: usize, nearest: Option<Nearest>, tolerance: f64) -> IdentifyRes
 }
 
 /// Counts a call that is answered with an error. Its status says what the caller should do; this, what to mend.
-fn note_failure(reason: &'static str) {
+pub(crate) fn note_failure(reason: &'static str) {
     metrics::counter!("facerecog_failures_total", "reason" => reason).increment(1);
 }
 
-fn pool_status(error: PoolError, path: &str) -> Status {
+pub(crate) fn pool_status(error: PoolError, path: &str) -> Status {
     note_failure(error.reason());
     match error {
         PoolError::Busy => Status::resource_exhausted(error.to_string()),
@@ -219,7 +243,7 @@ fn picture_status(error: PictureError, path: &str) -> Status {
 }
 
 /// The label of a refusal in the metrics.
-fn outcome(code: Code) -> &'static str {
+pub(crate) fn outcome(code: Code) -> &'static str {
     match code {
         Code::NotFound => "missing",
         Code::PermissionDenied => "forbidden",

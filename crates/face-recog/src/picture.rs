@@ -105,8 +105,17 @@ impl PictureError {
     }
 }
 
+/// A decoded picture.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Upright, and perhaps smaller than the file's: at most [`KEPT_PIXELS`].
+    pub pixels: RgbImage,
+    /// Width and height of the upright picture as it is in the file, in pixels.
+    pub size: (u32, u32),
+}
+
 /// Decodes a JPEG, PNG, WebP or GIF (its first frame) and turns it upright as its EXIF orientation says.
-pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
+pub fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
     if bytes.is_empty() {
         return Err(PictureError::Empty);
     }
@@ -132,8 +141,12 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
     let picture = guarded(format, || DynamicImage::from_decoder(decoder))?;
 
     let mut upright = DynamicImage::ImageRgb8(flatten(shrunk(picture)));
+    let lying = (upright.width(), upright.height());
     upright.apply_orientation(orientation);
-    Ok(upright.into_rgb8())
+    let pixels = upright.into_rgb8();
+    // A turn by a quarter is the only one that changes a side; of a square it does not matter.
+    let size = if pixels.dimensions() == lying { (width, height) } else { (height, width) };
+    Ok(Picture { pixels, size })
 }
 
 /// A decoder that panics has met a picture that its author did not think of, as fuzzing showed: the picture is to
@@ -185,7 +198,8 @@ mod tests {
             let mut png = io::Cursor::new(Vec::new());
             let picture = image::GrayImage::new(size.0, size.1);
             picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
-            assert_eq!(decode(png.get_ref()).unwrap().dimensions(), kept);
+            let picture = decode(png.get_ref()).unwrap();
+            assert_eq!((picture.pixels.dimensions(), picture.size), (kept, size));
         }
     }
 

@@ -1,0 +1,144 @@
+//! The service Faces: every face of a picture by itself, for callers that keep them, and comparing again what they kept.
+
+use std::slice;
+
+use rpc::{FindRequest, FindResponse, MatchRequest, MatchResponse, Matched, Nearest, faces_server::Faces};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    faces::{DIMENSIONS, Embedding, Face, Recogniser, timed},
+    folder::UnknownPeople,
+    gallery::{self, Gallery},
+    grpc::{Service, note_failure, pool_status},
+    picture::{self, PictureError},
+    quality::sharpness,
+};
+
+/// Most embeddings of one request: they take half a mebibyte, and a worker some tenths of a second.
+const MOST: usize = 1000;
+
+#[tonic::async_trait]
+impl Faces for Service {
+    async fn find(&self, request: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
+        let path = request.into_inner().image_path;
+        let (gallery, tolerance) = (self.gallery()?, self.tolerance);
+        let (id, unknown_people) = (gallery_id(&gallery, tolerance), self.unknown_people.clone());
+        let found = self
+            .look(path, move |path, recogniser| find(path, &unknown_people, recogniser, &gallery, tolerance))
+            .await;
+        let outcome = match &found {
+            Ok(found) if found.faces.is_empty() => "no_face",
+            Ok(found)
+                if found.faces.iter().filter_map(|face| face.nearest.as_ref()).any(|it| it.is_match) =>
+            {
+                "recognised"
+            }
+            Ok(_) => "not_found",
+            Err(status) => crate::grpc::outcome(status.code()),
+        };
+        metrics::counter!("facerecog_identify_total", "outcome" => outcome).increment(1);
+        found.map(|found| Response::new(FindResponse { model: self.model.to_string(), gallery: id, ..found }))
+    }
+
+    async fn r#match(&self, request: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {
+        let MatchRequest { embeddings, model } = request.into_inner();
+        let (gallery, tolerance) = (self.gallery()?, self.tolerance);
+        let id = gallery_id(&gallery, tolerance);
+        let embeddings = self.readable(&embeddings, &model)?;
+        // Pictures come first: whoever compares again is in no hurry.
+        let matched = self
+            .pool
+            .run_in_background(move |_| {
+                let nearest = |face| gallery.nearest(slice::from_ref(face)).map(|it| nearest(it, tolerance));
+                embeddings.iter().map(|face| Matched { nearest: nearest(face) }).collect()
+            })
+            .await
+            .map_err(|error| pool_status(error, "kept embeddings"))?;
+        Ok(Response::new(MatchResponse { matched, gallery: id, model: self.model.to_string() }))
+    }
+}
+
+impl Service {
+    fn readable(&self, embeddings: &[impl AsRef<[u8]>], model: &str) -> Result<Vec<Embedding>, Status> {
+        let refuse = |reason, status| {
+            note_failure(reason);
+            Err(status)
+        };
+        if embeddings.len() > MOST {
+            let words = format!("{} embeddings are too many: at most {MOST}", embeddings.len());
+            return refuse("too_many", Status::invalid_argument(words));
+        }
+        // To ask for nothing but today's names, no model need be known.
+        if model != self.model.to_string() && !embeddings.is_empty() {
+            let words =
+                format!("embeddings of the model {model:?} cannot be compared: this is {}", self.model);
+            return refuse("other_model", Status::failed_precondition(words));
+        }
+        let read: Option<Vec<Embedding>> = embeddings.iter().map(|bytes| read(bytes.as_ref())).collect();
+        read.map_or_else(
+            || refuse("no_embedding", Status::invalid_argument("an embedding has 512 bytes: 128 singles")),
+            Ok,
+        )
+    }
+}
+
+/// Names everything that decides whether a face matches.
+fn gallery_id(gallery: &Gallery, tolerance: f64) -> u64 {
+    gallery.id().wrapping_add(tolerance.to_bits())
+}
+
+/// What a worker does for one picture.
+fn find(
+    path: &str,
+    unknown_people: &UnknownPeople,
+    recogniser: &Recogniser,
+    gallery: &Gallery,
+    tolerance: f64,
+) -> Result<FindResponse, PictureError> {
+    let bytes = unknown_people.read(path)?;
+    let picture = timed("decode", || picture::decode(&bytes))?;
+    drop(bytes);
+    let faces = recogniser.faces(&picture.pixels);
+    let (width, height) = picture.size;
+    // The pixels may be a smaller copy.
+    let scale = f64::from(width) / f64::from(picture.pixels.width().max(1));
+    let described = |face: &Face| {
+        let nearest = gallery.nearest(slice::from_ref(&face.embedding)).map(|it| nearest(it, tolerance));
+        let place = &face.place;
+        rpc::Face {
+            left: scaled(place.left as f64, scale) as i32,
+            top: scaled(place.top as f64, scale) as i32,
+            width: scaled(place.width.into(), scale) as u32,
+            height: scaled(place.height.into(), scale) as u32,
+            embedding: written(&face.embedding),
+            sharpness: sharpness(&picture.pixels, place),
+            turned: face.turned,
+            nearest,
+        }
+    };
+    Ok(FindResponse {
+        faces: timed("search", || faces.iter().map(described).collect()),
+        width,
+        height,
+        ..FindResponse::default()
+    })
+}
+
+/// Pixels of the whole picture; a box is never far outside of it, so no number is too large to be converted.
+fn scaled(length: f64, scale: f64) -> f64 {
+    (length * scale).round()
+}
+
+fn nearest(nearest: gallery::Nearest, tolerance: f64) -> Nearest {
+    Nearest { is_match: nearest.distance <= tolerance, distance: nearest.distance, image_name: nearest.name }
+}
+
+fn written(embedding: &Embedding) -> Vec<u8> {
+    embedding.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+fn read(bytes: &[u8]) -> Option<Embedding> {
+    let (numbers, rest) = bytes.as_chunks();
+    (numbers.len() == DIMENSIONS && rest.is_empty())
+        .then(|| std::array::from_fn(|i| f32::from_le_bytes(numbers[i])))
+}

@@ -1,0 +1,134 @@
+//! Every face by itself: where it is, how well it is seen, who is nearest, and comparing it again without its picture.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+
+use image::{RgbImage, imageops};
+use rpc::{Face, FindRequest, FindResponse, MatchRequest, MatchResponse, faces_client::FacesClient};
+use support::{World, eventually, photograph, pixels};
+use tonic::{Code, Status};
+
+async fn find(world: &World, path: &str) -> Result<FindResponse, Status> {
+    let request = FindRequest { image_path: path.to_owned() };
+    Ok(FacesClient::new(world.channel()).find(request).await?.into_inner())
+}
+
+async fn compare(world: &World, embeddings: Vec<Vec<u8>>, model: &str) -> Result<MatchResponse, Status> {
+    let request = MatchRequest { embeddings, model: model.to_owned() };
+    Ok(FacesClient::new(world.channel()).r#match(request).await?.into_inner())
+}
+
+/// Finds the faces of a picture that is given as pixels.
+async fn find_pixels(world: &World, picture: &RgbImage) -> FindResponse {
+    picture.save(world.unknown("pixels.png")).unwrap();
+    find(world, "pixels.png").await.unwrap()
+}
+
+/// Two photographs side by side.
+fn together(one: &str, another: &str) -> RgbImage {
+    let (one, another) = (pixels(one), pixels(another));
+    let mut both = RgbImage::new(one.width() + another.width(), one.height().max(another.height()));
+    imageops::replace(&mut both, &one, 0, 0);
+    imageops::replace(&mut both, &another, one.width().into(), 0);
+    both
+}
+
+fn name(face: &Face) -> Option<&str> {
+    face.nearest.as_ref().filter(|nearest| nearest.is_match).map(|nearest| &nearest.image_name[..])
+}
+
+#[tokio::test]
+async fn each_of_two_people_has_a_box_and_a_name() {
+    let world = World::with_known(&["obama.jpg", "biden.jpg"]).await;
+    let both = together("obama2.jpg", "biden.jpg");
+    let found = find_pixels(&world, &both).await;
+    assert_eq!((found.width, found.height), both.dimensions());
+    let mut faces = found.faces;
+    faces.sort_by_key(|face| face.left);
+    assert_eq!(faces.iter().map(name).collect::<Vec<_>>(), [Some("obama.jpg"), Some("biden.jpg")]);
+    let border = pixels("obama2.jpg").width() as i32;
+    assert!(faces[0].left + (faces[0].width as i32) < border && faces[1].left > border, "{faces:?}");
+    for face in &faces {
+        assert_eq!(face.embedding.len(), 512);
+        assert!(face.sharpness > 30.0 && face.turned < 0.5, "{} {}", face.sharpness, face.turned);
+    }
+}
+
+#[tokio::test]
+async fn boxes_are_in_the_pixels_of_the_upright_picture_however_large_it_is() {
+    let world = World::with_known(&[]).await;
+    let small = pixels("obama.jpg");
+    let at_small = find_pixels(&world, &small).await.faces[0].clone();
+    // Over the most pixels that are kept.
+    let factor = 4;
+    let large = imageops::resize(
+        &small,
+        small.width() * factor,
+        small.height() * factor,
+        imageops::FilterType::Triangle,
+    );
+    let at_large = find_pixels(&world, &large).await;
+    assert_eq!((at_large.width, at_large.height), large.dimensions());
+    let near = |one: i32, other: i32| (one - other).abs() < at_small.width as i32 / 5;
+    let face = &at_large.faces[0];
+    let factor = factor as i32;
+    assert!(near(face.left / factor, at_small.left) && near(face.top / factor, at_small.top), "{face:?}");
+    assert!(near(face.width as i32 / factor, at_small.width as i32), "{face:?}");
+}
+
+#[tokio::test]
+async fn a_blurred_face_is_less_sharp() {
+    let world = World::with_known(&[]).await;
+    let sharp = find_pixels(&world, &pixels("obama.jpg")).await.faces[0].sharpness;
+    let blurred = find_pixels(&world, &imageops::fast_blur(&pixels("obama.jpg"), 8.0)).await;
+    assert!(blurred.faces[0].sharpness < sharp / 4.0, "{} of {sharp}", blurred.faces[0].sharpness);
+}
+
+#[tokio::test]
+async fn a_kept_embedding_gets_its_name_when_somebody_is_enrolled() {
+    let world = World::with_known(&["biden.jpg"]).await;
+    fs::copy(photograph("obama2.jpg"), world.unknown("x.jpg")).unwrap();
+    let found = find(&world, "x.jpg").await.unwrap();
+    assert_eq!(name(&found.faces[0]), None);
+    let kept = found.faces[0].embedding.clone();
+    fs::remove_file(world.unknown("x.jpg")).unwrap();
+
+    let today = async || compare(&world, vec![kept.clone(), kept.clone()], &found.model).await.unwrap();
+    assert_eq!(today().await.gallery, found.gallery);
+    fs::copy(photograph("obama.jpg"), world.known("obama.jpg")).unwrap();
+    eventually("the known people are others", async || today().await.gallery != found.gallery).await;
+    for matched in today().await.matched {
+        let nearest = matched.nearest.unwrap();
+        assert!(nearest.is_match && nearest.image_name == "obama.jpg", "{nearest:?}");
+    }
+}
+
+#[tokio::test]
+async fn asking_for_nothing_tells_the_model_and_the_known_people_of_today() {
+    let world = World::with_known(&["obama.jpg"]).await;
+    let today = compare(&world, vec![], "").await.unwrap();
+    assert!(today.matched.is_empty() && today.model.len() == 16 && today.gallery != 0, "{today:?}");
+}
+
+#[tokio::test]
+async fn embeddings_that_cannot_be_compared_are_refused_with_a_reason() {
+    let world = World::with_known(&["obama.jpg"]).await;
+    let model = compare(&world, vec![], "").await.unwrap().model;
+    let refused = async |embeddings, model| compare(&world, embeddings, model).await.unwrap_err();
+    assert_eq!(refused(vec![vec![0; 512]], "another").await.code(), Code::FailedPrecondition);
+    assert_eq!(refused(vec![vec![0; 511]], &model).await.code(), Code::InvalidArgument);
+    assert_eq!(refused(vec![vec![0; 512]; 1001], &model).await.code(), Code::InvalidArgument);
+    assert!(compare(&world, vec![vec![0; 512]; 1000], &model).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_picture_without_a_face_is_a_result_and_a_missing_one_an_error() {
+    let world = World::with_known(&["obama.jpg"]).await;
+    let none = find_pixels(&world, &pixels("coffee.png")).await;
+    assert!(none.faces.is_empty() && none.width > 0, "{none:?}");
+    assert_eq!(find(&world, "missing.jpg").await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(find(&world, "../x.jpg").await.unwrap_err().code(), Code::PermissionDenied);
+}
