@@ -1,0 +1,246 @@
+//! What somebody is told who asks how far along an image, or a batch of images, is. It only reads.
+
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{MySql, MySqlPool, QueryBuilder};
+
+use crate::{
+    database::answered,
+    models::{ImageId, Status},
+};
+
+/// Failed images that a [`BatchStatus`] names, at most.
+pub const NAMED_FAILURES: u32 = 100;
+
+/// An image as its row tells it today, and in JSON the answer to whoever asks for it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ImageStatus {
+    /// The row.
+    pub id: u64,
+    /// As it was posted.
+    pub path: String,
+    /// `Pending`, `Processing`, `Processed` or `Failed`; `Unknown` for a number that none of the services writes.
+    #[serde(serialize_with = "word")]
+    pub status: Option<Status>,
+    /// Who is on it; `null` while nobody is named.
+    pub person: Option<KnownPerson>,
+    /// Euclidean distance from that face to the nearest known one, when there were two to compare.
+    pub distance: Option<f64>,
+    /// Why it failed, or why nobody is named, in words. Of one that waits: why its last try failed.
+    pub reason: Option<String>,
+    /// Failed tries since it was posted or brought back.
+    pub attempts: u32,
+    /// When it was posted.
+    pub created_at: DateTime<Utc>,
+    /// When its row changed last.
+    pub updated_at: DateTime<Utc>,
+    /// Every face that was found on it, the surest first.
+    pub faces: Vec<FaceStatus>,
+}
+
+impl ImageStatus {
+    /// Whether nothing more will happen to it by itself, except that the redeemer may bring a failed one back.
+    pub fn is_done(&self) -> bool {
+        !matches!(self.status, Some(Status::Pending | Status::Processing))
+    }
+}
+
+fn word<S: serde::Serializer>(status: &Option<Status>, serializer: S) -> Result<S::Ok, S::Error> {
+    match status {
+        Some(status) => serializer.collect_str(status),
+        None => serializer.serialize_str("Unknown"),
+    }
+}
+
+/// Somebody who is known by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KnownPerson {
+    /// The row in `person`.
+    pub id: i32,
+    /// The name.
+    pub name: String,
+}
+
+/// One face of an [`ImageStatus`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FaceStatus {
+    /// The row in `faces`.
+    pub id: u64,
+    /// Where it is on the picture.
+    #[serde(rename = "box")]
+    pub area: Area,
+    /// Whom it shows; `null` for a stranger.
+    pub person: Option<KnownPerson>,
+    /// Euclidean distance to the nearest known face.
+    pub distance: Option<f64>,
+    /// Base name of the known picture with that face.
+    pub nearest: Option<String>,
+    /// Variance of the Laplacian; little is blurred.
+    pub sharpness: f32,
+    /// 0 looks straight ahead, 1 is a profile.
+    pub turned: f32,
+}
+
+/// A box in the upright picture, in pixels. It may reach over the edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Area {
+    /// Left edge.
+    pub x: i32,
+    /// Top edge.
+    pub y: i32,
+    /// From left to right.
+    pub width: i32,
+    /// From top to bottom.
+    pub height: i32,
+}
+
+/// An image and its faces, if there is such an image.
+pub async fn image(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageStatus>> {
+    answered(image_now(pool, id)).await
+}
+
+async fn image_now(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageStatus>> {
+    type Row = (
+        u64,
+        String,
+        i32,
+        Option<i32>,
+        Option<String>,
+        Option<f64>,
+        Option<String>,
+        u32,
+        DateTime<Utc>,
+        DateTime<Utc>,
+    );
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT CAST(images.id AS UNSIGNED), path, status, person.id, person.name, distance, reason,
+                CAST(attempts AS UNSIGNED), created_at, updated_at
+         FROM images LEFT JOIN person ON person.id = images.person WHERE images.id = ?",
+    )
+    .bind(id.0)
+    .fetch_optional(pool)
+    .await?;
+    let Some((id, path, status, person, name, distance, reason, attempts, created_at, updated_at)) = row
+    else {
+        return Ok(None);
+    };
+    Ok(Some(ImageStatus {
+        id,
+        path,
+        status: Status::from_code(status),
+        person: known(person, name),
+        distance,
+        reason,
+        attempts,
+        created_at,
+        updated_at,
+        faces: faces(pool, id).await?,
+    }))
+}
+
+async fn faces(pool: &MySqlPool, image: u64) -> sqlx::Result<Vec<FaceStatus>> {
+    type Row = (u64, i32, i32, i32, i32, Option<i32>, Option<String>, Option<f64>, Option<String>, f32, f32);
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT faces.id, x, y, width, height, person.id, person.name, distance, nearest, sharpness, turned
+         FROM faces LEFT JOIN person ON person.id = faces.person WHERE image_id = ? ORDER BY position",
+    )
+    .bind(image)
+    .fetch_all(pool)
+    .await?;
+    let face = |(id, x, y, width, height, person, name, distance, nearest, sharpness, turned): Row| {
+        let area = Area { x, y, width, height };
+        FaceStatus { id, area, person: known(person, name), distance, nearest, sharpness, turned }
+    };
+    Ok(rows.into_iter().map(face).collect())
+}
+
+fn known(id: Option<i32>, name: Option<String>) -> Option<KnownPerson> {
+    id.zip(name).map(|(id, name)| KnownPerson { id, name })
+}
+
+/// How far along many images are, and in JSON the answer to whoever asks for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BatchStatus {
+    /// Ids that were asked for.
+    pub total: u64,
+    /// Of these, images that wait.
+    pub pending: u64,
+    /// Claimed by a processor.
+    pub processing: u64,
+    /// Recognition ran.
+    pub processed: u64,
+    /// Recognition failed for good.
+    pub failed: u64,
+    /// Ids without an image.
+    pub unknown: u64,
+    /// Whether nothing of it waits or is in work.
+    pub done: bool,
+    /// The first [`NAMED_FAILURES`] of the failed ones.
+    pub failed_images: Vec<FailedImage>,
+}
+
+/// An image that failed for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailedImage {
+    /// The row.
+    pub id: u64,
+    /// As it was posted.
+    pub path: String,
+    /// Why, in words.
+    pub reason: Option<String>,
+}
+
+/// How far along the images are whose ids lie in `ranges`, which do not overlap.
+pub async fn batch(pool: &MySqlPool, ranges: &[RangeInclusive<u64>]) -> sqlx::Result<BatchStatus> {
+    if ranges.is_empty() {
+        return Ok(BatchStatus { done: true, ..BatchStatus::default() });
+    }
+    answered(batch_now(pool, ranges)).await
+}
+
+async fn batch_now(pool: &MySqlPool, ranges: &[RangeInclusive<u64>]) -> sqlx::Result<BatchStatus> {
+    let total = ranges.iter().map(|range| range.end() - range.start() + 1).sum();
+    let mut batch = BatchStatus { total, ..BatchStatus::default() };
+    let mut select =
+        QueryBuilder::<MySql>::new("SELECT status, CAST(COUNT(*) AS UNSIGNED) FROM images WHERE ");
+    push_ranges(&mut select, ranges);
+    select.push(" GROUP BY status");
+    for (status, count) in select.build_query_as::<(i32, u64)>().fetch_all(pool).await? {
+        match Status::from_code(status) {
+            Some(Status::Pending) => batch.pending = count,
+            Some(Status::Processing) => batch.processing = count,
+            Some(Status::Processed) => batch.processed = count,
+            Some(Status::FailedProcessing) => batch.failed = count,
+            None => {}
+        }
+    }
+    batch.unknown = total.saturating_sub(batch.pending + batch.processing + batch.processed + batch.failed);
+    batch.done = batch.pending + batch.processing == 0;
+    if batch.failed > 0 {
+        let mut select = QueryBuilder::<MySql>::new(
+            "SELECT CAST(id AS UNSIGNED), path, reason FROM images WHERE status = 2 AND ",
+        );
+        push_ranges(&mut select, ranges);
+        select.push(" ORDER BY id LIMIT ").push_bind(NAMED_FAILURES);
+        let rows: Vec<(u64, String, Option<String>)> = select.build_query_as().fetch_all(pool).await?;
+        let failed = |(id, path, reason)| FailedImage { id, path, reason };
+        batch.failed_images = rows.into_iter().map(failed).collect();
+    }
+    Ok(batch)
+}
+
+/// Pushes `(id BETWEEN ? AND ? OR …)`, as often as a power of two, the last range again and again:
+/// [`push_list`](crate::images::push_list) says why.
+fn push_ranges(statement: &mut QueryBuilder<MySql>, ranges: &[RangeInclusive<u64>]) {
+    let Some(last) = ranges.last() else { return };
+    let padding = ranges.len().next_power_of_two() - ranges.len();
+    statement.push("(");
+    let mut list = statement.separated(" OR ");
+    for range in ranges.iter().chain(std::iter::repeat_n(last, padding)) {
+        list.push("id BETWEEN ").push_bind_unseparated(*range.start());
+        list.push_unseparated(" AND ").push_bind_unseparated(*range.end());
+    }
+    statement.push(")");
+}
