@@ -10,13 +10,18 @@
 
 use std::fmt::{self, Write};
 
-use axum::{http::StatusCode, response::Response};
+use axum::{
+    http::{HeaderValue, StatusCode, header::LINK},
+    response::Response,
+};
+use common::models::ImageId;
 use serde::Serialize;
 
 use crate::{
     format::{self, Format, Line},
     ingest::Image,
     problem::{Details, Problem, may_come_back},
+    ranges::Ranges,
     request::Posted,
 };
 
@@ -63,8 +68,19 @@ impl Answer {
         self.entries.iter().filter_map(|entry| entry.result.as_ref().err()).for_each(Problem::count);
         may_come_back(match format {
             Format::Plain => format::plain(status, self.lines()),
-            Format::Json => self.json(status),
+            Format::Json => self.with_link(self.json(status)),
         })
+    }
+
+    /// Tells of a bulk's images where to ask for all of them at once, if there are not too many for that.
+    fn with_link(&self, mut response: Response) -> Response {
+        let ids = self.entries.iter().flat_map(|entry| &entry.result).map(|image| image.id().0);
+        let batch = (self.route == Route::Bulk).then(|| Ranges::of(ids)).flatten();
+        let link = batch.map(|batch| HeaderValue::try_from(format!("</batches/{batch}>; rel=\"status\"")));
+        if let Some(Ok(link)) = link {
+            response.headers_mut().insert(LINK, link);
+        }
+        response
     }
 
     fn status(&self) -> StatusCode {
@@ -140,6 +156,14 @@ impl Problem {
     }
 }
 
+impl Image {
+    fn id(self) -> ImageId {
+        match self {
+            Self::Saved { id, .. } | Self::Known { id } => id,
+        }
+    }
+}
+
 fn not_stored(path: &str) -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -209,8 +233,6 @@ impl fmt::Display for GoPaths<'_> {
 
 #[cfg(test)]
 mod tests {
-    use common::models::ImageId;
-
     use super::*;
     use crate::request;
 

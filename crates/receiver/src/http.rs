@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Path, Request, State, rejection::PathRejection},
     http::StatusCode,
     middleware::{self, Next},
     response::Response,
-    routing::post,
+    routing::{get, post},
 };
 use web::ops::Readiness;
 
@@ -19,7 +19,18 @@ use crate::{
     ingest::Ingest,
     problem::Problem,
     request,
+    status::Statuses,
 };
+
+const SINGLE: &str = "/image/post";
+const BULK: &str = "/images/post";
+const IMAGE: &str = "/images/{id}";
+const RETRY: &str = "/images/{id}/retry";
+const BATCH: &str = "/batches/{ranges}";
+
+/// Every route, with the method that it takes.
+const ROUTES: [(&str, &str); 5] =
+    [(SINGLE, "POST"), (BULK, "POST"), (IMAGE, "GET"), (RETRY, "POST"), (BATCH, "GET")];
 
 /// What the handlers work with.
 #[derive(Debug)]
@@ -28,17 +39,25 @@ pub struct Receiver {
     pub bodies: BodyReader,
     /// Stores and announces.
     pub ingest: Ingest,
+    /// Tells what became of it.
+    pub statuses: Statuses,
     /// Whether the database was there yet.
     pub readiness: Readiness,
 }
+
+/// A part of the request's path; empty when it is no text.
+type Parameter = Result<Path<String>, PathRejection>;
 
 /// The receiver's routes.
 pub fn router(receiver: Receiver) -> Router {
     let single = async |State(receiver), request| respond(receiver, Route::Single, request).await;
     let bulk = async |State(receiver), request| respond(receiver, Route::Bulk, request).await;
     Router::new()
-        .route("/image/post", post(single))
-        .route("/images/post", post(bulk))
+        .route(SINGLE, post(single))
+        .route(BULK, post(bulk))
+        .route(IMAGE, get(image))
+        .route(RETRY, post(retry))
+        .route(BATCH, get(batch))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(middleware::from_fn(measure))
@@ -53,12 +72,42 @@ async fn respond(receiver: Arc<Receiver>, route: Route, request: Request) -> Res
     }
 }
 
+async fn image(State(receiver): State<Arc<Receiver>>, id: Parameter) -> Response {
+    let answer = async { receiver.when_ready("ask")?.statuses.image(&text(id)).await };
+    answer.await.unwrap_or_else(in_json)
+}
+
+async fn retry(State(receiver): State<Arc<Receiver>>, id: Parameter) -> Response {
+    let answer = async { receiver.when_ready("ask")?.statuses.retry(&text(id)).await };
+    answer.await.unwrap_or_else(in_json)
+}
+
+async fn batch(State(receiver): State<Arc<Receiver>>, ranges: Parameter) -> Response {
+    let answer = async { receiver.when_ready("ask")?.statuses.batch(&text(ranges)).await };
+    answer.await.unwrap_or_else(in_json)
+}
+
+fn text(parameter: Parameter) -> String {
+    parameter.map(|Path(text)| text).unwrap_or_default()
+}
+
+fn in_json(problem: Problem) -> Response {
+    problem.respond(Format::Json)
+}
+
 impl Receiver {
-    async fn receive(&self, route: Route, request: Request) -> Result<Answer, Problem> {
-        if let Some(missing) = self.readiness.missing() {
-            let detail = format!("the receiver is starting and waits for {missing}; post again later");
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail));
+    fn when_ready(&self, again: &str) -> Result<&Self, Problem> {
+        match self.readiness.missing() {
+            None => Ok(self),
+            Some(missing) => {
+                let detail = format!("the receiver is starting and waits for {missing}; {again} again later");
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail))
+            }
         }
+    }
+
+    async fn receive(&self, route: Route, request: Request) -> Result<Answer, Problem> {
+        self.when_ready("post")?;
         let (head, body) = request.into_parts();
         let body = self.bodies.read(&head.headers, body).await?;
         let posted = match route {
@@ -71,10 +120,18 @@ impl Receiver {
     }
 }
 
+/// The route that a request met, and its method.
+fn route_of(request: &Request) -> Option<(&'static str, &'static str)> {
+    let path = request.extensions().get::<MatchedPath>()?;
+    ROUTES.into_iter().find(|(route, _)| *route == path.as_str())
+}
+
 async fn method_not_allowed(request: Request) -> Response {
-    let detail = format!("{} is not possible here; use POST", request.method());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail)
-        .respond(Format::wanted(request.headers()))
+    let (route, allowed) = route_of(&request).unwrap_or(("", "POST"));
+    let detail = format!("{} is not possible here; use {allowed}", request.method());
+    let format =
+        if [SINGLE, BULK].contains(&route) { Format::wanted(request.headers()) } else { Format::Json };
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail).respond(format)
 }
 
 async fn not_found(request: Request) -> Response {
@@ -84,10 +141,7 @@ async fn not_found(request: Request) -> Response {
 
 async fn measure(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map_or("other", |path| match path.as_str() {
-        "/image/post" => "/image/post",
-        _ => "/images/post",
-    });
+    let route = route_of(&request).map_or("other", |(route, _)| route);
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
     metrics::counter!("receiver_requests_total", "route" => route, "status" => status).increment(1);

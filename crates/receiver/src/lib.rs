@@ -6,7 +6,7 @@
 //! bytes     why not     message     or JSON
 //! ```
 //!
-//! `http` holds the routes and leads each request through these four. The row is the truth and the message a
+//! `http` holds the routes and leads each post through these four; `status` answers what became of it. The row is the truth and the message a
 //! hint: what could not be announced is found in the table by the image-processor's sweep.
 
 mod answer;
@@ -18,8 +18,10 @@ mod http;
 mod ingest;
 mod json;
 mod problem;
+mod ranges;
 mod request;
 mod settings;
+mod status;
 
 use common::{database, schema};
 use tokio::net::TcpListener;
@@ -27,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use web::ops::Readiness;
 
 pub use crate::settings::Settings;
-use crate::{body::BodyReader, ingest::Ingest};
+use crate::{body::BodyReader, ingest::Ingest, status::Statuses};
 
 /// What a receiver that is not ready waits for.
 pub const WAITING_FOR: &str = "the database";
@@ -50,6 +52,7 @@ pub async fn run(
     let router = http::router(http::Receiver {
         bodies: BodyReader::new(settings.max_body, settings.body_timeout),
         ingest: Ingest::new(pool.clone(), producer.clone()),
+        statuses: Statuses::new(pool.clone(), producer.clone()),
         readiness: readiness.clone(),
     });
     let prepare = async {

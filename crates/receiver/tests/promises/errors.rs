@@ -83,6 +83,25 @@ async fn another_method_is_told_which_one_is_allowed() {
 }
 
 #[tokio::test]
+async fn whoever_asks_with_another_method_is_told_which_one_is_allowed_in_json() {
+    let stack = Stack::start().await;
+    for (route, allowed, header) in [
+        ("/images/1", "GET", "GET,HEAD"),
+        ("/images/1/retry", "POST", "POST"),
+        ("/batches/1-2", "GET", "GET,HEAD"),
+    ] {
+        let answer = stack.receiver.request("DELETE", route).await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, header), "{route}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert!(
+            answer.body.contains(&format!("DELETE is not possible here; use {allowed}")),
+            "{}",
+            answer.body
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_route_is_not_found() {
     let stack = Stack::start().await;
     for route in ["/", "/image", "/image/post/1", "/images"] {

@@ -11,4 +11,5 @@ mod original;
 mod outages;
 mod process;
 mod stack;
+mod status;
 mod storing;

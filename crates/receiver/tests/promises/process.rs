@@ -77,6 +77,8 @@ async fn every_refusal_is_counted_by_its_reason_and_reasons_are_never_what_a_cli
         ("path_outside", "/image/post", path("../b")),
         ("body_too_large", "/image/post", " ".repeat(1024 * 1024 + 1)),
         ("no_such_route", "/", String::new()),
+        ("not_an_id", "/images/first/retry", String::new()),
+        ("no_such_image", "/images/7/retry", String::new()),
     ] {
         assert!(send("POST", route, body).await.is_client_error(), "{reason}");
     }
@@ -93,21 +95,39 @@ async fn every_refusal_is_counted_by_its_reason_and_reasons_are_never_what_a_cli
         timeout(LIMIT, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     }
+    assert_eq!(send("POST", "/images/1/retry", String::new()).await, 409);
+    for (route, status) in [("/batches/all", 422), ("/batches/1-10001", 422), ("/images/%FF", 400)] {
+        assert_eq!(send("GET", route, String::new()).await, status, "{route}");
+    }
     sqlx::raw_sql("DROP TABLE images").execute(&stack.rows.0).await.unwrap();
     assert_eq!(send("POST", "/image/post", path("/b.jpg")).await, 503);
+    assert_eq!(send("GET", "/images/1", String::new()).await, 503);
 
     let metrics = client.get(format!("http://{}/metrics", service.ops_address())).send().await.unwrap();
     let metrics = metrics.text().await.unwrap();
+    for route in ["/images/{id}", "/images/{id}/retry", "/batches/{ranges}"] {
+        assert!(metrics.contains(&format!(r#"receiver_requests_total{{route="{route}",status="#)), "{route}");
+    }
+    assert!(
+        !metrics.contains(r#"route="/images/1"#) && !metrics.contains(r#"route="/batches/1"#),
+        "{metrics}"
+    );
     let mut counted: Vec<_> =
         metrics.lines().filter_map(|line| line.strip_prefix("receiver_refusals_total{reason=")).collect();
     counted.sort_unstable();
     assert_eq!(
         counted,
         [
+            r#""batch_too_large"} 1"#,
             r#""body_broken"} 1"#,
             r#""body_too_large"} 1"#,
             r#""body_too_slow"} 1"#,
+            r#""database_away"} 1"#,
+            r#""no_such_image"} 1"#,
             r#""no_such_route"} 1"#,
+            r#""not_a_batch"} 1"#,
+            r#""not_an_id"} 2"#,
+            r#""not_failed"} 1"#,
             r#""not_json"} 1"#,
             r#""not_stored"} 1"#,
             r#""path_empty"} 2"#,
