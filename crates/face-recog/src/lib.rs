@@ -2,7 +2,8 @@
 //!
 //! A request names a picture ([`grpc`]); a worker ([`pool`]) opens it ([`folder`]), decodes it ([`picture`]),
 //! describes its faces ([`faces`], with the weights of [`models`]) and looks for the nearest known person
-//! ([`gallery`]), whom [`watch`] keeps the same as the folder of known people.
+//! ([`gallery`]), whom [`watch`] keeps the same as the folder of known people ([`listing`]), remembering from one
+//! start to the next what their faces look like ([`cache`]).
 
 use std::{path::PathBuf, thread};
 
@@ -10,22 +11,27 @@ use anyhow::Context;
 use tokio::{net::TcpListener, task};
 use tokio_util::sync::CancellationToken;
 
+pub mod cache;
 pub mod faces;
+mod find;
 pub mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod gallery;
 pub mod grpc;
+pub mod listing;
 pub mod models;
 pub mod picture;
 pub mod pool;
+mod quality;
 pub mod settings;
 pub mod watch;
 
+use cache::Cache;
 use faces::Recogniser;
 use folder::UnknownPeople;
 use grpc::Service;
-use models::{ModelError, Models};
+use models::{ModelError, ModelId, Models};
 use pool::{Pool, Workers};
 use settings::RecognitionSettings;
 use watch::Watcher;
@@ -41,13 +47,15 @@ pub async fn run(
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let (pool, workers) = start_workers(settings.models.clone()).await?;
-    let (watcher, gallery) = Watcher::new(&settings.known_people, pool.clone());
+    let (model, pool, workers) = start_workers(settings.models.clone()).await?;
+    let cache = Cache::new(&settings.embeddings_cache, model);
+    let (watcher, gallery) = Watcher::new(&settings.known_people, pool.clone(), cache);
     let service = Service {
         unknown_people: UnknownPeople::new(&settings.unknown_people),
         gallery,
         pool,
         tolerance: settings.match_tolerance,
+        model,
         shutdown: shutdown.clone(),
     };
 
@@ -65,13 +73,14 @@ pub async fn run(
 }
 
 /// Starts as many workers as this process, or its container, may use cores.
-async fn start_workers(models: PathBuf) -> anyhow::Result<(Pool<Recogniser>, Workers)> {
+async fn start_workers(models: PathBuf) -> anyhow::Result<(ModelId, Pool<Recogniser>, Workers)> {
     let cores = thread::available_parallelism().context("cannot tell the number of cores")?.get();
     let recognisers = task::spawn_blocking(move || {
         let models = Models::load(&models)?;
-        Ok::<_, ModelError>((0..cores).map(|_| models.recogniser()).collect())
+        Ok::<_, ModelError>((models.id(), (0..cores).map(|_| models.recogniser()).collect()))
     });
-    let pool = Pool::start(recognisers.await??).context("cannot start the workers")?;
-    tracing::info!(workers = cores, "the weights are loaded");
-    Ok(pool)
+    let (model, recognisers) = recognisers.await??;
+    let (pool, workers) = Pool::start(recognisers).context("cannot start the workers")?;
+    tracing::info!(workers = cores, %model, "the weights are loaded");
+    Ok((model, pool, workers))
 }

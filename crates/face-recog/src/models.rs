@@ -2,14 +2,15 @@
 
 use std::{
     ffi::c_int,
-    fs::File,
+    fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use dlib_face_recognition::{FaceDetector, FaceEncoderNetwork, LandmarkPredictor};
+use sha2::{Digest as _, Sha256};
 
-use crate::faces::Recogniser;
+use crate::faces::{self, Recogniser};
 
 const NETWORK: &str = "dlib_face_recognition_resnet_model_v1.dat";
 const LANDMARKS: &str = "shape_predictor_5_face_landmarks.dat";
@@ -36,8 +37,34 @@ pub enum ModelError {
     },
 }
 
+/// Tells models apart: embeddings can be compared when it is the same. It stands for the bytes of the weights
+/// and for how pictures are looked at ([`faces::VERSION`]). Displayed as 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelId([u8; 32]);
+
+impl ModelId {
+    /// The model with these files of weights.
+    pub fn of<'a>(weights: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(faces::VERSION.to_le_bytes());
+        weights.into_iter().for_each(|bytes| hash.update(Sha256::digest(bytes)));
+        Self(hash.finalize().into())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ModelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// The weights in memory.
 pub struct Models {
+    id: ModelId,
     /// dlib documents that threads may share it.
     landmarks: Arc<LandmarkPredictor>,
     network: FaceEncoderNetwork,
@@ -47,9 +74,15 @@ impl Models {
     /// Reads both files. Blocks for some tenths of a second.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         one_blas_thread();
-        let network = load(folder, NETWORK, |path| FaceEncoderNetwork::open(path))?;
-        let landmarks = load(folder, LANDMARKS, |path| LandmarkPredictor::open(path))?;
-        Ok(Self { landmarks: Arc::new(landmarks), network })
+        let (network, network_bytes) = load(folder, NETWORK, |path| FaceEncoderNetwork::open(path))?;
+        let (landmarks, landmarks_bytes) = load(folder, LANDMARKS, |path| LandmarkPredictor::open(path))?;
+        let id = ModelId::of([&*network_bytes, &*landmarks_bytes]);
+        Ok(Self { id, landmarks: Arc::new(landmarks), network })
+    }
+
+    /// Which model it is.
+    pub fn id(&self) -> ModelId {
+        self.id
     }
 
     /// A recogniser for one thread: detector and network work in buffers of their own, so none is shared.
@@ -58,13 +91,20 @@ impl Models {
     }
 }
 
-fn load<M>(folder: &Path, name: &str, open: impl Fn(&Path) -> Result<M, String>) -> Result<M, ModelError> {
+/// The model, and the bytes that it was read from.
+fn load<M>(
+    folder: &Path,
+    name: &str,
+    open: impl Fn(&Path) -> Result<M, String>,
+) -> Result<(M, Vec<u8>), ModelError> {
     let path = folder.join(name);
     // dlib tells a missing file and a broken one apart by nothing but its text.
-    if let Err(source) = File::open(&path) {
-        return Err(ModelError::Open { path, source });
-    }
-    open(&path).map_err(|_| ModelError::Broken { path })
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(source) => return Err(ModelError::Open { path, source }),
+    };
+    let model = open(&path).map_err(|_| ModelError::Broken { path })?;
+    Ok((model, bytes))
 }
 
 /// Keeps OpenBLAS from spreading each small matrix over all cores, which the workers use already.

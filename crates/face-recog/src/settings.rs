@@ -35,6 +35,9 @@ pub struct RecognitionSettings {
     /// Folder of the dlib weights
     #[arg(long, env = "MODELS", value_name = "MODELS", default_value = "/models")]
     pub models: PathBuf,
+    /// Folder that keeps the embeddings of known people over a restart, if it exists
+    #[arg(long, env = "EMBEDDINGS_CACHE", value_name = "EMBEDDINGS_CACHE", default_value = "/embeddings")]
+    pub embeddings_cache: PathBuf,
     /// Greatest Euclidean distance of a match, above 0 and at most 2
     #[arg(long, env = "MATCH_TOLERANCE", value_name = "MATCH_TOLERANCE", default_value_t = 0.6, value_parser = tolerance)]
     pub match_tolerance: f64,

@@ -127,6 +127,7 @@ async fn weights_that_are_missing_or_damaged_end_the_start_with_their_name() {
             known_people: folder.to_owned(),
             unknown_people: folder.to_owned(),
             models: folder.to_owned(),
+            embeddings_cache: folder.to_owned(),
             match_tolerance: 0.6,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

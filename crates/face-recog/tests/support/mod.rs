@@ -75,10 +75,31 @@ impl World {
         let folders = tempfile::tempdir().unwrap();
         fs::create_dir(folders.path().join("unknown")).unwrap();
         prepare(folders.path());
+        Self::with_folders(folders).await
+    }
+
+    /// Starts with the folders of another server, and waits until it is ready.
+    pub async fn again(folders: TempDir) -> Self {
+        let world = Self::with_folders(folders).await;
+        eventually("the server is ready", async || world.is_ready().await).await;
+        world
+    }
+
+    /// Stops the server and leaves its folders.
+    pub async fn stop(self) -> TempDir {
+        self.shutdown.cancel();
+        let Self { folders, server, channel, .. } = self;
+        drop(channel);
+        server.await.unwrap().unwrap();
+        folders
+    }
+
+    async fn with_folders(folders: TempDir) -> Self {
         let settings = RecognitionSettings {
             known_people: folders.path().join("known"),
             unknown_people: folders.path().join("unknown"),
             models: models(),
+            embeddings_cache: folders.path().join("embeddings"),
             match_tolerance: 0.6,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
