@@ -36,6 +36,7 @@ const SETTINGS: &[(&str, &str, &[&str])] = &[
     ("KNOWN_PEOPLE", "--known-people", &[FACE_RECOG]),
     ("UNKNOWN_PEOPLE", "--unknown-people", &[FACE_RECOG]),
     ("MODELS", "--models", &[FACE_RECOG]),
+    ("EMBEDDINGS_CACHE", "--embeddings-cache", &[FACE_RECOG]),
     ("MATCH_TOLERANCE", "--match-tolerance", &[FACE_RECOG]),
     ("BIND_HOST", "--bind-host", ALL),
     ("RECEIVER_PORT", "--receiver-port", &[RECEIVER]),
