@@ -54,6 +54,8 @@ const SETTINGS: &[(&str, &str, &[&str])] = &[
     ("MAX_REDEEMS", "--max-redeems", &[REDEEMER]),
     ("MAX_BODY", "--max-body", &[RECEIVER]),
     ("BODY_TIMEOUT", "--body-timeout", &[RECEIVER]),
+    ("UPLOADS", "--uploads", &[RECEIVER]),
+    ("MAX_UPLOAD", "--max-upload", &[RECEIVER]),
     ("SHUTDOWN_TIMEOUT", "--shutdown-timeout", ALL),
 ];
 
@@ -239,6 +241,8 @@ async fn a_wrong_value_is_refused_with_its_name_and_what_is_allowed() {
         (RECEIVER, "PRODUCER_ADDRESS", "nsqd-srv", "host:port"),
         (RECEIVER, "MAX_BODY", "2MB", "from 1 byte to 256MiB"),
         (RECEIVER, "BODY_TIMEOUT", "0s", "from 1ms to 24h"),
+        (RECEIVER, "UPLOADS", "/unknown_people", "a folder whose name is uploads"),
+        (RECEIVER, "MAX_UPLOAD", "1GiB", "from 1 byte to 256MiB"),
         (IMAGE_PROCESSOR, "NSQ_LOOKUP_ADDRESS", "http://nsqlookup:4161", "host:port"),
         (IMAGE_PROCESSOR, "GRPC_ADDRESS", "face-recog:", "host:port"),
         (IMAGE_PROCESSOR, "PROCESSOR_CONCURRENCY", "0", "from 1 to 1024"),

@@ -25,12 +25,12 @@ use crate::{
     request::Posted,
 };
 
-/// The two routes.
+/// What is answered: one path, or a list of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `/image/post`
+    /// As `/image/post` does.
     Single,
-    /// `/images/post`
+    /// As `/images/post` does.
     Bulk,
 }
 
@@ -60,6 +60,12 @@ impl Answer {
             Err(refusal) => Entry { path: None, result: Err(Problem::from(refusal).about(route, index)) },
         };
         Self { route, entries: posted.into_iter().enumerate().map(entry).collect() }
+    }
+
+    /// Says what became of files: the path of each that was kept, and its image.
+    pub fn of_files(route: Route, files: Vec<(Option<String>, Result<Image, Problem>)>) -> Self {
+        let entries = files.into_iter().map(|(path, result)| Entry { path, result }).collect();
+        Self { route, entries }
     }
 
     /// The answer as HTTP.
@@ -157,14 +163,16 @@ impl Problem {
 }
 
 impl Image {
-    fn id(self) -> ImageId {
+    /// Its row.
+    pub fn id(self) -> ImageId {
         match self {
             Self::Saved { id, .. } | Self::Known { id } => id,
         }
     }
 }
 
-fn not_stored(path: &str) -> Problem {
+/// What is said of a path that the database did not take.
+pub fn not_stored(path: &str) -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "not_stored",

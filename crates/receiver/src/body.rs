@@ -1,11 +1,12 @@
 //! Reading a body within bounds: of its size, of its time, and of the memory that all bodies take together.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes, HttpBody},
     http::{HeaderMap, header},
 };
+use futures_util::{Stream, StreamExt, stream::try_unfold};
 use http_body_util::BodyExt;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -26,6 +27,12 @@ const LEAST: u32 = 4096;
 const PATIENCE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(500);
 
+/// Bytes a second that an upload must bring.
+const LEAST_PACE: u64 = 128 * 1024;
+
+/// Longest piece of a [`paced`] body.
+const PIECE: usize = 16 * 1024;
+
 /// Why a body was not read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -35,6 +42,11 @@ pub enum ReadError {
     /// It did not arrive in time.
     #[error("the body did not arrive within {0:?}")]
     TooSlow(Duration),
+    /// It came too slowly for an upload.
+    #[error(
+        "the upload came too slowly: within {0:?} something must arrive, and beyond that 128 KiB a second on average"
+    )]
+    Stalled(Duration),
     /// Other requests take all the memory there is for bodies.
     #[error("too many requests are under way")]
     Overloaded,
@@ -72,7 +84,7 @@ impl BodyReader {
         if body.size_hint().lower() > self.max_body as u64 {
             // Who asks first sends nothing after a refusal; reading would invite the body.
             if !headers.contains_key(header::EXPECT) {
-                discard(body).await;
+                discard(body.into_data_stream()).await;
             }
             return Err(ReadError::TooLarge(self.max_body));
         }
@@ -85,7 +97,7 @@ impl BodyReader {
             let chunk = chunk.map_err(|_| ReadError::Broken)?;
             if bytes.len() + chunk.len() > self.max_body {
                 drop((bytes, memory));
-                discard(body).await;
+                discard(body.into_data_stream()).await;
                 return Err(ReadError::TooLarge(self.max_body));
             }
             memory.merge(self.reserve(u32::try_from(chunk.len()).unwrap_or(u32::MAX))?);
@@ -104,9 +116,38 @@ async fn next_chunk(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     Some(body.frame().await?.map(|frame| frame.into_data().unwrap_or_default()))
 }
 
-async fn discard(mut body: Body) {
+/// Reads what nobody wants, but not for ever.
+pub async fn discard<T, E>(stream: impl Stream<Item = Result<T, E>>) {
+    let mut stream = pin!(stream);
     let end = Instant::now() + PATIENCE;
-    while Instant::now() < end && matches!(timeout(SILENCE, next_chunk(&mut body)).await, Ok(Some(Ok(_)))) {}
+    while Instant::now() < end && matches!(timeout(SILENCE, stream.next()).await, Ok(Some(Ok(_)))) {}
+}
+
+/// A body in small pieces: between any two, and before its end, it lets others go first.
+///
+/// What comes as it should may take long if it is large: a second more for every 128 KiB that has arrived, as long as
+/// something arrives within `patience`.
+pub fn paced(body: Body, patience: Duration) -> impl Stream<Item = Result<Bytes, ReadError>> {
+    let state = (body.into_data_stream(), Bytes::new(), Instant::now(), 0);
+    try_unfold(state, move |(mut body, mut rest, started, mut arrived)| async move {
+        // multer reads as long as something is ready, and would otherwise hold whatever the client has sent.
+        tokio::task::yield_now().await;
+        while rest.is_empty() {
+            let allowed = started + patience + Duration::from_secs(arrived / LEAST_PACE);
+            let deadline = allowed.min(Instant::now() + patience);
+            match timeout_at(deadline, body.next()).await {
+                Err(_) => return Err(ReadError::Stalled(patience)),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(_))) => return Err(ReadError::Broken),
+                Ok(Some(Ok(chunk))) => {
+                    arrived += chunk.len() as u64;
+                    rest = chunk;
+                }
+            }
+        }
+        let piece = rest.split_to(rest.len().min(PIECE));
+        Ok(Some((piece, (body, rest, started, arrived))))
+    })
 }
 
 #[cfg(test)]

@@ -20,17 +20,19 @@ use crate::{
     problem::Problem,
     request,
     status::Statuses,
+    upload::{self, Uploads},
 };
 
 const SINGLE: &str = "/image/post";
 const BULK: &str = "/images/post";
+const UPLOAD: &str = "/images";
 const IMAGE: &str = "/images/{id}";
 const RETRY: &str = "/images/{id}/retry";
 const BATCH: &str = "/batches/{ranges}";
 
 /// Every route, with the method that it takes.
-const ROUTES: [(&str, &str); 5] =
-    [(SINGLE, "POST"), (BULK, "POST"), (IMAGE, "GET"), (RETRY, "POST"), (BATCH, "GET")];
+const ROUTES: [(&str, &str); 6] =
+    [(SINGLE, "POST"), (BULK, "POST"), (UPLOAD, "POST"), (IMAGE, "GET"), (RETRY, "POST"), (BATCH, "GET")];
 
 /// What the handlers work with.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct Receiver {
     pub bodies: BodyReader,
     /// Stores and announces.
     pub ingest: Ingest,
+    /// Takes pictures themselves, where that is switched on.
+    pub uploads: Option<Uploads>,
     /// Tells what became of it.
     pub statuses: Statuses,
     /// Whether the database was there yet.
@@ -55,6 +59,7 @@ pub fn router(receiver: Receiver) -> Router {
     Router::new()
         .route(SINGLE, post(single))
         .route(BULK, post(bulk))
+        .route(UPLOAD, post(upload))
         .route(IMAGE, get(image))
         .route(RETRY, post(retry))
         .route(BATCH, get(batch))
@@ -70,6 +75,16 @@ async fn respond(receiver: Arc<Receiver>, route: Route, request: Request) -> Res
         Ok(answer) => answer.respond(format),
         Err(problem) => problem.respond(format),
     }
+}
+
+async fn upload(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+    let answer = async {
+        match &receiver.when_ready("send it")?.uploads {
+            Some(uploads) => uploads.take(request, &receiver.ingest).await,
+            None => Err(upload::refuse_all(request).await),
+        }
+    };
+    answer.await.unwrap_or_else(in_json)
 }
 
 async fn image(State(receiver): State<Arc<Receiver>>, id: Parameter) -> Response {

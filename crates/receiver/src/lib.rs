@@ -6,7 +6,8 @@
 //! bytes     why not     message     or JSON
 //! ```
 //!
-//! `http` holds the routes and leads each post through these four; `status` answers what became of it. The row is the truth and the message a
+//! `http` holds the routes and leads each post through these four; `upload` turns
+//! pictures themselves into files and their paths, and `status` answers what became of an image. The row is the truth and the message a
 //! hint: what could not be announced is found in the table by the image-processor's sweep.
 
 mod answer;
@@ -17,11 +18,13 @@ pub mod fuzzing;
 mod http;
 mod ingest;
 mod json;
+mod keep;
 mod problem;
 mod ranges;
 mod request;
 mod settings;
 mod status;
+mod upload;
 
 use common::{database, schema};
 use tokio::net::TcpListener;
@@ -29,7 +32,9 @@ use tokio_util::sync::CancellationToken;
 use web::ops::Readiness;
 
 pub use crate::settings::Settings;
-use crate::{body::BodyReader, ingest::Ingest, status::Statuses};
+use crate::{
+    body::BodyReader, ingest::Ingest, keep::Folder, settings::UploadFolder, status::Statuses, upload::Uploads,
+};
 
 /// What a receiver that is not ready waits for.
 pub const WAITING_FOR: &str = "the database";
@@ -49,9 +54,18 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let pool = database::pool(&settings.database, DATABASE_CONNECTIONS);
     let producer = ingest::producer(&settings.producer);
+    let uploads = match &settings.uploads {
+        UploadFolder::Off => None,
+        UploadFolder::At(path) => {
+            let folder = Folder::new(path.clone(), settings.max_upload as u64);
+            folder.prepare().await;
+            Some(Uploads::new(folder, settings.body_timeout))
+        }
+    };
     let router = http::router(http::Receiver {
         bodies: BodyReader::new(settings.max_body, settings.body_timeout),
         ingest: Ingest::new(pool.clone(), producer.clone()),
+        uploads,
         statuses: Statuses::new(pool.clone(), producer.clone()),
         readiness: readiness.clone(),
     });

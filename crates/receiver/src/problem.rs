@@ -87,7 +87,7 @@ impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         let (status, reason) = match error {
             ReadError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-            ReadError::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
+            ReadError::TooSlow(_) | ReadError::Stalled(_) => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
             ReadError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             ReadError::Broken => (StatusCode::BAD_REQUEST, "body_broken"),
         };

@@ -13,3 +13,4 @@ mod process;
 mod stack;
 mod status;
 mod storing;
+mod uploads;

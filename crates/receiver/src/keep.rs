@@ -1,0 +1,202 @@
+//! Pictures that were sent, as files: each is named by its own SHA-256, so that the same picture is one file.
+//!
+//! A file gets its name when all of it is safe on the disk. Until then it is hidden, and whatever ends the upload
+//! removes it; only a killed process leaves one behind, which the next start clears away.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use sha2::{Digest, Sha256};
+use tokio::{sync::mpsc, task::spawn_blocking};
+
+/// What a file is called that is not complete.
+const UNFINISHED: &str = ".upload-";
+
+/// What is unfinished for longer has nobody who finishes it.
+const LEFT_OVER: Duration = Duration::from_secs(60 * 60);
+
+/// Pieces between the network and the disk.
+const PIECES: usize = 4;
+
+/// As many first bytes tell what kind of picture it is.
+const SIGNATURE: usize = 12;
+
+/// Why a file was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum NotKept {
+    /// It is larger than the limit.
+    #[error("the file is too large: at most {0} bytes are allowed")]
+    TooLarge(u64),
+    /// It begins as none of the four kinds does.
+    #[error("the file is no JPEG, PNG, WebP or GIF picture")]
+    NotAPicture,
+    /// There is no room for it.
+    #[error("there is no room for the file; tell whoever runs this, or send it again later")]
+    DiskFull,
+    /// The folder is away or cannot be written to, which the log tells more of.
+    #[error("the folder for uploads cannot be written to; send the file again later")]
+    FolderAway,
+}
+
+impl From<io::Error> for NotKept {
+    fn from(error: io::Error) -> Self {
+        tracing::error!(%error, "cannot keep an upload");
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::FolderAway,
+        }
+    }
+}
+
+/// The folder that uploads go to.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: Arc<PathBuf>,
+    max_file: u64,
+}
+
+impl Folder {
+    /// Keeps files of up to `max_file` bytes in `path`.
+    pub fn new(path: PathBuf, max_file: u64) -> Self {
+        Self { path: Arc::new(path), max_file }
+    }
+
+    /// The largest file, in bytes.
+    pub fn max_file(&self) -> u64 {
+        self.max_file
+    }
+
+    /// Makes the folder, if only that is missing, and clears away what a killed process left in it.
+    pub async fn prepare(&self) {
+        let folder = self.path.clone();
+        let prepared = spawn_blocking(move || {
+            fs::create_dir(&*folder).or_else(|error| if folder.is_dir() { Ok(()) } else { Err(error) })?;
+            clear(&folder)
+        });
+        if let Ok(Err(error)) = prepared.await {
+            tracing::warn!(%error, "the folder for uploads cannot be used now");
+        }
+    }
+
+    /// Keeps what `pieces` are the whole of, and answers with its name. The outer error is theirs.
+    pub async fn keep<E>(
+        &self,
+        pieces: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<Result<String, NotKept>, E> {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let folder = self.clone();
+        let writer = spawn_blocking(move || folder.write(receiver));
+        let mut pieces = pin!(pieces);
+        let mut end = Ok(());
+        loop {
+            let piece = match pieces.next().await {
+                Some(Ok(piece)) => Some(piece),
+                None => None,
+                Some(Err(error)) => {
+                    end = Err(error);
+                    break;
+                }
+            };
+            let last = piece.is_none();
+            // It fails when the writer has ended, which says why by itself.
+            if sender.send(piece).await.is_err() || last {
+                break;
+            }
+        }
+        drop(sender);
+        let written = writer.await;
+        end?;
+        Ok(written.unwrap_or_else(|error| Err(io::Error::other(error).into())))
+    }
+
+    /// Writes pieces until `None`. A channel that ends before means that nobody wants the file any more.
+    fn write(&self, mut pieces: mpsc::Receiver<Option<Bytes>>) -> Result<String, NotKept> {
+        let mut file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .permissions(Permissions::from_mode(0o644)) // face-recog may be another user
+            .tempfile_in(&*self.path)?;
+        let (mut hash, mut size, mut signature) = (Sha256::new(), 0, Vec::with_capacity(SIGNATURE));
+        loop {
+            let piece =
+                pieces.blocking_recv().ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?;
+            let Some(piece) = piece else { break };
+            size += piece.len() as u64;
+            if size > self.max_file {
+                return Err(NotKept::TooLarge(self.max_file));
+            }
+            signature.extend(piece.iter().take(SIGNATURE - signature.len()));
+            if signature.len() == SIGNATURE && extension(&signature).is_none() {
+                return Err(NotKept::NotAPicture);
+            }
+            hash.update(&piece);
+            file.write_all(&piece)?;
+        }
+        let extension = extension(&signature).ok_or(NotKept::NotAPicture)?;
+        let mut name = String::new();
+        for byte in hash.finalize() {
+            let _ = write!(name, "{byte:02x}"); // into a String: cannot fail
+        }
+        name = format!("{name}.{extension}");
+        file.as_file().sync_all()?;
+        file.persist(self.path.join(&name)).map_err(|error| error.error)?;
+        File::open(&*self.path)?.sync_all()?;
+        Ok(name)
+    }
+}
+
+/// The extension of the kind of picture that begins like this.
+fn extension(signature: &[u8]) -> Option<&'static str> {
+    match signature {
+        [0xff, 0xd8, 0xff, ..] => Some("jpg"),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("png"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("webp"),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("gif"),
+        _ => None,
+    }
+}
+
+fn clear(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let unfinished = entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED));
+        let age = entry.metadata().and_then(|metadata| metadata.modified());
+        if unfinished && age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT_OVER)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_known_by_its_first_bytes() {
+        assert_eq!(extension(b"\xff\xd8\xff"), Some("jpg"));
+        assert_eq!(extension(b"\x89PNG\r\n\x1a\n"), Some("png"));
+        assert_eq!(extension(b"RIFF\0\0\0\0WEBP"), Some("webp"));
+        assert_eq!(extension(b"GIF87a"), Some("gif"));
+        assert_eq!(extension(b"GIF89a\x01"), Some("gif"));
+        for other in [b"".as_slice(), b"\xff\xd8", b"RIFF\0\0\0\0WAVE", b"GIF88a", b"%PDF-1.7", b"<svg>"] {
+            assert_eq!(extension(other), None);
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_a_folder_that_is_away() {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].map(io::Error::from);
+        assert!(full.into_iter().all(|error| matches!(NotKept::from(error), NotKept::DiskFull)));
+        assert!(matches!(NotKept::from(io::Error::from(io::ErrorKind::NotFound)), NotKept::FolderAway));
+    }
+}

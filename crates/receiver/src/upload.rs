@@ -1,0 +1,238 @@
+//! Pictures themselves instead of their paths: as the whole body, or as the files of a form.
+//!
+//! Each is kept under the name that its content gives it, and then goes the way of a posted path. Nothing is held in
+//! memory but the piece that has just arrived.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, HttpBody},
+    extract::Request,
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, EXPECT, LOCATION},
+    },
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use multer::Multipart;
+use tokio::sync::Semaphore;
+
+use crate::{
+    answer::{Answer, Route},
+    body::{ReadError, discard, paced},
+    format::Format,
+    ingest::{Image, Ingest},
+    keep::{Folder, NotKept},
+    problem::Problem,
+};
+
+/// Uploads at once; each of them keeps a thread busy.
+const AT_ONCE: usize = 16;
+
+/// Fields of one form.
+const MAX_FIELDS: usize = 100;
+
+/// How much of a form may come between one piece of a file and the next: a field's head, or the end of one.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Where the folder of uploads lies for whoever reads the paths.
+const POSTED_FOLDER: &str = "/unknown_people/uploads";
+
+/// Takes pictures in.
+#[derive(Debug)]
+pub struct Uploads {
+    folder: Folder,
+    patience: Duration,
+    slots: Semaphore,
+}
+
+/// A kept file's path, if it was kept, and its image.
+type Taken = (Option<String>, Result<Image, Problem>);
+
+impl Uploads {
+    /// Keeps files in `folder`; `patience` is the body's timeout, which [`paced`] extends.
+    pub fn new(folder: Folder, patience: Duration) -> Self {
+        Self { folder, patience, slots: Semaphore::new(AT_ONCE) }
+    }
+
+    /// Takes the picture, or the pictures, of a request in.
+    pub async fn take(&self, request: Request, ingest: &Ingest) -> Result<Response, Problem> {
+        let (head, body) = request.into_parts();
+        let Ok(_slot) = self.slots.try_acquire() else {
+            return Err(refuse(ReadError::Overloaded.into(), &head.headers, body).await);
+        };
+        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        match content_type.filter(|kind| kind.to_ascii_lowercase().starts_with("multipart/")) {
+            Some(form) => match multer::parse_boundary(form) {
+                Ok(boundary) => self.form(body, boundary, ingest).await,
+                Err(error) => Err(refuse(no_form(error), &head.headers, body).await),
+            },
+            None if body.size_hint().lower() > self.folder.max_file() => {
+                let problem = NotKept::TooLarge(self.folder.max_file()).into();
+                Err(refuse(problem, &head.headers, body).await)
+            }
+            None => self.whole(body, ingest).await,
+        }
+    }
+
+    /// The body is the picture.
+    async fn whole(&self, body: Body, ingest: &Ingest) -> Result<Response, Problem> {
+        let mut pieces = Box::pin(paced(body, self.patience));
+        match self.folder.keep(&mut pieces).await? {
+            Ok(name) => Ok(answer(Route::Single, vec![store(name, ingest).await])),
+            Err(refusal) => {
+                discard(pieces).await;
+                Err(refusal.into())
+            }
+        }
+    }
+
+    /// The body is a form, whose files are the pictures. What was taken in before the form broke stays so.
+    async fn form(&self, body: Body, boundary: String, ingest: &Ingest) -> Result<Response, Problem> {
+        let held = Arc::new(AtomicUsize::new(0));
+        let mut form = Multipart::new(with_head_limit(paced(body, self.patience), held.clone()), boundary);
+        let mut taken = Vec::new();
+        if let Err(problem) = self.fields(&mut form, &held, &mut taken, ingest).await {
+            if taken.is_empty() {
+                return Err(problem);
+            }
+            taken.push((None, Err(problem)));
+        }
+        if taken.is_empty() {
+            let detail = "the form holds no file; send at least one field with a file name";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_file", detail));
+        }
+        for (index, (_, result)) in taken.iter_mut().enumerate() {
+            if let Err(problem) = result {
+                problem.detail.insert_str(0, &format!("files[{index}]: "));
+            }
+        }
+        Ok(answer(Route::Bulk, taken))
+    }
+
+    async fn fields(
+        &self,
+        form: &mut Multipart<'static>,
+        held: &AtomicUsize,
+        taken: &mut Vec<Taken>,
+        ingest: &Ingest,
+    ) -> Result<(), Problem> {
+        let mut number = 0;
+        while let Some(mut field) = form.next_field().await? {
+            number += 1;
+            if number > MAX_FIELDS {
+                let detail = format!("a form may have {MAX_FIELDS} fields; send the other files in another");
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_files", detail));
+            }
+            let is_file = field.file_name().is_some_and(|name| !name.is_empty());
+            let mut pieces = (&mut field).inspect(|_| held.store(0, Ordering::Relaxed));
+            if is_file {
+                taken.push(match self.folder.keep(&mut pieces).await? {
+                    Ok(name) => store(name, ingest).await,
+                    Err(refusal) => (None, Err(refusal.into())),
+                });
+            }
+            // What is no file, or was refused, is read past.
+            while let Some(piece) = pieces.next().await {
+                piece?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fails when more than a head has arrived since somebody set `held` to zero: multer holds it all in memory.
+fn with_head_limit(
+    pieces: impl Stream<Item = Result<Bytes, ReadError>>,
+    held: Arc<AtomicUsize>,
+) -> impl Stream<Item = Result<Bytes, ReadError>> {
+    pieces.map(move |piece| {
+        let piece = piece?;
+        let before = held.fetch_add(piece.len(), Ordering::Relaxed);
+        if before > MAX_HEAD { Err(ReadError::Broken) } else { Ok(piece) }
+    })
+}
+
+/// From a file to its image, as from any posted path.
+async fn store(name: String, ingest: &Ingest) -> Taken {
+    let path = format!("{POSTED_FOLDER}/{name}");
+    let image = ingest.take(&[&path]).await.into_iter().next();
+    let result = image.ok_or_else(|| crate::answer::not_stored(&path));
+    (Some(path), result)
+}
+
+/// 201 when there is something new, and otherwise as paths are answered.
+fn answer(route: Route, taken: Vec<Taken>) -> Response {
+    let created = taken.iter().any(|(_, result)| matches!(result, Ok(Image::Saved { .. })));
+    let ids: Vec<_> = taken.iter().flat_map(|(_, result)| result).map(|image| image.id()).collect();
+    let mut response = Answer::of_files(route, taken).respond(Format::Json);
+    if created && response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    if let [id] = ids[..]
+        && let Ok(location) = HeaderValue::try_from(format!("/images/{id}"))
+    {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// What is said to whoever sends a picture where uploads are switched off.
+pub async fn refuse_all(request: Request) -> Problem {
+    let detail = "uploads are switched off: post the path of a picture to /image/post, or switch them on by setting \
+                  UPLOADS to the folder uploads in the volume of the unknown people";
+    let problem = Problem::new(StatusCode::NOT_IMPLEMENTED, "uploads_off", detail);
+    let (head, body) = request.into_parts();
+    refuse(problem, &head.headers, body).await
+}
+
+/// Reads a body away so that the client reads the answer; who asks first sends nothing after a refusal.
+async fn refuse(problem: Problem, headers: &HeaderMap, body: Body) -> Problem {
+    if !headers.contains_key(EXPECT) {
+        discard(body.into_data_stream()).await;
+    }
+    problem
+}
+
+fn no_form(error: multer::Error) -> Problem {
+    let status = match error {
+        multer::Error::NoMultipart => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let detail = "send the picture as the body, or files as multipart/form-data with a boundary";
+    Problem::new(status, "not_a_form", detail)
+}
+
+impl From<multer::Error> for Problem {
+    fn from(error: multer::Error) -> Self {
+        match error {
+            multer::Error::StreamReadFailed(error) => match error.downcast::<ReadError>() {
+                Ok(error) => (*error).into(),
+                Err(_) => ReadError::Broken.into(),
+            },
+            error => {
+                Self::new(StatusCode::BAD_REQUEST, "form_broken", format!("the form cannot be read: {error}"))
+            }
+        }
+    }
+}
+
+impl From<NotKept> for Problem {
+    fn from(error: NotKept) -> Self {
+        let (status, reason) = match error {
+            NotKept::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "file_too_large"),
+            NotKept::NotAPicture => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "no_picture"),
+            NotKept::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
+            NotKept::FolderAway => (StatusCode::SERVICE_UNAVAILABLE, "folder_away"),
+        };
+        Self::new(status, reason, error.to_string())
+    }
+}
