@@ -14,12 +14,18 @@
 //! token stays until the next claim, so a write that is repeated because its answer was lost counts again
 //! and changes nothing. All times are the database's, so no process needs a right clock.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, Connection, MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 
 use crate::{
     database::{answered, is_deadlock, is_duplicate},
+    faces::{self, Found},
     models::{ImageId, Status},
 };
 
@@ -28,6 +34,13 @@ pub const NOBODY: i32 = -1;
 
 /// Longest `reason`, in characters.
 const REASON_LENGTH: usize = 255;
+
+/// Paths of one INSERT. MySQL takes 65,535 placeholders; a shorter statement also holds its locks for less time.
+pub const LONGEST_INSERT: usize = 1000;
+
+/// So many paths are looked up before all are inserted. An INSERT that meets a known path uses up an id for each of
+/// its rows, and a 32-bit column has two billion: lists that are posted again and again must not reach the end of them.
+const LOOKED_UP: usize = 64;
 
 /// Holds for a row in PROCESSING whose owner let its lease run out. A row that the original claimed has no
 /// lease: its age counts.
@@ -53,30 +66,31 @@ pub async fn store(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Vec<Stored>
 }
 
 async fn store_now(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Vec<Stored>> {
-    let mut known = ids(pool, paths).await?;
+    let mut connection = pool.acquire().await?;
+    let all = distinct(paths.iter().copied());
+    let mut known = ids(&mut connection, &some_of(&all)).await?;
+    if !known.is_empty() && all.len() > LOOKED_UP {
+        known = ids(&mut connection, &all).await?;
+    }
     let mut new: Vec<&str> = Vec::new();
     loop {
-        let missing = distinct(paths.iter().copied().filter(|path| !known.contains_key(*path)));
+        let missing: Vec<&str> = all.iter().copied().filter(|path| !known.contains_key(*path)).collect();
         if missing.is_empty() {
             break;
         }
-        match insert(pool, &missing).await {
-            Ok(Some(id)) => {
-                known.insert(missing[0].to_owned(), id);
-                new = missing;
-            }
-            Ok(None) => {
-                known.extend(ids(pool, &missing).await?);
+        match insert(&mut connection, &missing).await {
+            Ok(ids) => {
+                known.extend(missing.iter().map(|path| Cow::from(*path)).zip(ids));
                 new = missing;
             }
             // Another call was first with one of them, or they wait for each other; nothing was inserted: look again.
             Err(error) if is_duplicate(&error) || is_deadlock(&error) => {
-                known.extend(ids(pool, &missing).await?)
+                known.extend(ids(&mut connection, &missing).await?)
             }
             Err(error) => return Err(error),
         }
     }
-    let mut new: std::collections::HashSet<&str> = new.into_iter().collect();
+    let mut new: HashSet<&str> = new.into_iter().collect();
     paths
         .iter()
         .map(|path| {
@@ -87,33 +101,58 @@ async fn store_now(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Vec<Stored>
 }
 
 fn distinct<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<&'p str> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     paths.filter(|path| seen.insert(*path)).collect()
 }
 
-/// Inserts all of `paths` or none; of a single one it tells the id. Several statements, whose lengths are powers of two:
-/// [`push_list`] says why.
-async fn insert(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Option<ImageId>> {
-    let statement = |paths: &[&str]| {
-        let mut insert = QueryBuilder::<MySql>::new("INSERT INTO images (path, person, status) ");
-        insert.push_values(paths, |mut row, path| {
-            row.push_bind(*path).push_bind(NOBODY).push_bind(Status::Pending.code());
-        });
-        insert
-    };
-    if let [_] = paths {
-        let done = statement(paths).build().execute(pool).await?;
-        return Ok(Some(ImageId(done.last_insert_id())));
+/// Up to [`LOOKED_UP`] of them, from everywhere.
+fn some_of<'p>(paths: &[&'p str]) -> Vec<&'p str> {
+    paths.iter().copied().step_by(paths.len().div_ceil(LOOKED_UP).max(1)).collect()
+}
+
+/// Inserts all of `paths` or none, and tells their ids in the same order.
+async fn insert(connection: &mut MySqlConnection, paths: &[&str]) -> sqlx::Result<Vec<ImageId>> {
+    let (part, rest) = first_part(paths);
+    // A statement by itself is a transaction.
+    if rest.is_empty() {
+        return insert_part(connection, part).await;
     }
-    let mut transaction = pool.begin().await?;
+    let mut transaction = connection.begin().await?;
+    let mut ids = Vec::with_capacity(paths.len());
     let mut rest = paths;
     while !rest.is_empty() {
-        let (part, after) = rest.split_at(1 << rest.len().ilog2());
-        statement(part).build().execute(&mut *transaction).await?;
+        let (part, after) = first_part(rest);
+        ids.extend(insert_part(&mut transaction, part).await?);
         rest = after;
     }
     transaction.commit().await?;
-    Ok(None)
+    Ok(ids)
+}
+
+/// As many as one statement takes. Their number is [`LONGEST_INSERT`] or a power of two: [`push_list`] says why.
+fn first_part<'s, 'p>(paths: &'s [&'p str]) -> (&'s [&'p str], &'s [&'p str]) {
+    paths.split_at(if paths.len() < LONGEST_INSERT {
+        1 << paths.len().max(1).ilog2()
+    } else {
+        LONGEST_INSERT
+    })
+}
+
+async fn insert_part(connection: &mut MySqlConnection, paths: &[&str]) -> sqlx::Result<Vec<ImageId>> {
+    let mut insert = QueryBuilder::<MySql>::new("INSERT INTO images (path, person, status) ");
+    insert.push_values(paths, |mut row, path| {
+        // What is always the same is no parameter: reading three for each row takes the server longer.
+        row.push_bind(*path).push(NOBODY).push(Status::Pending.code());
+    });
+    let first = insert.build().execute(&mut *connection).await?.last_insert_id();
+    let guessed: Vec<ImageId> = (first..).take(paths.len()).map(ImageId).collect();
+    // The rows of a statement get rising ids, one after the other unless the server counts in larger steps.
+    let ([.., last], [_, .., guess]) = (paths, &guessed[..]) else { return Ok(guessed) };
+    if ids(connection, &[last]).await?.get(*last) == Some(guess) {
+        return Ok(guessed);
+    }
+    let ids = ids(connection, paths).await?;
+    paths.iter().map(|path| ids.get(*path).copied().ok_or(sqlx::Error::RowNotFound)).collect()
 }
 
 /// Ends a statement with `(?, ?, …)`, for `IN`.
@@ -138,15 +177,18 @@ where
 }
 
 /// The ids of those of `paths` that are stored.
-async fn ids(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<HashMap<String, ImageId>> {
+async fn ids(
+    connection: &mut MySqlConnection,
+    paths: &[&str],
+) -> sqlx::Result<HashMap<Cow<'static, str>, ImageId>> {
     if paths.is_empty() {
         return Ok(HashMap::new());
     }
     let mut select =
         QueryBuilder::<MySql>::new("SELECT path, CAST(id AS UNSIGNED) FROM images WHERE path IN ");
     push_list(&mut select, paths.iter().copied());
-    let rows: Vec<(String, u64)> = select.build_query_as().fetch_all(pool).await?;
-    Ok(rows.into_iter().map(|(path, id)| (path, ImageId(id))).collect())
+    let rows: Vec<(String, u64)> = select.build_query_as().fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|(path, id)| (path.into(), ImageId(id))).collect())
 }
 
 /// An image that this processor may work on until its lease is over.
@@ -179,15 +221,31 @@ pub enum ClaimOutcome {
 /// Claims images for `lease`, and answers for each of them in the same order.
 ///
 /// An id that comes twice is won once at most.
-pub async fn claim(pool: &MySqlPool, ids: &[ImageId], lease: Duration) -> sqlx::Result<Vec<ClaimOutcome>> {
-    answered(unless_deadlocked(|| claim_now(pool, ids, lease))).await
+pub async fn claim(
+    connection: &mut MySqlConnection,
+    ids: &[ImageId],
+    lease: Duration,
+) -> sqlx::Result<Vec<ClaimOutcome>> {
+    // What gave way to another statement has written nothing.
+    answered(async {
+        loop {
+            match claim_now(connection, ids, lease).await {
+                Err(error) if is_deadlock(&error) => {}
+                result => return result,
+            }
+        }
+    })
+    .await
 }
 
-async fn claim_now(pool: &MySqlPool, ids: &[ImageId], lease: Duration) -> sqlx::Result<Vec<ClaimOutcome>> {
+async fn claim_now(
+    connection: &mut MySqlConnection,
+    ids: &[ImageId],
+    lease: Duration,
+) -> sqlx::Result<Vec<ClaimOutcome>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut connection = pool.acquire().await?;
     let token = rand::random::<u64>();
     // By the primary key rows are locked in the order of their ids, so claims do not deadlock each other.
     let mut update =
@@ -297,6 +355,8 @@ pub struct Recognition {
     pub distance: Option<f64>,
     /// Why nobody was named, in words.
     pub reason: Option<String>,
+    /// Every face, where face-recog tells them.
+    pub found: Option<Arc<Found>>,
 }
 
 /// Whether a write of a claim's owner counted.
@@ -352,6 +412,8 @@ struct Written<'e> {
     person: Option<i32>,
     /// Of a PROCESSED row.
     distance: Option<f64>,
+    /// Width and height of the picture, where they are known.
+    size: Option<(u32, u32)>,
 }
 
 impl<'e> Written<'e> {
@@ -364,6 +426,7 @@ impl<'e> Written<'e> {
             reason: None,
             person: None,
             distance: None,
+            size: None,
         };
         match ending {
             Ending::Recognised(found) => Self {
@@ -371,6 +434,7 @@ impl<'e> Written<'e> {
                 reason: found.reason.as_deref().map(shortened),
                 person: Some(found.person.unwrap_or(NOBODY)),
                 distance: found.distance,
+                size: found.found.as_ref().map(|found| found.size),
                 ..released
             },
             Ending::Failed { failure, last_try } => Self {
@@ -389,17 +453,32 @@ impl<'e> Written<'e> {
 /// Finishes the work on claimed images, in one transaction, and answers for each of them in the same order.
 ///
 /// Each ending counts only while the token of its claim stands in the row.
-pub async fn finish(pool: &MySqlPool, endings: &[(&Claim, &Ending)]) -> sqlx::Result<Vec<Fenced>> {
-    answered(unless_deadlocked(|| finish_now(pool, endings))).await
+pub async fn finish(
+    connection: &mut MySqlConnection,
+    endings: &[(&Claim, &Ending)],
+) -> sqlx::Result<Vec<Fenced>> {
+    // What gave way to another statement has written nothing.
+    answered(async {
+        loop {
+            match finish_now(connection, endings).await {
+                Err(error) if is_deadlock(&error) => {}
+                result => return result,
+            }
+        }
+    })
+    .await
 }
 
-async fn finish_now(pool: &MySqlPool, endings: &[(&Claim, &Ending)]) -> sqlx::Result<Vec<Fenced>> {
+async fn finish_now(
+    connection: &mut MySqlConnection,
+    endings: &[(&Claim, &Ending)],
+) -> sqlx::Result<Vec<Fenced>> {
     if endings.is_empty() {
         return Ok(Vec::new());
     }
     let mut in_order: Vec<_> = endings.to_vec();
     in_order.sort_by_key(|(claim, _)| claim.id);
-    let mut transaction = pool.begin().await?;
+    let mut transaction = connection.begin().await?;
     // The given rows come first, and each leads to its row by the primary key: so all who write lock rows in the order of
     // their ids. The casts are for MySQL, which would take the parameters for texts and compare them as floats.
     let mut update = QueryBuilder::<MySql>::new("UPDATE (");
@@ -419,7 +498,11 @@ async fn finish_now(pool: &MySqlPool, endings: &[(&Claim, &Ending)]) -> sqlx::Re
         update.push(" AS SIGNED) AS redeemable, CAST(").push_bind(written.and_then(|row| row.person));
         update.push(" AS SIGNED) AS person, CAST(").push_bind(written.and_then(|row| row.distance));
         update
-            .push(" AS DOUBLE) AS distance, ")
+            .push(" AS DOUBLE) AS distance, CAST(")
+            .push_bind(written.and_then(|row| row.size.map(|(width, _)| width)))
+            .push(" AS SIGNED) AS width, CAST(")
+            .push_bind(written.and_then(|row| row.size.map(|(_, height)| height)))
+            .push(" AS SIGNED) AS height, ")
             .push_bind(written.and_then(|row| row.reason))
             .push(" AS reason");
     }
@@ -432,6 +515,8 @@ async fn finish_now(pool: &MySqlPool, endings: &[(&Claim, &Ending)]) -> sqlx::Re
              images.reason = IF(ending.status = 1, ending.reason, COALESCE(ending.reason, images.reason)),
              images.person = IF(ending.status = 1, ending.person, images.person),
              images.distance = IF(ending.status = 1, ending.distance, images.distance),
+             images.width = COALESCE(ending.width, images.width),
+             images.height = COALESCE(ending.height, images.height),
              images.claimed_until = NULL",
     );
     let written = update.build().execute(&mut *transaction).await?.rows_affected();
@@ -440,6 +525,16 @@ async fn finish_now(pool: &MySqlPool, endings: &[(&Claim, &Ending)]) -> sqlx::Re
     } else {
         which_are_ours(&mut transaction, endings).await?
     };
+    let with_faces: Vec<(ImageId, &Found)> = endings
+        .iter()
+        .zip(&fenced)
+        .filter(|(_, fenced)| **fenced == Fenced::Written)
+        .filter_map(|((claim, ending), _)| match ending {
+            Ending::Recognised(found) => Some((claim.id, found.found.as_deref()?)),
+            _ => None,
+        })
+        .collect();
+    faces::store(&mut transaction, &with_faces).await?;
     transaction.commit().await?;
     Ok(fenced)
 }
@@ -459,18 +554,6 @@ async fn which_are_ours(
         .iter()
         .map(|(claim, _)| if is_ours(claim) { Fenced::Written } else { Fenced::Stale })
         .collect())
-}
-
-/// Repeats what gave way to another statement; nothing of it was written.
-async fn unless_deadlocked<T, F: Future<Output = sqlx::Result<T>>>(
-    mut statements: impl FnMut() -> F,
-) -> sqlx::Result<T> {
-    loop {
-        match statements().await {
-            Err(error) if is_deadlock(&error) => {}
-            result => return result,
-        }
-    }
 }
 
 /// Which images the redeemer may bring back.

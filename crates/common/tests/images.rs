@@ -23,7 +23,7 @@ async fn store_one(pool: &MySqlPool) -> ImageId {
 }
 
 async fn try_claim(pool: &MySqlPool, id: ImageId) -> ClaimOutcome {
-    images::claim(pool, &[id], LEASE).await.unwrap().remove(0)
+    images::claim(&mut pool.acquire().await.unwrap(), &[id], LEASE).await.unwrap().remove(0)
 }
 
 async fn claim(pool: &MySqlPool, id: ImageId) -> Claim {
@@ -34,7 +34,7 @@ async fn claim(pool: &MySqlPool, id: ImageId) -> Claim {
 }
 
 async fn finish(pool: &MySqlPool, claim: &Claim, ending: &Ending) -> Fenced {
-    images::finish(pool, &[(claim, ending)]).await.unwrap().remove(0)
+    images::finish(&mut pool.acquire().await.unwrap(), &[(claim, ending)]).await.unwrap().remove(0)
 }
 
 async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognition) -> Fenced {
@@ -148,7 +148,7 @@ async fn a_stale_owner_writes_nothing() {
     let_leases_run_out(&pool).await;
     let owner = claim(&pool, id).await;
 
-    let found = |person| Recognition { person: Some(person), distance: Some(0.4), reason: None };
+    let found = |person| Recognition { person: Some(person), distance: Some(0.4), reason: None, found: None };
     assert_eq!(complete(&pool, &stale, &found(1)).await, Fenced::Stale);
     assert_eq!(fail(&pool, &stale, &failure(true), true).await, Fenced::Stale);
     assert_eq!(release(&pool, &stale).await, Fenced::Stale);
@@ -161,7 +161,7 @@ async fn an_image_that_names_nobody_has_the_originals_minus_one() {
     let (_database, pool) = migrated().await;
     let id = store_one(&pool).await;
     let reason = "no face was found".to_owned();
-    let found = Recognition { person: None, distance: None, reason: Some(reason.clone()) };
+    let found = Recognition { person: None, distance: None, reason: Some(reason.clone()), found: None };
     assert_eq!(complete(&pool, &claim(&pool, id).await, &found).await, Fenced::Written);
     assert_eq!(row(&pool, id).await, (Status::Processed, -1, Some(reason), 0));
 }
@@ -222,7 +222,7 @@ async fn images_that_are_claimed_together_are_told_apart() {
     assert_eq!(complete(&pool, &claim(&pool, done).await, &Recognition::default()).await, Fenced::Written);
 
     let ids = [unknown, done, free, taken, free, abandoned];
-    let outcomes = images::claim(&pool, &ids, LEASE).await.unwrap();
+    let outcomes = images::claim(&mut pool.acquire().await.unwrap(), &ids, LEASE).await.unwrap();
     let words: Vec<_> = outcomes
         .iter()
         .map(|outcome| match outcome {
@@ -233,7 +233,7 @@ async fn images_that_are_claimed_together_are_told_apart() {
         })
         .collect();
     assert_eq!(words, ["unknown", "done", "/free", "taken", "taken", "/abandoned"]);
-    assert!(images::claim(&pool, &[], LEASE).await.unwrap().is_empty());
+    assert!(images::claim(&mut pool.acquire().await.unwrap(), &[], LEASE).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -248,7 +248,7 @@ async fn of_many_groups_who_want_the_same_images_each_image_goes_to_one() {
             let mut ids: Vec<_> = stored.iter().map(|row| row.id).collect();
             ids.rotate_left(group);
             tokio::spawn(async move {
-                let outcomes = images::claim(&pool, &ids, LEASE).await.unwrap();
+                let outcomes = images::claim(&mut pool.acquire().await.unwrap(), &ids, LEASE).await.unwrap();
                 let won: Vec<_> = outcomes
                     .into_iter()
                     .filter_map(|outcome| match outcome {
@@ -257,7 +257,7 @@ async fn of_many_groups_who_want_the_same_images_each_image_goes_to_one() {
                     })
                     .collect();
                 let released: Vec<_> = won.iter().map(|claim| (claim, &Ending::Suspected)).collect();
-                let fenced = images::finish(&pool, &released).await.unwrap();
+                let fenced = images::finish(&mut pool.acquire().await.unwrap(), &released).await.unwrap();
                 assert!(fenced.iter().all(|fenced| *fenced == Fenced::Written));
                 won.len()
             })
@@ -291,9 +291,10 @@ async fn endings_that_are_written_together_leave_each_row_as_if_alone() {
     for &id in &ids {
         claims.push(claim(&pool, id).await);
     }
-    let named = Recognition { person: Some(2), distance: Some(0.123_456_789_012_345_67), reason: None };
+    let named =
+        Recognition { person: Some(2), distance: Some(0.123_456_789_012_345_67), reason: None, found: None };
     let reason = Some("no face was found".to_owned());
-    let nobody = Recognition { person: None, distance: None, reason: reason.clone() };
+    let nobody = Recognition { person: None, distance: None, reason: reason.clone(), found: None };
     let endings = [
         (&claims[5], Ending::Suspected),
         (&claims[0], Ending::Recognised(named.clone())),
@@ -308,7 +309,7 @@ async fn endings_that_are_written_together_leave_each_row_as_if_alone() {
         .map(|ours| if ours { Fenced::Written } else { Fenced::Stale });
     // Twice, as when the first answer was lost.
     for _ in 0..2 {
-        assert_eq!(images::finish(&pool, &endings).await.unwrap(), expected);
+        assert_eq!(images::finish(&mut pool.acquire().await.unwrap(), &endings).await.unwrap(), expected);
     }
     let no_picture = Some("no picture".to_owned());
     assert_eq!(row(&pool, ids[0]).await, (Status::Processed, 2, None, 1));

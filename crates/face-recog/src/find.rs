@@ -23,6 +23,11 @@ impl Faces for Service {
         let path = request.into_inner().image_path;
         let (gallery, tolerance) = (self.gallery()?, self.tolerance);
         let (id, unknown_people) = (gallery_id(&gallery, tolerance), self.unknown_people.clone());
+        // What nobody can open shows nobody, as Identify answers it.
+        if path.is_empty() {
+            let model = self.model.to_string();
+            return Ok(Response::new(FindResponse { model, gallery: id, ..FindResponse::default() }));
+        }
         let found = self
             .look(path, move |path, recogniser| find(path, &unknown_people, recogniser, &gallery, tolerance))
             .await;

@@ -1,12 +1,14 @@
 //! The image-processor: an image comes in by [`intake`] (a message announced it) or by [`sweep`] (it waited
 //! in the table unannounced), is claimed, [worked on](work), recognised by face-recog through the circuit
 //! breaker ([`recogniser`], [`replicas`]), and its result is stored. An image that may have killed face-recog is
-//! tried apart from others ([`suspects`]). Any number of processors may run.
+//! tried apart from others ([`suspects`]). When the known people change, kept faces are compared again ([`rematch`]).
+//! Any number of processors may run.
 
 mod backlog;
 mod intake;
 mod ledger;
 mod recogniser;
+mod rematch;
 mod replicas;
 mod settings;
 mod suspects;
@@ -54,6 +56,10 @@ pub async fn run(settings: Settings, readiness: Readiness, shutdown: Cancellatio
         tokio::spawn({
             let recogniser = recogniser.clone();
             async move { recogniser.follow_replicas().await }
+        }),
+        tokio::spawn({
+            let (pool, recogniser) = (pool.clone(), recogniser.clone());
+            async move { rematch::run(&pool, &recogniser).await }
         }),
         tokio::spawn(async move { breaker.run(|| recogniser.ping()).await }),
     ];

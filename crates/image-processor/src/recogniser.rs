@@ -1,9 +1,15 @@
 //! Calls face-recog and says what its answer means: for the image, for the load, or for the circuit breaker.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
-use common::images::Failure;
-use rpc::{IdentifyRequest, IdentifyResponse, identify_client::IdentifyClient};
+use common::{
+    faces::{Found, FoundFace, Nearest},
+    images::Failure,
+};
+use rpc::{
+    FindRequest, FindResponse, IdentifyRequest, IdentifyResponse, MatchRequest, MatchResponse, NOT_FOUND,
+    faces_client::FacesClient, identify_client::IdentifyClient,
+};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::{Code, ConnectError, Request, Status, TimeoutExpired};
 
@@ -22,6 +28,19 @@ pub(crate) enum CallError {
     BrokeOff,
     /// Face-recog failed or did not answer in time; the image may be to blame, or not.
     Broken(Failure),
+}
+
+/// What a call was answered with.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Base names of the known people's pictures that match, the nearest first.
+    pub(crate) matches: Vec<String>,
+    /// Euclidean distance to the nearest known face, when there was a face and one to compare it with.
+    pub(crate) distance: Option<f64>,
+    /// How many faces there are, unless the server is the original.
+    pub(crate) faces: Option<usize>,
+    /// Every face, unless the server knows nothing of them.
+    pub(crate) found: Option<Arc<Found>>,
 }
 
 /// The client of face-recog.
@@ -48,7 +67,7 @@ impl Recogniser {
 
     /// Has one picture recognised. A busy face-recog is asked again until the deadline. A call whose connection
     /// breaks is not repeated: what killed this replica would kill the next one.
-    pub(crate) async fn identify(&self, path: &str) -> Result<IdentifyResponse, CallError> {
+    pub(crate) async fn identify(&self, path: &str) -> Result<Answer, CallError> {
         let end = Instant::now() + self.deadline;
         let mut was_busy = false;
         loop {
@@ -57,12 +76,12 @@ impl Recogniser {
                 return Err(CallError::Away);
             };
             match self.call(&replica, path, end).await {
-                Err(Answer::NotReached) => self.replicas.drop_broken(&replica),
-                Err(Answer::BrokeOff) => {
+                Err(Outcome::NotReached) => self.replicas.drop_broken(&replica),
+                Err(Outcome::BrokeOff) => {
                     self.replicas.drop_broken(&replica);
                     return Err(CallError::BrokeOff);
                 }
-                Err(Answer::Busy) => {
+                Err(Outcome::Busy) => {
                     was_busy = true;
                     let again = Instant::now() + Duration::from_millis(rand::random_range(20..100));
                     if again >= end {
@@ -72,24 +91,95 @@ impl Recogniser {
                     sleep_until(again).await;
                 }
                 // The call was left with what the waiting had spared: too little says nothing about it.
-                Err(Answer::TooLate) if was_busy => return Err(CallError::Busy),
-                Err(Answer::TooLate) => return Err(CallError::Broken(too_late())),
-                Err(Answer::Error(error)) => return Err(error),
+                Err(Outcome::TooLate) if was_busy => return Err(CallError::Busy),
+                Err(Outcome::TooLate) => return Err(CallError::Broken(too_late())),
+                Err(Outcome::Error(error)) => return Err(error),
                 Ok(response) => return Ok(response),
             }
         }
     }
 
-    async fn call(&self, replica: &Picked, path: &str, end: Instant) -> Result<IdentifyResponse, Answer> {
-        let mut request = Request::new(IdentifyRequest { image_path: path.to_owned() });
-        // Tells the server when nobody waits for the answer any more.
-        request.set_timeout(end.saturating_duration_since(Instant::now()));
+    async fn call(&self, replica: &Picked, path: &str, end: Instant) -> Result<Answer, Outcome> {
+        if replica.tells_faces() {
+            let request = limited(FindRequest { image_path: path.to_owned() }, end);
+            match timeout_at(end, FacesClient::new(replica.channel()).find(request)).await {
+                Ok(Ok(response)) => return Ok(response.into_inner().into()),
+                // The original, or a release that knew no faces: it is asked the other way from now on.
+                Ok(Err(status)) if status.code() == Code::Unimplemented => replica.note_tells_no_faces(),
+                Ok(Err(status)) => return Err(meaning(&status)),
+                Err(_) => return Err(Outcome::TooLate),
+            }
+        }
+        let request = limited(IdentifyRequest { image_path: path.to_owned() }, end);
         match timeout_at(end, IdentifyClient::new(replica.channel()).identify(request)).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Ok(response)) => {
+                let IdentifyResponse { image_name, distance, faces } = response.into_inner();
+                let matches = if image_name == NOT_FOUND { Vec::new() } else { vec![image_name] };
+                Ok(Answer { matches, distance, faces: faces.map(|faces| faces as usize), found: None })
+            }
             Ok(Err(status)) => Err(meaning(&status)),
-            Err(_) => Err(Answer::TooLate),
+            Err(_) => Err(Outcome::TooLate),
         }
     }
+
+    /// Compares embeddings of `model` with the known people of today, in one call.
+    pub(crate) async fn compare(&self, embeddings: Vec<Vec<u8>>, model: &str) -> Option<MatchResponse> {
+        let end = Instant::now() + self.deadline;
+        let replica = timeout_at(end, self.replicas.pick()).await.ok()??;
+        if !replica.tells_faces() {
+            return None;
+        }
+        let request = limited(MatchRequest { embeddings, model: model.to_owned() }, end);
+        match timeout_at(end, FacesClient::new(replica.channel()).r#match(request)).await.ok()? {
+            Ok(response) => Some(response.into_inner()),
+            Err(status) => {
+                if status.code() == Code::Unimplemented {
+                    replica.note_tells_no_faces();
+                }
+                tracing::debug!(%status, "kept faces cannot be compared now");
+                None
+            }
+        }
+    }
+}
+
+/// Tells the server when nobody waits for the answer any more.
+fn limited<T>(message: T, end: Instant) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(end.saturating_duration_since(Instant::now()));
+    request
+}
+
+impl From<FindResponse> for Answer {
+    fn from(response: FindResponse) -> Self {
+        let FindResponse { faces, width, height, model, gallery } = response;
+        let faces: Vec<FoundFace> = faces.into_iter().map(found).collect();
+        let mut nearest: Vec<&Nearest> = faces.iter().filter_map(|face| face.nearest.as_ref()).collect();
+        nearest.sort_by(|one, other| one.distance.total_cmp(&other.distance));
+        Self {
+            distance: nearest.first().map(|nearest| nearest.distance),
+            matches: nearest.iter().filter(|it| it.is_match).map(|it| it.image_name.clone()).collect(),
+            faces: Some(faces.len()),
+            found: Some(Arc::new(Found { size: (width, height), model, gallery, faces })),
+        }
+    }
+}
+
+fn found(face: rpc::Face) -> FoundFace {
+    let length = |pixels| i32::try_from(pixels).unwrap_or(i32::MAX);
+    FoundFace {
+        area: [face.left, face.top, length(face.width), length(face.height)],
+        embedding: face.embedding,
+        sharpness: face.sharpness,
+        turned: face.turned,
+        nearest: face.nearest.map(nearest),
+    }
+}
+
+/// A known picture as the table keeps it.
+pub(crate) fn nearest(nearest: rpc::Nearest) -> Nearest {
+    let rpc::Nearest { image_name, distance, is_match } = nearest;
+    Nearest { image_name, distance, is_match }
 }
 
 fn too_late() -> Failure {
@@ -97,7 +187,7 @@ fn too_late() -> Failure {
 }
 
 /// What a call that was not answered with a result means for the next one.
-enum Answer {
+enum Outcome {
     /// The replica had gone before the call: nothing was sent.
     NotReached,
     /// The connection broke during the call.
@@ -108,22 +198,22 @@ enum Answer {
     Error(CallError),
 }
 
-fn meaning(status: &Status) -> Answer {
+fn meaning(status: &Status) -> Outcome {
     // A status that the transport made carries the cause; one that the server sent carries none.
     if let Some(cause) = status.source() {
         let mut causes = std::iter::successors(Some(cause), |&cause| cause.source());
         let made = |cause: &(dyn Error + 'static)| match cause {
-            _ if cause.is::<ConnectError>() => Some(Answer::NotReached),
-            _ if cause.is::<TimeoutExpired>() => Some(Answer::TooLate),
+            _ if cause.is::<ConnectError>() => Some(Outcome::NotReached),
+            _ if cause.is::<TimeoutExpired>() => Some(Outcome::TooLate),
             _ => None,
         };
-        return causes.find_map(made).unwrap_or(Answer::BrokeOff);
+        return causes.find_map(made).unwrap_or(Outcome::BrokeOff);
     }
     let words = in_words(status.message());
     let about_image =
-        |reason, kind, redeemable| Answer::Error(CallError::Image(Failure { reason, kind, redeemable }));
+        |reason, kind, redeemable| Outcome::Error(CallError::Image(Failure { reason, kind, redeemable }));
     match status.code() {
-        Code::ResourceExhausted => Answer::Busy,
+        Code::ResourceExhausted => Outcome::Busy,
         Code::NotFound => about_image(words, "missing", true),
         Code::InvalidArgument => about_image(words, "no_picture", false),
         Code::PermissionDenied => about_image(words, "forbidden", false),
@@ -131,8 +221,8 @@ fn meaning(status: &Status) -> Answer {
         Code::Unknown => {
             about_image(format!("face-recog could not work on the picture: {words}"), "unknown", true)
         }
-        Code::DeadlineExceeded | Code::Cancelled => Answer::TooLate,
-        code => Answer::Error(CallError::Broken(Failure {
+        Code::DeadlineExceeded | Code::Cancelled => Outcome::TooLate,
+        code => Outcome::Error(CallError::Broken(Failure {
             reason: format!("face-recog failed ({code:?}): {words}"),
             kind: "broken",
             redeemable: true,
@@ -156,7 +246,7 @@ mod tests {
 
     fn error(code: Code, message: &str) -> CallError {
         match meaning(&Status::new(code, message)) {
-            Answer::Error(error) => error,
+            Outcome::Error(error) => error,
             _ => panic!("{code:?} is an error"),
         }
     }
@@ -173,7 +263,7 @@ mod tests {
         for code in [Code::Unavailable, Code::Internal] {
             assert!(matches!(error(code, "no"), CallError::Broken(_)), "{code:?}");
         }
-        assert!(matches!(meaning(&Status::deadline_exceeded("no")), Answer::TooLate));
+        assert!(matches!(meaning(&Status::deadline_exceeded("no")), Outcome::TooLate));
     }
 
     #[test]

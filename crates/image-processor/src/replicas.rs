@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -40,6 +40,8 @@ pub(crate) struct Replica {
     address: SocketAddr,
     channel: Channel,
     calls: AtomicUsize,
+    /// Whether it may have the service Faces; its successor at this address is asked anew.
+    tells_faces: AtomicBool,
 }
 
 /// A replica for the length of one call.
@@ -52,6 +54,16 @@ impl Picked {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.0.address
+    }
+
+    /// Whether it can be asked for every face.
+    pub(crate) fn tells_faces(&self) -> bool {
+        self.0.tells_faces.load(Ordering::Relaxed)
+    }
+
+    /// It answered that it does not know the service.
+    pub(crate) fn note_tells_no_faces(&self) {
+        self.0.tells_faces.store(false, Ordering::Relaxed);
     }
 }
 
@@ -147,7 +159,12 @@ impl Replicas {
         match connect(address).await {
             Ok(channel) if healthy(channel.clone()).await => {
                 tracing::info!(%address, "calling face-recog");
-                self.ready().push(Arc::new(Replica { address, channel, calls: AtomicUsize::new(0) }));
+                self.ready().push(Arc::new(Replica {
+                    address,
+                    channel,
+                    calls: AtomicUsize::new(0),
+                    tells_faces: AtomicBool::new(true),
+                }));
             }
             Ok(_) => tracing::debug!(%address, "face-recog is not healthy"),
             Err(error) => tracing::debug!(%address, %error, "cannot connect to face-recog"),

@@ -13,7 +13,6 @@ use common::{
     images::{Claim, Ending, Failure, Fenced, Recognition},
     retry,
 };
-use rpc::{IdentifyResponse, NOT_FOUND};
 use sqlx::MySqlPool;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -24,7 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Settings,
     ledger::Ledger,
-    recogniser::{CallError, Recogniser},
+    recogniser::{Answer, CallError, Recogniser},
     suspects::{self, Suspects},
 };
 
@@ -208,32 +207,34 @@ impl Workshop {
         }
     }
 
-    /// Looks up who is on the known picture that was found.
-    async fn name(&self, response: IdentifyResponse) -> Verdict {
-        let IdentifyResponse { image_name, distance, faces } = response;
-        if image_name == NOT_FOUND {
-            return Verdict::Recognised(Recognition {
-                person: None,
-                distance,
-                reason: Some(why_nobody(distance, faces)),
-            });
-        }
-        match self.ledger.person(image_name.clone()).await {
-            Ok(Some(person)) => {
-                Verdict::Recognised(Recognition { person: Some(person.id), distance, reason: None })
-            }
-            Ok(None) => Verdict::Failed(Failure {
-                reason: format!(
-                    "looks like the known picture {image_name:?}, which belongs to nobody: add it to the table person_images"
-                ),
-                kind: "belongs_to_nobody",
-                redeemable: true,
-            }),
-            Err(error) => {
-                tracing::warn!(%error, "cannot look the person up");
-                Verdict::NotNow("the database is away")
+    /// Looks up who is on the known pictures that match: the nearest that has a name counts.
+    async fn name(&self, answer: Answer) -> Verdict {
+        let Answer { matches, distance, faces, found } = answer;
+        for image_name in &matches {
+            match self.ledger.person(image_name.clone()).await {
+                Ok(Some(person)) => {
+                    let person = Some(person.id);
+                    return Verdict::Recognised(Recognition { person, distance, reason: None, found });
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look the person up");
+                    return Verdict::NotNow("the database is away");
+                }
             }
         }
+        let Some(unnamed) = matches.first() else {
+            let reason = Some(why_nobody(distance, faces));
+            return Verdict::Recognised(Recognition { person: None, distance, reason, found });
+        };
+        let reason = format!(
+            "looks like the known picture {unnamed:?}, which belongs to nobody: add it to the table person_images"
+        );
+        if found.is_some() {
+            // Its faces are kept, so it gets its name when the picture does.
+            return Verdict::Recognised(Recognition { person: None, distance, reason: Some(reason), found });
+        }
+        Verdict::Failed(Failure { reason, kind: "belongs_to_nobody", redeemable: true })
     }
 
     /// Stores the verdict, again and again while the lease can still run: a result is not given away because
@@ -292,7 +293,7 @@ fn pause_after(failures: u32) -> Duration {
     Duration::from_secs(1 << failures.min(6)).mul_f64(rand::random_range(0.5..1.5))
 }
 
-fn why_nobody(distance: Option<f64>, faces: Option<u32>) -> String {
+fn why_nobody(distance: Option<f64>, faces: Option<usize>) -> String {
     match (faces, distance) {
         (Some(0), _) => "no face was found".to_owned(),
         (Some(faces), Some(distance)) => {

@@ -46,16 +46,43 @@ async fn photographs_are_recognised_and_shown_in_the_table() {
 }
 
 #[tokio::test]
-async fn a_person_who_becomes_known_later_is_recognised_from_then_on() {
+async fn somebody_who_becomes_known_later_is_named_on_the_pictures_of_before_too() {
     let system = System::start().await;
     system.lay_out("biden.jpg", "before.jpg");
     system.lay_out("biden.jpg", "after.jpg");
     system.post(&["before.jpg"]).await;
-    system.settled().await;
+    assert_eq!(system.settled().await[0].named(), None);
+    // What is kept of the picture is enough.
+    fs::remove_file(system.stack.unknown_people().join("before.jpg")).unwrap();
     system.introduce("Joe Biden", "biden.jpg").await;
     system.post(&["after.jpg"]).await;
-    let rows = system.settled().await;
-    assert_eq!((rows[0].named(), rows[1].named()), (None, Some("Joe Biden")));
+    assert_eq!(system.settled().await[1].named(), Some("Joe Biden"));
+    eventually("the picture of before has its name", async || {
+        let row = &system.table().await[1];
+        (row.named() == Some("Joe Biden") && row.reason.is_none()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_face_of_a_picture_is_kept_with_its_own_name() {
+    let system = System::start().await;
+    system.introduce("Joe Biden", "biden.jpg").await;
+    let [one, other] = ["obama2.jpg", "biden.jpg"]
+        .map(|name| image::open(paths::photographs().join(name)).unwrap().into_rgb8());
+    let mut both = image::RgbImage::new(one.width() + other.width(), one.height().max(other.height()));
+    image::imageops::replace(&mut both, &one, 0, 0);
+    image::imageops::replace(&mut both, &other, one.width().into(), 0);
+    both.save(system.stack.unknown_people().join("both.png")).unwrap();
+    system.post(&["both.png"]).await;
+    assert_eq!(system.settled().await[0].named(), Some("Joe Biden"), "the nearest of them");
+    let names: Vec<Option<String>> = sqlx::query_scalar(
+        "SELECT name FROM faces LEFT JOIN person ON person.id = faces.person ORDER BY faces.x",
+    )
+    .fetch_all(&system.pool)
+    .await
+    .unwrap();
+    assert_eq!(names, [Some("Barack Obama".to_owned()), Some("Joe Biden".to_owned())]);
 }
 
 #[tokio::test]
