@@ -1,13 +1,17 @@
 //! The connection pool, and which of its errors mean "the database is away".
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use sqlx::{
     Connection, Executor, MySql, MySqlConnection, MySqlPool,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions},
     pool::PoolConnection,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{retry, settings::DatabaseSettings};
 
@@ -82,6 +86,44 @@ async fn replace_if_silent(connection: &mut MySqlConnection, options: &MySqlConn
         })
     })
     .await;
+}
+
+/// A connection that its user keeps from one call to the next.
+///
+/// When a connection goes back to its pool it is tested, by the pool and against silence, which takes as long as a
+/// statement; one that has just answered need not be. Whoever takes it while it is in use gets another of the pool.
+#[derive(Debug)]
+pub struct Kept {
+    pool: MySqlPool,
+    connection: Mutex<Option<(PoolConnection<MySql>, Instant)>>,
+}
+
+impl Kept {
+    /// Keeps one connection of `pool` at a time.
+    pub fn new(pool: MySqlPool) -> Self {
+        Self { pool, connection: Mutex::default() }
+    }
+
+    /// The connection that was kept, or one of the pool if that has idled.
+    pub async fn take(&self) -> sqlx::Result<PoolConnection<MySql>> {
+        match self.kept().take() {
+            Some((connection, used)) if used.elapsed() < TRUSTED_FOR => return Ok(connection),
+            // The pool tests it.
+            _ => {}
+        }
+        self.pool.acquire().await
+    }
+
+    /// Keeps `connection` if `result`, of the last that was done with it, came from the database.
+    pub fn keep<T>(&self, connection: PoolConnection<MySql>, result: &sqlx::Result<T>) {
+        if result.as_ref().err().is_none_or(|error| error.as_database_error().is_some()) {
+            *self.kept() = Some((connection, Instant::now()));
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<(PoolConnection<MySql>, Instant)>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The result of a statement, or an error when the database says nothing for too long.

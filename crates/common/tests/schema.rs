@@ -84,7 +84,10 @@ async fn the_sample_people_are_there_once() {
         ("john_doe_1.jpg", "John Doe"),
         ("gergely_01.jpg", "Gergely"),
     ] {
-        assert_eq!(people::by_image_names(&pool, &[image]).await.unwrap()[image].name, name);
+        assert_eq!(
+            people::by_image_names(&mut pool.acquire().await.unwrap(), &[image]).await.unwrap()[image].name,
+            name
+        );
     }
     let people: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM person").fetch_one(&pool).await.unwrap();
     assert_eq!(people, 4);
@@ -95,7 +98,9 @@ async fn somebodys_own_people_are_not_mixed_with_the_sample() {
     let (_database, pool) = filled_by_the_original().await;
     let people: Vec<String> = sqlx::query_scalar("SELECT name FROM person").fetch_all(&pool).await.unwrap();
     assert_eq!(people, ["Gergö"]);
-    let people = people::by_image_names(&pool, &["gergo_1.jpg", "GERGO_1.jpg"]).await.unwrap();
+    let people = people::by_image_names(&mut pool.acquire().await.unwrap(), &["gergo_1.jpg", "GERGO_1.jpg"])
+        .await
+        .unwrap();
     assert_eq!(people["gergo_1.jpg"].name, "Gergö");
     assert_eq!(people.len(), 1, "names of pictures are exact");
 }

@@ -15,9 +15,8 @@ use common::{
 use nsq_client::{Producer, ProducerConfig};
 use sqlx::MySqlPool;
 
-/// Paths stored by one transaction. MySQL takes 65,535 placeholders and a path needs three of them; smaller
-/// transactions also hold their locks for less time.
-const CHUNK: usize = 1000;
+/// Paths stored by one transaction, in one statement if there are so many.
+const CHUNK: usize = images::LONGEST_INSERT;
 
 /// How long an answer waits for the queue; the image is safe already.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
