@@ -1,22 +1,91 @@
-//! The search among known faces.
+//! The search among known faces, and how soon they are known again after a restart.
 
-use std::{hint::black_box, time::Instant};
+use std::{fs, hint::black_box, io::Cursor, path::Path, time::Instant};
 
+use devstack::{Port, paths};
 use face_recog::{
-    faces::{DIMENSIONS, Embedding, Face},
+    cache::Cache,
+    faces::{DIMENSIONS, Embedding},
     gallery::Gallery,
+    listing,
+    models::Models,
 };
+use image::ImageFormat;
 
-use crate::report::{Report, Unit, median};
+use crate::{
+    report::{Report, Unit, in_turn, median},
+    world::World,
+};
 
 const ROUNDS: usize = 50;
 
-pub(crate) fn measure(report: &mut Report) {
+/// Restarts take longer than searches.
+const RESTARTS: usize = 5;
+
+pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
+    searches(report);
+    restarts(report).await
+}
+
+/// Makes the folders `known_people` and `embeddings` in `folder`: as many different pictures, with embeddings that are
+/// made up, as if face-recog had looked at all of them. Returns the settings that lead face-recog there.
+pub(crate) fn fill(folder: &Path, people: usize) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let (known, embeddings) = (folder.join("known_people"), folder.join("embeddings"));
+    fs::create_dir_all(&known)?;
+    fs::create_dir_all(&embeddings)?;
+    let mut small = Cursor::new(Vec::new());
+    let photograph = image::open(paths::photographs().join("obama.jpg"))?;
+    photograph.thumbnail(200, 200).write_to(&mut small, ImageFormat::Jpeg)?;
+    for number in 0..people {
+        // What follows the end of a JPEG is ignored, but it makes the content another.
+        let bytes = [&small.get_ref()[..], number.to_string().as_bytes()].concat();
+        fs::write(known.join(format!("{number}.jpg")), bytes)?;
+    }
+    let mut faces = Vec::new();
+    let mut used = Vec::new();
+    for (name, stamp) in listing::list(&known)? {
+        let mut content = [0; 32]; // any that no other has
+        content[..8].copy_from_slice(&used.len().to_le_bytes());
+        faces.push((name.to_string_lossy().into_owned(), embedding()));
+        used.push((name, stamp, content));
+    }
+    let model = Models::load(&paths::models())?.id();
+    Cache::new(&embeddings, model).save(&used, &Gallery::new(faces))?;
+    Ok(vec![
+        ("KNOWN_PEOPLE", known.display().to_string()),
+        ("EMBEDDINGS_CACHE", embeddings.display().to_string()),
+        ("MODELS", paths::models().display().to_string()),
+    ])
+}
+
+async fn restarts(report: &mut Report) -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let [many, nobody] = ["many", "nobody"].map(|name| world.folder.path().join(name));
+    let (many, nobody) = (fill(&many, 10_000)?, fill(&nobody, 0)?);
+    let start = async |settings: &[(&'static str, String)]| {
+        let port = Port::reserve()?;
+        let settings = [&[("FACE_RECOG_PORT", port.to_string())], settings].concat();
+        let begun = Instant::now();
+        let _face_recog = world.service("face-recog", &settings).await?;
+        Ok(begun.elapsed().as_secs_f64())
+    };
+    let (ours, limit) = in_turn(RESTARTS, async || start(&many).await, async || start(&nobody).await).await?;
+    report.add(
+        "ready with 10,000 known people kept on disk",
+        Unit::Time,
+        ours,
+        "ready with nobody known",
+        limit,
+    );
+    Ok(())
+}
+
+fn searches(report: &mut Report) {
     let mut read = Vec::new();
     for (people, words) in [(10_000, "10,000"), (100_000, "100,000")] {
         let known = (0..people).map(|n| (format!("{n}.jpg"), embedding()));
         let gallery = Gallery::new(known);
-        let face = [Face { area: 1, embedding: embedding() }];
+        let face = [embedding()];
         let search = median_of(|| drop(black_box(gallery.nearest(black_box(&face)))));
         // What the search cannot do without: reading every number once.
         let numbers: Vec<f32> = vec![1.0; people * DIMENSIONS];
@@ -34,6 +103,14 @@ pub(crate) fn measure(report: &mut Report) {
             search,
             "adding their numbers up",
             limit,
+        );
+        let change = || vec![("new.jpg".to_owned(), Some(face[0]))];
+        report.add(
+            &format!("one more than {words} known, beside the service"),
+            Unit::Time,
+            median_of(|| drop(black_box(gallery.with(change())))),
+            "copying their numbers",
+            median_of(|| drop(black_box(black_box(&numbers).clone()))),
         );
     }
 }

@@ -26,7 +26,7 @@ struct Arguments {
 enum Part {
     /// One call beside the same work in a plain loop; time by picture size.
     Recognition,
-    /// The search among known faces, by their number.
+    /// The search among known faces, by their number; how soon a restart knows them again.
     Gallery,
     /// Posts, one by one and in bulk, beside bare INSERTs and PUBs.
     Receiver,
@@ -46,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
     for part in parts {
         match part {
             Part::Recognition => recognition::measure(&mut report).await?,
-            Part::Gallery => gallery::measure(&mut report),
+            Part::Gallery => gallery::measure(&mut report).await?,
             Part::Receiver => receiver::measure(&mut report).await?,
             Part::Processor => processor::measure(&mut report).await?,
             Part::Frontend => frontend::measure(&mut report).await?,

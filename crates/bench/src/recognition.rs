@@ -1,68 +1,192 @@
 //! One call of the service beside the same work in a plain loop, and time by the size of the picture.
 
-use std::{fs, hint::black_box, time::Instant};
+use std::{fs, hint::black_box, path::Path, thread, time::Instant};
 
 use devstack::{Port, paths};
+use dlib_face_recognition::{
+    FaceDetector, FaceDetectorTrait, FaceEncoderNetwork, FaceEncoderTrait, ImageMatrix, LandmarkPredictor,
+    LandmarkPredictorTrait,
+};
 use face_recog::{faces::Recogniser, models::Models, picture};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use image::{ImageFormat, imageops::FilterType};
 use rpc::{IdentifyRequest, identify_client::IdentifyClient};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tonic::transport::Channel;
 
 use crate::{
+    gallery,
     report::{Report, Unit, in_turn, median},
     world::World,
 };
 
 const ROUNDS: usize = 15;
+
+/// A photograph of 1 megapixel, and another of the same man.
 const PHOTOGRAPH: &str = "obama.jpg";
+const KNOWN: &str = "obama2.jpg";
+
+/// Pictures by which two cores are measured, for each of them.
+const PER_CORE: usize = 12;
+
+/// Where the service's time goes.
+const STAGES: [&str; 5] = ["decode", "detect", "landmarks", "embed", "search"];
 
 pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
-    let recogniser = Models::load(&paths::models())?.recogniser();
-    service(report, &recogniser).await?;
-    sizes(report, &recogniser)
+    let models = Models::load(&paths::models())?;
+    service(report, &models).await?;
+    sizes(report, &models.recogniser())
 }
 
 /// Reads, decodes, finds and describes; in seconds.
 fn plainly(recogniser: &Recogniser, bytes: &[u8]) -> anyhow::Result<f64> {
     let begun = Instant::now();
-    black_box(recogniser.faces(&picture::decode(bytes)?));
+    black_box(recogniser.faces(&picture::decode(bytes)?.pixels));
     Ok(begun.elapsed().as_secs_f64())
 }
 
-async fn service(report: &mut Report, recogniser: &Recogniser) -> anyhow::Result<()> {
+async fn service(report: &mut Report, models: &Models) -> anyhow::Result<()> {
     let world = World::start().await?;
-    let [known, unknown] = ["known_people", "unknown_people"].map(|name| world.folder.path().join(name));
-    for folder in [&known, &unknown] {
-        fs::create_dir(folder)?;
-    }
-    for name in ["obama2.jpg", "biden.jpg"] {
-        fs::copy(paths::photographs().join(name), known.join(name))?;
-    }
+    let mut settings = gallery::fill(world.folder.path(), 10_000)?;
+    let unknown = world.folder.path().join("unknown_people");
+    fs::create_dir(&unknown)?;
     let photograph = paths::photographs().join(PHOTOGRAPH);
+    fs::copy(paths::photographs().join(KNOWN), world.folder.path().join("known_people").join(KNOWN))?;
     fs::copy(&photograph, unknown.join(PHOTOGRAPH))?;
     let port = Port::reserve()?;
-    let settings = [
-        ("FACE_RECOG_PORT", port.to_string()),
-        ("KNOWN_PEOPLE", known.display().to_string()),
-        ("UNKNOWN_PEOPLE", unknown.display().to_string()),
-        ("MODELS", paths::models().display().to_string()),
-    ];
-    let _face_recog = world.service("face-recog", &settings).await?;
-    let mut client = IdentifyClient::connect(format!("http://127.0.0.1:{port}")).await?;
-    let bytes = fs::read(photograph)?;
+    settings.push(("FACE_RECOG_PORT", port.to_string()));
+    settings.push(("UNKNOWN_PEOPLE", unknown.display().to_string()));
+    let face_recog = world.service("face-recog", &settings).await?;
+    let client = IdentifyClient::connect(format!("http://127.0.0.1:{port}")).await?;
+    let (bytes, recogniser) = (fs::read(photograph)?, models.recogniser());
+
+    let (ours, plain) =
+        in_turn(ROUNDS, async || identify(&client).await, async || plainly(&recogniser, &bytes)).await?;
+    let what = "one Identify call, 10,000 known people";
+    report.add(what, Unit::Time, ours, "the same dlib calls in a plain loop", plain);
+    let stages = stages(&face_recog.ops_address()).await?;
+    for (stage, time) in STAGES.iter().zip(stages) {
+        report.add(&format!("of it: {stage}"), Unit::Time, time, what, ours);
+    }
+
+    let all = 2 * PER_CORE;
     let (ours, plain) = in_turn(
-        ROUNDS,
+        3,
         async || {
             let begun = Instant::now();
-            let answer =
-                client.identify(IdentifyRequest { image_path: PHOTOGRAPH.to_owned() }).await?.into_inner();
-            anyhow::ensure!(answer.image_name == "obama2.jpg", "an answer that is wrong: {answer:?}");
-            Ok(begun.elapsed().as_secs_f64())
+            // Two for each worker, so that none waits for the next question.
+            let calls = stream::iter(0..all).map(|_| identify(&client)).buffer_unordered(4);
+            calls.try_collect::<Vec<_>>().await?;
+            Ok(all as f64 / begun.elapsed().as_secs_f64())
         },
-        async || plainly(recogniser, &bytes),
+        async || {
+            let begun = Instant::now();
+            let threads = [models.recogniser(), models.recogniser()].map(|recogniser| {
+                let bytes = bytes.clone();
+                thread::spawn(move || (0..PER_CORE).try_for_each(|_| plainly(&recogniser, &bytes).map(drop)))
+            });
+            for thread in threads {
+                thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+            }
+            Ok(all as f64 / begun.elapsed().as_secs_f64())
+        },
     )
     .await?;
-    report.add("one Identify call", Unit::Time, ours, "the same dlib calls in a plain loop", plain);
+    report.add(
+        "pictures through the service, two cores",
+        Unit::Rate,
+        ours,
+        "two threads with plain loops",
+        plain,
+    );
+
+    for (known, rounds) in [(3, 3), (100, 1)] {
+        let original = Original::open(&paths::models())?;
+        let known_bytes = fs::read(paths::photographs().join(KNOWN))?;
+        let (ours, theirs) = in_turn(
+            rounds,
+            async || identify(&client).await,
+            async || {
+                let begun = Instant::now();
+                for _ in 0..known {
+                    original.describe(&known_bytes)?;
+                }
+                original.describe(&bytes)?;
+                Ok(begun.elapsed().as_secs_f64())
+            },
+        )
+        .await?;
+        let beside = format!("{known} known, embedded anew for each call");
+        report.add("one Identify call, 10,000 known people", Unit::Time, ours, &beside, theirs);
+    }
     Ok(())
+}
+
+/// Seconds of a call.
+async fn identify(client: &IdentifyClient<Channel>) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let request = IdentifyRequest { image_path: PHOTOGRAPH.to_owned() };
+    let answer = client.clone().identify(request).await?.into_inner();
+    anyhow::ensure!(answer.image_name == KNOWN, "an answer that is wrong: {answer:?}");
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// The mean time of each of [`STAGES`] in seconds, from the service's own metrics.
+async fn stages(ops: &str) -> anyhow::Result<[f64; STAGES.len()]> {
+    let mut connection = TcpStream::connect(ops).await?;
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await?;
+    let number = |stage: &str, what: &str| {
+        let name = format!("facerecog_stage_seconds_{what}{{stage=\"{stage}\"}} ");
+        answer.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse::<f64>().ok())
+    };
+    let mut means = [f64::NAN; STAGES.len()];
+    for (mean, stage) in means.iter_mut().zip(STAGES) {
+        if let (Some(sum), Some(count)) = (number(stage, "sum"), number(stage, "count")) {
+            *mean = sum / count;
+        }
+    }
+    Ok(means)
+}
+
+/// How the service that this one takes after looks at a picture: it searches for faces on a copy of twice the size, as
+/// Python's face_recognition does, and does so with each known picture for each call. A model of it: no Python, no
+/// network, and the same build of dlib as ours.
+struct Original {
+    detector: FaceDetector,
+    landmarks: LandmarkPredictor,
+    network: FaceEncoderNetwork,
+}
+
+impl Original {
+    fn open(models: &Path) -> anyhow::Result<Self> {
+        let wrong = anyhow::Error::msg::<String>;
+        let landmarks = LandmarkPredictor::open(models.join("shape_predictor_5_face_landmarks.dat"));
+        let network = FaceEncoderNetwork::open(models.join("dlib_face_recognition_resnet_model_v1.dat"));
+        Ok(Self {
+            detector: FaceDetector::new(),
+            landmarks: landmarks.map_err(wrong)?,
+            network: network.map_err(wrong)?,
+        })
+    }
+
+    fn describe(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        let picture = picture::decode(bytes)?.pixels;
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        // SAFETY: an RgbImage owns three bytes for each pixel, which are copied.
+        let full = unsafe { ImageMatrix::new(width, height, picture.as_raw().as_ptr()) };
+        let doubled = full.resize(2 * width, 2 * height);
+        // The face's place on the doubled copy serves as well as that on the picture: the work is the same.
+        let boxes = self.detector.face_locations(&doubled);
+        let landmarks: Vec<_> =
+            boxes.iter().map(|place| self.landmarks.face_landmarks(&doubled, place)).collect();
+        black_box(self.network.get_face_encodings(&doubled, &landmarks, 0));
+        Ok(())
+    }
 }
 
 /// The same photograph in several sizes.
