@@ -17,8 +17,8 @@ const MEMORY: f64 = 20e6;
 const START: f64 = 0.05;
 
 const STARTS: usize = 9;
-const IMAGES: usize = 20_000;
-const PAGES: usize = 2000;
+const IMAGES: usize = 5_000;
+const PAGES: usize = 500;
 
 pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let world = World::start().await?;

@@ -3,6 +3,7 @@
 //! Absolute numbers belong to the machine; the ratios travel. Each part starts what it needs (real servers, the
 //! release binaries) and throws it away afterwards.
 
+mod footprint;
 mod frontend;
 mod gallery;
 mod load;
@@ -34,6 +35,8 @@ enum Part {
     Processor,
     /// A page of a million rows, beside its query.
     Frontend,
+    /// Memory and start of the three small services.
+    Footprint,
 }
 
 #[tokio::main]
@@ -50,6 +53,7 @@ async fn main() -> anyhow::Result<()> {
             Part::Receiver => receiver::measure(&mut report).await?,
             Part::Processor => processor::measure(&mut report).await?,
             Part::Frontend => frontend::measure(&mut report).await?,
+            Part::Footprint => footprint::measure(&mut report).await?,
         }
     }
     println!("\n{report}");

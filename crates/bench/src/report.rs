@@ -36,6 +36,8 @@ pub(crate) enum Unit {
     Time,
     /// Things per second.
     Rate,
+    /// Memory.
+    Bytes,
 }
 
 impl Unit {
@@ -46,6 +48,7 @@ impl Unit {
             Self::Time => format!("{:.0} ms", value * 1e3),
             Self::Rate if value < 100.0 => format!("{value:.1}/s"),
             Self::Rate => format!("{value:.0}/s"),
+            Self::Bytes => format!("{:.1} MB", value / 1e6),
         }
     }
 }
