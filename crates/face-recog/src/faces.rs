@@ -2,7 +2,7 @@
 //!
 //! Detection takes nearly all of the time and needs it in proportion to the pixels, so it works on a small
 //! copy first and looks closer only when no face is there. What follows detection always works on the full
-//! picture.
+//! picture, of which it needs no more than the faces' surroundings.
 
 use std::{sync::Arc, time::Instant};
 
@@ -10,7 +10,9 @@ use dlib_face_recognition::{
     FaceDetector, FaceDetectorTrait, FaceEncoderNetwork, FaceEncoderTrait, ImageMatrix, LandmarkPredictor,
     LandmarkPredictorTrait, Rectangle,
 };
-use image::{RgbImage, imageops};
+use image::RgbImage;
+
+use crate::shrink::shrunk;
 
 /// How many numbers describe a face.
 pub const DIMENSIONS: usize = 128;
@@ -91,26 +93,26 @@ impl Recogniser {
 
     /// The faces of an upright picture, the surest first.
     pub fn faces(&self, picture: &RgbImage) -> Vec<Face> {
-        let full = matrix(picture);
-        let boxes = timed("detect", || self.detect(picture, &full));
-        self.describe(&full, &boxes)
+        let boxes = timed("detect", || self.detect(picture));
+        self.describe(picture, &boxes)
     }
 
     /// Boxes of the faces, in pixels of the picture; they may reach over its edges. Each look is several times
     /// as dear as the one before, so the first that finds anything is the last.
-    fn detect(&self, picture: &RgbImage, full: &ImageMatrix) -> Vec<Rectangle> {
+    fn detect(&self, picture: &RgbImage) -> Vec<Rectangle> {
         let (width, height) = picture.dimensions();
         let scale = FIRST_LOOK_SIDE / f64::from(width.max(height));
         if scale < 1.0 {
             // Truncation is the wish; a side never vanishes.
             let side = |length: u32| ((f64::from(length) * scale) as u32).max(1);
-            let copy = imageops::thumbnail(picture, side(width), side(height));
+            let copy = shrunk(picture, side(width), side(height));
             let boxes = self.detector.face_locations(&matrix(&copy));
             if !boxes.is_empty() {
                 return scaled(&boxes, scale);
             }
         }
-        let boxes = self.detector.face_locations(full);
+        let full = matrix(picture);
+        let boxes = self.detector.face_locations(&full);
         let is_small = 4 * u64::from(width) * u64::from(height) <= DOUBLED_PIXELS;
         if !boxes.is_empty() || !is_small {
             return boxes.to_vec();
@@ -120,14 +122,16 @@ impl Recogniser {
     }
 
     /// Embeds the faces in `boxes`, all in one call of the network.
-    fn describe(&self, picture: &ImageMatrix, boxes: &[Rectangle]) -> Vec<Face> {
-        if boxes.is_empty() {
-            return Vec::new();
-        }
+    fn describe(&self, picture: &RgbImage, boxes: &[Rectangle]) -> Vec<Face> {
+        let Some(part) = surroundings(boxes, picture) else { return Vec::new() };
+        let pixels = matrix(&part.pixels);
         let landmarks: Vec<_> = timed("landmarks", || {
-            boxes.iter().map(|place| self.landmarks.face_landmarks(picture, place)).collect()
+            boxes
+                .iter()
+                .map(|place| self.landmarks.face_landmarks(&pixels, &moved(place, -part.left, -part.top)))
+                .collect()
         });
-        let embeddings = timed("embed", || self.network.get_face_encodings(picture, &landmarks, 0));
+        let embeddings = timed("embed", || self.network.get_face_encodings(&pixels, &landmarks, 0));
         boxes
             .iter()
             .zip(&landmarks)
@@ -153,6 +157,43 @@ fn scaled(boxes: &[Rectangle], scale: f64) -> Vec<Rectangle> {
             bottom: back(place.bottom),
         })
         .collect()
+}
+
+/// A part of a picture, and where it lies on it.
+struct Part {
+    pixels: RgbImage,
+    left: i64,
+    top: i64,
+}
+
+/// The part of a picture that matters to those who look at the faces in `boxes`: landmarks and the cut that the network
+/// sees lie within a box's own size around it, also when the head is tilted. `None` without any box on the picture.
+///
+/// dlib works on a copy of the pixels in its own layout; that of a large picture would cost as much as the network.
+fn surroundings(boxes: &[Rectangle], picture: &RgbImage) -> Option<Part> {
+    let edge = |inner: i64, margin: i64, most: u32| (inner + margin).clamp(0, most.into()) as u32;
+    let (width, height) = picture.dimensions();
+    let wide = |place: &Rectangle| place.width().abs();
+    let high = |place: &Rectangle| place.height().abs();
+    let left = boxes.iter().map(|place| edge(place.left, -wide(place), width)).min()?;
+    let top = boxes.iter().map(|place| edge(place.top, -high(place), height)).min()?;
+    let right = boxes.iter().map(|place| edge(place.right, wide(place), width)).max()?;
+    let bottom = boxes.iter().map(|place| edge(place.bottom, high(place), height)).max()?;
+    let at = |column: u32| 3 * column as usize;
+    let rows = picture.as_raw().chunks_exact(at(width)).take(bottom as usize).skip(top as usize);
+    let pixels = rows.map(|row| &row[at(left)..at(right)]).collect::<Vec<_>>().concat();
+    let pixels = RgbImage::from_raw(right - left, bottom - top, pixels)?;
+    Some(Part { pixels, left: left.into(), top: top.into() })
+}
+
+/// A box seen from another corner.
+fn moved(place: &Rectangle, right: i64, down: i64) -> Rectangle {
+    Rectangle {
+        left: place.left + right,
+        top: place.top + down,
+        right: place.right + right,
+        bottom: place.bottom + down,
+    }
 }
 
 fn matrix(picture: &RgbImage) -> ImageMatrix {

@@ -25,6 +25,7 @@ pub mod picture;
 pub mod pool;
 mod quality;
 pub mod settings;
+mod shrink;
 pub mod watch;
 
 use cache::Cache;

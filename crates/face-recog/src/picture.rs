@@ -17,6 +17,8 @@ use image::{
     error::DecodingError,
 };
 
+use crate::shrink;
+
 /// Largest file that is read, in bytes.
 pub const MAX_FILE: u64 = 64 << 20;
 
@@ -167,7 +169,11 @@ fn shrunk(picture: DynamicImage) -> DynamicImage {
     let scale = (KEPT_PIXELS as f64 / pixels as f64).sqrt();
     // Truncation is the wish.
     let side = |length: u32| (f64::from(length) * scale) as u32;
-    picture.thumbnail_exact(side(picture.width()), side(picture.height()))
+    let (width, height) = (side(picture.width()), side(picture.height()));
+    match picture {
+        DynamicImage::ImageRgb8(picture) => shrink::shrunk(&picture, width, height).into(),
+        other => other.thumbnail_exact(width, height),
+    }
 }
 
 /// Drops all but 8-bit RGB. What is transparent turns white, as in most viewers: the colours under it were
