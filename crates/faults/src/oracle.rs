@@ -10,21 +10,21 @@ use crate::wait::within;
 
 /// Writes down every change of a status. Only tests install it.
 const AUDIT: &str = "
-    CREATE TABLE audit (
+    CREATE TABLE changes (
         number INT NOT NULL AUTO_INCREMENT PRIMARY KEY,
         image  INT NOT NULL,
         was    INT NOT NULL,
         became INT NOT NULL
     );
-    CREATE TRIGGER audit_images AFTER UPDATE ON images FOR EACH ROW
-        INSERT INTO audit (image, was, became)
+    CREATE TRIGGER note_changes AFTER UPDATE ON images FOR EACH ROW
+        INSERT INTO changes (image, was, became)
         SELECT NEW.id, OLD.status, NEW.status FROM DUAL WHERE OLD.status <> NEW.status;
 ";
 
 const PROCESSED: i32 = 1;
 const FAILED: i32 = 2;
 
-/// Installs the audit; the table `images` must be there.
+/// Has every change of a status noted; the table `images` must be there.
 pub(crate) async fn install(pool: &MySqlPool) {
     pool.execute(sqlx::raw_sql(AUDIT)).await.unwrap();
 }
@@ -69,7 +69,7 @@ pub(crate) async fn judge(pool: &MySqlPool, book: &Book, limit: Duration) {
     }
 
     let twice: Vec<(i32, i64)> = sqlx::query_as(
-        "SELECT image, COUNT(*) FROM audit WHERE became = 1 GROUP BY image HAVING COUNT(*) > 1",
+        "SELECT image, COUNT(*) FROM changes WHERE became = 1 GROUP BY image HAVING COUNT(*) > 1",
     )
     .fetch_all(pool)
     .await

@@ -28,7 +28,7 @@ async fn fault_04_redeemers_that_are_killed_halfway_or_run_at_once_bring_each_im
         (system.count(0).await == i64::try_from(IMAGES).unwrap()).then_some(())
     })
     .await;
-    let back = "SELECT COUNT(*) FROM audit WHERE was = 2 AND became = 0";
+    let back = "SELECT COUNT(*) FROM changes WHERE was = 2 AND became = 0";
     let back: i64 = sqlx::query_scalar(back).fetch_one(&system.pool).await.unwrap();
     assert_eq!(back, i64::try_from(IMAGES).unwrap(), "each once");
 
