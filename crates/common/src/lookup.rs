@@ -101,6 +101,30 @@ pub async fn image(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageSt
     answered(image_now(pool, id)).await
 }
 
+/// The image that a face is on, if there is such a face.
+pub async fn image_of_face(pool: &MySqlPool, face: u64) -> sqlx::Result<Option<ImageStatus>> {
+    image_by(pool, "SELECT CAST(image_id AS UNSIGNED) FROM faces WHERE id = ?", face).await
+}
+
+/// The image of the face that an entry of the audit is about, if it is about one.
+pub async fn image_of_entry(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<ImageStatus>> {
+    let select = "SELECT CAST(image_id AS UNSIGNED) FROM audit
+                  JOIN faces ON faces.id = CAST(SUBSTRING(subject, 6) AS UNSIGNED)
+                  WHERE audit.id = ? AND subject LIKE 'face %'";
+    image_by(pool, select, entry).await
+}
+
+/// The image whose id a statement selects.
+async fn image_by(pool: &MySqlPool, select: &'static str, id: u64) -> sqlx::Result<Option<ImageStatus>> {
+    answered(async {
+        match sqlx::query_scalar(select).bind(id).fetch_optional(pool).await? {
+            Some(image) => image_now(pool, ImageId(image)).await,
+            None => Ok(None),
+        }
+    })
+    .await
+}
+
 async fn image_now(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageStatus>> {
     type Row = (
         u64,

@@ -8,13 +8,14 @@ use axum::{
     http::StatusCode,
     middleware::{self, Next},
     response::Response,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use web::ops::Readiness;
 
 use crate::{
     answer::{Answer, Route},
-    body::BodyReader,
+    body::{BodyReader, ReadBody},
+    corrections::Corrections,
     format::Format,
     ingest::Ingest,
     problem::Problem,
@@ -29,10 +30,22 @@ const UPLOAD: &str = "/images";
 const IMAGE: &str = "/images/{id}";
 const RETRY: &str = "/images/{id}/retry";
 const BATCH: &str = "/batches/{ranges}";
+const PERSON: &str = "/faces/{id}/person";
+const REJECTIONS: &str = "/faces/{id}/rejections";
+const UNDO: &str = "/audit/{id}/undo";
 
-/// Every route, with the method that it takes.
-const ROUTES: [(&str, &str); 6] =
-    [(SINGLE, "POST"), (BULK, "POST"), (UPLOAD, "POST"), (IMAGE, "GET"), (RETRY, "POST"), (BATCH, "GET")];
+/// Every route, with the methods that it takes.
+const ROUTES: [(&str, &str); 9] = [
+    (SINGLE, "POST"),
+    (BULK, "POST"),
+    (UPLOAD, "POST"),
+    (IMAGE, "GET"),
+    (RETRY, "POST"),
+    (BATCH, "GET"),
+    (PERSON, "PUT or DELETE"),
+    (REJECTIONS, "POST"),
+    (UNDO, "POST"),
+];
 
 /// What the handlers work with.
 #[derive(Debug)]
@@ -45,6 +58,8 @@ pub struct Receiver {
     pub uploads: Option<Uploads>,
     /// Tells what became of it.
     pub statuses: Statuses,
+    /// Notes what people say about faces.
+    pub corrections: Corrections,
     /// Whether the database was there yet.
     pub readiness: Readiness,
 }
@@ -63,6 +78,9 @@ pub fn router(receiver: Receiver) -> Router {
         .route(IMAGE, get(image))
         .route(RETRY, post(retry))
         .route(BATCH, get(batch))
+        .route(PERSON, put(choose).delete(forget))
+        .route(REJECTIONS, post(reject))
+        .route(UNDO, post(undo))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(middleware::from_fn(measure))
@@ -102,6 +120,32 @@ async fn batch(State(receiver): State<Arc<Receiver>>, ranges: Parameter) -> Resp
     answer.await.unwrap_or_else(in_json)
 }
 
+async fn choose(State(receiver): State<Arc<Receiver>>, face: Parameter, request: Request) -> Response {
+    let answer = async {
+        let body = receiver.when_ready("say it")?.body(request).await?;
+        receiver.corrections.choose(&text(face), &body.bytes).await
+    };
+    answer.await.unwrap_or_else(in_json)
+}
+
+async fn reject(State(receiver): State<Arc<Receiver>>, face: Parameter, request: Request) -> Response {
+    let answer = async {
+        let body = receiver.when_ready("say it")?.body(request).await?;
+        receiver.corrections.reject(&text(face), &body.bytes).await
+    };
+    answer.await.unwrap_or_else(in_json)
+}
+
+async fn forget(State(receiver): State<Arc<Receiver>>, face: Parameter) -> Response {
+    let answer = async { receiver.when_ready("say it")?.corrections.forget(&text(face)).await };
+    answer.await.unwrap_or_else(in_json)
+}
+
+async fn undo(State(receiver): State<Arc<Receiver>>, entry: Parameter) -> Response {
+    let answer = async { receiver.when_ready("say it")?.corrections.undo(&text(entry)).await };
+    answer.await.unwrap_or_else(in_json)
+}
+
 fn text(parameter: Parameter) -> String {
     parameter.map(|Path(text)| text).unwrap_or_default()
 }
@@ -121,10 +165,13 @@ impl Receiver {
         }
     }
 
-    async fn receive(&self, route: Route, request: Request) -> Result<Answer, Problem> {
-        self.when_ready("post")?;
+    async fn body(&self, request: Request) -> Result<ReadBody, Problem> {
         let (head, body) = request.into_parts();
-        let body = self.bodies.read(&head.headers, body).await?;
+        Ok(self.bodies.read(&head.headers, body).await?)
+    }
+
+    async fn receive(&self, route: Route, request: Request) -> Result<Answer, Problem> {
+        let body = self.when_ready("post")?.body(request).await?;
         let posted = match route {
             Route::Single => vec![request::single(&body.bytes)?],
             Route::Bulk => request::bulk(&body.bytes)?,
@@ -135,7 +182,7 @@ impl Receiver {
     }
 }
 
-/// The route that a request met, and its method.
+/// The route that a request met, and its methods.
 fn route_of(request: &Request) -> Option<(&'static str, &'static str)> {
     let path = request.extensions().get::<MatchedPath>()?;
     ROUTES.into_iter().find(|(route, _)| *route == path.as_str())

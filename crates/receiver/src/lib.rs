@@ -7,11 +7,13 @@
 //! ```
 //!
 //! `http` holds the routes and leads each post through these four; `upload` turns
-//! pictures themselves into files and their paths, and `status` answers what became of an image. The row is the truth and the message a
-//! hint: what could not be announced is found in the table by the image-processor's sweep.
+//! pictures themselves into files and their paths, `status` answers what became of an image, and
+//! `corrections` notes what people say about its faces. The row is the truth and the message a hint: what could not be
+//! announced is found in the table by the image-processor's sweep.
 
 mod answer;
 mod body;
+mod corrections;
 mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -33,7 +35,8 @@ use web::ops::Readiness;
 
 pub use crate::settings::Settings;
 use crate::{
-    body::BodyReader, ingest::Ingest, keep::Folder, settings::UploadFolder, status::Statuses, upload::Uploads,
+    body::BodyReader, corrections::Corrections, ingest::Ingest, keep::Folder, settings::UploadFolder,
+    status::Statuses, upload::Uploads,
 };
 
 /// What a receiver that is not ready waits for.
@@ -67,6 +70,7 @@ pub async fn run(
         ingest: Ingest::new(pool.clone(), producer.clone()),
         uploads,
         statuses: Statuses::new(pool.clone(), producer.clone()),
+        corrections: Corrections::new(pool.clone()),
         readiness: readiness.clone(),
     });
     let prepare = async {

@@ -89,12 +89,15 @@ async fn whoever_asks_with_another_method_is_told_which_one_is_allowed_in_json()
         ("/images/1", "GET", "GET,HEAD"),
         ("/images/1/retry", "POST", "POST"),
         ("/batches/1-2", "GET", "GET,HEAD"),
+        ("/faces/1/person", "PUT or DELETE", "PUT,DELETE"),
+        ("/faces/1/rejections", "POST", "POST"),
+        ("/audit/1/undo", "POST", "POST"),
     ] {
-        let answer = stack.receiver.request("DELETE", route).await;
+        let answer = stack.receiver.request("PATCH", route).await;
         assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, header), "{route}");
         assert_eq!(answer.header("content-type"), "application/problem+json");
         assert!(
-            answer.body.contains(&format!("DELETE is not possible here; use {allowed}")),
+            answer.body.contains(&format!("PATCH is not possible here; use {allowed}")),
             "{}",
             answer.body
         );

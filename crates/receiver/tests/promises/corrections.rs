@@ -1,0 +1,134 @@
+//! Whoever knows better than the recognition can say so, and take it back.
+
+use serde_json::{Value, json};
+
+use crate::stack::{Answer, Stack};
+
+const HANNIBAL: i32 = 1;
+const SKARLSO: i32 = 2;
+
+/// A stack with one image, on which face 1 was recognised as Hannibal.
+async fn with_hannibal() -> Stack {
+    let stack = Stack::start().await;
+    stack.receiver.post_path("/a.jpg").await;
+    sqlx::raw_sql(
+        "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery,
+                            nearest, distance, matches, person)
+         VALUES (1, 0, -3, 4, 50, 60, '', 'dlib', 120.5, 0.5, 1, 'hannibal_1.jpg', 0.25, TRUE, 1);
+         UPDATE images SET status = 1, person = 1, distance = 0.25",
+    )
+    .execute(&stack.rows.0)
+    .await
+    .unwrap();
+    stack
+}
+
+async fn say(stack: &Stack, method: &str, route: &str, body: &str) -> Answer {
+    let url = format!("http://{}{route}", stack.receiver.address);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    stack.receiver.send(client.request(method.parse().unwrap(), url).body(body.to_owned())).await
+}
+
+/// The answer to what counts, whose image is the one that everybody sees.
+async fn said(stack: &Stack, method: &str, route: &str, body: Value) -> Value {
+    let answer = say(stack, method, route, &body.to_string()).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let mut image: Value = serde_json::from_str(&answer.body).unwrap();
+    let undo = image.as_object_mut().unwrap().remove("undo").unwrap_or_default();
+    assert_eq!(image, image_now(stack).await);
+    undo
+}
+
+async fn image_now(stack: &Stack) -> Value {
+    serde_json::from_str(&stack.receiver.request("GET", "/images/1").await.body).unwrap()
+}
+
+async fn person(stack: &Stack) -> Value {
+    let image = image_now(stack).await;
+    assert_eq!(image["person"], image["faces"][0]["person"]);
+    image["person"]["id"].clone()
+}
+
+async fn assert_refused(stack: &Stack, (method, route, body): (&str, &str, &str), status: u16, words: &str) {
+    let answer = say(stack, method, route, body).await;
+    let told = (answer.status.as_u16(), answer.header("content-type"));
+    assert_eq!(told, (status, "application/problem+json"), "{method} {route} {body}");
+    assert!(answer.body.contains(words), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_correction_changes_who_is_on_the_image_at_once() {
+    let stack = with_hannibal().await;
+    said(&stack, "PUT", "/faces/1/person", json!({"person": SKARLSO})).await;
+    assert_eq!(person(&stack).await, SKARLSO);
+    said(&stack, "PUT", "/faces/1/person", json!({"person": null})).await;
+    assert_eq!(person(&stack).await, Value::Null);
+    said(&stack, "DELETE", "/faces/1/person", json!({})).await;
+    assert_eq!(person(&stack).await, HANNIBAL, "the recognition counts again");
+    said(&stack, "POST", "/faces/1/rejections", json!({"person": HANNIBAL})).await;
+    assert_eq!(person(&stack).await, Value::Null);
+}
+
+#[tokio::test]
+async fn undo_brings_back_what_was() {
+    let stack = with_hannibal().await;
+    let first = said(&stack, "POST", "/faces/1/rejections", json!({"person": HANNIBAL})).await;
+    let second = said(&stack, "PUT", "/faces/1/person", json!({"person": SKARLSO})).await;
+    said(&stack, "POST", second.as_str().unwrap(), json!(null)).await;
+    assert_eq!(person(&stack).await, Value::Null, "the rejection still counts");
+    said(&stack, "POST", first.as_str().unwrap(), json!(null)).await;
+    assert_eq!(person(&stack).await, HANNIBAL);
+}
+
+#[tokio::test]
+async fn the_same_correction_twice_does_no_harm() {
+    let stack = with_hannibal().await;
+    for _ in 0..2 {
+        said(&stack, "POST", "/faces/1/rejections", json!({"person": HANNIBAL})).await;
+        assert_eq!(person(&stack).await, Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn a_correction_of_what_is_not_there_changes_nothing() {
+    let stack = with_hannibal().await;
+    let before = image_now(&stack).await;
+    let skarlso = r#"{"person":2}"#;
+    for id in ["0", "2", "18446744073709551615"] {
+        let person = format!("/faces/{id}/person");
+        assert_refused(&stack, ("PUT", &person, skarlso), 404, "no face").await;
+        assert_refused(&stack, ("DELETE", &person, ""), 404, "no face").await;
+        assert_refused(&stack, ("POST", &format!("/faces/{id}/rejections"), skarlso), 404, "no face").await;
+        assert_refused(&stack, ("POST", &format!("/audit/{id}/undo"), ""), 404, "no correction").await;
+    }
+    for id in ["first", "-1", "+1", "%FF", "18446744073709551616"] {
+        assert_refused(&stack, ("PUT", &format!("/faces/{id}/person"), skarlso), 400, "numbers").await;
+        assert_refused(&stack, ("POST", &format!("/audit/{id}/undo"), ""), 400, "numbers").await;
+    }
+    assert_eq!(image_now(&stack).await, before);
+}
+
+#[tokio::test]
+async fn a_correction_that_says_nothing_changes_nothing() {
+    let stack = with_hannibal().await;
+    let before = image_now(&stack).await;
+    let routes = [("PUT", "/faces/1/person"), ("POST", "/faces/1/rejections")];
+    for (method, route) in routes {
+        for body in ["", "{", "person=2", r#"{"person":2} x"#] {
+            assert_refused(&stack, (method, route, body), 400, "no valid JSON").await;
+        }
+        for body in ["{}", "[2]", "2", "null", r#"{"person":"2"}"#, r#"{"person":2.5}"#, r#"{"name":2}"#] {
+            assert_refused(&stack, (method, route, body), 422, "does not say which person").await;
+        }
+        for body in [r#"{"person":99}"#, r#"{"person":-1}"#] {
+            assert_refused(&stack, (method, route, body), 422, "no such person").await;
+        }
+        let large = format!(r#"{{"person":2,"why":"{}"}}"#, "x".repeat(3 * 1024 * 1024));
+        assert_refused(&stack, (method, route, &large), 413, "too large").await;
+    }
+    assert_refused(&stack, ("POST", "/faces/1/rejections", r#"{"person":null}"#), 422, "which person").await;
+    assert_eq!(image_now(&stack).await, before);
+    let noted: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM audit").fetch_one(&stack.rows.0).await.unwrap();
+    assert_eq!(noted, 0);
+}
