@@ -389,7 +389,10 @@ impl System {
 
     /// How often images became PROCESSING.
     pub async fn claims(&self) -> i64 {
-        sqlx::query_scalar("SELECT COUNT(*) FROM changes WHERE became = 3").fetch_one(&self.pool).await.unwrap()
+        sqlx::query_scalar("SELECT COUNT(*) FROM changes WHERE became = 3")
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
     }
 
     /// How many tries all images have used up.
