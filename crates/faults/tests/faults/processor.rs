@@ -16,7 +16,7 @@ async fn lock_rows(system: &System) -> Transaction<'static, MySql> {
 async fn until_a_write_waits(system: &System) {
     eventually("a write waits for the row", async || {
         let waiting = "SELECT COUNT(*) FROM information_schema.processlist
-                       WHERE db = DATABASE() AND info LIKE 'UPDATE images SET status%'";
+                       WHERE db = DATABASE() AND info LIKE 'UPDATE%images%'";
         let count: i64 = sqlx::query_scalar(waiting).fetch_one(&system.pool).await.unwrap();
         (count > 0).then_some(())
     })
