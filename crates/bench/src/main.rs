@@ -11,6 +11,7 @@ mod processor;
 mod receiver;
 mod recognition;
 mod report;
+mod spread;
 mod world;
 
 use clap::{Parser, ValueEnum};
@@ -35,6 +36,8 @@ enum Part {
     Processor,
     /// A page of a million rows, beside its query.
     Frontend,
+    /// Two replicas of face-recog beside two whole systems.
+    Spread,
     /// Memory and start of the three small services.
     Footprint,
 }
@@ -53,6 +56,7 @@ async fn main() -> anyhow::Result<()> {
             Part::Receiver => receiver::measure(&mut report).await?,
             Part::Processor => processor::measure(&mut report).await?,
             Part::Frontend => frontend::measure(&mut report).await?,
+            Part::Spread => spread::measure(&mut report).await?,
             Part::Footprint => footprint::measure(&mut report).await?,
         }
     }
