@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Request, State},
     http::{HeaderValue, Version, header::CONNECTION},
     middleware::{self, Next},
@@ -24,6 +24,7 @@ use hyper_util::{
 use rustix::net::sockopt;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 /// A client has this long to send a request's head; an idle connection is closed after it, too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,6 +40,11 @@ const MAX_CONNECTIONS: usize = 4096;
 /// After the order to stop, requests are still taken for at most this long: until every load balancer has noticed that
 /// the service is not ready any more, and kept connections have heard from an answer that they end.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
+
+/// Where a request comes from: the other end of its connection, which may be a proxy. Every request that is served has
+/// it as an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
 
 /// Binds a port, or says which setting to change.
 pub async fn bind(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpListener> {
@@ -72,7 +78,6 @@ async fn serve_within(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
     let router = router.layer(middleware::from_fn_with_state(shutdown.clone(), say_farewell));
-    let service = TowerToHyperService::new(router);
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut end = pin!(async {
@@ -84,7 +89,7 @@ async fn serve_within(
             () = &mut end => break,
             accepted = accept(&listener, &connections, read_timeout) => accepted,
         };
-        let (stream, permit) = match accepted {
+        let (stream, peer, permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: others must end first.
@@ -93,7 +98,8 @@ async fn serve_within(
                 continue;
             }
         };
-        let connection = builder.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
+        let service = TowerToHyperService::new(Extension(peer).layer(router.clone()));
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -120,13 +126,13 @@ async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
     read_timeout: Duration,
-) -> std::io::Result<(tokio::net::TcpStream, Option<tokio::sync::OwnedSemaphorePermit>)> {
+) -> std::io::Result<(tokio::net::TcpStream, Peer, Option<tokio::sync::OwnedSemaphorePermit>)> {
     // The semaphore is never closed, so there always is a permit.
     let permit = connections.clone().acquire_owned().await.ok();
-    let (stream, _) = listener.accept().await?;
+    let (stream, address) = listener.accept().await?;
     stream.set_nodelay(true)?;
     sockopt::set_tcp_user_timeout(&stream, u32::try_from(read_timeout.as_millis()).unwrap_or(u32::MAX))?;
-    Ok((stream, permit))
+    Ok((stream, Peer(address.ip()), permit))
 }
 
 #[cfg(test)]

@@ -1,0 +1,284 @@
+//! Who may do what: `AUTH_TOKENS`, the roles, and what a request says about its sender.
+//!
+//! ```text
+//! Authorization: Bearer …  ┐                     ┌─▶ Who: a name and a role
+//! Cookie: kube_face_token=…┴─▶ Access::who ──────┤
+//!                                                └─▶ Denied: no token, a wrong one, too many wrong ones
+//! ```
+//!
+//! Without tokens nobody is asked and everybody may do everything. A service decides by itself what a route needs, and
+//! words its answers in its own format.
+
+mod failures;
+mod tokens;
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::http::{
+    HeaderMap, StatusCode,
+    header::{AUTHORIZATION, COOKIE},
+};
+
+pub use self::tokens::{AccessSettings, Tokens};
+use self::{failures::Failures, tokens::is_token};
+
+/// The cookie in which a page keeps the token of whoever logged in.
+pub const COOKIE_NAME: &str = "kube_face_token";
+
+/// What somebody may do; each may do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Looks at everything.
+    Viewer,
+    /// Posts pictures, and says who is on them.
+    Editor,
+    /// Adds, changes and erases people.
+    Admin,
+}
+
+impl Role {
+    /// As `AUTH_TOKENS` writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Editor => "editor",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Who sent a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The token's name, which the audit notes.
+    pub name: Arc<str>,
+    /// What they may do.
+    pub role: Role,
+}
+
+impl Who {
+    /// Everybody, where there are no tokens.
+    pub fn anybody() -> Self {
+        Self { name: "anybody".into(), role: Role::Admin }
+    }
+
+    /// Fails unless they may do what `role` may.
+    pub fn needs(&self, role: Role) -> Result<(), Denied> {
+        if self.role >= role { Ok(()) } else { Err(Denied::Forbidden { has: self.role, needs: role }) }
+    }
+}
+
+/// Why a request is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// It has no token.
+    #[error("this needs a token: send it in the header Authorization, as Bearer and the token")]
+    NoToken,
+    /// It has one that nobody was given.
+    #[error("this token is not valid here; ask whoever runs this for another")]
+    WrongToken,
+    /// Its address has sent too many wrong ones.
+    #[error("too many wrong tokens came from this address; try again in {0} seconds")]
+    TooMany(u64),
+    /// Its token does not allow this.
+    #[error("this needs a token with the role {}, and this one has the role {}", needs.word(), has.word())]
+    Forbidden {
+        /// The token's role.
+        has: Role,
+        /// The least role that is allowed.
+        needs: Role,
+    },
+}
+
+impl Denied {
+    /// How HTTP says it. A 401 needs the header `WWW-Authenticate` beside it, a 429 `Retry-After`.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// What the metrics count it as: a fixed word.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NoToken => "no_token",
+            Self::WrongToken => "wrong_token",
+            Self::TooMany(_) => "too_many_wrong_tokens",
+            Self::Forbidden { .. } => "forbidden",
+        }
+    }
+}
+
+/// The way in. Clones share what they know of wrong tokens.
+#[derive(Clone, Debug)]
+pub struct Access {
+    tokens: Tokens,
+    failures: Arc<Failures>,
+}
+
+impl Access {
+    /// Lets in whoever has one of `tokens`, and says in the log whom that means.
+    pub fn new(tokens: Tokens) -> Self {
+        if tokens.are_off() {
+            tracing::warn!(
+                "AUTH_TOKENS is off: whoever reaches this port may look at everything and change everything"
+            );
+        } else {
+            tracing::info!(?tokens, "a token is needed for everything");
+        }
+        Self { tokens, failures: Arc::default() }
+    }
+
+    /// Whether nobody needs a token.
+    pub fn is_open(&self) -> bool {
+        self.tokens.are_off()
+    }
+
+    /// Who presents `token` from the address `peer`.
+    ///
+    /// An address that sent too many wrong ones is refused unread for some seconds, right or wrong: otherwise the
+    /// refusals themselves would tell which guess is right.
+    pub fn who(&self, token: Option<&str>, peer: IpAddr) -> Result<Who, Denied> {
+        if self.is_open() {
+            return Ok(Who::anybody());
+        }
+        let token = token.ok_or(Denied::NoToken)?;
+        if let Some(seconds) = self.failures.wait(peer) {
+            return Err(Denied::TooMany(seconds));
+        }
+        self.tokens.holder(token).ok_or_else(|| {
+            self.failures.note(peer);
+            tracing::warn!(%peer, "a wrong token");
+            Denied::WrongToken
+        })
+    }
+}
+
+/// The token in the header `Authorization`, where programs send it. What cannot be a token counts as a wrong one.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().unwrap_or_default();
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim_start() } else { "" })
+}
+
+/// The token in the cookie, where a browser keeps it.
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE_NAME).map(|(_, token)| token)
+}
+
+/// The value of `Set-Cookie` that logs in with a token; `None` when it can be none. No script reads the cookie, and no
+/// other site makes the browser send it. With `secure` it never goes over plain HTTP.
+pub fn set_cookie(token: &str, secure: bool) -> Option<String> {
+    is_token(token).then(|| format!("{COOKIE_NAME}={token}; {}", attributes(secure)))
+}
+
+/// The value of `Set-Cookie` that logs out.
+pub fn clear_cookie(secure: bool) -> String {
+    format!("{COOKIE_NAME}=; Max-Age=0; {}", attributes(secure))
+}
+
+fn attributes(secure: bool) -> &'static str {
+    if secure { "Path=/; HttpOnly; SameSite=Strict; Secure" } else { "Path=/; HttpOnly; SameSite=Strict" }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// The tokens are `one` and `two`.
+    fn access() -> Access {
+        let tokens = "ada:viewer:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed,\
+                      bob:admin:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3";
+        Access::new(Tokens::parse(tokens).unwrap())
+    }
+
+    fn headers(name: axum::http::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn without_tokens_everybody_may_do_everything() {
+        let access = Access::new(Tokens::parse("off").unwrap());
+        let who = access.who(None, HERE).unwrap();
+        assert_eq!((&*who.name, who.needs(Role::Admin)), ("anybody", Ok(())));
+    }
+
+    #[test]
+    fn a_token_has_a_name_and_a_role() {
+        let access = access();
+        let ada = access.who(Some("one"), HERE).unwrap();
+        assert_eq!((&*ada.name, ada.role), ("ada", Role::Viewer));
+        assert_eq!(access.who(Some("two"), HERE).unwrap().role, Role::Admin);
+        assert_eq!(access.who(None, HERE), Err(Denied::NoToken));
+        for wrong in ["", "One", "one ", "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"] {
+            assert_eq!(access.who(Some(wrong), HERE), Err(Denied::WrongToken), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_role_may_do_what_lesser_roles_may() {
+        let who = |role| Who { name: "x".into(), role };
+        assert_eq!(who(Role::Editor).needs(Role::Viewer), Ok(()));
+        assert_eq!(who(Role::Editor).needs(Role::Editor), Ok(()));
+        let denied = who(Role::Editor).needs(Role::Admin).unwrap_err();
+        assert_eq!(denied.status(), StatusCode::FORBIDDEN);
+        assert_eq!(
+            denied.to_string(),
+            "this needs a token with the role admin, and this one has the role editor"
+        );
+    }
+
+    #[test]
+    fn an_address_that_guesses_is_refused_even_with_the_right_token_and_others_are_not() {
+        let access = access();
+        let mut guesses = 0;
+        let denied = loop {
+            match access.who(Some("guess"), HERE) {
+                Err(Denied::WrongToken) => guesses += 1,
+                other => break other.unwrap_err(),
+            }
+        };
+        assert!((10..100).contains(&guesses), "{guesses} guesses");
+        assert!(matches!(denied, Denied::TooMany(seconds) if seconds >= 1), "{denied:?}");
+        assert!(matches!(access.who(Some("one"), HERE), Err(Denied::TooMany(_))));
+        // One of them may share the bucket by chance; all of them do not.
+        assert!((1..=9).any(|last| access.who(Some("one"), [10, 0, 0, last].into()).is_ok()));
+    }
+
+    #[test]
+    fn a_token_comes_as_bearer_or_as_cookie() {
+        for value in ["Bearer one", "bearer  one"] {
+            assert_eq!(bearer(&headers(AUTHORIZATION, value)), Some("one"));
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+        for value in ["Basic b25l", "one", "Bearer"] {
+            assert_eq!(
+                bearer(&headers(AUTHORIZATION, value)),
+                Some(""),
+                "{value} is no token, and not nothing"
+            );
+        }
+        assert_eq!(cookie(&headers(COOKIE, "a=b; kube_face_token=one; c")), Some("one"));
+        assert_eq!(cookie(&headers(COOKIE, "a_kube_face_token=one")), None);
+    }
+
+    #[test]
+    fn a_cookie_is_hidden_from_scripts_and_from_other_sites() {
+        let cookie = set_cookie("one", false).unwrap();
+        assert_eq!(cookie, "kube_face_token=one; Path=/; HttpOnly; SameSite=Strict");
+        assert!(set_cookie("one", true).unwrap().ends_with("; Secure"));
+        assert!(clear_cookie(true).starts_with("kube_face_token=; Max-Age=0; "));
+        for wrong in ["", "a;b", "a b", "a\r\nb", "é"] {
+            assert_eq!(set_cookie(wrong, false), None, "{wrong:?}");
+        }
+    }
+}
