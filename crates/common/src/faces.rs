@@ -222,8 +222,13 @@ pub enum Word {
 /// What came of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// It counts; the entry of the audit that can undo it.
-    Noted(u64),
+    /// It counts.
+    Noted {
+        /// The image that the face is on.
+        image: ImageId,
+        /// The entry of the audit that can undo it.
+        entry: u64,
+    },
     /// There is no such face.
     NoSuchFace,
     /// There is no such person.
@@ -277,14 +282,14 @@ pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Re
         let entry = audit(&mut transaction, who, action, &format!("face {face}"), &before).await?;
         settle(&mut transaction, &[image]).await?;
         transaction.commit().await?;
-        Ok(Said::Noted(entry))
+        Ok(Said::Noted { image, entry })
     })
     .await
 }
 
-/// Takes back the word that an entry of the audit tells of: what had been said before it counts again. False when the
-/// entry is none of a word about a face.
-pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<bool> {
+/// Takes back the word that an entry of the audit tells of: what had been said before it counts again. The image of the
+/// face; `None` when the entry is none of a word about a face.
+pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Option<ImageId>> {
     answered(async {
         let mut transaction = pool.begin().await?;
         let detail: Option<String> =
@@ -293,16 +298,16 @@ pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<bool>
                 .fetch_optional(&mut *transaction)
                 .await?;
         let Some(then) = detail.and_then(|detail| serde_json::from_str::<Before>(&detail).ok()) else {
-            return Ok(false);
+            return Ok(None);
         };
         let Some((image, now)) = said_before(&mut transaction, then.face).await? else {
-            return Ok(false);
+            return Ok(None);
         };
         write_words(&mut transaction, &then).await?;
         audit(&mut transaction, who, "undo", &format!("face {}", then.face), &now).await?;
         settle(&mut transaction, &[image]).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Some(image))
     })
     .await
 }

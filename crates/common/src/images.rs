@@ -626,6 +626,17 @@ pub async fn redeem(
     Ok(images)
 }
 
+/// Another try for one failed image, because somebody asks for it: FAILEDPROCESSING → PENDING with all its tries. Unlike
+/// [`redeem`] it knows no bounds, and does not count against those. False when the image is not failed, or not there.
+pub async fn retry(pool: &MySqlPool, id: ImageId) -> sqlx::Result<bool> {
+    let update = sqlx::query(
+        "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL
+         WHERE id = ? AND status = 2",
+    )
+    .bind(id.0);
+    Ok(answered(update.execute(pool)).await?.rows_affected() == 1)
+}
+
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

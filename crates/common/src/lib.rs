@@ -3,7 +3,7 @@
 //! - [`models`]: an image, its status, its id as bytes on the queue.
 //! - [`images`]: the life of an image, from stored to recognised: one state machine, all its SQL.
 //! - [`faces`]: what was found on each picture, who it is, and what people said about it.
-//! - [`lookup`]: how far along an image, or a batch of them, is; [`revive`]: another try for a failed one.
+//! - [`lookup`]: how far along an image, or a batch of them, is.
 //! - [`people`]: who a known picture shows.
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
 //! - [`group`]: calls that come at the same time, served together.
@@ -22,7 +22,6 @@ pub mod lookup;
 pub mod models;
 pub mod people;
 pub mod retry;
-pub mod revive;
 pub mod schema;
 pub mod settings;
 pub mod telemetry;

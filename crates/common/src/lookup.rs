@@ -8,7 +8,7 @@ use sqlx::{MySql, MySqlPool, QueryBuilder};
 
 use crate::{
     database::answered,
-    models::{ImageId, Status},
+    models::{ImageId, Person, Status},
 };
 
 /// Failed images that a [`BatchStatus`] names, at most.
@@ -25,7 +25,7 @@ pub struct ImageStatus {
     #[serde(serialize_with = "word")]
     pub status: Option<Status>,
     /// Who is on it; `null` while nobody is named.
-    pub person: Option<KnownPerson>,
+    pub person: Option<Person>,
     /// Euclidean distance from that face to the nearest known one, when there were two to compare.
     pub distance: Option<f64>,
     /// Why it failed, or why nobody is named, in words. Of one that waits: why its last try failed.
@@ -54,15 +54,6 @@ fn word<S: serde::Serializer>(status: &Option<Status>, serializer: S) -> Result<
     }
 }
 
-/// Somebody who is known by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct KnownPerson {
-    /// The row in `person`.
-    pub id: i32,
-    /// The name.
-    pub name: String,
-}
-
 /// One face of an [`ImageStatus`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FaceStatus {
@@ -72,7 +63,7 @@ pub struct FaceStatus {
     #[serde(rename = "box")]
     pub area: Area,
     /// Whom it shows; `null` for a stranger.
-    pub person: Option<KnownPerson>,
+    pub person: Option<Person>,
     /// Euclidean distance to the nearest known face.
     pub distance: Option<f64>,
     /// Base name of the known picture with that face.
@@ -99,30 +90,6 @@ pub struct Area {
 /// An image and its faces, if there is such an image.
 pub async fn image(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageStatus>> {
     answered(image_now(pool, id)).await
-}
-
-/// The image that a face is on, if there is such a face.
-pub async fn image_of_face(pool: &MySqlPool, face: u64) -> sqlx::Result<Option<ImageStatus>> {
-    image_by(pool, "SELECT CAST(image_id AS UNSIGNED) FROM faces WHERE id = ?", face).await
-}
-
-/// The image of the face that an entry of the audit is about, if it is about one.
-pub async fn image_of_entry(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<ImageStatus>> {
-    let select = "SELECT CAST(image_id AS UNSIGNED) FROM audit
-                  JOIN faces ON faces.id = CAST(SUBSTRING(subject, 6) AS UNSIGNED)
-                  WHERE audit.id = ? AND subject LIKE 'face %'";
-    image_by(pool, select, entry).await
-}
-
-/// The image whose id a statement selects.
-async fn image_by(pool: &MySqlPool, select: &'static str, id: u64) -> sqlx::Result<Option<ImageStatus>> {
-    answered(async {
-        match sqlx::query_scalar(select).bind(id).fetch_optional(pool).await? {
-            Some(image) => image_now(pool, ImageId(image)).await,
-            None => Ok(None),
-        }
-    })
-    .await
 }
 
 async fn image_now(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageStatus>> {
@@ -180,8 +147,8 @@ async fn faces(pool: &MySqlPool, image: u64) -> sqlx::Result<Vec<FaceStatus>> {
     Ok(rows.into_iter().map(face).collect())
 }
 
-fn known(id: Option<i32>, name: Option<String>) -> Option<KnownPerson> {
-    id.zip(name).map(|(id, name)| KnownPerson { id, name })
+fn known(id: Option<i32>, name: Option<String>) -> Option<Person> {
+    id.zip(name).map(|(id, name)| Person { id, name })
 }
 
 /// How far along many images are, and in JSON the answer to whoever asks for them.

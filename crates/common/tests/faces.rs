@@ -136,7 +136,7 @@ async fn what_a_person_said_is_never_overridden() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
-    assert!(matches!(faces::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap(), Said::Noted(_)));
+    assert!(matches!(faces::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap(), Said::Noted { .. }));
     assert_eq!(person(&pool, image).await, SKARLSO);
     rematch(&pool, near("john_doe_1.jpg", 0.1)).await;
     assert_eq!(person(&pool, image).await, SKARLSO);
@@ -162,12 +162,12 @@ async fn a_word_can_be_undone_and_the_undoing_too() {
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
     faces::say(&pool, face, Word::IsNot(HANNIBAL), WHO).await.unwrap();
-    let Said::Noted(entry) = faces::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap() else {
+    let Said::Noted { entry, .. } = faces::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap() else {
         panic!("the face is there")
     };
-    assert!(faces::undo(&pool, entry, WHO).await.unwrap());
+    assert_eq!(faces::undo(&pool, entry, WHO).await.unwrap(), Some(image));
     assert_eq!(person(&pool, image).await, NOBODY, "what had been said before counts again");
-    assert!(faces::undo(&pool, entry + 1, WHO).await.unwrap());
+    assert_eq!(faces::undo(&pool, entry + 1, WHO).await.unwrap(), Some(image));
     assert_eq!(person(&pool, image).await, SKARLSO);
     faces::say(&pool, face, Word::Unsaid, WHO).await.unwrap();
     assert_eq!(person(&pool, image).await, HANNIBAL);
@@ -181,5 +181,5 @@ async fn a_word_about_what_does_not_exist_changes_nothing() {
     let (_database, pool) = migrated().await;
     assert_eq!(faces::say(&pool, 1, Word::Nobody, WHO).await.unwrap(), Said::NoSuchFace);
     assert_eq!(faces::say(&pool, 1, Word::Is(99), WHO).await.unwrap(), Said::NoSuchPerson);
-    assert!(!faces::undo(&pool, 1, WHO).await.unwrap());
+    assert_eq!(faces::undo(&pool, 1, WHO).await.unwrap(), None);
 }

@@ -10,7 +10,6 @@ use common::{
     images,
     lookup::{self, BatchStatus, FailedImage, NAMED_FAILURES},
     models::{ImageId, Status},
-    revive,
 };
 use serde_json::json;
 use sqlx::MySqlPool;
@@ -136,11 +135,11 @@ async fn a_failed_image_gets_all_its_tries_again() {
     let (_database, pool) = migrated().await;
     let id = store(&pool, 1).await[0];
     leave(&pool, id, Status::FailedProcessing).await;
-    assert!(revive::failed(&pool, id).await.unwrap());
+    assert!(images::retry(&pool, id).await.unwrap());
     let image = lookup::image(&pool, id).await.unwrap().unwrap();
     assert_eq!((image.status, image.attempts), (Some(Status::Pending), 0));
     assert_eq!(claim(&pool, id).await, None, "what its last processor writes late does not count");
-    assert!(!revive::failed(&pool, id).await.unwrap(), "once is enough");
+    assert!(!images::retry(&pool, id).await.unwrap(), "once is enough");
 }
 
 #[tokio::test]
@@ -149,9 +148,9 @@ async fn an_image_that_is_not_failed_is_left_alone() {
     let id = store(&pool, 1).await[0];
     for status in [Status::Pending, Status::Processing, Status::Processed] {
         leave(&pool, id, status).await;
-        assert!(!revive::failed(&pool, id).await.unwrap(), "{status}");
+        assert!(!images::retry(&pool, id).await.unwrap(), "{status}");
         let image = lookup::image(&pool, id).await.unwrap().unwrap();
         assert_eq!((image.status, image.attempts, claim(&pool, id).await), (Some(status), 3, Some(77)));
     }
-    assert!(!revive::failed(&pool, ImageId(77)).await.unwrap(), "it is not there");
+    assert!(!images::retry(&pool, ImageId(77)).await.unwrap(), "it is not there");
 }

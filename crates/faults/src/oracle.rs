@@ -9,7 +9,7 @@ use crate::client::Book;
 use crate::wait::within;
 
 /// Writes down every change of a status. Only tests install it.
-const AUDIT: &str = "
+const CHANGES: &str = "
     CREATE TABLE changes (
         number INT NOT NULL AUTO_INCREMENT PRIMARY KEY,
         image  INT NOT NULL,
@@ -26,7 +26,7 @@ const FAILED: i32 = 2;
 
 /// Has every change of a status noted; the table `images` must be there.
 pub(crate) async fn install(pool: &MySqlPool) {
-    pool.execute(sqlx::raw_sql(AUDIT)).await.unwrap();
+    pool.execute(sqlx::raw_sql(CHANGES)).await.unwrap();
 }
 
 /// Waits until no image is waiting or in work any more, for at most `limit`, and then judges:

@@ -1,77 +1,35 @@
 //! What people say about faces: who it is, who it is not, and that they take it back.
 
+use std::sync::Arc;
+
 use axum::{
-    http::{StatusCode, header::CACHE_CONTROL},
-    response::{IntoResponse, Response},
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    response::Response,
+    routing::{post, put},
 };
 use common::{
     faces::{self, Said, Word},
-    lookup::{self, ImageStatus},
+    lookup::ImageStatus,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::MySqlPool;
 
-use crate::{format, problem::Problem, ranges, request::BodyError};
+use crate::{
+    format,
+    http::{Id, Receiver},
+    problem::Problem,
+    request,
+};
 
 /// Who the audit says it was: there are no accounts, so whoever reaches the receiver may correct it.
 const WHO: &str = "anybody";
 
-/// Notes what is said about faces.
-#[derive(Clone, Debug)]
-pub struct Corrections {
-    pool: MySqlPool,
-}
-
-impl Corrections {
-    /// Writes through `pool`.
-    pub fn new(pool: MySqlPool) -> Self {
-        Self { pool }
-    }
-
-    /// The face shows this person, or nobody who matters.
-    pub async fn choose(&self, face: &str, body: &[u8]) -> Result<Response, Problem> {
-        let face = parsed(face)?;
-        let chosen: Chosen = read(body, r#"{"person":3}, or {"person":null} for nobody"#)?;
-        self.say(face, chosen.person.map_or(Word::Nobody, Word::Is)).await
-    }
-
-    /// The face does not show this person.
-    pub async fn reject(&self, face: &str, body: &[u8]) -> Result<Response, Problem> {
-        let face = parsed(face)?;
-        let rejected: Rejected = read(body, r#"{"person":3}"#)?;
-        self.say(face, Word::IsNot(rejected.person)).await
-    }
-
-    /// What was said about the face counts no longer.
-    pub async fn forget(&self, face: &str) -> Result<Response, Problem> {
-        self.say(parsed(face)?, Word::Unsaid).await
-    }
-
-    /// What had been said before this entry of the audit counts again.
-    pub async fn undo(&self, entry: &str) -> Result<Response, Problem> {
-        let entry = parsed(entry)?;
-        let undone = faces::undo(&self.pool, entry, WHO).await.map_err(database_away)?;
-        let image = lookup::image_of_entry(&self.pool, entry).await.map_err(database_away)?;
-        match image.filter(|_| undone) {
-            Some(image) => Ok(answer(&image)),
-            None => Err(not_found("no_such_entry", format!("there is no correction {entry} to undo"))),
-        }
-    }
-
-    async fn say(&self, face: u64, word: Word) -> Result<Response, Problem> {
-        let no_such_face = || not_found("no_such_face", format!("there is no face {face}"));
-        let entry = match faces::say(&self.pool, face, word, WHO).await.map_err(database_away)? {
-            Said::Noted(entry) => entry,
-            Said::NoSuchFace => return Err(no_such_face()),
-            Said::NoSuchPerson => {
-                let detail = "there is no such person; name one by the id in the table person";
-                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_such_person", detail));
-            }
-        };
-        let image = lookup::image_of_face(&self.pool, face).await.map_err(database_away)?;
-        let image = image.ok_or_else(no_such_face)?;
-        Ok(answer(&Corrected { undo: format!("/audit/{entry}/undo"), image }))
-    }
+pub fn routes() -> Router<Arc<Receiver>> {
+    Router::new()
+        .route("/faces/{id}/person", put(choose).delete(forget))
+        .route("/faces/{id}/rejections", post(reject))
+        .route("/audit/{id}/undo", post(undo))
 }
 
 /// Whom a face shows. `null` has to be written: what is missing may be misspelt.
@@ -96,35 +54,55 @@ struct Corrected {
     image: ImageStatus,
 }
 
-/// Reads a body that is an object; `example` is one.
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8], example: &'static str) -> Result<T, BodyError> {
-    match serde_json::from_slice(body) {
-        // serde takes a list for a struct, too.
-        Ok(object) if body.trim_ascii_start().starts_with(b"{") => Ok(object),
-        Err(error) if !error.is_data() => Err(BodyError::Malformed(error.to_string())),
-        _ => Err(BodyError::Shape("does not say which person, by a number", example)),
+/// The face shows this person, or nobody who matters.
+async fn choose(
+    State(receiver): State<Arc<Receiver>>,
+    Id(face): Id,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = receiver.body(request).await?;
+    let Chosen { person } = request::object(
+        &body.bytes,
+        r#"which person it is, as in {"person":3}, or {"person":null} for nobody"#,
+    )?;
+    say(&receiver, face, person.map_or(Word::Nobody, Word::Is)).await
+}
+
+/// The face does not show this person.
+async fn reject(
+    State(receiver): State<Arc<Receiver>>,
+    Id(face): Id,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = receiver.body(request).await?;
+    let Rejected { person } = request::object(&body.bytes, r#"which person it is not, as in {"person":3}"#)?;
+    say(&receiver, face, Word::IsNot(person)).await
+}
+
+/// What was said about the face counts no longer.
+async fn forget(State(receiver): State<Arc<Receiver>>, Id(face): Id) -> Result<Response, Problem> {
+    say(&receiver, face, Word::Unsaid).await
+}
+
+/// What had been said before this entry of the audit counts again.
+async fn undo(State(receiver): State<Arc<Receiver>>, Id(entry): Id) -> Result<Response, Problem> {
+    let Some(image) = faces::undo(&receiver.pool, entry, WHO).await? else {
+        return Err(Problem::not_found("no_such_entry", format!("there is no correction {entry} to undo")));
+    };
+    Ok(format::fresh(StatusCode::OK, &receiver.image(image.0).await?))
+}
+
+async fn say(receiver: &Receiver, face: u64, word: Word) -> Result<Response, Problem> {
+    match faces::say(&receiver.pool, face, word, WHO).await? {
+        Said::Noted { image, entry } => {
+            let undo = format!("/audit/{entry}/undo");
+            let corrected = Corrected { undo, image: receiver.image(image.0).await? };
+            Ok(format::fresh(StatusCode::OK, &corrected))
+        }
+        Said::NoSuchFace => Err(Problem::not_found("no_such_face", format!("there is no face {face}"))),
+        Said::NoSuchPerson => {
+            let detail = "there is no such person; name one by the id in the table person";
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_such_person", detail))
+        }
     }
-}
-
-/// What is true now: nobody may keep it.
-fn answer(object: &impl Serialize) -> Response {
-    ([(CACHE_CONTROL, "no-store")], format::json(StatusCode::OK, object)).into_response()
-}
-
-fn parsed(id: &str) -> Result<u64, Problem> {
-    ranges::number(id).ok_or_else(|| {
-        let detail = "faces and corrections are named by their ids, numbers like 13";
-        Problem::new(StatusCode::BAD_REQUEST, "not_an_id", detail)
-    })
-}
-
-fn not_found(reason: &'static str, detail: String) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, reason, detail)
-}
-
-fn database_away(error: sqlx::Error) -> Problem {
-    tracing::error!(%error, "cannot note a correction");
-    // The answer to a commit may be lost; to say the same again does no harm.
-    let detail = "the database does not answer; say it again later";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database_away", detail)
 }

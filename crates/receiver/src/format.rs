@@ -3,7 +3,10 @@
 use std::fmt::{self, Write};
 
 use axum::{
-    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -39,6 +42,13 @@ pub fn json(status: StatusCode, object: &impl Serialize) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// A JSON object that is true now: nobody may keep it.
+pub fn fresh(status: StatusCode, object: &impl Serialize) -> Response {
+    let mut response = json(status, object);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Text that stays on its line: control characters are escaped, so that no path can pass for a line of ours.

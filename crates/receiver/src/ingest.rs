@@ -113,17 +113,15 @@ async fn store(pool: &MySqlPool, paths: &[&str]) -> Vec<Stored> {
     rows
 }
 
-/// Sends the messages of `new` images; whether all of them were sent.
-async fn announce(producer: &Producer, new: &[ImageId]) -> bool {
-    if new.is_empty() {
-        return true;
-    }
-    let messages = new.iter().map(|id| Bytes::copy_from_slice(&id.to_message())).collect();
+/// Sends the messages of images that are to be looked at; whether all of them were sent.
+pub async fn announce(producer: &Producer, images: &[ImageId]) -> bool {
+    let Some(first) = images.first() else { return true };
+    let messages = images.iter().map(|id| Bytes::copy_from_slice(&id.to_message())).collect();
     match producer.publish_many(TOPIC, messages).await {
         Ok(()) => true,
         Err(error) => {
             metrics::counter!("receiver_publish_failures_total").increment(1);
-            tracing::warn!(%error, first_id = %new[0], images = new.len(), "stored, but not announced");
+            tracing::warn!(%error, first_id = %first, images = images.len(), "stored, but not announced");
             false
         }
     }

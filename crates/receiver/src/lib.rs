@@ -34,10 +34,7 @@ use tokio_util::sync::CancellationToken;
 use web::ops::Readiness;
 
 pub use crate::settings::Settings;
-use crate::{
-    body::BodyReader, corrections::Corrections, ingest::Ingest, keep::Folder, settings::UploadFolder,
-    status::Statuses, upload::Uploads,
-};
+use crate::{body::BodyReader, ingest::Ingest, keep::Folder, settings::UploadFolder, upload::Uploads};
 
 /// What a receiver that is not ready waits for.
 pub const WAITING_FOR: &str = "the database";
@@ -69,8 +66,8 @@ pub async fn run(
         bodies: BodyReader::new(settings.max_body, settings.body_timeout),
         ingest: Ingest::new(pool.clone(), producer.clone()),
         uploads,
-        statuses: Statuses::new(pool.clone(), producer.clone()),
-        corrections: Corrections::new(pool.clone()),
+        pool: pool.clone(),
+        producer: producer.clone(),
         readiness: readiness.clone(),
     });
     let prepare = async {

@@ -32,6 +32,11 @@ impl Problem {
         Self { status, reason, detail: detail.into() }
     }
 
+    /// What a request names is not there.
+    pub fn not_found(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, reason, detail)
+    }
+
     /// Counts a request, or one path of a request, that is answered with this problem.
     pub fn count(&self) {
         metrics::counter!("receiver_refusals_total", "reason" => self.reason).increment(1);
@@ -80,6 +85,15 @@ impl<'a> Details<'a> {
     pub fn new(status: StatusCode, detail: &'a str) -> Self {
         let title = status.canonical_reason().unwrap_or_default();
         Self { r#type: "about:blank", title, status: status.as_u16(), detail }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        tracing::error!(%error, "the database does not do what a request needs");
+        // The answer to a commit may have been lost; to ask the same again does no harm.
+        let detail = "the database does not answer; try again later";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_away", detail)
     }
 }
 

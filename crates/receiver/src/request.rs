@@ -2,6 +2,8 @@
 //!
 //! `{"path":"/a.jpg"}` on the one route, `{"paths":[{"path":"/a.jpg"}]}` on the other. Other keys are ignored.
 
+use serde::Deserialize;
+
 use crate::json::{Json, MAX_ELEMENTS as MAX_PATHS};
 
 /// The column's width, in characters.
@@ -47,6 +49,16 @@ pub fn single(body: &[u8]) -> Result<Posted, BodyError> {
     match parse(body)? {
         Json::Object { path, .. } => Ok(path_of(path)),
         _ => Err(BodyError::Shape("is not an object", SINGLE)),
+    }
+}
+
+/// Reads a body that is an object of few keys; `example` says what should stand in it, and shows one.
+pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], example: &'static str) -> Result<T, BodyError> {
+    match serde_json::from_slice(body) {
+        // serde takes a list for a struct, too.
+        Ok(object) if body.trim_ascii_start().starts_with(b"{") => Ok(object),
+        Err(error) if !error.is_data() => Err(BodyError::Malformed(error.to_string())),
+        _ => Err(BodyError::Shape("does not say what is asked for", example)),
     }
 }
 

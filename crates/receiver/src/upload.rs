@@ -12,13 +12,15 @@ use std::{
 };
 
 use axum::{
+    Router,
     body::{Body, HttpBody},
-    extract::Request,
+    extract::{Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{CONTENT_TYPE, EXPECT, LOCATION},
     },
     response::Response,
+    routing::post,
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -29,6 +31,7 @@ use crate::{
     answer::{Answer, Route},
     body::{ReadError, discard, paced},
     format::Format,
+    http::Receiver,
     ingest::{Image, Ingest},
     keep::{Folder, NotKept},
     problem::Problem,
@@ -45,6 +48,17 @@ const MAX_HEAD: usize = 64 * 1024;
 
 /// Where the folder of uploads lies for whoever reads the paths.
 const POSTED_FOLDER: &str = "/unknown_people/uploads";
+
+pub fn routes() -> Router<Arc<Receiver>> {
+    Router::new().route("/images", post(upload))
+}
+
+async fn upload(State(receiver): State<Arc<Receiver>>, request: Request) -> Result<Response, Problem> {
+    match &receiver.uploads {
+        Some(uploads) => uploads.take(request, &receiver.ingest).await,
+        None => Err(refuse_all(request).await),
+    }
+}
 
 /// Takes pictures in.
 #[derive(Debug)]
@@ -64,7 +78,7 @@ impl Uploads {
     }
 
     /// Takes the picture, or the pictures, of a request in.
-    pub async fn take(&self, request: Request, ingest: &Ingest) -> Result<Response, Problem> {
+    async fn take(&self, request: Request, ingest: &Ingest) -> Result<Response, Problem> {
         let (head, body) = request.into_parts();
         let Ok(_slot) = self.slots.try_acquire() else {
             return Err(refuse(ReadError::Overloaded.into(), &head.headers, body).await);
@@ -186,7 +200,7 @@ fn answer(route: Route, taken: Vec<Taken>) -> Response {
 }
 
 /// What is said to whoever sends a picture where uploads are switched off.
-pub async fn refuse_all(request: Request) -> Problem {
+async fn refuse_all(request: Request) -> Problem {
     let detail = "uploads are switched off: post the path of a picture to /image/post, or switch them on by setting \
                   UPLOADS to the folder uploads in the volume of the unknown people";
     let problem = Problem::new(StatusCode::NOT_IMPLEMENTED, "uploads_off", detail);

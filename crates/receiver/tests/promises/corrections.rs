@@ -103,8 +103,9 @@ async fn a_correction_of_what_is_not_there_changes_nothing() {
         assert_refused(&stack, ("POST", &format!("/audit/{id}/undo"), ""), 404, "no correction").await;
     }
     for id in ["first", "-1", "+1", "%FF", "18446744073709551616"] {
-        assert_refused(&stack, ("PUT", &format!("/faces/{id}/person"), skarlso), 400, "numbers").await;
-        assert_refused(&stack, ("POST", &format!("/audit/{id}/undo"), ""), 400, "numbers").await;
+        assert_refused(&stack, ("PUT", &format!("/faces/{id}/person"), skarlso), 400, "a number like 13")
+            .await;
+        assert_refused(&stack, ("POST", &format!("/audit/{id}/undo"), ""), 400, "a number like 13").await;
     }
     assert_eq!(image_now(&stack).await, before);
 }
@@ -119,7 +120,7 @@ async fn a_correction_that_says_nothing_changes_nothing() {
             assert_refused(&stack, (method, route, body), 400, "no valid JSON").await;
         }
         for body in ["{}", "[2]", "2", "null", r#"{"person":"2"}"#, r#"{"person":2.5}"#, r#"{"name":2}"#] {
-            assert_refused(&stack, (method, route, body), 422, "does not say which person").await;
+            assert_refused(&stack, (method, route, body), 422, "send which person").await;
         }
         for body in [r#"{"person":99}"#, r#"{"person":-1}"#] {
             assert_refused(&stack, (method, route, body), 422, "no such person").await;

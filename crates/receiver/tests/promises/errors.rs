@@ -85,22 +85,19 @@ async fn another_method_is_told_which_one_is_allowed() {
 #[tokio::test]
 async fn whoever_asks_with_another_method_is_told_which_one_is_allowed_in_json() {
     let stack = Stack::start().await;
-    for (route, allowed, header) in [
-        ("/images/1", "GET", "GET,HEAD"),
-        ("/images/1/retry", "POST", "POST"),
-        ("/batches/1-2", "GET", "GET,HEAD"),
-        ("/faces/1/person", "PUT or DELETE", "PUT,DELETE"),
-        ("/faces/1/rejections", "POST", "POST"),
-        ("/audit/1/undo", "POST", "POST"),
+    for (route, allowed) in [
+        ("/images/1", "GET,HEAD"),
+        ("/images/1/retry", "POST"),
+        ("/batches/1-2", "GET,HEAD"),
+        ("/faces/1/person", "PUT,DELETE"),
+        ("/faces/1/rejections", "POST"),
+        ("/audit/1/undo", "POST"),
     ] {
         let answer = stack.receiver.request("PATCH", route).await;
-        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, header), "{route}");
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, allowed), "{route}");
         assert_eq!(answer.header("content-type"), "application/problem+json");
-        assert!(
-            answer.body.contains(&format!("PATCH is not possible here; use {allowed}")),
-            "{}",
-            answer.body
-        );
+        let words = "PATCH is not possible here; the header Allow says what is";
+        assert!(answer.body.contains(words), "{}", answer.body);
     }
 }
 

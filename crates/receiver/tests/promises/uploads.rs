@@ -131,7 +131,7 @@ async fn uploads_are_off_until_they_have_a_folder() {
     let stack = Stack::start().await;
     assert_problem(&stack.receiver.post("/images", JPEG).await, 501, "UPLOADS");
     let answer = stack.receiver.request("GET", "/images").await;
-    assert_problem(&answer, 405, "use POST");
+    assert_problem(&answer, 405, "the header Allow says");
     assert_eq!(answer.header("allow"), "POST");
 }
 
