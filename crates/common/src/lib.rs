@@ -4,6 +4,7 @@
 //! - [`images`]: the life of an image, from stored to recognised: one state machine, all its SQL.
 //! - [`faces`]: what was found on each picture, who it is, and what people said about it.
 //! - [`lookup`]: how far along an image, or a batch of them, is.
+//! - [`expired`]: the end of an image's life.
 //! - [`people`]: who a known picture shows.
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
 //! - [`group`]: calls that come at the same time, served together.
@@ -14,6 +15,7 @@
 
 pub mod breaker;
 pub mod database;
+pub mod expired;
 pub mod faces;
 pub mod group;
 pub mod images;

@@ -4,7 +4,14 @@
 //! where it has them. A setting that is wrong ends the process at once and is named with its value and what
 //! is allowed; only passwords are never shown.
 
-use std::{ffi::OsString, fmt, net::IpAddr, ops::RangeInclusive, time::Duration};
+use std::{
+    ffi::OsString,
+    fmt,
+    net::IpAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{
     Args, Command, Parser,
@@ -153,6 +160,32 @@ pub struct ProducerSettings {
     pub producer_address: String,
 }
 
+/// Where uploaded pictures are.
+#[derive(Args, Clone, Debug)]
+pub struct UploadSettings {
+    /// Folder that pictures are uploaded to, which must be the folder uploads of UNKNOWN_PEOPLE; off takes none
+    #[arg(long, env = "UPLOADS", value_name = "UPLOADS", default_value = "off", value_parser = upload_folder)]
+    pub uploads: UploadFolder,
+}
+
+/// Where uploads go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UploadFolder {
+    /// Nowhere: paths are posted, and no pictures.
+    Off,
+    /// Into this folder.
+    At(PathBuf),
+}
+
+/// Its files are posted as `/unknown_people/uploads/…`, and so its name is given.
+fn upload_folder(text: &str) -> Result<UploadFolder, String> {
+    match Path::new(text) {
+        _ if text == "off" => Ok(UploadFolder::Off),
+        path if path.file_name() == Some("uploads".as_ref()) => Ok(UploadFolder::At(path.to_owned())),
+        _ => Err("off is needed, or a folder whose name is uploads, like /unknown_people/uploads".to_owned()),
+    }
+}
+
 /// A database user and its password, read from `user:password`; the first colon separates them.
 ///
 /// Text without a colon is a user without a password, so that reading it never fails and never has to show it.
@@ -223,6 +256,17 @@ mod tests {
         for wrong in ["", "0", "1025", "many", "1.5", "-1"] {
             let problem = count(wrong).unwrap_err();
             assert!(problem.contains("from 1 to 1024"), "{wrong}: {problem}");
+        }
+    }
+
+    #[test]
+    fn uploads_have_a_folder_of_a_given_name_or_are_off() {
+        assert_eq!(upload_folder("off"), Ok(UploadFolder::Off));
+        for folder in ["/unknown_people/uploads", "uploads", "/a/uploads/"] {
+            assert_eq!(upload_folder(folder), Ok(UploadFolder::At(folder.into())));
+        }
+        for wrong in ["", "/", "/unknown_people", "/uploads/..", "on"] {
+            assert!(upload_folder(wrong).is_err(), "{wrong}");
         }
     }
 

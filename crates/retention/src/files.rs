@@ -1,0 +1,113 @@
+//! The files that uploads wrote, and no others: paths that people posted lead to files of theirs.
+//!
+//! An upload is told by its place and its name, the SHA-256 of its content, which only the receiver gives.
+
+use std::{
+    fs::{self, ReadDir},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use tokio::task::spawn_blocking;
+
+/// How the receiver posts a file of the folder.
+const POSTED_FOLDER: &str = "/unknown_people/uploads";
+
+/// The same file, as somebody else may have posted it.
+const SHORT_FOLDER: &str = "uploads";
+
+/// The files of the folder that have not changed for some time, piece by piece.
+#[derive(Debug)]
+pub struct OldFiles {
+    folder: PathBuf,
+    entries: ReadDir,
+    before: SystemTime,
+}
+
+impl OldFiles {
+    /// Those whose last change is longer ago than `age`.
+    pub async fn of(folder: &Path, age: Duration) -> io::Result<Self> {
+        let folder = folder.to_owned();
+        let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        blocking(move || Ok(Self { entries: fs::read_dir(&folder)?, folder, before })).await
+    }
+
+    /// Up to `limit` more names, and `self` for the next ones; no name when there are no more.
+    pub async fn next(mut self, limit: usize) -> io::Result<(Self, Vec<String>)> {
+        blocking(move || {
+            let mut names = Vec::new();
+            while names.len() < limit {
+                let Some(entry) = self.entries.next() else { break };
+                let entry = entry?;
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                // Of the entry itself: a link is no upload.
+                if is_upload(&name)
+                    && entry.metadata().is_ok_and(|file| {
+                        file.is_file() && file.modified().is_ok_and(|changed| changed < self.before)
+                    })
+                {
+                    names.push(name);
+                }
+            }
+            Ok((self, names))
+        })
+        .await
+    }
+
+    /// Removes files of the folder; how many there were. The error is that of the first that could not be removed.
+    pub async fn remove(&self, names: Vec<String>) -> io::Result<usize> {
+        let folder = self.folder.clone();
+        blocking(move || {
+            let mut removed = 0;
+            for name in names {
+                match fs::remove_file(folder.join(&name)) {
+                    Ok(()) => removed += 1,
+                    // Another run was faster.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(removed)
+        })
+        .await
+    }
+}
+
+/// The paths under which an image may have this file.
+pub fn paths_of(name: &str) -> [String; 2] {
+    [format!("{POSTED_FOLDER}/{name}"), format!("{SHORT_FOLDER}/{name}")]
+}
+
+/// Whether the receiver gives such names to what it keeps.
+fn is_upload(name: &str) -> bool {
+    let Some((hash, extension)) = name.split_once('.') else { return false };
+    hash.len() == 64
+        && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && ["jpg", "png", "webp", "gif"].contains(&extension)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_known_by_its_name() {
+        let hash = "0123456789abcdef".repeat(4);
+        assert!(is_upload(&format!("{hash}.jpg")) && is_upload(&format!("{hash}.webp")));
+        for other in [
+            "",
+            "me.jpg",
+            &hash,
+            &format!("{hash}.txt"),
+            &format!("{hash}.jpg.gif"),
+            &format!("A{}.jpg", &hash[1..]),
+        ] {
+            assert!(!is_upload(other), "{other}");
+        }
+    }
+}
