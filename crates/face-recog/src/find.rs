@@ -1,16 +1,20 @@
 //! The service Faces: every face of a picture by itself, for callers that keep them, and comparing again what they kept.
+//!
+//! What it shows of pictures is cut in [`crate::crop`].
 
 use std::slice;
 
-use rpc::{FindRequest, FindResponse, MatchRequest, MatchResponse, Matched, Nearest, faces_server::Faces};
+use rpc::{
+    CropRequest, CropResponse, FindRequest, FindResponse, MatchRequest, MatchResponse, Matched, Nearest,
+    faces_server::Faces,
+};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    faces::{DIMENSIONS, Embedding, Face, Recogniser, timed},
-    folder::UnknownPeople,
+    faces::{DIMENSIONS, Embedding, Face, timed},
     gallery::{self, Gallery},
     grpc::{Service, note_failure, pool_status},
-    picture::{self, PictureError},
+    picture::Picture,
     quality::sharpness,
 };
 
@@ -22,15 +26,14 @@ impl Faces for Service {
     async fn find(&self, request: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
         let path = request.into_inner().image_path;
         let (gallery, tolerance) = (self.gallery()?, self.tolerance);
-        let (id, unknown_people) = (gallery_id(&gallery, tolerance), self.unknown_people.clone());
+        let id = gallery_id(&gallery, tolerance);
         // What nobody can open shows nobody, as Identify answers it.
         if path.is_empty() {
             let model = self.model.to_string();
             return Ok(Response::new(FindResponse { model, gallery: id, ..FindResponse::default() }));
         }
-        let found = self
-            .look(path, move |path, recogniser| find(path, &unknown_people, recogniser, &gallery, tolerance))
-            .await;
+        let found =
+            self.look(path, move |picture, faces| described(picture, faces, &gallery, tolerance)).await;
         let outcome = match &found {
             Ok(found) if found.faces.is_empty() => "no_face",
             Ok(found)
@@ -60,6 +63,10 @@ impl Faces for Service {
             .await
             .map_err(|error| pool_status(error, "kept embeddings"))?;
         Ok(Response::new(MatchResponse { matched, gallery: id, model: self.model.to_string() }))
+    }
+
+    async fn crop(&self, request: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {
+        self.show(request.into_inner()).await.map(Response::new)
     }
 }
 
@@ -92,22 +99,12 @@ fn gallery_id(gallery: &Gallery, tolerance: f64) -> u64 {
     gallery.id().wrapping_add(tolerance.to_bits())
 }
 
-/// What a worker does for one picture.
-fn find(
-    path: &str,
-    unknown_people: &UnknownPeople,
-    recogniser: &Recogniser,
-    gallery: &Gallery,
-    tolerance: f64,
-) -> Result<FindResponse, PictureError> {
-    let bytes = unknown_people.read(path)?;
-    let picture = timed("decode", || picture::decode(&bytes))?;
-    drop(bytes);
-    let faces = recogniser.faces(&picture.pixels);
+/// The faces of a picture, and who is nearest to each.
+fn described(picture: &Picture, faces: &[Face], gallery: &Gallery, tolerance: f64) -> FindResponse {
     let (width, height) = picture.size;
     // The pixels may be a smaller copy.
     let scale = f64::from(width) / f64::from(picture.pixels.width().max(1));
-    let described = |face: &Face| {
+    let face = |face: &Face| {
         let nearest = gallery.nearest(slice::from_ref(&face.embedding)).map(|it| nearest(it, tolerance));
         let place = &face.place;
         rpc::Face {
@@ -121,12 +118,8 @@ fn find(
             nearest,
         }
     };
-    Ok(FindResponse {
-        faces: timed("search", || faces.iter().map(described).collect()),
-        width,
-        height,
-        ..FindResponse::default()
-    })
+    let faces = timed("search", || faces.iter().map(face).collect());
+    FindResponse { faces, width, height, ..FindResponse::default() }
 }
 
 /// Pixels of the whole picture; a box is never far outside of it, so no number is too large to be converted.

@@ -1,10 +1,11 @@
 //! From a path to bytes: the only door through which pictures enter.
 //!
-//! Requests name pictures by path, so the kernel itself is asked to resolve the path beneath the folder of
-//! unknown people (`openat2` with `RESOLVE_BENEATH`, by way of cap-std): `..`, absolute paths and symbolic
-//! links that lead out are refused, also when something is swapped while it is opened.
+//! Requests name pictures by path, so the kernel itself is asked to resolve the path beneath the folder that it is
+//! about (`openat2` with `RESOLVE_BENEATH`, by way of cap-std): `..`, absolute paths and symbolic links that lead out
+//! are refused, also when something is swapped while it is opened.
 
 use std::{
+    fmt,
     fs::File,
     io::{self, Read},
     os::unix::fs::OpenOptionsExt as _,
@@ -19,33 +20,59 @@ use rustix::fs::OFlags;
 
 use crate::picture::{MAX_FILE, PictureError};
 
-/// Where the folder of unknown people is in every message, wherever it is mounted here.
-const WELL_KNOWN: &str = "/unknown_people";
-
 /// `O_NONBLOCK`: opening a pipe that nobody writes to returns at once. Regular files ignore it.
 const OPEN_FLAGS: i32 = OFlags::NONBLOCK.bits().cast_signed();
 
-/// The folder that pictures of unknown people are read from, and nothing else.
-#[derive(Clone, Debug)]
-pub struct UnknownPeople {
-    folder: PathBuf,
+/// Whose pictures lie in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The people to recognise: `UNKNOWN_PEOPLE`.
+    Unknown,
+    /// Those who are known already: `KNOWN_PEOPLE`.
+    Known,
 }
 
-impl UnknownPeople {
+impl Whose {
+    /// Where the folder is in every message, wherever it is mounted here.
+    fn well_known(self) -> &'static str {
+        match self {
+            Self::Unknown => "/unknown_people",
+            Self::Known => "/known_people",
+        }
+    }
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown people",
+            Self::Known => "known people",
+        })
+    }
+}
+
+/// A folder that pictures are read from, and nothing beside it.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+    whose: Whose,
+}
+
+impl Folder {
     /// The folder need not exist yet: it is opened anew for each picture, so a volume may come and go.
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()) }
+    pub fn new(path: &Path, whose: Whose) -> Self {
+        Self { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), whose }
     }
 
-    /// Reads the picture that `image_path` names: `/unknown_people/x` and `x` both mean x in the folder, any
-    /// other absolute path must lie inside it. Blocks.
+    /// Reads the picture that `image_path` names: of unknown people, `/unknown_people/x` and `x` both mean x in the
+    /// folder, any other absolute path must lie inside it. Blocks.
     pub fn read(&self, image_path: &str) -> Result<Vec<u8>, PictureError> {
         let path = self.relative(image_path)?;
-        let folder =
-            Dir::open_ambient_dir(&self.folder, ambient_authority()).map_err(PictureError::Folder)?;
+        let folder = Dir::open_ambient_dir(&self.path, ambient_authority())
+            .map_err(|error| PictureError::Folder(self.whose, error))?;
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(OPEN_FLAGS);
-        let file = folder.open_with(path, &options).map_err(why_not_opened)?;
+        let file = folder.open_with(path, &options).map_err(|error| why_not_opened(error, self.whose))?;
         read_regular(file.into_std())
     }
 
@@ -55,13 +82,14 @@ impl UnknownPeople {
         }
         let path = Path::new(image_path);
         if path.components().any(|part| part == Component::ParentDir) {
-            return Err(PictureError::Outside);
+            return Err(PictureError::Outside(self.whose));
         }
-        let inside = match path.strip_prefix(&self.folder).or_else(|_| path.strip_prefix(WELL_KNOWN)) {
-            Ok(inside) => inside,
-            Err(_) if path.is_absolute() => return Err(PictureError::Outside),
-            Err(_) => path,
-        };
+        let inside =
+            match path.strip_prefix(&self.path).or_else(|_| path.strip_prefix(self.whose.well_known())) {
+                Ok(inside) => inside,
+                Err(_) if path.is_absolute() => return Err(PictureError::Outside(self.whose)),
+                Err(_) => path,
+            };
         if inside.components().all(|part| part == Component::CurDir) {
             return Err(PictureError::NotAFile);
         }
@@ -71,7 +99,8 @@ impl UnknownPeople {
 
 /// Reads a file of the operator's own choice (a known person's picture). Blocks.
 pub fn read_trusted(path: &Path) -> Result<Vec<u8>, PictureError> {
-    let file = File::options().read(true).custom_flags(OPEN_FLAGS).open(path).map_err(why_not_opened)?;
+    let file = File::options().read(true).custom_flags(OPEN_FLAGS).open(path);
+    let file = file.map_err(|error| why_not_opened(error, Whose::Known))?;
     read_regular(file)
 }
 
@@ -90,12 +119,12 @@ fn read_regular(file: File) -> Result<Vec<u8>, PictureError> {
     if bytes.len() as u64 > MAX_FILE { Err(PictureError::TooLong) } else { Ok(bytes) }
 }
 
-fn why_not_opened(error: io::Error) -> PictureError {
+fn why_not_opened(error: io::Error, whose: Whose) -> PictureError {
     use io::ErrorKind as Kind;
     match error.kind() {
-        Kind::NotFound | Kind::NotADirectory => PictureError::Missing,
+        Kind::NotFound | Kind::NotADirectory => PictureError::Missing(whose),
         // cap-std's own refusal carries no number of the system's.
-        Kind::PermissionDenied if error.raw_os_error().is_none() => PictureError::Outside,
+        Kind::PermissionDenied if error.raw_os_error().is_none() => PictureError::Outside(whose),
         Kind::PermissionDenied => PictureError::Forbidden,
         Kind::InvalidFilename => PictureError::Path("is too long"),
         _ => match rustix::io::Errno::from_io_error(&error) {

@@ -11,18 +11,18 @@ use rpc::{
     health_check_server::{HealthCheck, HealthCheckServer},
     identify_server::{Identify, IdentifyServer},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, server::NamedService, transport::server::TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use web::ops::Readiness;
 
 use crate::{
-    faces::{Recogniser, timed},
-    folder::UnknownPeople,
+    faces::{Face, Recogniser, timed},
+    folder::Folder,
     gallery::{Gallery, Nearest},
     models::ModelId,
-    picture::{self, PictureError},
+    picture::{self, Picture, PictureError},
     pool::{Pool, PoolError},
     watch::CurrentGallery,
 };
@@ -45,7 +45,9 @@ const HEALTH_NAMES: [&str; 4] =
 #[derive(Clone)]
 pub struct Service {
     /// Where pictures come from.
-    pub unknown_people: UnknownPeople,
+    pub unknown_people: Folder,
+    /// Where the known people's pictures are, to be shown.
+    pub known_people: Folder,
     /// Who may be on them.
     pub gallery: CurrentGallery,
     /// Who looks at them.
@@ -54,6 +56,8 @@ pub struct Service {
     pub tolerance: f64,
     /// What describes faces.
     pub model: ModelId,
+    /// A permit for each picture to show that may wait.
+    pub crops: Arc<Semaphore>,
     /// Cancelled when the service is to stop.
     pub shutdown: CancellationToken,
 }
@@ -146,10 +150,12 @@ impl Service {
         if path.is_empty() {
             return Ok(answer(0, None, self.tolerance));
         }
-        let (gallery, unknown_people) = (self.gallery()?, self.unknown_people.clone());
-        let (faces, nearest) = self
-            .look(path, move |path, recogniser| identify(path, &unknown_people, recogniser, &gallery))
-            .await?;
+        let gallery = self.gallery()?;
+        let identify = move |_: &Picture, faces: &[Face]| {
+            let embeddings: Vec<_> = faces.iter().map(|face| face.embedding).collect();
+            (faces.len(), timed("search", || gallery.nearest(&embeddings)))
+        };
+        let (faces, nearest) = self.look(path, identify).await?;
         Ok(answer(faces, nearest, self.tolerance))
     }
 
@@ -161,33 +167,28 @@ impl Service {
         })
     }
 
-    /// Has a worker look at a picture.
+    /// Has a worker open a picture of unknown people and find its faces, and answers with what `work` makes of them.
     pub(crate) async fn look<T: Send + 'static>(
         &self,
         path: String,
-        work: impl FnOnce(&str, &Recogniser) -> Result<T, PictureError> + Send + 'static,
+        work: impl FnOnce(&Picture, &[Face]) -> T + Send + 'static,
     ) -> Result<T, Status> {
-        let owned = path.clone();
+        let (folder, owned) = (self.unknown_people.clone(), path.clone());
         self.pool
-            .run(move |recogniser| work(&owned, recogniser))
+            .run(move |recogniser| {
+                let picture = open(&folder, &owned)?;
+                Ok(work(&picture, &recogniser.faces(&picture.pixels)))
+            })
             .await
             .map_err(|error| pool_status(error, &path))?
             .map_err(|error| picture_status(error, &path))
     }
 }
 
-/// What a worker does for Identify: how many faces there are, and who is nearest to one of them.
-fn identify(
-    path: &str,
-    unknown_people: &UnknownPeople,
-    recogniser: &Recogniser,
-    gallery: &Gallery,
-) -> Result<(usize, Option<Nearest>), PictureError> {
-    let bytes = unknown_people.read(path)?;
-    let picture = timed("decode", || picture::decode(&bytes))?;
-    drop(bytes);
-    let faces: Vec<_> = recogniser.faces(&picture.pixels).iter().map(|face| face.embedding).collect();
-    Ok((faces.len(), timed("search", || gallery.nearest(&faces))))
+/// Reads and decodes a picture. Blocks.
+pub(crate) fn open(folder: &Folder, path: &str) -> Result<Picture, PictureError> {
+    let bytes = folder.read(path)?;
+    timed("decode", || picture::decode(&bytes))
 }
 
 fn answer(faces: usize, nearest: Option<Nearest>, tolerance: f64) -> IdentifyResponse {
@@ -217,14 +218,14 @@ pub(crate) fn pool_status(error: PoolError, path: &str) -> Status {
     }
 }
 
-fn picture_status(error: PictureError, path: &str) -> Status {
+pub(crate) fn picture_status(error: PictureError, path: &str) -> Status {
     use PictureError as E;
     note_failure(error.reason());
     let words = error.to_string();
     match &error {
-        E::Missing => Status::not_found(words),
-        E::Outside | E::Forbidden => Status::permission_denied(words),
-        E::Path(_) | E::NotAFile | E::TooLong | E::Empty | E::NoPicture | E::TooLarge { .. } => {
+        E::Missing(_) => Status::not_found(words),
+        E::Outside(_) | E::Forbidden => Status::permission_denied(words),
+        E::Path(_) | E::NotAFile | E::TooLong | E::Empty | E::NoPicture | E::TooLarge { .. } | E::Beyond => {
             Status::invalid_argument(words)
         }
         E::Damaged(source) => {
@@ -235,8 +236,8 @@ fn picture_status(error: PictureError, path: &str) -> Status {
             tracing::error!(path, error = %source, "a picture cannot be read");
             Status::internal(words)
         }
-        E::Folder(source) => {
-            tracing::error!(error = %source, "the folder UNKNOWN_PEOPLE cannot be opened");
+        E::Folder(whose, source) => {
+            tracing::error!(error = %source, "the folder of {whose} cannot be opened");
             Status::unavailable(words)
         }
     }

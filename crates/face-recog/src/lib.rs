@@ -3,7 +3,7 @@
 //! A request names a picture ([`grpc`]); a worker ([`pool`]) opens it ([`folder`]), decodes it ([`picture`]),
 //! describes its faces ([`faces`], with the weights of [`models`]) and looks for the nearest known person
 //! ([`gallery`]), whom [`watch`] keeps the same as the folder of known people ([`listing`]), remembering from one
-//! start to the next what their faces look like ([`cache`]).
+//! start to the next what their faces look like ([`cache`]). Small copies to look at are cut by [`crop`].
 
 use std::{path::PathBuf, thread};
 
@@ -12,6 +12,7 @@ use tokio::{net::TcpListener, task};
 use tokio_util::sync::CancellationToken;
 
 pub mod cache;
+mod crop;
 pub mod faces;
 mod find;
 pub mod folder;
@@ -30,7 +31,7 @@ pub mod watch;
 
 use cache::Cache;
 use faces::Recogniser;
-use folder::UnknownPeople;
+use folder::{Folder, Whose};
 use grpc::Service;
 use models::{ModelError, ModelId, Models};
 use pool::{Pool, Workers};
@@ -52,11 +53,13 @@ pub async fn run(
     let cache = Cache::new(&settings.embeddings_cache, model);
     let (watcher, gallery) = Watcher::new(&settings.known_people, pool.clone(), cache);
     let service = Service {
-        unknown_people: UnknownPeople::new(&settings.unknown_people),
+        unknown_people: Folder::new(&settings.unknown_people, Whose::Unknown),
+        known_people: Folder::new(&settings.known_people, Whose::Known),
         gallery,
         pool,
         tolerance: settings.match_tolerance,
         model,
+        crops: crop::places(),
         shutdown: shutdown.clone(),
     };
 

@@ -17,7 +17,7 @@ use image::{
     error::DecodingError,
 };
 
-use crate::shrink;
+use crate::{folder::Whose, shrink};
 
 /// Largest file that is read, in bytes.
 pub const MAX_FILE: u64 = 64 << 20;
@@ -44,12 +44,12 @@ pub enum PictureError {
     /// The path cannot name a picture at all.
     #[error("the path {0}")]
     Path(&'static str),
-    /// The path, or a symbolic link on its way, leads out of the folder of unknown people.
-    #[error("the path leads out of the folder of unknown people")]
-    Outside,
+    /// The path, or a symbolic link on its way, leads out of the folder.
+    #[error("the path leads out of the folder of {0}")]
+    Outside(Whose),
     /// Nothing is there.
-    #[error("there is no such file in the folder of unknown people")]
-    Missing,
+    #[error("there is no such file in the folder of {0}")]
+    Missing(Whose),
     /// The file's permissions do not let this service read it.
     #[error("the service is not allowed to read the file: change its permissions")]
     Forbidden,
@@ -82,9 +82,12 @@ pub enum PictureError {
     /// The disk or the network failed, not the picture.
     #[error("the file could not be read")]
     Read(#[source] io::Error),
-    /// The folder of unknown people itself is away.
-    #[error("the folder of unknown people cannot be opened")]
-    Folder(#[source] io::Error),
+    /// The folder itself is away.
+    #[error("the folder of {0} cannot be opened")]
+    Folder(Whose, #[source] io::Error),
+    /// The box that shall be shown has no pixel on the picture.
+    #[error("the box lies beyond the picture")]
+    Beyond,
 }
 
 impl PictureError {
@@ -92,8 +95,8 @@ impl PictureError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Path(_) => "impossible_path",
-            Self::Outside => "outside",
-            Self::Missing => "missing",
+            Self::Outside(_) => "outside",
+            Self::Missing(_) => "missing",
             Self::Forbidden => "forbidden",
             Self::NotAFile => "not_a_file",
             Self::TooLong => "file_too_large",
@@ -102,7 +105,8 @@ impl PictureError {
             Self::TooLarge { .. } => "too_many_pixels",
             Self::Damaged(_) => "damaged",
             Self::Read(_) => "unreadable",
-            Self::Folder(_) => "folder_away",
+            Self::Folder(..) => "folder_away",
+            Self::Beyond => "beyond",
         }
     }
 }

@@ -7,7 +7,7 @@ mod support;
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageFormat, RgbImage, Rgba, codecs::jpeg::JpegEncoder, imageops};
-use support::{World, pixels};
+use support::{World, pixels, with_exif_orientation};
 
 /// Distance of obama2.jpg to obama.jpg; a format, a rotation or the loss of colour moves it by some hundredths.
 const DISTANCE: f64 = 0.343;
@@ -114,14 +114,4 @@ fn as_stored(upright: &RgbImage, orientation: u8) -> RgbImage {
         8 => imageops::rotate90(upright),        // left, bottom
         _ => upright.clone(),
     }
-}
-
-/// Puts an EXIF segment with nothing but an orientation behind the start marker of a JPEG.
-fn with_exif_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
-    let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08".to_vec(); // big-endian TIFF, its directory at offset 8
-    exif.extend([0, 1]); // one entry
-    exif.extend([0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0]); // Orientation, one SHORT
-    exif.extend([0, 0, 0, 0]); // no further directory
-    let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
-    [&jpeg[..2], &[0xff, 0xe1], &length, &exif, &jpeg[2..]].concat()
 }

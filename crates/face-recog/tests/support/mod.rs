@@ -178,3 +178,13 @@ pub fn assert_nearest(answer: &IdentifyResponse, name: &str, distance: f64) {
     let actual = answer.distance.unwrap();
     assert!((actual - distance).abs() < 0.003, "distance {actual}, expected {distance}");
 }
+
+/// Puts an EXIF segment with nothing but an orientation behind the start marker of a JPEG.
+pub fn with_exif_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08".to_vec(); // big-endian TIFF, its directory at offset 8
+    exif.extend([0, 1]); // one entry
+    exif.extend([0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0]); // Orientation, one SHORT
+    exif.extend([0, 0, 0, 0]); // no further directory
+    let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
+    [&jpeg[..2], &[0xff, 0xe1], &length, &exif, &jpeg[2..]].concat()
+}
