@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Request, State},
     http::StatusCode,
     response::Response,
@@ -14,6 +14,7 @@ use common::{
     lookup::ImageStatus,
 };
 use serde::{Deserialize, Serialize};
+use web::access::Who;
 
 use crate::{
     format,
@@ -21,9 +22,6 @@ use crate::{
     problem::Problem,
     request,
 };
-
-/// Who the audit says it was: there are no accounts, so whoever reaches the receiver may correct it.
-const WHO: &str = "anybody";
 
 pub fn routes() -> Router<Arc<Receiver>> {
     Router::new()
@@ -57,6 +55,7 @@ struct Corrected {
 /// The face shows this person, or nobody who matters.
 async fn choose(
     State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
     Id(face): Id,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -65,35 +64,44 @@ async fn choose(
         &body.bytes,
         r#"which person it is, as in {"person":3}, or {"person":null} for nobody"#,
     )?;
-    say(&receiver, face, person.map_or(Word::Nobody, Word::Is)).await
+    say(&receiver, &who, face, person.map_or(Word::Nobody, Word::Is)).await
 }
 
 /// The face does not show this person.
 async fn reject(
     State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
     Id(face): Id,
     request: Request,
 ) -> Result<Response, Problem> {
     let body = receiver.body(request).await?;
     let Rejected { person } = request::object(&body.bytes, r#"which person it is not, as in {"person":3}"#)?;
-    say(&receiver, face, Word::IsNot(person)).await
+    say(&receiver, &who, face, Word::IsNot(person)).await
 }
 
 /// What was said about the face counts no longer.
-async fn forget(State(receiver): State<Arc<Receiver>>, Id(face): Id) -> Result<Response, Problem> {
-    say(&receiver, face, Word::Unsaid).await
+async fn forget(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    Id(face): Id,
+) -> Result<Response, Problem> {
+    say(&receiver, &who, face, Word::Unsaid).await
 }
 
 /// What had been said before this entry of the audit counts again.
-async fn undo(State(receiver): State<Arc<Receiver>>, Id(entry): Id) -> Result<Response, Problem> {
-    let Some(image) = faces::undo(&receiver.pool, entry, WHO).await? else {
+async fn undo(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    Id(entry): Id,
+) -> Result<Response, Problem> {
+    let Some(image) = faces::undo(&receiver.pool, entry, &who.name).await? else {
         return Err(Problem::not_found("no_such_entry", format!("there is no correction {entry} to undo")));
     };
     Ok(format::fresh(StatusCode::OK, &receiver.image(image.0).await?))
 }
 
-async fn say(receiver: &Receiver, face: u64, word: Word) -> Result<Response, Problem> {
-    match faces::say(&receiver.pool, face, word, WHO).await? {
+async fn say(receiver: &Receiver, who: &Who, face: u64, word: Word) -> Result<Response, Problem> {
+    match faces::say(&receiver.pool, face, word, &who.name).await? {
         Said::Noted { image, entry } => {
             let undo = format!("/audit/{entry}/undo");
             let corrected = Corrected { undo, image: receiver.image(image.0).await? };

@@ -14,9 +14,10 @@ use axum::{
 use common::lookup::{self, ImageStatus};
 use nsq_client::Producer;
 use sqlx::MySqlPool;
-use web::ops::Readiness;
+use web::{access::Access, ops::Readiness};
 
 use crate::{
+    access,
     answer::{Answer, Route},
     body::{BodyReader, ReadBody},
     corrections,
@@ -45,6 +46,8 @@ pub struct Receiver {
     pub producer: Producer,
     /// Whether the database was there yet.
     pub readiness: Readiness,
+    /// Who may do what.
+    pub access: Access,
 }
 
 /// The receiver's routes.
@@ -59,6 +62,7 @@ pub fn router(receiver: Receiver) -> Router {
         .route_layer(middleware::from_fn_with_state(receiver.clone(), when_ready))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(middleware::from_fn_with_state(receiver.clone(), access::let_in))
         .layer(middleware::from_fn(measure))
         .with_state(receiver)
 }
@@ -127,7 +131,7 @@ async fn when_ready(State(receiver): State<Arc<Receiver>>, request: Request, nex
 }
 
 /// The original's two routes may be answered in lines; all others speak JSON alone.
-fn format_of(request: &Request) -> Format {
+pub fn format_of(request: &Request) -> Format {
     if is_original(request) { Format::wanted(request.headers()) } else { Format::Json }
 }
 

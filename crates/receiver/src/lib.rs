@@ -6,11 +6,12 @@
 //! bytes     why not     message     or JSON
 //! ```
 //!
-//! `http` holds the routes and leads each post through these four; `upload` turns
+//! `http` holds the routes and leads each post through these four, once `access` lets it in; `upload` turns
 //! pictures themselves into files and their paths, `status` answers what became of an image, and
 //! `corrections` notes what people say about its faces. The row is the truth and the message a hint: what could not be
 //! announced is found in the table by the image-processor's sweep.
 
+mod access;
 mod answer;
 mod body;
 mod corrections;
@@ -28,13 +29,13 @@ mod settings;
 mod status;
 mod upload;
 
-use common::{database, schema};
+use common::{database, schema, settings::UploadFolder};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use web::ops::Readiness;
+use web::{access::Access, ops::Readiness};
 
 pub use crate::settings::Settings;
-use crate::{body::BodyReader, ingest::Ingest, keep::Folder, settings::UploadFolder, upload::Uploads};
+use crate::{body::BodyReader, ingest::Ingest, keep::Folder, upload::Uploads};
 
 /// What a receiver that is not ready waits for.
 pub const WAITING_FOR: &str = "the database";
@@ -54,7 +55,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let pool = database::pool(&settings.database, DATABASE_CONNECTIONS);
     let producer = ingest::producer(&settings.producer);
-    let uploads = match &settings.uploads {
+    let uploads = match &settings.uploads.uploads {
         UploadFolder::Off => None,
         UploadFolder::At(path) => {
             let folder = Folder::new(path.clone(), settings.max_upload as u64);
@@ -69,6 +70,7 @@ pub async fn run(
         pool: pool.clone(),
         producer: producer.clone(),
         readiness: readiness.clone(),
+        access: Access::new(settings.access.auth_tokens.clone()),
     });
     let prepare = async {
         if shutdown.run_until_cancelled(schema::ensure(&settings.database, &pool)).await.is_some() {

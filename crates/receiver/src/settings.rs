@@ -1,12 +1,12 @@
 //! What can be set.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use clap::Parser;
-use common::settings::{DatabaseSettings, OpsSettings, ProcessSettings, ProducerSettings, duration, port};
+use common::settings::{
+    DatabaseSettings, OpsSettings, ProcessSettings, ProducerSettings, UploadSettings, duration, port,
+};
+use web::access::AccessSettings;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -30,6 +30,9 @@ pub struct Settings {
     /// Where the messages go.
     #[command(flatten)]
     pub producer: ProducerSettings,
+    /// Who may do what.
+    #[command(flatten)]
+    pub access: AccessSettings,
     /// Port of its routes
     #[arg(long, env = "RECEIVER_PORT", value_name = "RECEIVER_PORT", default_value_t = 8000, value_parser = port)]
     pub receiver_port: u16,
@@ -39,30 +42,12 @@ pub struct Settings {
     /// Longest time that a request's body may take to arrive
     #[arg(long, env = "BODY_TIMEOUT", value_name = "BODY_TIMEOUT", default_value = "20s", value_parser = duration)]
     pub body_timeout: Duration,
-    /// Folder that pictures are uploaded to, which must be the folder uploads of UNKNOWN_PEOPLE; off takes none
-    #[arg(long, env = "UPLOADS", value_name = "UPLOADS", default_value = "off", value_parser = upload_folder)]
-    pub uploads: UploadFolder,
+    /// Where uploads go.
+    #[command(flatten)]
+    pub uploads: UploadSettings,
     /// Largest uploaded picture
     #[arg(long, env = "MAX_UPLOAD", value_name = "MAX_UPLOAD", default_value = "32MiB", value_parser = size)]
     pub max_upload: usize,
-}
-
-/// Where uploads go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UploadFolder {
-    /// Nowhere: paths are posted, and no pictures.
-    Off,
-    /// Into this folder.
-    At(PathBuf),
-}
-
-/// Its files are posted as `/unknown_people/uploads/…`, and so its name is given.
-fn upload_folder(text: &str) -> Result<UploadFolder, String> {
-    match Path::new(text) {
-        _ if text == "off" => Ok(UploadFolder::Off),
-        path if path.file_name() == Some("uploads".as_ref()) => Ok(UploadFolder::At(path.to_owned())),
-        _ => Err("off is needed, or a folder whose name is uploads, like /unknown_people/uploads".to_owned()),
-    }
 }
 
 /// Reads a size in bytes.
@@ -87,17 +72,6 @@ mod tests {
     fn the_settings_are_a_valid_command_line() {
         use clap::CommandFactory;
         Settings::command().debug_assert();
-    }
-
-    #[test]
-    fn uploads_have_a_folder_of_a_given_name_or_are_off() {
-        assert_eq!(upload_folder("off"), Ok(UploadFolder::Off));
-        for folder in ["/unknown_people/uploads", "uploads", "/a/uploads/"] {
-            assert_eq!(upload_folder(folder), Ok(UploadFolder::At(folder.into())));
-        }
-        for wrong in ["", "/", "/unknown_people", "/uploads/..", "on"] {
-            assert!(upload_folder(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

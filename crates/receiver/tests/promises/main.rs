@@ -4,6 +4,7 @@
 // A helper that fails here fails a test, as it should.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod corrections;
 mod errors;
 mod json;

@@ -95,6 +95,11 @@ impl Receiver {
         self.client.post(self.url(route))
     }
 
+    /// The same to read something.
+    pub fn ask(&self, route: &str) -> reqwest::RequestBuilder {
+        self.client.get(self.url(route))
+    }
+
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());

@@ -1,0 +1,97 @@
+//! Who may do what: what `web::access` knows of a request's sender, held against what its route needs.
+//!
+//! | role | may |
+//! |---|---|
+//! | viewer | read everything |
+//! | editor | post, upload and try again; say who is on a picture, and take it back |
+//! | admin | change people: add, rename, merge and erase them, and their pictures |
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{
+        HeaderValue, Method,
+        header::{EXPECT, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    middleware::Next,
+    response::Response,
+};
+use web::{
+    Peer,
+    access::{Denied, Role, Who, bearer},
+};
+
+use crate::{
+    body::discard,
+    http::{Receiver, format_of},
+    problem::Problem,
+};
+
+/// Lets a request pass whose sender may do what it asks for, with [`Who`] that is as an extension.
+pub async fn let_in(State(receiver): State<Arc<Receiver>>, mut request: Request, next: Next) -> Response {
+    match may_pass(&receiver, &request) {
+        Ok(who) => {
+            request.extensions_mut().insert(who);
+            next.run(request).await
+        }
+        Err(denied) => refuse(denied, request).await,
+    }
+}
+
+fn may_pass(receiver: &Receiver, request: &Request) -> Result<Who, Denied> {
+    let peer = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |&Peer(address)| address);
+    let who = receiver.access.who(bearer(request.headers()), peer)?;
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    who.needs(needed(request.method(), route))?;
+    Ok(who)
+}
+
+/// What a route needs. A new one that changes something needs an editor at least, without anybody thinking of it.
+fn needed(method: &Method, route: &str) -> Role {
+    match *method {
+        Method::GET | Method::HEAD => Role::Viewer,
+        _ if route == "/people" || route.starts_with("/people/") => Role::Admin,
+        _ => Role::Editor,
+    }
+}
+
+/// The body is read away so that the client reads the answer; who asks first sends nothing after a refusal.
+async fn refuse(denied: Denied, request: Request) -> Response {
+    let problem = Problem::new(denied.status(), denied.reason(), denied.to_string());
+    let mut response = problem.respond(format_of(&request));
+    let headers = response.headers_mut();
+    match denied {
+        Denied::NoToken | Denied::WrongToken => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Denied::TooMany(seconds) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        Denied::Forbidden { .. } => {}
+    }
+    if !request.headers().contains_key(EXPECT) {
+        discard(request.into_body().into_data_stream()).await;
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_posting_and_changing_people_need_more_and_more() {
+        for route in ["/images/{id}", "/people", "/people/{id}", "/whatever"] {
+            assert_eq!(needed(&Method::GET, route), Role::Viewer, "{route}");
+        }
+        for route in ["/image/post", "/images/post", "/images", "/faces/{id}/person", "/whatever", ""] {
+            assert_eq!(needed(&Method::POST, route), Role::Editor, "{route}");
+            assert_eq!(needed(&Method::DELETE, route), Role::Editor, "{route}");
+        }
+        for route in ["/people", "/people/{id}", "/people/{id}/pictures"] {
+            assert_eq!(needed(&Method::POST, route), Role::Admin, "{route}");
+            assert_eq!(needed(&Method::DELETE, route), Role::Admin, "{route}");
+        }
+    }
+}

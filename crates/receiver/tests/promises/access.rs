@@ -1,0 +1,87 @@
+//! Who may do what, once `AUTH_TOKENS` says so.
+
+use reqwest::StatusCode;
+
+use crate::stack::{Answer, Stack};
+
+/// The tokens are `one`, `two` and `three`.
+const TOKENS: &str = "--auth-tokens=\
+    ada:viewer:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed,\
+    bob:editor:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3,\
+    eve:admin:8b5b9db0c13db24256c829aa364aa90c6d2eba318b9232a4ab9313b954d3555f";
+
+const PATH: &str = r#"{"path":"/a.jpg"}"#;
+
+async fn post_as(stack: &Stack, token: &str, route: &str, body: &'static str) -> Answer {
+    stack.receiver.send(stack.receiver.build(route).bearer_auth(token).body(body)).await
+}
+
+#[tokio::test]
+async fn without_a_token_or_with_a_wrong_one_nothing_is_served() {
+    let stack = Stack::start_with(&[TOKENS]).await;
+    for route in ["/image/post", "/images/post", "/images", "/faces/1/person", "/nowhere"] {
+        let answer = stack.receiver.post(route, PATH).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{route}");
+        assert_eq!(answer.header("www-authenticate"), "Bearer");
+        assert!(answer.body.contains("this needs a token"), "{}", answer.body);
+    }
+    assert_eq!(post_as(&stack, "four", "/image/post", PATH).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(stack.rows.count().await, 0);
+}
+
+#[tokio::test]
+async fn a_viewer_reads_an_editor_posts_and_an_admin_does_both() {
+    let stack = Stack::start_with(&[TOKENS]).await;
+    let answer = post_as(&stack, "one", "/image/post", PATH).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        answer.body,
+        "error: this needs a token with the role editor, and this one has the role viewer\n"
+    );
+    assert_eq!(post_as(&stack, "two", "/image/post", PATH).await.status, StatusCode::OK);
+    assert_eq!(post_as(&stack, "three", "/image/post", PATH).await.status, StatusCode::OK);
+    for token in ["one", "two", "three"] {
+        let asked = stack.receiver.ask("/images/1").bearer_auth(token);
+        assert_eq!(stack.receiver.send(asked).await.status, StatusCode::ACCEPTED, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn the_audit_notes_whose_token_it_was() {
+    let stack = Stack::start_with(&[TOKENS]).await;
+    sqlx::raw_sql(
+        "INSERT INTO images (id, path, status) VALUES (1, '/a.jpg', 1);
+         INSERT INTO faces (id, image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches)
+         VALUES (1, 1, 0, 0, 0, 1, 1, '', 'm', 0, 0, 0, FALSE)",
+    )
+    .execute(&stack.rows.0)
+    .await
+    .unwrap();
+    let answer = post_as(&stack, "two", "/faces/1/rejections", r#"{"person":1}"#).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let who: String = sqlx::query_scalar("SELECT who FROM audit").fetch_one(&stack.rows.0).await.unwrap();
+    assert_eq!(who, "bob");
+}
+
+#[tokio::test]
+async fn whoever_guesses_tokens_has_to_wait() {
+    let stack = Stack::start_with(&[TOKENS]).await;
+    let mut answer = post_as(&stack, "guess", "/image/post", PATH).await;
+    for _ in 0..50 {
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            break;
+        }
+        answer = post_as(&stack, "guess", "/image/post", PATH).await;
+    }
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+    let seconds: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..60).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_refused_is_answered_though_it_is_large() {
+    let stack = Stack::start_with(&[TOKENS]).await;
+    let answer = stack.receiver.post("/images", vec![0xff; 8 << 20]).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(answer.header("content-type").starts_with("application/problem+json"));
+}
