@@ -19,7 +19,7 @@ export CXXFLAGS := -march=$(CPU)
 endif
 
 # The container images, as compose.yaml and kube_files name them: kube-face/NAME:VERSION.
-IMAGES := receiver image-processor face-recog frontend redeemer face-recog-samples
+IMAGES := receiver image-processor face-recog frontend redeemer retention face-recog-samples
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # Passes the output of `cargo test` on and closes it with the sum of its result lines.

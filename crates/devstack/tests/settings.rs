@@ -20,9 +20,12 @@ const IMAGE_PROCESSOR: &str = "image-processor";
 const FACE_RECOG: &str = "face-recog";
 const FRONTEND: &str = "frontend";
 const REDEEMER: &str = "redeemer";
+const RETENTION: &str = "retention";
 
-const ALL: &[&str] = &[RECEIVER, IMAGE_PROCESSOR, FACE_RECOG, FRONTEND, REDEEMER];
-const WITH_DATABASE: &[&str] = &[RECEIVER, IMAGE_PROCESSOR, FRONTEND, REDEEMER];
+const ALL: &[&str] = &[RECEIVER, IMAGE_PROCESSOR, FACE_RECOG, FRONTEND, REDEEMER, RETENTION];
+const WITH_DATABASE: &[&str] = &[RECEIVER, IMAGE_PROCESSOR, FRONTEND, REDEEMER, RETENTION];
+/// Those that run once and end.
+const JOBS: &[&str] = &[REDEEMER, RETENTION];
 
 /// Every setting, in the order in which a newcomer needs it, with its flag and the services that know it.
 const SETTINGS: &[(&str, &str, &[&str])] = &[
@@ -54,8 +57,10 @@ const SETTINGS: &[(&str, &str, &[&str])] = &[
     ("MAX_REDEEMS", "--max-redeems", &[REDEEMER]),
     ("MAX_BODY", "--max-body", &[RECEIVER]),
     ("BODY_TIMEOUT", "--body-timeout", &[RECEIVER]),
-    ("UPLOADS", "--uploads", &[RECEIVER]),
+    ("UPLOADS", "--uploads", &[RECEIVER, RETENTION]),
     ("MAX_UPLOAD", "--max-upload", &[RECEIVER]),
+    ("AUTH_TOKENS", "--auth-tokens", &[RECEIVER]),
+    ("RETENTION", "--retention", &[RETENTION]),
     ("SHUTDOWN_TIMEOUT", "--shutdown-timeout", ALL),
 ];
 
@@ -251,6 +256,7 @@ async fn a_wrong_value_is_refused_with_its_name_and_what_is_allowed() {
         (FACE_RECOG, "FACE_RECOG_PORT", "-1", "a number from 0 (any free one) to 65535"),
         (FACE_RECOG, "MATCH_TOLERANCE", "2.5", "above 0 and at most 2"),
         (FRONTEND, "FRONTEND_PORT", "", "a number from 0 (any free one) to 65535"),
+        (RETENTION, "RETENTION", "0", "a number of days from 1"),
         (REDEEMER, "CLAIM_LEASE", "soon", "like 500ms, 30s or 5m"),
         (REDEEMER, "SHUTDOWN_TIMEOUT", "-1s", "like 500ms, 30s or 5m"),
     ];
@@ -292,7 +298,7 @@ async fn a_missing_user_and_password_are_named() {
 #[tokio::test]
 async fn a_service_that_is_asked_whether_it_is_healthy_lets_the_running_one_answer() {
     let (nobody, port) = (Port::reserve().unwrap(), Port::reserve().unwrap());
-    for service in ALL.iter().filter(|service| **service != REDEEMER) {
+    for service in ALL.iter().filter(|service| !JOBS.contains(service)) {
         let run = || {
             let run = Run::of(service).set("BIND_HOST", "127.0.0.1").set("OPS_PORT", &port.to_string());
             let run = run.set("MYSQL_USERPASSWORD", "kube:secret").set("MYSQL_CONNECTION", "127.0.0.1");
@@ -395,6 +401,14 @@ async fn a_password_with_every_awkward_character_works_from_dotenv_and_from_the_
 }
 
 #[tokio::test]
+async fn a_token_that_stands_where_its_hash_should_is_refused_and_not_shown() {
+    let run = Run::of(RECEIVER).set("MYSQL_USERPASSWORD", "kube:secret");
+    let words = run.set("AUTH_TOKENS", "ada:editor:s3cret").refused().await;
+    assert!(words.contains("AUTH_TOKENS") && words.contains("sha256sum"), "{words}");
+    assert!(!words.contains("s3cret"), "{words}");
+}
+
+#[tokio::test]
 async fn a_password_is_never_printed() {
     let nobody = Port::reserve().unwrap();
     for service in WITH_DATABASE {
@@ -405,10 +419,11 @@ async fn a_password_is_never_printed() {
         let log = run()
             .set("RUST_LOG", "trace")
             .set("BIND_HOST", "127.0.0.1")
-            .flags(if *service == REDEEMER { &[] } else { &["--ops-port=0"] })
+            .flags(if JOBS.contains(service) { &[] } else { &["--ops-port=0"] })
             .flags(match *service {
                 RECEIVER => &["--receiver-port=0"],
                 FRONTEND => &["--frontend-port=0"],
+                RETENTION => &["--retention=1"],
                 _ => &[],
             })
             .set("MYSQL_CONNECTION", "127.0.0.1")

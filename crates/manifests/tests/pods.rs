@@ -22,7 +22,7 @@ fn each_workload(check: impl Fn(Workload, &str)) {
         check(workload, &workload.object.title());
         count += 1;
     }
-    assert_eq!(count, 8, "the workloads of kube-face");
+    assert_eq!(count, 9, "the workloads of kube-face");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn an_update_takes_no_pod_away_before_another_is_ready() {
 }
 
 #[test]
-fn the_redeemer_never_runs_twice_at_once_and_gives_up_in_the_end() {
+fn what_runs_by_the_clock_never_runs_twice_at_once_and_gives_up_in_the_end() {
     each_workload(|workload, title| {
         if workload.ends() {
             let spec = &workload.object.value["spec"];

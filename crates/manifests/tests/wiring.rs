@@ -70,12 +70,15 @@ fn every_environment_name_is_one_that_the_program_knows() {
 #[test]
 fn every_value_is_one_that_the_binary_takes() {
     let objects = objects().unwrap();
+    let secret = named(&objects, "Secret", "kube-face-secret");
     for workload in workloads(&objects) {
         for container in workload.containers().filter(|container| is_ours(container.image())) {
             let binary = binary(container.image());
             let mut arguments = vec!["program".to_owned()];
             for (name, variable) in container.environment() {
-                let value = variable["value"].as_str().unwrap_or("from:secret");
+                let value = variable["value"].as_str().unwrap_or_else(|| {
+                    text(&secret.value["stringData"], &format!("/{}", text(variable, "/valueFrom/secretKeyRef/key")))
+                });
                 arguments.extend([format!("--{}", binary.setting(name).unwrap()), value.to_owned()]);
             }
             arguments.extend(container.arguments().map(str::to_owned));
@@ -139,6 +142,7 @@ fn everybody_is_told_where_the_peers_are() {
         ("image-processor", vec!["mysql", "nsqlookup", "face-recog"]),
         ("frontend", vec!["mysql"]),
         ("redeemer", vec!["mysql", "nsqd-srv"]),
+        ("retention", vec!["mysql"]),
         ("nsqd", vec!["nsqlookup"]),
         ("nsqlookup", vec![]),
         ("mysql", vec![]),

@@ -37,6 +37,7 @@ pub fn binary(image: &str) -> Binary {
         "face-recog" | "face-recog-samples" => face_recog::settings::Settings::command(),
         "frontend" => frontend::Settings::command(),
         "redeemer" => redeemer::Settings::command(),
+        "retention" => retention::Settings::command(),
         other => panic!("there is no binary {other}"),
     };
     Binary { command }
