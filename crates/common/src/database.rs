@@ -188,6 +188,22 @@ pub(crate) async fn take_lock(
     Ok(locked == Some(1))
 }
 
+/// Makes a transaction again each time that it had to give way to another one in a deadlock: that one was done, so this
+/// ends. `transaction` has to begin with its beginning.
+pub(crate) async fn until_done<T, F: Future<Output = sqlx::Result<T>>>(
+    transaction: impl Fn() -> F,
+) -> sqlx::Result<T> {
+    let repeated = async {
+        loop {
+            match transaction().await {
+                Err(error) if is_deadlock(&error) => {}
+                result => return result,
+            }
+        }
+    };
+    answered(repeated).await
+}
+
 /// Whether `error` says that a unique key has the value already.
 pub fn is_duplicate(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_unique_violation())

@@ -9,10 +9,10 @@
 //! `faces.person` and `images.person` hold the result. They are derived: [`settle`] computes them anew for the images
 //! that a change touches, in the same transaction, so they never contradict the rows that they come from.
 
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::answered,
+    database::{answered, until_done},
     images::{NOBODY, push_list},
     models::ImageId,
 };
@@ -96,20 +96,20 @@ pub async fn store(transaction: &mut MySqlConnection, images: &[(ImageId, &Found
     Ok(())
 }
 
+/// Who a row of `faces` shows, by the words, the matches and the names of today.
+const TODAY: &str = "COALESCE(chosen, (
+    SELECT person.id FROM person_images JOIN person ON person.id = person_id
+    WHERE faces.matches AND image_name = faces.nearest AND NOT EXISTS (
+        SELECT * FROM face_rejections WHERE face_id = faces.id AND face_rejections.person_id = person.id)
+    ORDER BY person_images.id LIMIT 1), -1)";
+
 /// Computes anew who is on these images, from the words, the matches and the names of today.
 pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sqlx::Result<()> {
     for images in images.chunks(1024) {
-        let mut faces = QueryBuilder::<MySql>::new(
-            "UPDATE faces SET
-                 person = COALESCE(chosen, (
-                     SELECT person.id FROM person_images JOIN person ON person.id = person_id
-                     WHERE faces.matches AND image_name = faces.nearest AND NOT EXISTS (
-                         SELECT * FROM face_rejections
-                         WHERE face_id = faces.id AND face_rejections.person_id = person.id)
-                     ORDER BY person_images.id LIMIT 1), -1),
-                 stranger = IF(person = -1 AND chosen IS NULL, stranger, NULL)
-             WHERE image_id IN ",
-        );
+        let mut faces = QueryBuilder::<MySql>::new(format!(
+            "UPDATE faces SET person = {TODAY}, stranger = IF(person = -1 AND chosen IS NULL, stranger, NULL)
+             WHERE image_id IN "
+        ));
         push_list(&mut faces, images.iter().map(|image| image.0));
         faces.build().execute(&mut *transaction).await?;
 
@@ -127,6 +127,30 @@ pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sq
         update.build().execute(&mut *transaction).await?;
     }
     Ok(())
+}
+
+/// Settles the images of those among the `limit` faces after `after` that show somebody else by today's names: somebody
+/// changed these by hand. The last face that was looked at, and how many images were settled; `None` after the last.
+pub async fn settle_after(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Option<(u64, usize)>> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let rows: Vec<(u64, u64, bool)> = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT id, CAST(image_id AS UNSIGNED), person <> {TODAY} FROM faces WHERE id > ? ORDER BY id LIMIT ?"
+        )))
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let Some(&(last, ..)) = rows.last() else { return Ok(None) };
+        let mut images: Vec<_> =
+            rows.iter().filter(|(.., wrong)| *wrong).map(|&(_, image, _)| ImageId(image)).collect();
+        images.sort_unstable();
+        images.dedup();
+        settle(&mut transaction, &images).await?;
+        transaction.commit().await?;
+        Ok(Some((last, images.len())))
+    })
+    .await
 }
 
 /// A face that was compared with other known people than those of today.
@@ -181,7 +205,7 @@ pub async fn rematch(
     matched: &[Option<Nearest>],
 ) -> sqlx::Result<usize> {
     let changed: Vec<_> = faces.iter().zip(matched).filter(|(face, now)| face.nearest != **now).collect();
-    let store = async {
+    let store = || async {
         let mut transaction = pool.begin().await?;
         for (face, now) in &changed {
             sqlx::query("UPDATE faces SET nearest = ?, distance = ?, matches = ? WHERE id = ?")
@@ -203,7 +227,7 @@ pub async fn rematch(
         transaction.commit().await?;
         Ok(images.len())
     };
-    if faces.is_empty() { Ok(0) } else { answered(store).await }
+    if faces.is_empty() { Ok(0) } else { until_done(store).await }
 }
 
 /// What a person says about a face.
@@ -245,14 +269,10 @@ struct Before {
 
 /// Notes what `who` says about a face, and settles its image.
 pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Result<Said> {
-    answered(async {
+    until_done(|| async {
         let mut transaction = pool.begin().await?;
         if let Word::Is(person) | Word::IsNot(person) = word {
-            let known: Option<i32> = sqlx::query_scalar("SELECT id FROM person WHERE id = ?")
-                .bind(person)
-                .fetch_optional(&mut *transaction)
-                .await?;
-            if known.is_none() {
+            if !is_person(&mut transaction, person).await? {
                 return Ok(Said::NoSuchPerson);
             }
         }
@@ -290,19 +310,23 @@ pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Re
 /// Takes back the word that an entry of the audit tells of: what had been said before it counts again. The image of the
 /// face; `None` when the entry is none of a word about a face.
 pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Option<ImageId>> {
-    answered(async {
+    until_done(|| async {
         let mut transaction = pool.begin().await?;
         let detail: Option<String> =
             sqlx::query_scalar("SELECT detail FROM audit WHERE id = ? AND subject LIKE 'face %'")
                 .bind(entry)
                 .fetch_optional(&mut *transaction)
                 .await?;
-        let Some(then) = detail.and_then(|detail| serde_json::from_str::<Before>(&detail).ok()) else {
+        let Some(mut then) = detail.and_then(|detail| serde_json::from_str::<Before>(&detail).ok()) else {
             return Ok(None);
         };
         let Some((image, now)) = said_before(&mut transaction, then.face).await? else {
             return Ok(None);
         };
+        if let Some(chosen) = then.chosen.filter(|&chosen| chosen != NOBODY) {
+            // Whoever was deleted meanwhile does not come back.
+            then.chosen = is_person(&mut transaction, chosen).await?.then_some(chosen);
+        }
         write_words(&mut transaction, &then).await?;
         audit(&mut transaction, who, "undo", &format!("face {}", then.face), &now).await?;
         settle(&mut transaction, &[image]).await?;
@@ -310,6 +334,15 @@ pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Optio
         Ok(Some(image))
     })
     .await
+}
+
+/// Whether there is such a person, who then stays until the transaction ends.
+pub(crate) async fn is_person(transaction: &mut MySqlConnection, id: i32) -> sqlx::Result<bool> {
+    let id: Option<i32> = sqlx::query_scalar("SELECT id FROM person WHERE id = ? LOCK IN SHARE MODE")
+        .bind(id)
+        .fetch_optional(transaction)
+        .await?;
+    Ok(id.is_some())
 }
 
 /// A face's image and what was said about it, locked until the transaction ends.

@@ -5,7 +5,7 @@
 //! - [`faces`]: what was found on each picture, who it is, and what people said about it.
 //! - [`lookup`]: how far along an image, or a batch of them, is.
 //! - [`expired`]: the end of an image's life.
-//! - [`people`]: who a known picture shows.
+//! - [`people`]: the known people, and who a known picture shows.
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
 //! - [`group`]: calls that come at the same time, served together.
 //! - [`breaker`]: the circuit breaker in front of face-recog.

@@ -1,10 +1,20 @@
-//! Who a known picture shows: the tables `person` and `person_images`.
+//! The known people: the tables `person` and `person_images`, and who a known picture shows.
+//!
+//! Pictures lie in a folder that face-recog reads; here stands only whose they are. A picture without a row is unnamed: a
+//! face near to it is nobody's until somebody says whose picture it is. Whatever changes here changes who is on images,
+//! so each change settles those that it touches, in its own transaction ([`faces::settle`]), and is noted in the audit.
 
 use std::collections::HashMap;
 
-use sqlx::{MySql, MySqlConnection, QueryBuilder};
+use serde::{Deserialize, Serialize};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
-use crate::{database::answered, images::push_list, models::Person};
+use crate::{
+    database::{answered, until_done},
+    faces::{self, audit},
+    images::push_list,
+    models::{ImageId, Person},
+};
 
 /// The people that known pictures, named as face-recog answers them (`hannibal_2.jpg`), belong to, by these names.
 ///
@@ -25,4 +35,376 @@ pub async fn by_image_names(
     let rows: Vec<(String, i32, String)> = answered(select.build_query_as().fetch_all(connection)).await?;
     // The first row that has a name counts: it comes last.
     Ok(rows.into_iter().map(|(image, id, name)| (image, Person { id, name })).collect())
+}
+
+/// Somebody known, and in JSON the answer to whoever asks for them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Known {
+    /// The row in `person`.
+    pub id: i32,
+    /// The name shown to users.
+    pub name: String,
+    /// Base names of their pictures in the folder of known people.
+    pub pictures: Vec<String>,
+}
+
+/// Up to `limit` people with ids above `after`, in the order of their ids.
+pub async fn list(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Vec<Known>> {
+    answered(async {
+        let people: Vec<(i32, String)> =
+            sqlx::query_as("SELECT id, name FROM person WHERE id > ? ORDER BY id LIMIT ?")
+                .bind(after)
+                .bind(limit)
+                .fetch_all(pool)
+                .await?;
+        if people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut select =
+            QueryBuilder::<MySql>::new("SELECT person_id, image_name FROM person_images WHERE person_id IN ");
+        push_list(&mut select, people.iter().map(|(id, _)| *id));
+        select.push(" ORDER BY id");
+        let mut pictures: HashMap<i32, Vec<String>> = HashMap::new();
+        for (person, picture) in select.build_query_as().fetch_all(pool).await? {
+            pictures.entry(person).or_default().push(picture);
+        }
+        let known = |(id, name)| Known { id, name, pictures: pictures.remove(&id).unwrap_or_default() };
+        Ok(people.into_iter().map(known).collect())
+    })
+    .await
+}
+
+/// Somebody, if there is such a person.
+pub async fn one(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Known>> {
+    let Some(before) = id.checked_sub(1) else { return Ok(None) };
+    let next = list(pool, before, 1).await?.pop();
+    Ok(next.filter(|person| u64::try_from(person.id) == Ok(id)))
+}
+
+/// Up to `limit` known pictures after `after` that some face is nearest to and that nobody has named, by their names.
+pub async fn unnamed(pool: &MySqlPool, after: &str, limit: u32) -> sqlx::Result<Vec<String>> {
+    let select = sqlx::query_scalar(
+        "SELECT DISTINCT nearest FROM faces WHERE nearest > ? AND NOT EXISTS (
+             SELECT * FROM person_images JOIN person ON person.id = person_id WHERE image_name = nearest)
+         ORDER BY nearest LIMIT ?",
+    )
+    .bind(after)
+    .bind(limit);
+    answered(select.fetch_all(pool)).await
+}
+
+/// Adds somebody, of whom there is no picture yet.
+pub async fn add(pool: &MySqlPool, name: &str, who: &str) -> sqlx::Result<Person> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let done =
+            sqlx::query("INSERT INTO person (name) VALUES (?)").bind(name).execute(&mut *transaction).await?;
+        let id = i32::try_from(done.last_insert_id()).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        audit(&mut transaction, who, "add", &subject(id), &()).await?;
+        transaction.commit().await?;
+        Ok(Person { id, name: name.to_owned() })
+    })
+    .await
+}
+
+/// What was changed, and how to take it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed<T> {
+    /// It is done.
+    Done(T),
+    /// There is no such person.
+    NoSuchPerson(u64),
+}
+
+/// What undoes a renaming.
+#[derive(Serialize, Deserialize)]
+struct Renamed {
+    name: String,
+}
+
+/// Gives somebody another name: the entry of the audit that can undo it.
+pub async fn rename(pool: &MySqlPool, id: u64, name: &str, who: &str) -> sqlx::Result<Changed<u64>> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let Some(before) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
+        sqlx::query("UPDATE person SET name = ? WHERE id = ?")
+            .bind(name)
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+        let old = Renamed { name: before.name };
+        let entry = audit(&mut transaction, who, "rename", &subject(before.id), &old).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(entry))
+    })
+    .await
+}
+
+/// Takes a renaming back, if `entry` of the audit tells of one: whose.
+pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Option<u64>> {
+    let select = sqlx::query_as("SELECT subject, detail FROM audit WHERE id = ? AND action = 'rename'");
+    let row: Option<(String, String)> = answered(select.bind(entry).fetch_optional(pool)).await?;
+    let Some((subject, detail)) = row else { return Ok(None) };
+    let id = subject.strip_prefix("person ").and_then(|id| id.parse().ok());
+    let Some((id, Renamed { name })) = id.zip(serde_json::from_str(&detail).ok()) else { return Ok(None) };
+    Ok(match rename(pool, id, &name, who).await? {
+        Changed::Done(_) => Some(id),
+        Changed::NoSuchPerson(_) => None,
+    })
+}
+
+/// What the audit keeps of somebody who is no more.
+#[derive(Serialize, Deserialize)]
+struct Gone {
+    id: i32,
+    name: String,
+    pictures: Vec<String>,
+}
+
+/// Makes two people one: pictures, words and images of `from` become those of `into`, and `from` is no more.
+pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::Result<Changed<()>> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        // In one order, whichever way round they are merged.
+        let (first, second) = (from.min(into), from.max(into));
+        let (first, second) =
+            (locked(&mut transaction, first).await?, locked(&mut transaction, second).await?);
+        let (gone, stays) = if from < into { (first, second) } else { (second, first) };
+        let Some(gone) = gone else { return Ok(Changed::NoSuchPerson(from)) };
+        let Some(stays) = stays else { return Ok(Changed::NoSuchPerson(into)) };
+        let pictures = pictures(&mut transaction, gone.id).await?;
+        let touched = touched(&mut transaction, Some(gone.id), &pictures).await?;
+        for statement in [
+            "UPDATE person_images SET person_id = ? WHERE person_id = ?",
+            "UPDATE faces SET person = ?, chosen = IF(chosen IS NULL, NULL, person) WHERE person = ?",
+            "INSERT INTO face_rejections (face_id, person_id)
+                 SELECT face_id, ? FROM face_rejections AS old WHERE person_id = ?
+                 ON DUPLICATE KEY UPDATE face_id = VALUES(face_id)",
+            "UPDATE images SET person = ? WHERE person = ?",
+        ] {
+            sqlx::query(statement).bind(stays.id).bind(gone.id).execute(&mut *transaction).await?;
+        }
+        forget(&mut transaction, gone.id).await?;
+        let gone = Gone { id: gone.id, name: gone.name, pictures };
+        audit(&mut transaction, who, "merge", &subject(stays.id), &gone).await?;
+        faces::settle(&mut transaction, &touched).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(()))
+    })
+    .await
+}
+
+/// What went with somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Deleted {
+    /// Base names of their pictures, which now are nobody's, wherever they still lie.
+    pub pictures: Vec<String>,
+    /// Images that showed them.
+    pub images: usize,
+    /// Faces that were erased.
+    pub faces: u64,
+}
+
+/// Deletes somebody, what was said of them, and whose their pictures are. Images that showed them show nobody, or whoever
+/// else is on them.
+///
+/// With `erase`, their faces on images go too, with the embeddings, and what the audit tells of them but when and by
+/// whom it was done. The pictures themselves are the caller's.
+pub async fn delete(pool: &MySqlPool, id: u64, erase: bool, who: &str) -> sqlx::Result<Changed<Deleted>> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
+        let pictures = pictures(&mut transaction, person.id).await?;
+        let touched = touched(&mut transaction, Some(person.id), &pictures).await?;
+        let mut deleted = Deleted { pictures, images: touched.len(), faces: 0 };
+        if erase {
+            deleted.faces = erase_traces(&mut transaction, person.id).await?;
+        }
+        for statement in [
+            "DELETE FROM person_images WHERE person_id = ?",
+            "UPDATE faces SET chosen = NULL WHERE person = ? AND chosen IS NOT NULL",
+            "UPDATE images SET person = -1, distance = NULL, reason = 'the person on it is not known any more'
+             WHERE person = ?",
+        ] {
+            sqlx::query(statement).bind(person.id).execute(&mut *transaction).await?;
+        }
+        forget(&mut transaction, person.id).await?;
+        if erase {
+            audit(&mut transaction, who, "erase", &subject(person.id), &()).await?;
+        } else {
+            let gone = Gone { id: person.id, name: person.name, pictures: deleted.pictures.clone() };
+            audit(&mut transaction, who, "delete", &subject(person.id), &gone).await?;
+        }
+        faces::settle(&mut transaction, &touched).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(deleted))
+    })
+    .await
+}
+
+/// Deletes the faces of somebody, and empties what the audit says about these and about them. How many faces.
+async fn erase_traces(transaction: &mut MySqlConnection, person: i32) -> sqlx::Result<u64> {
+    // Those who were merged into them were them, too.
+    let mut people = vec![person];
+    let mut next = 0;
+    while let Some(&person) = people.get(next) {
+        let merges: Vec<String> =
+            sqlx::query_scalar("SELECT detail FROM audit WHERE subject = ? AND action = 'merge'")
+                .bind(subject(person))
+                .fetch_all(&mut *transaction)
+                .await?;
+        let gone = merges.iter().filter_map(|detail| serde_json::from_str(detail).ok());
+        people.extend(gone.map(|Gone { id, .. }| id));
+        next += 1;
+    }
+    for person in people {
+        sqlx::query("UPDATE audit SET detail = '{}' WHERE subject = ?")
+            .bind(subject(person))
+            .execute(&mut *transaction)
+            .await?;
+    }
+    sqlx::query(
+        "UPDATE audit JOIN faces ON subject = CONCAT('face ', faces.id) SET detail = '{}' WHERE person = ?",
+    )
+    .bind(person)
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query(
+        "DELETE face_rejections FROM face_rejections JOIN faces ON faces.id = face_id WHERE person = ?",
+    )
+    .bind(person)
+    .execute(&mut *transaction)
+    .await?;
+    let faces = sqlx::query("DELETE FROM faces WHERE person = ?").bind(person).execute(transaction).await?;
+    Ok(faces.rows_affected())
+}
+
+/// What came of saying whose a known picture is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// It is theirs now.
+    Done,
+    /// It was theirs before.
+    Already,
+    /// It is this other person's.
+    Anothers(Person),
+}
+
+/// Says that a known picture shows somebody, whether or not it lies in its folder yet.
+pub async fn name_picture(
+    pool: &MySqlPool,
+    id: u64,
+    image_name: &str,
+    who: &str,
+) -> sqlx::Result<Changed<Named>> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
+        let owner = by_image_names(&mut transaction, &[image_name]).await?.remove(image_name);
+        match owner {
+            Some(owner) if owner.id == person.id => return Ok(Changed::Done(Named::Already)),
+            Some(owner) => return Ok(Changed::Done(Named::Anothers(owner))),
+            None => {}
+        }
+        sqlx::query("INSERT INTO person_images (image_name, person_id) VALUES (?, ?)")
+            .bind(image_name)
+            .bind(person.id)
+            .execute(&mut *transaction)
+            .await?;
+        audit(&mut transaction, who, "add picture", &subject(person.id), &image_name).await?;
+        let touched = touched(&mut transaction, None, &[image_name.to_owned()]).await?;
+        faces::settle(&mut transaction, &touched).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(Named::Done))
+    })
+    .await
+}
+
+/// Says that a known picture does not show somebody; false when nobody said that it does.
+pub async fn unname_picture(
+    pool: &MySqlPool,
+    id: u64,
+    image_name: &str,
+    who: &str,
+) -> sqlx::Result<Changed<bool>> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
+        let gone = sqlx::query("DELETE FROM person_images WHERE person_id = ? AND image_name = ?")
+            .bind(person.id)
+            .bind(image_name)
+            .execute(&mut *transaction)
+            .await?;
+        if gone.rows_affected() == 0 {
+            return Ok(Changed::Done(false));
+        }
+        audit(&mut transaction, who, "remove picture", &subject(person.id), &image_name).await?;
+        let touched = touched(&mut transaction, None, &[image_name.to_owned()]).await?;
+        faces::settle(&mut transaction, &touched).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(true))
+    })
+    .await
+}
+
+/// A number for all that is known of whose the known pictures are: another one after any change of that, also by hand.
+pub async fn fingerprint(pool: &MySqlPool) -> sqlx::Result<u64> {
+    let select = sqlx::query_scalar(
+        "SELECT COALESCE(BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT_WS(' ', pi.id, person.id, image_name)), 16), 16, 10)
+                                 AS UNSIGNED)), CAST(0 AS UNSIGNED))
+         FROM person_images AS pi JOIN person ON person.id = person_id",
+    );
+    answered(select.fetch_one(pool)).await
+}
+
+/// What the audit calls somebody.
+fn subject(id: i32) -> String {
+    format!("person {id}")
+}
+
+/// Somebody, whom nobody else changes until the transaction ends.
+async fn locked(transaction: &mut MySqlConnection, id: u64) -> sqlx::Result<Option<Person>> {
+    let row: Option<(i32, String)> = sqlx::query_as("SELECT id, name FROM person WHERE id = ? FOR UPDATE")
+        .bind(id)
+        .fetch_optional(transaction)
+        .await?;
+    Ok(row.map(|(id, name)| Person { id, name }))
+}
+
+async fn pictures(transaction: &mut MySqlConnection, person: i32) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("SELECT image_name FROM person_images WHERE person_id = ? ORDER BY id")
+        .bind(person)
+        .fetch_all(transaction)
+        .await
+}
+
+/// The images with faces that show somebody, or that are near to one of these known pictures.
+async fn touched(
+    transaction: &mut MySqlConnection,
+    person: Option<i32>,
+    pictures: &[String],
+) -> sqlx::Result<Vec<ImageId>> {
+    let mut images: Vec<u64> = Vec::new();
+    if let Some(person) = person {
+        let select =
+            sqlx::query_scalar::<_, u64>("SELECT CAST(image_id AS UNSIGNED) FROM faces WHERE person = ?");
+        images.extend(select.bind(person).fetch_all(&mut *transaction).await?);
+    }
+    if !pictures.is_empty() {
+        let mut select =
+            QueryBuilder::<MySql>::new("SELECT CAST(image_id AS UNSIGNED) FROM faces WHERE nearest IN ");
+        push_list(&mut select, pictures.iter().map(String::as_str));
+        images.extend(select.build_query_scalar::<u64>().fetch_all(transaction).await?);
+    }
+    images.sort_unstable();
+    images.dedup();
+    Ok(images.into_iter().map(ImageId).collect())
+}
+
+/// Deletes somebody whom nothing but rejections mentions any more.
+async fn forget(transaction: &mut MySqlConnection, person: i32) -> sqlx::Result<()> {
+    for statement in ["DELETE FROM face_rejections WHERE person_id = ?", "DELETE FROM person WHERE id = ?"] {
+        sqlx::query(statement).bind(person).execute(&mut *transaction).await?;
+    }
+    Ok(())
 }

@@ -5,57 +5,18 @@
 mod support;
 
 use common::{
-    faces::{self, Found, FoundFace, Nearest, Said, Word},
-    images::{self, NOBODY},
+    faces::{self, Nearest, Said, Word},
+    images::NOBODY,
     models::ImageId,
 };
 use sqlx::MySqlPool;
 
-use support::{execute, migrated};
+use support::{execute, found, migrated, near, person, processed};
 
 const HANNIBAL: i32 = 1;
 const SKARLSO: i32 = 2;
 const TODAY: u64 = u64::MAX;
 const WHO: &str = "a test";
-
-fn near(image_name: &str, distance: f64) -> Option<Nearest> {
-    Some(Nearest { image_name: image_name.to_owned(), distance, is_match: distance <= 0.6 })
-}
-
-fn found(nearest: &[Option<Nearest>]) -> Found {
-    let face = |nearest: &Option<Nearest>| FoundFace {
-        area: [-3, 4, 150, 150],
-        embedding: vec![7; 512],
-        sharpness: 100.0,
-        turned: 0.1,
-        nearest: nearest.clone(),
-    };
-    Found {
-        size: (640, 480),
-        model: "dlib".to_owned(),
-        gallery: 1,
-        faces: nearest.iter().map(face).collect(),
-    }
-}
-
-/// An image that was processed with these faces.
-async fn processed(pool: &MySqlPool, path: &str, nearest: &[Option<Nearest>]) -> ImageId {
-    let id = images::store(pool, &[path]).await.unwrap()[0].id;
-    let mut transaction = pool.begin().await.unwrap();
-    faces::store(&mut transaction, &[(id, &found(nearest))]).await.unwrap();
-    sqlx::query("UPDATE images SET status = 1 WHERE id = ?")
-        .bind(id.0)
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
-    faces::settle(&mut transaction, &[id]).await.unwrap();
-    transaction.commit().await.unwrap();
-    id
-}
-
-async fn person(pool: &MySqlPool, image: ImageId) -> i32 {
-    sqlx::query_scalar("SELECT person FROM images WHERE id = ?").bind(image.0).fetch_one(pool).await.unwrap()
-}
 
 async fn people(pool: &MySqlPool, image: ImageId) -> Vec<(u64, i32)> {
     sqlx::query_as("SELECT id, person FROM faces WHERE image_id = ? ORDER BY position")
@@ -182,4 +143,46 @@ async fn a_word_about_what_does_not_exist_changes_nothing() {
     assert_eq!(faces::say(&pool, 1, Word::Nobody, WHO).await.unwrap(), Said::NoSuchFace);
     assert_eq!(faces::say(&pool, 1, Word::Is(99), WHO).await.unwrap(), Said::NoSuchPerson);
     assert_eq!(faces::undo(&pool, 1, WHO).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn corrections_of_one_image_at_the_same_time_all_count() {
+    let (_database, pool) = migrated().await;
+    let nearest: Vec<_> = (0..8).map(|_| near("hannibal_1.jpg", 0.3)).collect();
+    let image = processed(&pool, "/crowd.jpg", &nearest).await;
+    let faces: Vec<u64> = people(&pool, image).await.into_iter().map(|(face, _)| face).collect();
+    for round in 0..10 {
+        let who = if round % 2 == 0 { SKARLSO } else { HANNIBAL };
+        let words = faces.iter().map(|&face| {
+            let pool = pool.clone();
+            tokio::spawn(async move { faces::say(&pool, face, Word::Is(who), WHO).await.unwrap() })
+        });
+        for said in words.collect::<Vec<_>>() {
+            assert!(matches!(said.await.unwrap(), Said::Noted { .. }));
+        }
+        assert!(people(&pool, image).await.into_iter().all(|(_, person)| person == who), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn names_that_somebody_changed_by_hand_are_found_a_few_faces_at_a_time() {
+    let (_database, pool) = migrated().await;
+    let mut images = Vec::new();
+    for n in 0..5 {
+        images.push(processed(&pool, &format!("/{n}.jpg"), &[near("by_hand.jpg", 0.3)]).await);
+    }
+    let settled = async || {
+        let (mut last, mut settled) = (0, 0);
+        while let Some((face, images)) = faces::settle_after(&pool, last, 2).await.unwrap() {
+            (last, settled) = (face, settled + images);
+        }
+        settled
+    };
+    assert_eq!(settled().await, 0);
+    execute(&pool, "INSERT INTO person_images (image_name, person_id) VALUES ('by_hand.jpg', 4)").await;
+    assert_eq!(settled().await, 5);
+    assert_eq!(person(&pool, images[4]).await, 4);
+    execute(&pool, "DELETE FROM person WHERE id = 4").await;
+    assert_eq!(settled().await, 5);
+    assert_eq!(person(&pool, images[4]).await, NOBODY);
 }

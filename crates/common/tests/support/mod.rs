@@ -2,7 +2,14 @@
 
 #![allow(dead_code, reason = "not every test file uses everything")]
 
-use common::{database, schema, settings::DatabaseSettings};
+use common::{
+    database,
+    faces::{self, Found, FoundFace, Nearest},
+    images,
+    models::ImageId,
+    schema,
+    settings::DatabaseSettings,
+};
 use devstack::Database;
 use sqlx::MySqlPool;
 
@@ -26,4 +33,46 @@ pub async fn migrated() -> (Database, MySqlPool) {
 
 pub async fn execute(pool: &MySqlPool, sql: &'static str) {
     sqlx::raw_sql(sql).execute(pool).await.unwrap();
+}
+
+/// A known picture at this distance from a face.
+pub fn near(image_name: &str, distance: f64) -> Option<Nearest> {
+    Some(Nearest { image_name: image_name.to_owned(), distance, is_match: distance <= 0.6 })
+}
+
+/// A picture with faces that are nearest to these known pictures.
+pub fn found(nearest: &[Option<Nearest>]) -> Found {
+    let face = |nearest: &Option<Nearest>| FoundFace {
+        area: [-3, 4, 150, 150],
+        embedding: vec![7; 512],
+        sharpness: 100.0,
+        turned: 0.1,
+        nearest: nearest.clone(),
+    };
+    Found {
+        size: (640, 480),
+        model: "dlib".to_owned(),
+        gallery: 1,
+        faces: nearest.iter().map(face).collect(),
+    }
+}
+
+/// An image that was processed with these faces.
+pub async fn processed(pool: &MySqlPool, path: &str, nearest: &[Option<Nearest>]) -> ImageId {
+    let id = images::store(pool, &[path]).await.unwrap()[0].id;
+    let mut transaction = pool.begin().await.unwrap();
+    faces::store(&mut transaction, &[(id, &found(nearest))]).await.unwrap();
+    sqlx::query("UPDATE images SET status = 1 WHERE id = ?")
+        .bind(id.0)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    faces::settle(&mut transaction, &[id]).await.unwrap();
+    transaction.commit().await.unwrap();
+    id
+}
+
+/// Who is on an image.
+pub async fn person(pool: &MySqlPool, image: ImageId) -> i32 {
+    sqlx::query_scalar("SELECT person FROM images WHERE id = ?").bind(image.0).fetch_one(pool).await.unwrap()
 }

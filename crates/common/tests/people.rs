@@ -1,0 +1,211 @@
+//! The known people: adding, renaming, merging and deleting them, and whose their pictures are.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use common::{
+    faces::{self, Word},
+    images::NOBODY,
+    models::ImageId,
+    people::{self, Changed, Known, Named},
+};
+use sqlx::MySqlPool;
+
+use support::{execute, migrated, near, person, processed};
+
+const HANNIBAL: u64 = 1;
+const SKARLSO: u64 = 2;
+const WHO: &str = "a test";
+
+fn done<T>(changed: Changed<T>) -> T {
+    match changed {
+        Changed::Done(result) => result,
+        Changed::NoSuchPerson(id) => panic!("person {id} is there"),
+    }
+}
+
+async fn face(pool: &MySqlPool, image: ImageId) -> u64 {
+    sqlx::query_scalar("SELECT MIN(id) FROM faces WHERE image_id = ?")
+        .bind(image.0)
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+async fn actions(pool: &MySqlPool) -> Vec<(String, String)> {
+    sqlx::query_as("SELECT action, subject FROM audit ORDER BY id").fetch_all(pool).await.unwrap()
+}
+
+/// Everything that the audit tells, in one text.
+async fn details(pool: &MySqlPool) -> String {
+    let details: Vec<String> = sqlx::query_scalar("SELECT detail FROM audit").fetch_all(pool).await.unwrap();
+    details.join("\n")
+}
+
+#[tokio::test]
+async fn people_are_listed_page_by_page_with_their_pictures() {
+    let (_database, pool) = migrated().await;
+    let first = people::list(&pool, 0, 3).await.unwrap();
+    assert_eq!(first.iter().map(|person| person.id).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(first[0].pictures, ["hannibal_1.jpg", "hannibal_2.jpg"]);
+    assert_eq!(people::list(&pool, 3, 3).await.unwrap().len(), 1);
+    assert!(people::list(&pool, 4, 3).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn somebody_new_has_a_name_and_no_pictures_yet() {
+    let (_database, pool) = migrated().await;
+    let ada = people::add(&pool, "Ada 😀", WHO).await.unwrap();
+    let known = Known { id: ada.id, name: "Ada 😀".to_owned(), pictures: vec![] };
+    assert_eq!(people::one(&pool, ada.id as u64).await.unwrap(), Some(known));
+    assert_eq!(people::one(&pool, 0).await.unwrap(), None);
+    assert_eq!(people::one(&pool, 99).await.unwrap(), None);
+    assert_eq!(people::one(&pool, u64::MAX).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_new_name_can_be_taken_back() {
+    let (_database, pool) = migrated().await;
+    let entry = done(people::rename(&pool, SKARLSO, "Gergely", WHO).await.unwrap());
+    assert_eq!(people::undo(&pool, entry, WHO).await.unwrap(), Some(SKARLSO));
+    assert_eq!(people::one(&pool, SKARLSO).await.unwrap().unwrap().name, "Skarlso");
+    assert_eq!(people::undo(&pool, 99, WHO).await.unwrap(), None);
+    let nobody = people::rename(&pool, 99, "x", WHO).await.unwrap();
+    assert_eq!(nobody, Changed::NoSuchPerson(99));
+}
+
+#[tokio::test]
+async fn an_unnamed_picture_gives_its_faces_a_name_when_it_gets_one_and_takes_it_with_it() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/x.jpg", &[near("by_hand.jpg", 0.2)]).await;
+    processed(&pool, "/y.jpg", &[near("hannibal_1.jpg", 0.2)]).await;
+    assert_eq!(people::unnamed(&pool, "", 9).await.unwrap(), ["by_hand.jpg"]);
+    assert!(people::unnamed(&pool, "by_hand.jpg", 9).await.unwrap().is_empty());
+
+    let name = async |who| done(people::name_picture(&pool, who, "by_hand.jpg", WHO).await.unwrap());
+    assert_eq!(name(SKARLSO).await, Named::Done);
+    assert_eq!(person(&pool, image).await, SKARLSO as i32);
+    assert_eq!(name(SKARLSO).await, Named::Already);
+    assert!(matches!(name(HANNIBAL).await, Named::Anothers(owner) if owner.name == "Skarlso"));
+    assert!(people::unnamed(&pool, "", 9).await.unwrap().is_empty());
+
+    let unname = async |who| done(people::unname_picture(&pool, who, "by_hand.jpg", WHO).await.unwrap());
+    assert!(!unname(HANNIBAL).await, "it is another's");
+    assert!(unname(SKARLSO).await);
+    assert_eq!(person(&pool, image).await, NOBODY);
+}
+
+#[tokio::test]
+async fn two_who_are_one_are_merged_with_pictures_words_and_images() {
+    let (_database, pool) = migrated().await;
+    let recognised = processed(&pool, "/recognised.jpg", &[near("hannibal_1.jpg", 0.2)]).await;
+    let chosen = processed(&pool, "/chosen.jpg", &[None]).await;
+    faces::say(&pool, face(&pool, chosen).await, Word::Is(1), WHO).await.unwrap();
+    let rejected = processed(&pool, "/rejected.jpg", &[near("hannibal_2.jpg", 0.2)]).await;
+    faces::say(&pool, face(&pool, rejected).await, Word::IsNot(1), WHO).await.unwrap();
+    // As the original stores it: without faces.
+    execute(&pool, "INSERT INTO images (path, person, status) VALUES ('/old.jpg', 1, 1)").await;
+
+    done(people::merge(&pool, HANNIBAL, SKARLSO, WHO).await.unwrap());
+    assert_eq!(people::one(&pool, HANNIBAL).await.unwrap(), None);
+    assert_eq!(people::one(&pool, SKARLSO).await.unwrap().unwrap().pictures.len(), 4);
+    assert_eq!(person(&pool, recognised).await, 2);
+    assert_eq!(person(&pool, chosen).await, 2);
+    assert_eq!(person(&pool, rejected).await, NOBODY, "whoever is not the one is not the other");
+    let left: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM images WHERE person = 1").fetch_one(&pool).await.unwrap();
+    assert_eq!(left, 0);
+    assert_eq!(people::merge(&pool, 1, 2, WHO).await.unwrap(), Changed::NoSuchPerson(1));
+    assert_eq!(people::merge(&pool, 2, 99, WHO).await.unwrap(), Changed::NoSuchPerson(99));
+}
+
+#[tokio::test]
+async fn merging_both_ways_at_once_leaves_one_of_the_two() {
+    let (_database, pool) = migrated().await;
+    let (one, other) = tokio::join!(people::merge(&pool, 1, 2, WHO), people::merge(&pool, 2, 1, WHO));
+    let merged = [one.unwrap(), other.unwrap()].iter().filter(|it| matches!(it, Changed::Done(()))).count();
+    assert_eq!(merged, 1);
+}
+
+#[tokio::test]
+async fn who_is_deleted_is_on_no_image_and_their_pictures_are_nobodys() {
+    let (_database, pool) = migrated().await;
+    let both = [near("hannibal_1.jpg", 0.2), near("skarlso_1.jpg", 0.4)];
+    let group = processed(&pool, "/group.jpg", &both).await;
+    let chosen = processed(&pool, "/chosen.jpg", &[None]).await;
+    faces::say(&pool, face(&pool, chosen).await, Word::Is(1), WHO).await.unwrap();
+    execute(&pool, "INSERT INTO images (path, person, status) VALUES ('/old.jpg', 1, 1)").await;
+
+    let deleted = done(people::delete(&pool, HANNIBAL, false, WHO).await.unwrap());
+    assert_eq!(deleted.pictures, ["hannibal_1.jpg", "hannibal_2.jpg"]);
+    assert_eq!((deleted.images, deleted.faces), (2, 0));
+    assert_eq!(person(&pool, group).await, 2, "somebody else is on it, too");
+    assert_eq!(person(&pool, chosen).await, NOBODY);
+    let old: (i32, String) = sqlx::query_as("SELECT person, reason FROM images WHERE path = '/old.jpg'")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(old, (NOBODY, "the person on it is not known any more".to_owned()));
+    assert!(details(&pool).await.contains("Hannibal"), "so that it can be mended by hand");
+}
+
+#[tokio::test]
+async fn who_is_erased_leaves_no_face_and_no_name_behind() {
+    let (_database, pool) = migrated().await;
+    let ada = people::add(&pool, "Ada", WHO).await.unwrap().id as u64;
+    done(people::rename(&pool, ada, "Ada Lovelace", WHO).await.unwrap());
+    done(people::merge(&pool, ada, HANNIBAL, WHO).await.unwrap());
+    done(people::name_picture(&pool, HANNIBAL, "by_hand.jpg", WHO).await.unwrap());
+    let group = processed(&pool, "/group.jpg", &[near("by_hand.jpg", 0.2), near("skarlso_1.jpg", 0.4)]).await;
+    let chosen = processed(&pool, "/chosen.jpg", &[None]).await;
+    let theirs = face(&pool, chosen).await;
+    faces::say(&pool, theirs, Word::Is(1), WHO).await.unwrap();
+
+    let deleted = done(people::delete(&pool, HANNIBAL, true, WHO).await.unwrap());
+    assert_eq!((deleted.pictures.len(), deleted.images, deleted.faces), (3, 2, 2));
+    assert_eq!((person(&pool, group).await, person(&pool, chosen).await), (2, NOBODY));
+    let faces: Vec<i32> = sqlx::query_scalar("SELECT person FROM faces").fetch_all(&pool).await.unwrap();
+    assert_eq!(faces, [2]);
+    let told = details(&pool).await;
+    assert!(!["Ada", "Hannibal", "by_hand", "chosen"].iter().any(|word| told.contains(word)), "{told}");
+    assert_eq!(actions(&pool).await.last().unwrap(), &("erase".to_owned(), "person 1".to_owned()));
+}
+
+#[tokio::test]
+async fn a_word_about_somebody_who_is_gone_does_not_come_back_by_undoing() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/x.jpg", &[near("skarlso_1.jpg", 0.2)]).await;
+    let face = face(&pool, image).await;
+    faces::say(&pool, face, Word::Is(1), WHO).await.unwrap();
+    let faces::Said::Noted { entry, .. } = faces::say(&pool, face, Word::Is(3), WHO).await.unwrap() else {
+        panic!("the face is there")
+    };
+    done(people::delete(&pool, HANNIBAL, false, WHO).await.unwrap());
+    faces::undo(&pool, entry, WHO).await.unwrap();
+    assert_eq!(person(&pool, image).await, 2);
+}
+
+#[tokio::test]
+async fn every_change_of_whose_the_pictures_are_changes_the_fingerprint() {
+    let (_database, pool) = migrated().await;
+    let mut seen = vec![people::fingerprint(&pool).await.unwrap()];
+    for by_hand in [
+        "INSERT INTO person_images (image_name, person_id) VALUES ('x.jpg', 4)",
+        "UPDATE person_images SET person_id = 3 WHERE image_name = 'x.jpg'",
+        "UPDATE person_images SET image_name = 'y.jpg' WHERE image_name = 'x.jpg'",
+        "DELETE FROM person WHERE id = 2",
+        "DELETE FROM person_images",
+    ] {
+        execute(&pool, by_hand).await;
+        let now = people::fingerprint(&pool).await.unwrap();
+        assert!(!seen.contains(&now), "{by_hand}");
+        seen.push(now);
+    }
+    execute(&pool, "UPDATE person SET name = 'somebody else' WHERE id = 1").await;
+    assert_eq!(
+        people::fingerprint(&pool).await.unwrap(),
+        *seen.last().unwrap(),
+        "no image changes by a name"
+    );
+}
