@@ -48,9 +48,8 @@ impl Stack {
         settings: impl IntoIterator<Item = (String, String)>,
         usual_ports: bool,
     ) -> Result<Self> {
-        for pictures in ["known_people", "unknown_people"] {
-            fs::create_dir_all(folder.join(pictures))
-                .with_context(|| format!("cannot make the folder {pictures}"))?;
+        for made in ["known_people", "unknown_people", "thumbnails"] {
+            fs::create_dir_all(folder.join(made)).with_context(|| format!("cannot make the folder {made}"))?;
         }
         let port = |usual| if usual_ports { Port::reserve_if_free(usual) } else { Port::reserve() };
         let (receiver_port, frontend_port, face_recog_port) = (port(8000)?, port(8081)?, Port::reserve()?);
@@ -67,6 +66,8 @@ impl Stack {
             ("KNOWN_PEOPLE", folder.join("known_people").display().to_string()),
             ("UNKNOWN_PEOPLE", folder.join("unknown_people").display().to_string()),
             ("MODELS", paths::models().display().to_string()),
+            ("RECEIVER_ADDRESS", format!("127.0.0.1:{receiver_port}")),
+            ("THUMBNAILS", folder.join("thumbnails").display().to_string()),
         ];
         let environment: Vec<_> =
             own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(settings).collect();

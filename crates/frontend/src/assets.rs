@@ -20,6 +20,12 @@ pub static STYLE: Asset =
 /// What keeps an open page up to date.
 pub static SCRIPT: Asset =
     Asset::new("app.js", "text/javascript; charset=utf-8", include_str!("../assets/app.js"));
+/// What sends changes: buttons, keys and dropped pictures.
+pub static ACTIONS: Asset =
+    Asset::new("actions.js", "text/javascript; charset=utf-8", include_str!("../assets/actions.js"));
+/// What stands for a picture that cannot be shown.
+pub static PLACEHOLDER: Asset =
+    Asset::new("placeholder.svg", "image/svg+xml", include_str!("../assets/placeholder.svg"));
 /// The picture in the browser's tab.
 pub static ICON: Asset = Asset::new("favicon.svg", "image/svg+xml", include_str!("../assets/favicon.svg"));
 
@@ -34,6 +40,11 @@ pub struct Asset {
 impl Asset {
     const fn new(name: &'static str, kind: &'static str, body: &'static str) -> Self {
         Self { name, kind, body, version: fingerprint(body.as_bytes()) }
+    }
+
+    /// What is in it, and of which kind.
+    pub fn content(&self) -> (&'static str, &'static str) {
+        (self.kind, self.body)
     }
 
     /// Where it is; another content has another address.
@@ -53,7 +64,7 @@ pub async fn send(
     format: Format,
     headers: HeaderMap,
 ) -> Response {
-    let Some(asset) = [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.name == name) else {
+    let Some(asset) = [&STYLE, &SCRIPT, &ACTIONS, &PLACEHOLDER, &ICON].into_iter().find(|asset| asset.name == name) else {
         return Problem::NoSuchPage.answer(format);
     };
     // Another version's address: two releases run side by side, and this content must not be kept for that one.

@@ -1,31 +1,55 @@
-//! The table of who is on which picture, in the browser.
+//! All that is looked at: the original's table, and pages to live in beside it.
 //!
 //! ```text
-//! GET /?before=71 ─▶ page ─▶ rows (one query) ─▶ table (what each row means) ─▶ HTML or JSON, with an ETag
-//!                      └──▶ problem: 400, 404, 405, 503 in the same design
-//! GET /assets/…   ─▶ assets: the style sheet, the script and the icon, inside the binary
+//! GET /             table    ┐
+//! GET /gallery      gallery  │
+//! GET /images/{id}  image    ├─▶ one or two queries, each bounded ─▶ HTML or JSON, with an ETag
+//! GET /unknown      unknown  │     └──▶ problem: 400, 404, 405, 503 in the same design
+//! GET /people       people   │
+//! GET /audit        audit    ┘
+//! GET /thumbnails/… thumbnails ─▶ keep (disk), or face-recog's Faces.Crop
+//! GET /events       events: one look at the database for everybody who listens
+//! ANY /api/…        forward ─▶ the receiver, which alone changes things
+//! GET /assets/…     assets: the style sheet, the scripts and the icon, inside the binary
 //! ```
 //!
 //! It only reads. While the database is away it answers 503 and stays up, and the open pages wait with it.
 
 mod assets;
+mod audit;
+mod events;
+mod faces;
 mod format;
+mod forward;
+mod gallery;
 mod guard;
+mod image;
+mod keep;
+mod line;
 mod page;
+mod paging;
+mod people;
 mod problem;
 mod rows;
 mod settings;
 mod table;
+mod thumbnails;
+mod unknown;
 
-use axum::{Router, middleware, routing::get};
+use anyhow::Context;
+use axum::{
+    Router, middleware,
+    routing::{any, get},
+};
 use sqlx::MySqlPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use web::ops::Readiness;
 
-pub use settings::Settings;
+use self::{events::Events, forward::Receiver, keep::Kept, thumbnails::Thumbnails};
+pub use settings::{ReceiverAddress, Settings};
 
-/// Connections to the database: one query per page needs no more, and what waits too long is told to come back.
+/// Connections to the database: few queries per page need no more, and what waits too long is told to come back.
 const CONNECTIONS: u32 = 8;
 
 /// What the handlers share.
@@ -33,32 +57,65 @@ const CONNECTIONS: u32 = 8;
 struct Frontend {
     pool: MySqlPool,
     readiness: Readiness,
+    thumbnails: Thumbnails,
+    events: Events,
+    /// Who takes changes; without one the pages can only be read.
+    receiver: Option<Receiver>,
 }
 
-/// Serves the page on `listener` until `shutdown`; answers from the first moment, and is ready once the
+/// Serves the pages on `listener` until `shutdown`; answers from the first moment, and is ready once the
 /// database has today's schema.
+///
+/// # Errors
+/// When a setting names no address.
 pub async fn run(
     settings: Settings,
     listener: TcpListener,
     readiness: Readiness,
     shutdown: CancellationToken,
-) {
+) -> anyhow::Result<()> {
     let pool = common::database::pool(&settings.database, CONNECTIONS);
-    let router = router(Frontend { pool: pool.clone(), readiness: readiness.clone() });
-    let prepare = async {
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = common::schema::ensure(&settings.database, &pool) => readiness.ready(),
-        }
+    let frontend = Frontend {
+        pool: pool.clone(),
+        readiness: readiness.clone(),
+        thumbnails: Thumbnails::new(&settings.grpc_address, Kept::new(settings.thumbnails.clone()))
+            .context("GRPC_ADDRESS is no address")?,
+        events: Events::new(shutdown.clone()),
+        receiver: match &settings.receiver_address {
+            ReceiverAddress::Off => None,
+            ReceiverAddress::At(address) => {
+                Some(Receiver::new(address).context("RECEIVER_ADDRESS is no address")?)
+            }
+        },
+    };
+    let behind = async {
+        common::schema::ensure(&settings.database, &pool).await;
+        readiness.ready();
+        tokio::join!(frontend.events.follow(&pool), frontend.thumbnails.tidy(&pool));
     };
     let drain = settings.process.shutdown_timeout;
-    tokio::join!(web::serve(listener, router, shutdown.clone(), drain), prepare);
+    tokio::join!(
+        web::serve(listener, router(frontend.clone()), shutdown.clone(), drain),
+        shutdown.run_until_cancelled(behind),
+    );
     pool.close().await;
+    Ok(())
 }
 
 fn router(frontend: Frontend) -> Router {
     Router::new()
-        .route("/", get(page::show))
+        .route("/", get(table::show))
+        .route("/gallery", get(gallery::show))
+        .route("/images/{id}", get(image::show))
+        .route("/unknown", get(unknown::list))
+        .route("/unknown/{stranger}", get(unknown::show))
+        .route("/people", get(people::list))
+        .route("/people/{id}", get(people::show))
+        .route("/audit", get(audit::show))
+        .route("/thumbnails/{image}", get(thumbnails::of_image))
+        .route("/thumbnails/known/{picture}", get(thumbnails::of_known))
+        .route("/events", get(events::listen))
+        .route("/api/{*path}", any(forward::forward))
         .route("/assets/{name}", get(assets::send))
         .fallback(problem::no_such_page)
         .method_not_allowed_fallback(problem::wrong_method)

@@ -16,7 +16,6 @@ fn main() -> ExitCode {
         let listener = web::bind(host, settings.frontend_port, "FRONTEND_PORT").await?;
         let readiness = Readiness::waiting_for("the database");
         ops::start(ops, readiness.clone(), shutdown.clone());
-        frontend::run(settings, listener, readiness, shutdown).await;
-        Ok(())
+        frontend::run(settings, listener, readiness, shutdown).await
     })
 }

@@ -1,4 +1,4 @@
-//! Answers that are no table, in the same design, or as problem details (RFC 9457) for programs.
+//! Answers that are no page, in the same design, or as problem details (RFC 9457) for programs.
 
 use askama::Template;
 use axum::{
@@ -10,20 +10,32 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::format::Format;
+use crate::{format::Format, page::Frame};
 
-/// Seconds after which it is worth asking again while the database is away.
+/// Seconds after which it is worth asking again while somebody is away.
 const RETRY_SECONDS: u16 = 2;
 
-/// Why there is no table to show.
+/// Why there is nothing to show.
 #[derive(Debug)]
 pub enum Problem {
     /// `?before=` or `?after=` cannot be read.
     WrongCursor,
-    /// There is only one page.
+    /// What the gallery should be narrowed to cannot be read.
+    WrongFilter,
+    /// Nothing is at this address.
     NoSuchPage,
     /// The page can be read, and nothing else.
     WrongMethod,
+    /// Nobody takes changes here.
+    ReadOnly,
+    /// A page of another site asks for a change.
+    OtherSite,
+    /// The receiver does not answer.
+    ReceiverAway,
+    /// As many changes as can be passed on are under way.
+    TooManyChanges,
+    /// As many pages as can be told of changes are.
+    TooManyListeners,
     /// The database does not answer, or is not prepared yet.
     DatabaseAway,
     /// A fault of ours.
@@ -35,17 +47,20 @@ pub enum Problem {
 struct ProblemPage {
     title: &'static str,
     detail: &'static str,
-    /// Whether the page should turn into the table by itself.
-    live: bool,
+    /// Whether the page turns into what was asked for by itself.
+    frame: Frame,
 }
 
 impl Problem {
     fn status(&self) -> StatusCode {
         match self {
-            Self::WrongCursor => StatusCode::BAD_REQUEST,
+            Self::WrongCursor | Self::WrongFilter => StatusCode::BAD_REQUEST,
             Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::DatabaseAway => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ReadOnly | Self::OtherSite => StatusCode::FORBIDDEN,
+            Self::ReceiverAway | Self::TooManyChanges | Self::TooManyListeners | Self::DatabaseAway => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -58,11 +73,30 @@ impl Problem {
                 "Allowed are ?before= or ?after=, one of them, with the id of a picture: a whole number, \
                  like ?before=71.",
             ),
-            Self::NoSuchPage => ("There is no such page", "The table is the only page here."),
+            Self::WrongFilter => (
+                "These pictures cannot be looked for",
+                "A status is known, unknown, pending, processing, processed or failed, and a day is written like \
+                 2024-02-29.",
+            ),
+            Self::NoSuchPage => ("There is no such page", "It may have been deleted, or its address is misspelt."),
             Self::WrongMethod => ("This page can only be read", "Allowed methods are GET and HEAD."),
+            Self::ReadOnly => (
+                "This page can only be read",
+                "It was not told where the receiver is, which takes changes: that is the setting RECEIVER_ADDRESS.",
+            ),
+            Self::OtherSite => (
+                "This change was not asked for on a page of ours",
+                "Only pages from here may change something. Programs send changes to the receiver itself.",
+            ),
+            Self::ReceiverAway => (
+                "The receiver is away",
+                "Whether the change counts is not known; look, and ask for it again in a moment.",
+            ),
+            Self::TooManyChanges => ("Too many changes at once", "Nothing was changed; try again in a moment."),
+            Self::TooManyListeners => ("Too many pages are open", "This one asks for news by itself now and then."),
             Self::DatabaseAway => (
                 "The database is away",
-                "The table comes back as soon as the database answers again. Nothing is lost: pictures that were \
+                "The page comes back as soon as the database answers again. Nothing is lost: pictures that were \
                  accepted are recognised later.",
             ),
             Self::Internal => (
@@ -77,7 +111,7 @@ impl Problem {
         let (status, (title, detail)) = (self.status(), self.words());
         let away = matches!(self, Self::DatabaseAway);
         let mut response = match format {
-            Format::Html => match (ProblemPage { title, detail, live: away }).render() {
+            Format::Html => match (ProblemPage { title, detail, frame: Frame { live: away, writable: false } }).render() {
                 Ok(page) => Html(page).into_response(),
                 Err(_) => detail.into_response(),
             },
@@ -90,7 +124,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(VARY, HeaderValue::from_static("Accept"));
-        if away {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         }
         response

@@ -1,21 +1,14 @@
-//! The one query: a page of rows, newest first, found by id so that every page costs the same.
+//! The query behind table and gallery: a page of images, newest first, found by id.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use common::models::Status;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
-/// Rows on a page.
-pub const PAGE: usize = 50;
+use crate::paging::{Cursor, Rows};
 
-/// Which page: it starts or ends beside an id, so that rows that come or go meanwhile move nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cursor {
-    /// The newest rows.
-    Newest,
-    /// The newest rows that are older than this id.
-    Before(u64),
-    /// The oldest rows that are newer than this id.
-    After(u64),
-}
+/// Images that one page of a search looks at, at most. A search that finds too little among them says how far it came,
+/// and goes on with the next page: so none takes longer than this many rows do, about a tenth of a second.
+const SEARCHED: usize = 100_000;
 
 /// A row of `images` as it is stored, by anybody: the original writes other things than we do.
 #[derive(Clone, Debug)]
@@ -41,27 +34,161 @@ pub struct Row {
 type Columns =
     (u64, String, Option<i32>, Option<i32>, Option<String>, Option<f64>, Option<String>, DateTime<Utc>);
 
-/// Up to [`PAGE`] rows, newest first, and whether there are more beyond the page's far end.
-pub async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<(Vec<Row>, bool)> {
-    let mut select = QueryBuilder::<MySql>::new(
-        "SELECT CAST(images.id AS UNSIGNED), path, status, person, person.name, distance, reason, updated_at
-         FROM images LEFT JOIN person ON person.id = images.person ",
-    );
-    match cursor {
-        Cursor::Newest => select.push("ORDER BY images.id DESC"),
-        Cursor::Before(id) => {
-            select.push("WHERE images.id < ").push_bind(id).push(" ORDER BY images.id DESC")
-        }
-        Cursor::After(id) => select.push("WHERE images.id > ").push_bind(id).push(" ORDER BY images.id"),
-    };
-    select.push(format_args!(" LIMIT {}", PAGE + 1));
-    let mut rows: Vec<Columns> = select.build_query_as().fetch_all(pool).await?;
-    let more = rows.len() > PAGE;
-    rows.truncate(PAGE);
-    if matches!(cursor, Cursor::After(_)) {
-        rows.reverse();
+const COLUMNS: &str =
+    "CAST(images.id AS UNSIGNED), path, status, person, person.name, distance, reason, updated_at";
+
+/// Which images; of those that fit all that is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// With one of these people on it.
+    pub people: Option<Vec<i32>>,
+    /// How far along.
+    pub state: Option<State>,
+    /// Posted on this day (UTC) or later.
+    pub from: Option<NaiveDate>,
+    /// Posted on this day (UTC) or earlier.
+    pub to: Option<NaiveDate>,
+    /// In the path, anywhere.
+    pub text: Option<String>,
+}
+
+/// How far along an image is, as people ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Of this status.
+    Of(Status),
+    /// Recognised, with somebody on it.
+    Known,
+    /// Recognised, with nobody on it.
+    Unknown,
+}
+
+impl State {
+    /// Each by the word that stands in addresses.
+    pub const ALL: [(&str, Self); 6] = [
+        ("known", Self::Known),
+        ("unknown", Self::Unknown),
+        ("pending", Self::Of(Status::Pending)),
+        ("processing", Self::Of(Status::Processing)),
+        ("processed", Self::Of(Status::Processed)),
+        ("failed", Self::Of(Status::FailedProcessing)),
+    ];
+}
+
+/// Up to `size` images.
+pub async fn read(
+    pool: &MySqlPool,
+    filter: &Filter,
+    cursor: Cursor,
+    size: usize,
+) -> sqlx::Result<Rows<Row>> {
+    if *filter == Filter::default() {
+        let mut select = QueryBuilder::<MySql>::new(format!(
+            "SELECT {COLUMNS} FROM images LEFT JOIN person ON person.id = images.person WHERE TRUE"
+        ));
+        cursor.push_bound(&mut select, "images.id");
+        cursor.push_order(&mut select, "images.id", size + 1);
+        return fetch(pool, select, cursor, size).await;
     }
-    Ok((rows.into_iter().map(Row::from).collect(), more))
+    let mut select = QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS} FROM ("));
+    push_candidates(&mut select, filter, cursor);
+    select.push(
+        ") AS candidates JOIN images ON images.id = candidates.id
+         LEFT JOIN person ON person.id = images.person WHERE TRUE",
+    );
+    push_conditions(&mut select, filter);
+    cursor.push_order(&mut select, "images.id", size + 1);
+    let mut rows = fetch(pool, select, cursor, size).await?;
+    if rows.more.is_none() {
+        rows.more = end_of_search(pool, filter, cursor).await?;
+    }
+    Ok(rows)
+}
+
+/// One image, if it is there.
+pub async fn one(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Row>> {
+    let mut select = QueryBuilder::<MySql>::new(format!(
+        "SELECT {COLUMNS} FROM images LEFT JOIN person ON person.id = images.person WHERE images.id = "
+    ));
+    let row: Option<Columns> = select.push_bind(id).build_query_as().fetch_optional(pool).await?;
+    Ok(row.map(Row::from))
+}
+
+async fn fetch(
+    pool: &MySqlPool,
+    mut select: QueryBuilder<MySql>,
+    cursor: Cursor,
+    size: usize,
+) -> sqlx::Result<Rows<Row>> {
+    let rows: Vec<Columns> = select.build_query_as().fetch_all(pool).await?;
+    let rows = Rows::new(rows, size, cursor, |row| row.0);
+    Ok(Rows { rows: rows.rows.into_iter().map(Row::from).collect(), more: rows.more })
+}
+
+/// The last of the ids that were searched, if there may be more.
+async fn end_of_search(pool: &MySqlPool, filter: &Filter, cursor: Cursor) -> sqlx::Result<Option<u64>> {
+    let end = if matches!(cursor, Cursor::After(_)) { "MAX" } else { "MIN" };
+    let mut select =
+        QueryBuilder::<MySql>::new(format!("SELECT CAST({end}(id) AS UNSIGNED), COUNT(*) FROM ("));
+    push_candidates(&mut select, filter, cursor);
+    select.push(") AS candidates");
+    let (end, count): (Option<u64>, i64) = select.build_query_as().fetch_one(pool).await?;
+    Ok(end.filter(|_| usize::try_from(count).is_ok_and(|count| count >= SEARCHED)))
+}
+
+/// Ids from the cursor on, by an index: those of the people who are asked for, or all. An image that was recognised by
+/// an older face-recog has a person, but no faces.
+fn push_candidates(select: &mut QueryBuilder<MySql>, filter: &Filter, cursor: Cursor) {
+    let mut sources = vec![("images", "id")];
+    if filter.people.is_some() {
+        sources.push(("faces", "image_id"));
+    }
+    for (nth, (table, id)) in sources.into_iter().enumerate() {
+        select.push(if nth == 0 { "(SELECT " } else { ") UNION (SELECT " });
+        select.push(id).push(" AS id FROM ").push(table).push(" WHERE TRUE");
+        if let Some(people) = &filter.people {
+            select.push(" AND person IN (-2"); // nobody's id: a list may not be empty
+            for person in people {
+                select.push(", ").push_bind(*person);
+            }
+            select.push(")");
+        }
+        if let Some(from) = filter.from {
+            select.push(" AND ").push(id).push(" >= (SELECT COALESCE((SELECT id FROM images WHERE created_at >= ");
+            select.push_bind(from.and_time(chrono::NaiveTime::MIN).and_utc());
+            select.push(" ORDER BY created_at LIMIT 1), ~0))");
+        }
+        if let Some(after) = filter.to.and_then(|to| to.succ_opt()) {
+            select.push(" AND ").push(id).push(" < (SELECT COALESCE((SELECT id FROM images WHERE created_at >= ");
+            select.push_bind(after.and_time(chrono::NaiveTime::MIN).and_utc());
+            select.push(" ORDER BY created_at LIMIT 1), ~0))");
+        }
+        cursor.push_bound(select, id);
+        cursor.push_order(select, id, SEARCHED);
+    }
+    select.push(")");
+}
+
+fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &Filter) {
+    if let Some(state) = filter.state {
+        let status = match state {
+            State::Of(status) => status,
+            State::Known | State::Unknown => Status::Processed,
+        };
+        select.push(" AND status = ").push_bind(status.code());
+        match state {
+            State::Of(_) => {}
+            State::Known => {
+                select.push(" AND person.id IS NOT NULL");
+            }
+            State::Unknown => {
+                select.push(" AND person.id IS NULL");
+            }
+        }
+    }
+    if let Some(text) = &filter.text {
+        select.push(" AND LOCATE(LOWER(").push_bind(text.clone()).push("), LOWER(path)) > 0");
+    }
 }
 
 impl From<Columns> for Row {

@@ -1,95 +1,52 @@
-//! What a stored row means to whoever looks at the table.
-//!
-//! | stored | Person | Status |
-//! |---|---|---|
-//! | PENDING, PROCESSING | `Pending...` | Pending, Processing |
-//! | PROCESSED, somebody | the name | Processed |
-//! | PROCESSED, nobody | `Unknown` and the reason | Processed |
-//! | FAILEDPROCESSING | `Pending...` and the reason: another try may come | Failed |
-//!
-//! Rows that nobody should have written are shown as well as they can be, and break nothing.
+//! `GET /`: the original's table.
 
-use chrono::{DateTime, Utc};
-use common::{images::NOBODY, models::Status};
+use askama::Template;
+use axum::{
+    extract::{Query, State, rejection::QueryRejection},
+    http::HeaderMap,
+    response::Response,
+};
 use serde::Serialize;
 
-use crate::rows::Row;
+use crate::{
+    Frontend,
+    format::Format,
+    line::Line,
+    page::{self, Frame},
+    paging::{Asked, Links, Rows},
+    problem::Problem,
+    rows::{self, Filter},
+};
 
-/// A line of the table; its JSON is what programs get.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Line {
-    /// The image's id.
-    pub id: u64,
-    /// Its path, as it was posted.
-    pub path: String,
-    /// Who was recognised.
-    pub person: Option<Named>,
-    /// Pending, Processing, Processed, Failed, or Unknown for a number that means nothing.
-    pub status: String,
-    /// Euclidean distance to the nearest known face, once recognition ran.
-    pub distance: Option<f64>,
-    /// Why nobody was named, or why it failed.
-    pub reason: Option<String>,
-    /// When the row changed last.
-    pub updated_at: DateTime<Utc>,
-    /// Whether recognition, or another try of it, is still to come.
+/// Rows on a page.
+const PAGE: usize = 50;
+
+#[derive(Template, Serialize)]
+#[template(path = "table.html")]
+struct Table {
+    images: Vec<Line>,
+    #[serde(flatten)]
+    links: Links,
     #[serde(skip)]
-    pub pending: bool,
+    frame: Frame,
 }
 
-/// Somebody who was recognised.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Named {
-    /// The `id` of the row in `person`.
-    pub id: i32,
-    /// The name.
-    pub name: String,
-}
-
-impl Line {
-    /// The word in the column Person.
-    pub fn who(&self) -> &str {
-        match &self.person {
-            Some(person) => &person.name,
-            None if self.pending => "Pending...",
-            None => "Unknown",
-        }
-    }
-
-    /// The distance as people read it, beside a name.
-    pub fn closeness(&self) -> Option<String> {
-        self.person.as_ref().and(self.distance).map(|distance| format!("distance {distance:.2}"))
-    }
-}
-
-impl From<Row> for Line {
-    fn from(row: Row) -> Self {
-        let code = row.status.unwrap_or(Status::Pending.code());
-        let status = Status::from_code(code);
-        let processed = status == Some(Status::Processed);
-        let (person, reason) = match status {
-            Some(Status::Pending | Status::Processing) => (None, None),
-            Some(Status::FailedProcessing) => {
-                (None, row.reason.or_else(|| Some("recognition failed".into())))
-            }
-            Some(Status::Processed) => match (row.person, row.name) {
-                (None | Some(NOBODY), _) => {
-                    (None, row.reason.or_else(|| Some("no known person was recognised".into())))
-                }
-                (Some(id), Some(name)) => (Some(Named { id, name }), None),
-                (Some(id), None) => (None, Some(format!("person {id} is not in the database"))),
-            },
-            None => (None, Some(format!("status {code} has no meaning"))),
-        };
-        Self {
-            id: row.id,
-            path: row.path,
-            person,
-            status: status.map_or_else(|| "Unknown".to_owned(), |status| status.to_string()),
-            distance: row.distance.filter(|_| processed),
-            reason,
-            updated_at: row.updated_at,
-            pending: status.is_some() && !processed,
-        }
-    }
+/// `GET /`, `GET /?before=ID`, `GET /?after=ID`
+pub async fn show(
+    State(frontend): State<Frontend>,
+    format: Format,
+    headers: HeaderMap,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    page::answer(format, &headers, async {
+        let Query(asked) = asked.map_err(|_| Problem::WrongCursor)?;
+        let cursor = asked.cursor()?;
+        let Rows { rows, more } =
+            frontend.read(rows::read(&frontend.pool, &Filter::default(), cursor, PAGE)).await?;
+        let lines = Rows { rows: rows.into_iter().map(Line::from).collect(), more };
+        let links = Links::new("/?", cursor, &lines, |line: &Line| line.id);
+        let live = links.previous.is_none() || lines.rows.iter().any(|line| line.pending);
+        Ok(Table { images: lines.rows, links, frame: Frame { live, ..frontend.frame() } })
+    })
+    .await
 }

@@ -96,7 +96,11 @@ async fn demo(keep: bool) -> Result<()> {
     let began = Instant::now();
     let server = DatabaseServer::mariadb(folder.path()).await?;
     let database = server.database().await?;
-    let stack = Stack::start(folder.path(), database.environment(), true).await?;
+    let uploads = folder.path().join("unknown_people/uploads");
+    fs::create_dir_all(&uploads).context("cannot make the folder of uploads")?;
+    let mut settings = database.environment();
+    settings.push(("UPLOADS".to_owned(), uploads.display().to_string()));
+    let stack = Stack::start(folder.path(), settings, true).await?;
     println!(
         "    all ready after {:.1} s, with their logs in {}",
         began.elapsed().as_secs_f64(),
@@ -113,7 +117,7 @@ async fn demo(keep: bool) -> Result<()> {
     show(&rows);
     check(&rows)?;
 
-    println!("\nEvery picture ended as it should. The same table in the browser: {}", stack.frontend_url());
+    println!("\nEvery picture ended as it should. The same in the browser: {}/gallery", stack.frontend_url());
     if keep {
         println!(
             "Put pictures into {} and post their names, as above. Ctrl-C stops everything.",

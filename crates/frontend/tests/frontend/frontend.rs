@@ -17,7 +17,7 @@ pub struct Frontend {
     address: String,
     client: reqwest::Client,
     shutdown: CancellationToken,
-    service: JoinHandle<()>,
+    service: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Frontend {
@@ -63,7 +63,7 @@ impl Frontend {
     /// Stops it, and waits until it has ended.
     pub async fn stop(self) {
         self.shutdown.cancel();
-        self.service.await.unwrap();
+        self.service.await.unwrap().unwrap();
     }
 }
 

@@ -1,0 +1,270 @@
+// Changes: buttons, dialogs, keys and dropped pictures. Everything is sent to /api, and the page then shows what is
+// true afterwards (refresh, in app.js). A button says in its attributes what it does:
+//   data-send="METHOD address"  data-body='{…}'  data-done="words for the toast"
+//   data-ask="a question first"  data-then="where to go afterwards"
+"use strict";
+
+const TOAST_STAYS = 10_000; // milliseconds
+const NAMES_AFTER = 150; // milliseconds without a key before names are looked up
+
+const dialogOf = (id) => document.getElementById(id);
+const toast = document.getElementById("toast");
+let undo = null; // where to post what takes the last change back
+let toastTimer;
+
+// --- Sending --------------------------------------------------------------------------------------------------
+
+async function send(method, address, body) {
+  const init = { method };
+  if (body !== undefined) {
+    init.body = typeof body === "string" || body instanceof Blob ? body : JSON.stringify(body);
+    init.headers = { "Content-Type": body instanceof Blob ? body.type || "application/octet-stream" : "application/json" };
+  }
+  const answer = await fetch(address, init);
+  const text = await answer.text();
+  let data = {};
+  try { data = JSON.parse(text); } catch { /* an answer without a body, or not from the receiver */ }
+  if (!answer.ok) throw new Error(data.detail ?? data.title ?? `the answer has status ${answer.status}`);
+  return data;
+}
+
+function tell(words, undoAddress = null) {
+  clearTimeout(toastTimer);
+  undo = undoAddress;
+  toast.textContent = words;
+  if (undo) {
+    const button = document.createElement("button");
+    button.textContent = "Undo";
+    button.onclick = takeBack;
+    toast.append(" ", button);
+  }
+  toast.hidden = false;
+  toastTimer = setTimeout(() => { toast.hidden = true; }, TOAST_STAYS);
+}
+
+// Does something that may fail, and says what came of it.
+async function attempt(action, done) {
+  try {
+    const data = await action();
+    if (data === null) return; // thought better of it
+    const address = data?.undo ?? null;
+    tell(done, address && !address.startsWith("/api") ? `/api${address}` : address);
+    refresh();
+    return data;
+  } catch (error) {
+    tell(`That did not work: ${error.message}`);
+    refresh();
+  }
+}
+
+function takeBack() {
+  if (!undo) return;
+  const address = undo;
+  undo = null;
+  attempt(() => send("POST", address), "Undone");
+}
+
+// --- Dialogs --------------------------------------------------------------------------------------------------
+
+// Shows a dialog until it is answered: true for yes.
+function open(dialog) {
+  return new Promise((resolve) => {
+    const form = dialog.querySelector("form");
+    let yes = false;
+    form.onsubmit = () => { yes = true; };
+    dialog.onclose = () => resolve(yes);
+    dialog.querySelector("[data-close]")?.addEventListener("click", () => dialog.close(), { once: true });
+    dialog.showModal();
+  });
+}
+
+async function confirmed(question) {
+  document.getElementById("asking-title").textContent = question;
+  return open(dialogOf("asking"));
+}
+
+// A name that is given; null for none.
+async function askName(title, value = "") {
+  const dialog = dialogOf("naming");
+  document.getElementById("naming-title").textContent = title;
+  const input = dialog.querySelector("input");
+  input.value = value;
+  const answered = open(dialog);
+  input.select();
+  return (await answered) ? input.value.trim() || null : null;
+}
+
+const people = async (text) => (await send("GET", `/people?text=${encodeURIComponent(text)}`)).people ?? [];
+const sameName = (a, b) => a.localeCompare(b, undefined, { sensitivity: "accent" }) === 0;
+
+async function personCalled(name) {
+  return (await people(name)).find((person) => sameName(person.name, name)) ?? null;
+}
+
+// Looks names up while they are typed.
+let namesTimer;
+document.addEventListener("input", ({ target }) => {
+  if (!target.matches?.("input[list=names]")) return;
+  clearTimeout(namesTimer);
+  namesTimer = setTimeout(async () => {
+    const found = await people(target.value).catch(() => []);
+    const list = document.getElementById("names");
+    list.replaceChildren(...found.map(({ name }) => Object.assign(document.createElement("option"), { value: name })));
+  }, NAMES_AFTER);
+});
+
+// --- What the buttons do --------------------------------------------------------------------------------------
+
+async function nameFace(face) {
+  const name = await askName("Who is it?");
+  if (!name) return;
+  await attempt(async () => {
+    const person = (await personCalled(name)) ?? (await send("POST", "/api/people", { name }));
+    return send("PUT", `/api/faces/${face}/person`, { person: person.id });
+  }, `Named ${name}`);
+}
+
+async function nameStranger(stranger) {
+  const name = await askName("Who is this stranger?");
+  if (!name) return;
+  await attempt(async () => {
+    const person = await personCalled(name);
+    return send("POST", `/api/strangers/${stranger}/person`, person ? { person: person.id } : { name });
+  }, `Named ${name}`);
+}
+
+async function addPerson() {
+  const name = await askName("Who becomes known?");
+  if (!name) return;
+  const person = await attempt(() => send("POST", "/api/people", { name }), `Added ${name}`);
+  if (person?.id) location.assign(`/people/${person.id}`);
+}
+
+async function renamePerson(id, old) {
+  const name = await askName("What is the name?", old);
+  if (name) await attempt(() => send("PATCH", `/api/people/${id}`, { name }), `Renamed to ${name}`);
+}
+
+async function mergePerson(id) {
+  const name = await askName("Who is the same person?");
+  if (!name) return;
+  let into;
+  const merged = await attempt(async () => {
+    into = await personCalled(name);
+    if (!into) throw new Error(`nobody is called ${name}`);
+    return send("POST", `/api/people/${id}/merge`, { into: into.id });
+  }, "Merged");
+  if (merged) location.assign(`/people/${into.id}`);
+}
+
+async function sendButton({ send: what, body, done, ask, then }) {
+  if (ask && !(await confirmed(ask))) return;
+  const [method, address] = what.split(" ");
+  const data = await attempt(() => send(method, address, body), done);
+  if (data && then) location.assign(then);
+}
+
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest?.("button");
+  if (!button || button.disabled) return;
+  const data = button.dataset;
+  const action =
+    data.send ? () => sendButton(data)
+    : data.nameFace ? () => nameFace(data.nameFace)
+    : data.nameStranger ? () => nameStranger(data.nameStranger)
+    : "addPerson" in data ? addPerson
+    : data.renamePerson ? () => renamePerson(data.renamePerson, data.name)
+    : data.mergePerson ? () => mergePerson(data.mergePerson)
+    : null;
+  if (!action) return;
+  button.disabled = true; // not twice
+  await action();
+  button.disabled = false;
+});
+
+// --- Keys -----------------------------------------------------------------------------------------------------
+
+const cards = () => [...document.querySelectorAll("main .card, main tbody tr")];
+const current = () => document.querySelector("main .current");
+
+function go(step) {
+  const all = cards();
+  if (!all.length) return;
+  const here = all.indexOf(current());
+  const next = all[here < 0 ? 0 : Math.min(Math.max(here + step, 0), all.length - 1)];
+  current()?.classList.remove("current");
+  next.classList.add("current");
+  next.scrollIntoView({ block: "nearest" });
+  next.querySelector("a, button")?.focus({ preventScroll: true });
+}
+
+const KEYS = {
+  j: () => go(1),
+  ArrowRight: () => go(1),
+  k: () => go(-1),
+  ArrowLeft: () => go(-1),
+  n: () => (current() ?? document).querySelector("[data-name-face], [data-name-stranger]")?.click(),
+  u: takeBack,
+  "/": () => document.querySelector("main input[type=search]")?.focus(),
+  "?": () => open(dialogOf("help")),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, select, textarea, dialog")) return;
+  const action = KEYS[event.key];
+  if (!action) return;
+  event.preventDefault();
+  action();
+});
+
+// --- Pictures that are dropped or chosen ----------------------------------------------------------------------
+
+// One after the other: the receiver has more to do than to take pictures, and progress means something.
+async function upload(files) {
+  const pictures = [...files].filter((file) => file.type.startsWith("image/"));
+  if (!pictures.length) return tell("Only pictures can be added: JPEG, PNG, WebP or GIF");
+  const progress = document.querySelector("#upload progress") ?? document.createElement("progress");
+  progress.max = pictures.length;
+  progress.hidden = false;
+  let added = 0;
+  let known = 0;
+  const failed = [];
+  for (const [at, picture] of pictures.entries()) {
+    progress.value = at;
+    try {
+      const image = await send("POST", "/api/images", picture);
+      if (image.created) added += 1;
+      else known += 1;
+    } catch (error) {
+      failed.push(`${picture.name}: ${error.message}`);
+    }
+  }
+  progress.hidden = true;
+  const words = [`${added} added`];
+  if (known) words.push(`${known} known already`);
+  if (failed.length) words.push(`${failed.length} refused (${failed[0]})`);
+  tell(words.join(", "));
+  refresh();
+}
+
+document.querySelector("#upload input")?.addEventListener("change", ({ target }) => {
+  upload(target.files);
+  target.value = "";
+});
+
+const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+document.addEventListener("dragover", (event) => {
+  if (!holdsFiles(event)) return;
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dropping");
+});
+document.addEventListener("drop", (event) => {
+  if (!holdsFiles(event)) return;
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  upload(event.dataTransfer.files);
+});

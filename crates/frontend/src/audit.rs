@@ -1,0 +1,112 @@
+//! `GET /audit`: who changed what, and when.
+
+use std::collections::HashMap;
+
+use askama::Template;
+use axum::{
+    extract::{Query, State, rejection::QueryRejection},
+    http::HeaderMap,
+    response::Response,
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{MySql, MySqlPool, QueryBuilder};
+
+use crate::{
+    Frontend,
+    format::Format,
+    page::{self, Frame},
+    paging::{Asked, Cursor, Links, Rows},
+    problem::Problem,
+};
+
+/// Entries on a page.
+const PAGE: usize = 50;
+
+/// Somebody changed something.
+#[derive(Serialize)]
+struct Entry {
+    id: u64,
+    at: DateTime<Utc>,
+    /// The name of the token that was used.
+    who: String,
+    /// A word like confirm.
+    action: String,
+    /// Like face 77 or person 3.
+    subject: String,
+    /// Where what it is about can be looked at.
+    #[serde(skip)]
+    page: Option<String>,
+}
+
+impl Entry {
+    /// Whether it is a word about a face, which can be taken back.
+    fn can_be_undone(&self) -> bool {
+        self.action != "undo" && self.about("face").is_some()
+    }
+
+    /// The number behind `kind` in its subject.
+    fn about(&self, kind: &str) -> Option<u64> {
+        self.subject.strip_prefix(kind)?.strip_prefix(' ')?.parse().ok()
+    }
+}
+
+#[derive(Template, Serialize)]
+#[template(path = "audit.html")]
+struct Audit {
+    entries: Vec<Entry>,
+    #[serde(flatten)]
+    links: Links,
+    #[serde(skip)]
+    frame: Frame,
+}
+
+/// `GET /audit`
+pub async fn show(
+    State(frontend): State<Frontend>,
+    format: Format,
+    headers: HeaderMap,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    page::answer(format, &headers, async {
+        let Query(asked) = asked.map_err(|_| Problem::WrongCursor)?;
+        let cursor = asked.cursor()?;
+        let entries = frontend.read(read(&frontend.pool, cursor)).await?;
+        let links = Links::new("/audit?", cursor, &entries, |entry: &Entry| entry.id);
+        Ok(Audit { entries: entries.rows, links, frame: frontend.frame() })
+    })
+    .await
+}
+
+async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
+    let mut select = QueryBuilder::<MySql>::new("SELECT id, at, who, action, subject FROM audit WHERE TRUE");
+    cursor.push_bound(&mut select, "id");
+    cursor.push_order(&mut select, "id", PAGE + 1);
+    let rows: Vec<(u64, DateTime<Utc>, String, String, String)> =
+        select.build_query_as().fetch_all(pool).await?;
+    let entry = |(id, at, who, action, subject)| Entry { id, at, who, action, subject, page: None };
+    let mut entries = Rows::new(rows.into_iter().map(entry).collect(), PAGE, cursor, |entry: &Entry| entry.id);
+    let images = images_of(pool, entries.rows.iter().filter_map(|entry| entry.about("face"))).await?;
+    for entry in &mut entries.rows {
+        let image = entry.about("face").and_then(|face| images.get(&face));
+        entry.page = image
+            .map(|image| format!("/images/{image}"))
+            .or_else(|| entry.about("image").map(|image| format!("/images/{image}")))
+            .or_else(|| entry.about("person").map(|person| format!("/people/{person}")));
+    }
+    Ok(entries)
+}
+
+/// The images that these faces are on.
+async fn images_of(
+    pool: &MySqlPool,
+    faces: impl Iterator<Item = u64>,
+) -> sqlx::Result<HashMap<u64, u64>> {
+    let mut select =
+        QueryBuilder::<MySql>::new("SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE id IN (0");
+    for face in faces {
+        select.push(", ").push_bind(face);
+    }
+    let rows: Vec<(u64, u64)> = select.push(")").build_query_as().fetch_all(pool).await?;
+    Ok(rows.into_iter().collect())
+}

@@ -1,0 +1,144 @@
+//! Faces as pages show them: who it is, and why.
+
+use common::{images::NOBODY, models::Person};
+use serde::Serialize;
+use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
+
+use crate::line::file;
+
+/// A face on a picture.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Face {
+    /// The row in `faces`.
+    pub id: u64,
+    /// The image that it is on.
+    pub image: u64,
+    /// That image's path.
+    pub path: String,
+    /// Where it is on the upright picture, in pixels; it may reach over the edges.
+    #[serde(rename = "box")]
+    pub area: Area,
+    /// Whom it shows.
+    pub person: Option<Person>,
+    /// What a person said about it.
+    pub word: Option<Word>,
+    /// Euclidean distance to the nearest known face.
+    pub distance: Option<f64>,
+    /// Base name of the known picture with that face.
+    pub nearest: Option<String>,
+    /// Variance of the Laplacian; below about 30 it is blurred.
+    pub sharpness: f32,
+    /// 0 looks straight ahead, 1 is a profile.
+    pub turned: f32,
+    /// The group of unknown faces that look alike.
+    pub stranger: Option<u64>,
+}
+
+/// A box, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Area {
+    /// The left edge.
+    pub x: i32,
+    /// The top edge.
+    pub y: i32,
+    /// How wide it is.
+    pub width: i32,
+    /// How high it is.
+    pub height: i32,
+}
+
+/// What a person said about a face.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// It shows the person that is named.
+    Confirmed,
+    /// It shows nobody who matters.
+    Nobody,
+}
+
+impl Face {
+    /// The word beside it.
+    pub fn who(&self) -> &str {
+        match (&self.person, self.word) {
+            (Some(person), _) => &person.name,
+            (None, Some(_)) => "Nobody",
+            (None, None) => "Unknown",
+        }
+    }
+
+    /// Why it is called so, in a few words.
+    pub fn why(&self) -> String {
+        match (self.word, self.distance) {
+            (Some(_), _) => "by your word".to_owned(),
+            (None, Some(distance)) if self.person.is_some() => format!("distance {distance:.2}"),
+            (None, Some(distance)) => format!("nearest known face at {distance:.2}"),
+            (None, None) => "nobody to compare with".to_owned(),
+        }
+    }
+
+    /// What its quality lacks, if it lacks something.
+    pub fn flaw(&self) -> Option<&'static str> {
+        if self.sharpness < 30.0 {
+            Some("blurred")
+        } else if self.turned > 0.6 {
+            Some("turned away")
+        } else if self.area.width.min(self.area.height) < 60 {
+            Some("small")
+        } else {
+            None
+        }
+    }
+
+    /// Whether a person said something about it.
+    pub fn is_settled(&self) -> bool {
+        self.word.is_some()
+    }
+
+    /// The picture's name.
+    pub fn file(&self) -> &str {
+        file(&self.path)
+    }
+}
+
+/// The columns of a [`Face`], for a statement that goes on with conditions on `faces`.
+pub fn select() -> QueryBuilder<MySql> {
+    QueryBuilder::new(
+        "SELECT faces.id, CAST(image_id AS UNSIGNED) AS image, path, x, y, faces.width, faces.height,
+                person.id AS person_id, person.name, chosen, faces.distance, nearest, sharpness, turned, stranger
+         FROM faces JOIN images ON images.id = image_id LEFT JOIN person ON person.id = faces.person",
+    )
+}
+
+/// The faces of such a statement.
+pub async fn fetch(pool: &MySqlPool, mut select: QueryBuilder<MySql>) -> sqlx::Result<Vec<Face>> {
+    select.build().fetch_all(pool).await?.iter().map(read).collect()
+}
+
+fn read(row: &MySqlRow) -> sqlx::Result<Face> {
+    let person: Option<i32> = row.try_get("person_id")?;
+    let name: Option<String> = row.try_get("name")?;
+    let word = match row.try_get::<Option<i32>, _>("chosen")? {
+        None => None,
+        Some(NOBODY) => Some(Word::Nobody),
+        Some(_) => Some(Word::Confirmed),
+    };
+    Ok(Face {
+        id: row.try_get("id")?,
+        image: row.try_get("image")?,
+        path: row.try_get("path")?,
+        area: Area {
+            x: row.try_get("x")?,
+            y: row.try_get("y")?,
+            width: row.try_get("width")?,
+            height: row.try_get("height")?,
+        },
+        person: person.zip(name).map(|(id, name)| Person { id, name }),
+        word,
+        distance: row.try_get("distance")?,
+        nearest: row.try_get("nearest")?,
+        sharpness: row.try_get("sharpness")?,
+        turned: row.try_get("turned")?,
+        stranger: row.try_get("stranger")?,
+    })
+}

@@ -1,0 +1,169 @@
+//! `/api/…`: changes that are made on a page go to the receiver, which alone changes things.
+//!
+//! A page of another site may make a browser send requests here, too. It cannot hide that it does: browsers say where
+//! a request comes from, and what does not come from here is refused.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, Uri,
+        header::{
+            ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, LINK, LOCATION,
+            ORIGIN, RETRY_AFTER,
+        },
+        uri::{Authority, PathAndQuery, Scheme},
+    },
+    response::{IntoResponse, Response},
+};
+use http_body_util::Limited;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tokio::sync::Semaphore;
+
+use crate::{Frontend, format::Format, problem::Problem};
+
+/// More than the receiver takes of anything: its own limits are smaller, and say more.
+const MAX_BODY: usize = 257 << 20;
+
+/// Requests under way at once; an upload holds one for as long as it lasts.
+const REQUESTS: usize = 64;
+
+/// A receiver that is there answers a connection at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Longest request, body and answer. The receiver gives a slow upload less.
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What the receiver needs to know of a request; nothing else of a browser's request concerns it.
+const PASSED_ON: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, AUTHORIZATION, IDEMPOTENCY_KEY];
+
+/// What a page needs to know of the answer.
+const PASSED_BACK: [HeaderName; 7] =
+    [CONTENT_TYPE, CONTENT_LENGTH, LOCATION, LINK, RETRY_AFTER, ALLOW, CACHE_CONTROL];
+
+/// The way to the receiver.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    authority: Authority,
+    client: Client<HttpConnector, Body>,
+    places: Arc<Semaphore>,
+}
+
+impl Receiver {
+    /// The receiver at `address`, which is `host:port`.
+    pub fn new(address: &str) -> anyhow::Result<Self> {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(8).build(connector);
+        Ok(Self { authority: address.parse()?, client, places: Arc::new(Semaphore::new(REQUESTS)) })
+    }
+
+    async fn forward(&self, request: Request) -> Result<Response, Problem> {
+        let _place = self.places.try_acquire().map_err(|_| Problem::TooManyChanges)?;
+        let (mut head, body) = request.into_parts();
+        head.uri = self.address(&head.uri).ok_or(Problem::NoSuchPage)?;
+        head.headers = chosen(&head.headers, &PASSED_ON);
+        head.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        head.version = Default::default();
+        head.extensions.clear();
+        let request = Request::from_parts(head, Body::new(Limited::new(body, MAX_BODY)));
+        let answer = tokio::time::timeout(TIMEOUT, self.client.request(request)).await;
+        let answer = answer.map_err(|_| Problem::ReceiverAway)?.map_err(|error| {
+            tracing::warn!(%error, "cannot pass a change on to the receiver");
+            Problem::ReceiverAway
+        })?;
+        let (mut head, body) = answer.into_parts();
+        head.headers = chosen(&head.headers, &PASSED_BACK);
+        head.extensions.clear();
+        Ok(Response::from_parts(head, Body::new(body)))
+    }
+
+    /// The same path and query at the receiver, without `/api`.
+    fn address(&self, uri: &Uri) -> Option<Uri> {
+        let path = uri.path_and_query()?.as_str().strip_prefix("/api")?;
+        let mut parts = axum::http::uri::Parts::default();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
+        Uri::from_parts(parts).ok()
+    }
+}
+
+/// `/api/{*path}` with any method.
+pub async fn forward(State(frontend): State<Frontend>, request: Request) -> Response {
+    let answer = async {
+        let receiver = frontend.receiver.as_ref().ok_or(Problem::ReadOnly)?;
+        if !is_from_here(request.method(), request.headers()) {
+            return Err(Problem::OtherSite);
+        }
+        receiver.forward(request).await
+    };
+    answer.await.unwrap_or_else(|problem| problem.answer(Format::Json)).into_response()
+}
+
+/// Whether a request comes from a page of ours, as far as a browser tells: a current one says so itself, an older one
+/// names the page's origin. Programs, which are no browsers, have the receiver for themselves.
+fn is_from_here(method: &Method, headers: &HeaderMap) -> bool {
+    if method.is_safe() {
+        return true;
+    }
+    if let Some(site) = headers.get(SEC_FETCH_SITE) {
+        return site == "same-origin";
+    }
+    let (Some(origin), Some(host)) = (headers.get(ORIGIN), headers.get(HOST)) else { return false };
+    let origin = origin.as_bytes();
+    [b"http://".as_slice(), b"https://"]
+        .iter()
+        .any(|scheme| origin.strip_prefix(*scheme).is_some_and(|rest| rest == host.as_bytes()))
+}
+
+fn chosen(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+    let values = |name| headers.get_all(name).iter().map(move |value| (HeaderName::clone(name), value.clone()));
+    names.iter().flat_map(values).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_from_here_with(headers: &[(&'static str, &str)]) -> bool {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        is_from_here(&Method::POST, &headers)
+    }
+
+    #[test]
+    fn a_change_comes_from_a_page_of_ours() {
+        assert!(is_from_here_with(&[("sec-fetch-site", "same-origin")]));
+        assert!(is_from_here_with(&[("origin", "http://a:8081"), ("host", "a:8081")]));
+        assert!(is_from_here_with(&[("origin", "https://a"), ("host", "a")]));
+    }
+
+    #[test]
+    fn a_change_from_elsewhere_is_refused() {
+        for site in ["cross-site", "same-site", "none", ""] {
+            assert!(!is_from_here_with(&[("sec-fetch-site", site), ("origin", "http://a"), ("host", "a")]));
+        }
+        assert!(!is_from_here_with(&[("origin", "http://b"), ("host", "a")]));
+        assert!(!is_from_here_with(&[("origin", "null"), ("host", "a")]));
+        assert!(!is_from_here_with(&[("origin", "http://a:1"), ("host", "a")]));
+        assert!(!is_from_here_with(&[("host", "a")]));
+        assert!(!is_from_here_with(&[]));
+    }
+
+    #[test]
+    fn everything_may_be_read() {
+        assert!(is_from_here(&Method::GET, &HeaderMap::new()));
+    }
+}

@@ -1,0 +1,115 @@
+//! `GET /images/{id}`: one picture, with a box around every face.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::MySqlPool;
+
+use crate::{
+    Frontend,
+    faces::{self, Face},
+    format::Format,
+    line::Line,
+    page::{self, Frame},
+    problem::Problem,
+    rows,
+};
+
+#[derive(Template, Serialize)]
+#[template(path = "image.html")]
+struct Image {
+    #[serde(flatten)]
+    line: Line,
+    created_at: DateTime<Utc>,
+    attempts: i32,
+    /// Of the upright picture, in pixels; not set before its faces were found.
+    width: Option<i32>,
+    height: Option<i32>,
+    faces: Vec<Face>,
+    #[serde(skip)]
+    newer: Option<u64>,
+    #[serde(skip)]
+    older: Option<u64>,
+    #[serde(skip)]
+    frame: Frame,
+}
+
+/// A face's box on the picture, in percent of its size, so that it fits whatever size it is shown in.
+struct Outline<'a> {
+    face: &'a Face,
+    x: String,
+    y: String,
+    width: String,
+    height: String,
+    /// Where its name stands: above the box, or below it where there is no room.
+    label: String,
+    /// How far from that, in pixels of the screen.
+    shift: i32,
+}
+
+/// `GET /images/{id}`
+pub async fn show(
+    State(frontend): State<Frontend>,
+    format: Format,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    page::answer(format, &headers, async {
+        let image = frontend.read(read(&frontend.pool, page::id(&id)?)).await?;
+        Ok(Image { frame: frontend.frame(), ..image.ok_or(Problem::NoSuchPage)? })
+    })
+    .await
+}
+
+async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
+    type More = (DateTime<Utc>, i32, Option<i32>, Option<i32>, Option<u64>, Option<u64>);
+    let Some(row) = rows::one(pool, id).await? else { return Ok(None) };
+    let more: Option<More> = sqlx::query_as(
+        "SELECT created_at, attempts, width, height,
+                (SELECT CAST(MIN(id) AS UNSIGNED) FROM images AS newer WHERE newer.id > images.id),
+                (SELECT CAST(MAX(id) AS UNSIGNED) FROM images AS older WHERE older.id < images.id)
+         FROM images WHERE id = ?",
+    )
+    .bind(id)
+    .fetch_optional(pool)
+    .await?;
+    let Some((created_at, attempts, width, height, newer, older)) = more else { return Ok(None) };
+    let mut select = faces::select();
+    select.push(" WHERE image_id = ").push_bind(id).push(" ORDER BY position");
+    let faces = faces::fetch(pool, select).await?;
+    let line = Line::from(row);
+    Ok(Some(Image { line, created_at, attempts, width, height, faces, newer, older, frame: Frame::default() }))
+}
+
+impl Image {
+    fn outlines(&self) -> Vec<Outline<'_>> {
+        let (Some(width @ 1..), Some(height @ 1..)) = (self.width, self.height) else { return Vec::new() };
+        let percent = |length: i32, whole: i32| 100.0 * f64::from(length) / f64::from(whole);
+        let text = |percent: f64| format!("{percent:.2}%");
+        self.faces
+            .iter()
+            .map(|face| {
+                let area = face.area;
+                let (left, top) = (area.x.clamp(0, width), area.y.clamp(0, height));
+                let (right, bottom) =
+                    ((area.x + area.width).clamp(left, width), (area.y + area.height).clamp(top, height));
+                let y = percent(top, height);
+                let above = y > 8.0;
+                Outline {
+                    face,
+                    x: text(percent(left, width)),
+                    y: text(y),
+                    width: text(percent(right - left, width)),
+                    height: text(percent(bottom - top, height)),
+                    label: if above { text(y) } else { text(percent(bottom, height)) },
+                    shift: if above { -6 } else { 18 },
+                }
+            })
+            .collect()
+    }
+}

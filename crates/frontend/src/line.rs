@@ -1,0 +1,104 @@
+//! What a stored row means to whoever looks at it.
+//!
+//! | stored | Person | Status |
+//! |---|---|---|
+//! | PENDING, PROCESSING | `Pending...` | Pending, Processing |
+//! | PROCESSED, somebody | the name | Processed |
+//! | PROCESSED, nobody | `Unknown` and the reason | Processed |
+//! | FAILEDPROCESSING | `Pending...` and the reason: another try may come | Failed |
+//!
+//! Rows that nobody should have written are shown as well as they can be, and break nothing.
+
+use chrono::{DateTime, Utc};
+use common::{
+    images::NOBODY,
+    models::{Person, Status},
+};
+use serde::Serialize;
+
+use crate::rows::Row;
+
+/// An image in a list; its JSON is what programs get.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Line {
+    /// The image's id.
+    pub id: u64,
+    /// Its path, as it was posted.
+    pub path: String,
+    /// Who was recognised.
+    pub person: Option<Person>,
+    /// Pending, Processing, Processed, Failed, or Unknown for a number that means nothing.
+    pub status: String,
+    /// Euclidean distance to the nearest known face, once recognition ran.
+    pub distance: Option<f64>,
+    /// Why nobody was named, or why it failed.
+    pub reason: Option<String>,
+    /// When the row changed last.
+    pub updated_at: DateTime<Utc>,
+    /// Whether recognition, or another try of it, is still to come.
+    #[serde(skip)]
+    pub pending: bool,
+}
+
+impl Line {
+    /// The word in the column Person.
+    pub fn who(&self) -> &str {
+        match &self.person {
+            Some(person) => &person.name,
+            None if self.pending => "Pending...",
+            None => "Unknown",
+        }
+    }
+
+    /// Whether it failed for good, so that somebody may want it tried again.
+    pub fn failed(&self) -> bool {
+        self.status == "Failed"
+    }
+
+    /// The end of its path, which most people call its name.
+    pub fn file(&self) -> &str {
+        file(&self.path)
+    }
+
+    /// The distance as people read it, beside a name.
+    pub fn closeness(&self) -> Option<String> {
+        self.person.as_ref().and(self.distance).map(|distance| format!("distance {distance:.2}"))
+    }
+}
+
+/// What is behind the last slash of a path, or all of it.
+pub fn file(path: &str) -> &str {
+    path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(path)
+}
+
+impl From<Row> for Line {
+    fn from(row: Row) -> Self {
+        let code = row.status.unwrap_or(Status::Pending.code());
+        let status = Status::from_code(code);
+        let processed = status == Some(Status::Processed);
+        let (person, reason) = match status {
+            Some(Status::Pending | Status::Processing) => (None, None),
+            Some(Status::FailedProcessing) => {
+                (None, row.reason.or_else(|| Some("recognition failed".into())))
+            }
+            Some(Status::Processed) => match (row.person, row.name) {
+                (None | Some(NOBODY), _) => {
+                    (None, row.reason.or_else(|| Some("no known person was recognised".into())))
+                }
+                (Some(id), Some(name)) => (Some(Person { id, name }), None),
+                (Some(id), None) => (None, Some(format!("person {id} is not in the database"))),
+            },
+            None => (None, Some(format!("status {code} has no meaning"))),
+        };
+        Self {
+            id: row.id,
+            path: row.path,
+            person,
+            status: status.map_or_else(|| "Unknown".to_owned(), |status| status.to_string()),
+            distance: row.distance.filter(|_| processed),
+            reason,
+            updated_at: row.updated_at,
+            pending: status.is_some() && !processed,
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! `GET /thumbnails/…`: small pictures, made by face-recog, which alone opens pictures.
+//!
+//! ```text
+//! /thumbnails/7?side=320      a picture     ┐
+//! /thumbnails/7?face=77       one face      ├─▶ on disk? ─▶ else Faces.Crop, a few calls at a time ─▶ kept on disk
+//! /thumbnails/known/grace.jpg a known one   ┘
+//! ```
+//!
+//! Where there is no picture, or face-recog is away, a plain one stands for it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Path, Query, State, rejection::QueryRejection},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER},
+    },
+    response::{IntoResponse, Response},
+};
+use rpc::{Area, CropRequest, faces_client::FacesClient};
+use serde::Deserialize;
+use sqlx::{MySql, MySqlPool, QueryBuilder};
+use tokio::{sync::Semaphore, time::Instant};
+use tonic::{
+    Code, Request,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    Frontend,
+    assets::PLACEHOLDER,
+    format::{fingerprint, is_known},
+    keep::{Kept, is_unfinished},
+};
+
+/// Longest sides that can be asked for, in pixels: few, so that few are kept of each picture.
+const SIDES: [u32; 4] = [160, 320, 640, 1280];
+
+/// Calls of face-recog under way at once: recognition has its cores first.
+const CALLS: usize = 4;
+
+/// Longest wait for a thumbnail, for its turn included.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Pause before a busy face-recog is asked again.
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Pause between two looks at what need not be kept any more.
+const TIDY_PAUSE: Duration = Duration::from_secs(600);
+
+/// The file of a known picture may be replaced by another under the same name: its thumbnail is made again after this.
+const KNOWN_AGE: Duration = Duration::from_secs(3600);
+
+/// Begins the name of every thumbnail of a known picture.
+const KNOWN: &str = "known-";
+
+/// Makes thumbnails, and keeps them.
+#[derive(Clone, Debug)]
+pub struct Thumbnails {
+    kept: Arc<Kept>,
+    client: FacesClient<Channel>,
+    calls: Arc<Semaphore>,
+}
+
+/// What is to be shown.
+struct Wanted {
+    /// The file's name among those that are kept.
+    name: String,
+    crop: CropRequest,
+}
+
+/// Why there is no thumbnail.
+#[derive(Debug, PartialEq, Eq)]
+enum Missing {
+    /// There is no such picture, or it can be read by nobody.
+    Gone,
+    /// It may be there later.
+    Away,
+}
+
+impl Thumbnails {
+    /// Made by face-recog at `address` (`host:port`), kept in `kept`. Connects when the first is asked for.
+    pub fn new(address: &str, kept: Kept) -> Result<Self, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(Duration::from_secs(2))
+            .http2_keep_alive_interval(Duration::from_secs(10));
+        let client = FacesClient::new(endpoint.connect_lazy());
+        Ok(Self { kept: Arc::new(kept), client, calls: Arc::new(Semaphore::new(CALLS)) })
+    }
+
+    /// Deletes, now and then, what need not be kept: thumbnails of images that were deleted, so that nothing is left of
+    /// somebody who was erased; and those of known pictures, which may have been replaced. Never returns.
+    pub async fn tidy(&self, pool: &MySqlPool) {
+        loop {
+            let kept = self.kept.clone();
+            let names = tokio::task::spawn_blocking(move || {
+                kept.forget_older(KNOWN_AGE, |name| name.starts_with(KNOWN) || is_unfinished(name));
+                kept.tidy();
+                kept.names()
+            });
+            if let Err(error) = self.forget_deleted(pool, names.await.unwrap_or_default()).await {
+                tracing::debug!(%error, "cannot tell which thumbnails are not needed any more");
+            }
+            tokio::time::sleep(TIDY_PAUSE).await;
+        }
+    }
+
+    async fn forget_deleted(&self, pool: &MySqlPool, names: Vec<String>) -> sqlx::Result<()> {
+        let mut images: Vec<(u64, String)> =
+            names.into_iter().filter_map(|name| Some((image_of(&name)?, name))).collect();
+        images.sort_unstable();
+        for part in images.chunks(1000) {
+            let mut select =
+                QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED) FROM images WHERE id IN (0");
+            for (image, _) in part {
+                select.push(", ").push_bind(*image);
+            }
+            let there: Vec<u64> = select.push(") ORDER BY id").build_query_scalar().fetch_all(pool).await?;
+            for (_, name) in part.iter().filter(|(image, _)| there.binary_search(image).is_err()) {
+                self.kept.forget(name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get(&self, wanted: Wanted) -> Result<Vec<u8>, Missing> {
+        if let Some(jpeg) = self.load(&wanted.name).await {
+            return Ok(jpeg);
+        }
+        let made = async {
+            let _turn = self.calls.acquire().await.map_err(|_| Missing::Away)?;
+            // Somebody else who waited may have had it made.
+            if let Some(jpeg) = self.load(&wanted.name).await {
+                return Ok(jpeg);
+            }
+            let jpeg = self.make(wanted.crop).await?;
+            let (kept, name, copy) = (self.kept.clone(), wanted.name, jpeg.clone());
+            let _ = tokio::task::spawn_blocking(move || kept.store(&name, &copy)).await;
+            Ok(jpeg)
+        };
+        tokio::time::timeout(PATIENCE, made).await.unwrap_or(Err(Missing::Away))
+    }
+
+    async fn load(&self, name: &str) -> Option<Vec<u8>> {
+        let (kept, name) = (self.kept.clone(), name.to_owned());
+        tokio::task::spawn_blocking(move || kept.load(&name)).await.ok()?
+    }
+
+    async fn make(&self, crop: CropRequest) -> Result<Vec<u8>, Missing> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let mut request = Request::new(crop.clone());
+            request.set_timeout(end.saturating_duration_since(Instant::now()));
+            let status = match self.client.clone().crop(request).await {
+                Ok(answer) => return Ok(answer.into_inner().jpeg),
+                Err(status) => status,
+            };
+            match status.code() {
+                Code::ResourceExhausted => tokio::time::sleep(BUSY_PAUSE).await,
+                Code::NotFound | Code::InvalidArgument | Code::PermissionDenied | Code::OutOfRange => {
+                    return Err(Missing::Gone);
+                }
+                _ => {
+                    tracing::debug!(%status, "face-recog makes no thumbnails now");
+                    return Err(Missing::Away);
+                }
+            }
+        }
+    }
+}
+
+/// The image that a kept thumbnail shows, if it is none of a known picture.
+fn image_of(name: &str) -> Option<u64> {
+    name.split_once('-')?.0.parse().ok()
+}
+
+/// What is asked for of a picture.
+#[derive(Deserialize)]
+pub struct Asked {
+    face: Option<u64>,
+    side: Option<u32>,
+}
+
+/// `GET /thumbnails/{image}?face=…` and `?side=…`
+pub async fn of_image(
+    State(frontend): State<Frontend>,
+    headers: HeaderMap,
+    Path(image): Path<String>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    let jpeg = async {
+        let Query(asked) = asked.map_err(|_| Missing::Gone)?;
+        let image = image.parse().map_err(|_| Missing::Gone)?;
+        let side = asked.side.unwrap_or(SIDES[0]);
+        if !SIDES.contains(&side) {
+            return Err(Missing::Gone);
+        }
+        let wanted = frontend.read(wanted(&frontend.pool, image, asked.face, side)).await;
+        frontend.thumbnails.get(wanted.map_err(|_| Missing::Away)?.ok_or(Missing::Gone)?).await
+    };
+    answer(&headers, jpeg.await)
+}
+
+async fn wanted(pool: &MySqlPool, image: u64, face: Option<u64>, side: u32) -> sqlx::Result<Option<Wanted>> {
+    type Columns = (String, Option<i32>, Option<i32>, Option<i32>, Option<i32>, Option<i32>, Option<i32>);
+    let row: Option<Columns> = sqlx::query_as(
+        "SELECT path, images.width, images.height, x, y, faces.width, faces.height
+         FROM images LEFT JOIN faces ON faces.image_id = images.id AND faces.id = ? WHERE images.id = ?",
+    )
+    .bind(face)
+    .bind(image)
+    .fetch_optional(pool)
+    .await?;
+    let Some((path, width, height, x, y, face_width, face_height)) = row else { return Ok(None) };
+    let area = match (x, y, face_width, face_height) {
+        (Some(left), Some(top), Some(width), Some(height)) => Some(Area {
+            left,
+            top,
+            width: width.try_into().unwrap_or_default(),
+            height: height.try_into().unwrap_or_default(),
+        }),
+        _ => None,
+    };
+    if face.is_some() && area.is_none() {
+        return Ok(None);
+    }
+    // Another picture at the same path was recognised anew, and most likely has another size.
+    let key = format!("{path}\0{width:?} {height:?} {area:?} {side}");
+    let name = format!("{image}-{:016x}", fingerprint(key.as_bytes()));
+    Ok(Some(Wanted { name, crop: CropRequest { image_path: path, area, side, known: false } }))
+}
+
+/// `GET /thumbnails/known/{picture}`
+pub async fn of_known(
+    State(frontend): State<Frontend>,
+    headers: HeaderMap,
+    Path(picture): Path<String>,
+) -> Response {
+    let jpeg = async {
+        // What lies in the folder and belongs to nobody is nobody's business.
+        let named = sqlx::query_scalar::<_, i32>("SELECT id FROM person_images WHERE image_name = ? LIMIT 1")
+            .bind(&picture);
+        let named = frontend.read(named.fetch_optional(&frontend.pool)).await;
+        named.map_err(|_| Missing::Away)?.ok_or(Missing::Gone)?;
+        let name = format!("{KNOWN}{:016x}", fingerprint(picture.as_bytes()));
+        let crop = CropRequest { image_path: picture, area: None, side: SIDES[1], known: true };
+        frontend.thumbnails.get(Wanted { name, crop }).await
+    };
+    answer(&headers, jpeg.await)
+}
+
+/// A picture that browsers keep to themselves for an hour, or one that stands for it.
+fn answer(request: &HeaderMap, jpeg: Result<Vec<u8>, Missing>) -> Response {
+    let (kind, placeholder) = PLACEHOLDER.content();
+    match jpeg {
+        Ok(jpeg) => {
+            let etag = format!("\"{:016x}\"", fingerprint(&jpeg));
+            let headers = [(CACHE_CONTROL, "private, max-age=3600"), (ETAG, etag.as_str())];
+            if is_known(request, &etag) {
+                (StatusCode::NOT_MODIFIED, headers).into_response()
+            } else {
+                (headers, [(CONTENT_TYPE, "image/jpeg")], jpeg).into_response()
+            }
+        }
+        Err(Missing::Gone) => {
+            let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "private, max-age=60")];
+            (StatusCode::NOT_FOUND, headers, placeholder).into_response()
+        }
+        Err(Missing::Away) => {
+            let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store"), (RETRY_AFTER, "5")];
+            (StatusCode::SERVICE_UNAVAILABLE, headers, placeholder).into_response()
+        }
+    }
+}
