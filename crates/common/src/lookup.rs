@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
+use utoipa::ToSchema;
 
 use crate::{
     database::answered,
@@ -15,7 +16,7 @@ use crate::{
 pub const NAMED_FAILURES: u32 = 100;
 
 /// An image as its row tells it today, and in JSON the answer to whoever asks for it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ImageStatus {
     /// The row.
     pub id: u64,
@@ -23,6 +24,7 @@ pub struct ImageStatus {
     pub path: String,
     /// `Pending`, `Processing`, `Processed` or `Failed`; `Unknown` for a number that none of the services writes.
     #[serde(serialize_with = "word")]
+    #[schema(value_type = String, pattern = "^(Pending|Processing|Processed|Failed|Unknown)$", example = "Processed")]
     pub status: Option<Status>,
     /// Who is on it; `null` while nobody is named.
     pub person: Option<Person>,
@@ -54,8 +56,8 @@ fn word<S: serde::Serializer>(status: &Option<Status>, serializer: S) -> Result<
     }
 }
 
-/// One face of an [`ImageStatus`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// One face of an image.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct FaceStatus {
     /// The row in `faces`.
     pub id: u64,
@@ -75,7 +77,7 @@ pub struct FaceStatus {
 }
 
 /// A box in the upright picture, in pixels. It may reach over the edges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Area {
     /// Left edge.
     pub x: i32,
@@ -152,7 +154,7 @@ fn known(id: Option<i32>, name: Option<String>) -> Option<Person> {
 }
 
 /// How far along many images are, and in JSON the answer to whoever asks for them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct BatchStatus {
     /// Ids that were asked for.
     pub total: u64,
@@ -168,12 +170,12 @@ pub struct BatchStatus {
     pub unknown: u64,
     /// Whether nothing of it waits or is in work.
     pub done: bool,
-    /// The first [`NAMED_FAILURES`] of the failed ones.
+    /// The first 100 of the failed ones.
     pub failed_images: Vec<FailedImage>,
 }
 
 /// An image that failed for good.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FailedImage {
     /// The row.
     pub id: u64,

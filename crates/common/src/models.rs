@@ -71,7 +71,7 @@ impl fmt::Display for Status {
 }
 
 /// Somebody who can be recognised.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Person {
     /// The `id` of the row in `person`.
     pub id: i32,

@@ -16,6 +16,7 @@ use axum::{
 };
 use common::models::ImageId;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     format::{self, Format, Line},
@@ -194,25 +195,35 @@ impl Entry {
 }
 
 /// One path's answer.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum PathJson<'a> {
+#[schema(as = Posted)]
+pub enum PathJson<'a> {
+    /// Its image.
     Image {
+        /// As it was posted.
+        #[schema(example = "/unknown_people/unknown0001.jpg")]
         path: &'a str,
+        /// The image.
+        #[schema(example = 13)]
         id: u64,
         /// Whether this request made the row.
         created: bool,
         /// Whether this request sent the message.
         queued: bool,
     },
+    /// Why there is none.
     Problem(Details<'a>),
 }
 
-/// A bulk's answer, in the order of its paths; with an error's status it is problem details, too.
-#[derive(Serialize)]
-struct PathsJson<'a> {
+/// A bulk's answer; with an error's status it is problem details, too.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PostedMany)]
+pub struct PathsJson<'a> {
     #[serde(flatten)]
+    #[schema(ignore)]
     problem: Option<Details<'a>>,
+    /// In the order of what was posted.
     paths: Vec<PathJson<'a>>,
 }
 

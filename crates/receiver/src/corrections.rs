@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
+    Extension,
     extract::{Request, State},
     http::StatusCode,
     response::Response,
-    routing::{post, put},
 };
 use common::{
     faces::{self, Said, Word},
     lookup::ImageStatus,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::Who;
 
 use crate::{
@@ -23,36 +24,45 @@ use crate::{
     request,
 };
 
-pub fn routes() -> Router<Arc<Receiver>> {
-    Router::new()
-        .route("/faces/{id}/person", put(choose).delete(forget))
-        .route("/faces/{id}/rejections", post(reject))
-        .route("/audit/{id}/undo", post(undo))
+pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
+    OpenApiRouter::new().routes(routes!(choose, forget)).routes(routes!(reject)).routes(routes!(undo))
 }
 
 /// Whom a face shows. `null` has to be written: what is missing may be misspelt.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct Chosen {
+    /// The person; `null` for nobody.
     #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required, example = 3)]
     person: Option<i32>,
 }
 
 /// Whom a face does not show.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct Rejected {
+    /// The person.
+    #[schema(example = 3)]
     person: i32,
 }
 
 /// An image after a correction.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Corrected {
     /// Where to post what takes it back.
+    #[schema(example = "/audit/17/undo")]
     undo: String,
     #[serde(flatten)]
     image: ImageStatus,
 }
 
-/// The face shows this person, or nobody who matters.
+/// Say whom a face shows
+///
+/// Nothing but another word changes it.
+#[utoipa::path(put, path = "/faces/{id}/person", tag = "faces", params(("id" = u64, Path, description = "The face")), request_body = Chosen, responses(
+    (status = OK, description = "Its image as it is now", body = Corrected),
+    (status = NOT_FOUND, description = "There is no such face"),
+    (status = UNPROCESSABLE_ENTITY, description = "There is no such person"),
+))]
 async fn choose(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
@@ -67,7 +77,12 @@ async fn choose(
     say(&receiver, &who, face, person.map_or(Word::Nobody, Word::Is)).await
 }
 
-/// The face does not show this person.
+/// Say whom a face does not show
+#[utoipa::path(post, path = "/faces/{id}/rejections", tag = "faces", params(("id" = u64, Path, description = "The face")), request_body = Rejected, responses(
+    (status = OK, description = "Its image as it is now", body = Corrected),
+    (status = NOT_FOUND, description = "There is no such face"),
+    (status = UNPROCESSABLE_ENTITY, description = "There is no such person"),
+))]
 async fn reject(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
@@ -79,7 +94,11 @@ async fn reject(
     say(&receiver, &who, face, Word::IsNot(person)).await
 }
 
-/// What was said about the face counts no longer.
+/// Take back all that was said about a face
+#[utoipa::path(delete, path = "/faces/{id}/person", tag = "faces", params(("id" = u64, Path, description = "The face")), responses(
+    (status = OK, description = "Its image as it is now", body = Corrected),
+    (status = NOT_FOUND, description = "There is no such face"),
+))]
 async fn forget(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
@@ -88,7 +107,13 @@ async fn forget(
     say(&receiver, &who, face, Word::Unsaid).await
 }
 
-/// What had been said before this entry of the audit counts again.
+/// Undo a correction
+///
+/// What had been said before it counts again.
+#[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction")), responses(
+    (status = OK, description = "The image as it is now", body = ImageStatus),
+    (status = NOT_FOUND, description = "There is no such correction"),
+))]
 async fn undo(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,

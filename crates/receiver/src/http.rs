@@ -9,20 +9,21 @@ use axum::{
     http::{StatusCode, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::post,
 };
 use common::lookup::{self, ImageStatus};
 use nsq_client::Producer;
 use sqlx::MySqlPool;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{access::Access, ops::Readiness};
 
 use crate::{
     access,
-    answer::{Answer, Route},
+    answer::{Answer, PathJson, PathsJson, Route},
     body::{BodyReader, ReadBody},
     corrections,
     format::Format,
     ingest::Ingest,
+    openapi,
     problem::Problem,
     ranges, request, status,
     upload::{self, Uploads},
@@ -53,24 +54,44 @@ pub struct Receiver {
 /// The receiver's routes.
 pub fn router(receiver: Receiver) -> Router {
     let receiver = Arc::new(receiver);
-    Router::new()
-        .route(SINGLE, post(single))
-        .route(BULK, post(bulk))
+    let (router, api) = OpenApiRouter::with_openapi(openapi::head())
+        .routes(routes!(single))
+        .routes(routes!(bulk))
         .merge(upload::routes())
         .merge(status::routes())
         .merge(corrections::routes())
+        .split_for_parts();
+    router
         .route_layer(middleware::from_fn_with_state(receiver.clone(), when_ready))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(receiver.clone(), access::let_in))
+        .merge(
+            openapi::routes(api, !receiver.access.is_open()).method_not_allowed_fallback(method_not_allowed),
+        )
         .layer(middleware::from_fn(measure))
         .with_state(receiver)
 }
 
+/// Post the path of a picture
+///
+/// It is stored once, however often it is posted. The answer is lines of text unless `Accept` names JSON.
+#[utoipa::path(post, path = SINGLE, tag = "original", request_body = openapi::PostedPath, responses(
+    (status = OK, description = "Stored and announced, or known already", content((String = "text/plain"), (PathJson = "application/json"))),
+    (status = ACCEPTED, description = "Stored; announced later", content((String = "text/plain"), (PathJson = "application/json"))),
+))]
 async fn single(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
     respond(&receiver, Route::Single, request).await
 }
 
+/// Post the paths of many pictures
+///
+/// Each is answered for by itself.
+#[utoipa::path(post, path = BULK, tag = "original", request_body = openapi::PostedPaths, responses(
+    (status = OK, description = "All stored and announced, or known already", content((String = "text/plain"), (PathsJson = "application/json")), headers(("Link" = String, description = "Where to ask for all of them"))),
+    (status = ACCEPTED, description = "All stored; some announced later", content((String = "text/plain"), (PathsJson = "application/json"))),
+    (status = MULTI_STATUS, description = "Some stored and some not", content((String = "text/plain"), (PathsJson = "application/json"))),
+))]
 async fn bulk(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
     respond(&receiver, Route::Bulk, request).await
 }

@@ -8,7 +8,7 @@
 //!
 //! `http` holds the routes and leads each post through these four, once `access` lets it in; `upload` turns
 //! pictures themselves into files and their paths, `status` answers what became of an image, and
-//! `corrections` notes what people say about its faces. The row is the truth and the message a hint: what could not be
+//! `corrections` notes what people say about its faces. `openapi` describes all of it to programs. The row is the truth and the message a hint: what could not be
 //! announced is found in the table by the image-processor's sweep.
 
 mod access;
@@ -22,6 +22,7 @@ mod http;
 mod ingest;
 mod json;
 mod keep;
+mod openapi;
 mod problem;
 mod ranges;
 mod request;

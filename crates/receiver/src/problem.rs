@@ -5,6 +5,7 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     body::ReadError,
@@ -72,11 +73,20 @@ pub fn may_come_back(mut response: Response) -> Response {
 }
 
 /// Problem details (RFC 9457); the title is the status's own words.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct Details<'a> {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[schema(example = "about:blank")]
     r#type: &'static str,
+    /// The status in words.
+    #[schema(example = "Not Found")]
     title: &'static str,
+    /// The status.
+    #[schema(example = 404)]
     status: u16,
+    /// What happened and what can be done.
+    #[schema(example = "there is no image 13")]
     detail: &'a str,
 }
 

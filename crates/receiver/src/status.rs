@@ -3,17 +3,16 @@
 use std::{slice, sync::Arc};
 
 use axum::{
-    Router,
     extract::{Path, State, rejection::PathRejection},
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::Response,
-    routing::{get, post},
 };
 use common::{
     images,
-    lookup::{self, ImageStatus},
+    lookup::{self, BatchStatus, ImageStatus},
     models::ImageId,
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     format,
@@ -26,20 +25,29 @@ use crate::{
 /// When to ask again for an image that is not done, in seconds.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("1");
 
-pub fn routes() -> Router<Arc<Receiver>> {
-    Router::new()
-        .route("/images/{id}", get(image))
-        .route("/images/{id}/retry", post(retry))
-        .route("/batches/{ranges}", get(batch))
+pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
+    OpenApiRouter::new().routes(routes!(image)).routes(routes!(retry)).routes(routes!(batch))
 }
 
-/// An image's status: 200 when it is done, 202 while it is not.
+/// What became of an image
+///
+/// 202 while it waits or is in work: ask again after `Retry-After`.
+#[utoipa::path(get, path = "/images/{id}", tag = "images", params(("id" = u64, Path, description = "The image")), responses(
+    (status = OK, description = "It is done", body = ImageStatus),
+    (status = ACCEPTED, description = "It waits or is in work", body = ImageStatus, headers(("Retry-After" = u32, description = "Seconds"))),
+    (status = NOT_FOUND, description = "There is no such image"),
+))]
 async fn image(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
     let image = receiver.image(id).await?;
     Ok(if image.is_done() { format::fresh(StatusCode::OK, &image) } else { accepted(&image) })
 }
 
-/// Another try for a failed image: 202, and its status.
+/// Give a failed image another try
+#[utoipa::path(post, path = "/images/{id}/retry", tag = "images", params(("id" = u64, Path, description = "The image")), responses(
+    (status = ACCEPTED, description = "It waits again", body = ImageStatus, headers(("Retry-After" = u32, description = "Seconds"))),
+    (status = NOT_FOUND, description = "There is no such image"),
+    (status = CONFLICT, description = "It did not fail"),
+))]
 async fn retry(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
     let revived = images::retry(&receiver.pool, ImageId(id)).await?;
     let image = receiver.image(id).await?;
@@ -53,7 +61,15 @@ async fn retry(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Resp
     Ok(accepted(&image))
 }
 
-/// How far along the images of a batch are.
+/// How far along the images of a batch are
+///
+/// A batch is nothing but its ids; the answer to a bulk names it in the header `Link`.
+#[utoipa::path(get, path = "/batches/{ranges}", tag = "images",
+    params(("ranges" = String, Path, description = "Ids of images, at most 10000 in 200 ranges", example = "13-512,600", pattern = "^[0-9]{1,9}(,[0-9]{1,9})*$")),
+    responses(
+        (status = OK, description = "How many of them wait, are in work, are done, have failed", body = BatchStatus),
+        (status = UNPROCESSABLE_ENTITY, description = "These are no ids, or too many"),
+    ))]
 async fn batch(
     State(receiver): State<Arc<Receiver>>,
     ranges: Result<Path<String>, PathRejection>,

@@ -12,7 +12,6 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::{Body, HttpBody},
     extract::{Request, State},
     http::{
@@ -20,15 +19,16 @@ use axum::{
         header::{CONTENT_TYPE, EXPECT, LOCATION},
     },
     response::Response,
-    routing::post,
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use multer::Multipart;
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    answer::{Answer, Route},
+    answer::{Answer, PathJson, PathsJson, Route},
     body::{ReadError, discard, paced},
     format::Format,
     http::Receiver,
@@ -49,15 +49,56 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Where the folder of uploads lies for whoever reads the paths.
 const POSTED_FOLDER: &str = "/unknown_people/uploads";
 
-pub fn routes() -> Router<Arc<Receiver>> {
-    Router::new().route("/images", post(upload))
+pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
+    OpenApiRouter::new().routes(routes!(upload))
 }
 
+/// Upload pictures
+///
+/// The body is a picture, or a form with up to 100 of them. The same picture twice is one image.
+#[utoipa::path(post, path = "/images", tag = "images",
+    request_body(description = "JPEG, PNG, WebP or GIF", content(
+        (Picture = "application/octet-stream"),
+        (UploadForm = "multipart/form-data"),
+    )),
+    responses(
+        (status = CREATED, description = "Kept, stored and announced", body = Uploaded, headers(("Location" = String, description = "Where to ask for it, if it is one"))),
+        (status = OK, description = "Known already", body = Uploaded),
+        (status = ACCEPTED, description = "Kept and stored; announced later", body = Uploaded),
+        (status = MULTI_STATUS, description = "Some pictures of the form were kept and some not", body = PathsJson),
+        (status = PAYLOAD_TOO_LARGE, description = "A picture is larger than MAX_UPLOAD, or the form has too many"),
+        (status = UNSUPPORTED_MEDIA_TYPE, description = "It is no picture of these kinds"),
+        (status = NOT_IMPLEMENTED, description = "Uploads are switched off"),
+        (status = INSUFFICIENT_STORAGE, description = "The disk is full"),
+    ))]
 async fn upload(State(receiver): State<Arc<Receiver>>, request: Request) -> Result<Response, Problem> {
     match &receiver.uploads {
         Some(uploads) => uploads.take(request, &receiver.ingest).await,
         None => Err(refuse_all(request).await),
     }
+}
+
+/// The answer to one picture, or to a form.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it describes the answers for the OpenAPI document")]
+enum Uploaded {
+    One(PathJson<'static>),
+    Form(PathsJson<'static>),
+}
+
+/// The bytes of a picture.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code, reason = "it describes the body for the OpenAPI document")]
+struct Picture(Bytes);
+
+/// A form with pictures; the names of its fields do not matter.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes the form for the OpenAPI document")]
+struct UploadForm {
+    /// Every field with a file name is one.
+    file: Vec<Picture>,
 }
 
 /// Takes pictures in.

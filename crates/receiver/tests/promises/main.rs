@@ -9,6 +9,7 @@ mod corrections;
 mod errors;
 mod json;
 mod limits;
+mod openapi;
 mod original;
 mod outages;
 mod process;
