@@ -3,6 +3,7 @@
 //! - [`models`]: an image, its status, its id as bytes on the queue.
 //! - [`images`]: the life of an image, from stored to recognised: one state machine, all its SQL.
 //! - [`faces`]: what was found on each picture, who it is, and what people said about it.
+//! - [`strangers`]: unknown faces that belong together; [`quality`]: how well a face is seen.
 //! - [`lookup`]: how far along an image, or a batch of them, is.
 //! - [`expired`]: the end of an image's life.
 //! - [`people`]: the known people, and who a known picture shows.
@@ -23,9 +24,11 @@ pub mod lifecycle;
 pub mod lookup;
 pub mod models;
 pub mod people;
+pub mod quality;
 pub mod retry;
 pub mod schema;
 pub mod settings;
+pub mod strangers;
 pub mod telemetry;
 
 /// The queue's topic, fixed by the original.

@@ -97,14 +97,19 @@ pub async fn unnamed(pool: &MySqlPool, after: &str, limit: u32) -> sqlx::Result<
 pub async fn add(pool: &MySqlPool, name: &str, who: &str) -> sqlx::Result<Person> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
-        let done =
-            sqlx::query("INSERT INTO person (name) VALUES (?)").bind(name).execute(&mut *transaction).await?;
-        let id = i32::try_from(done.last_insert_id()).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        audit(&mut transaction, who, "add", &subject(id), &()).await?;
+        let person = insert(&mut transaction, name, who).await?;
         transaction.commit().await?;
-        Ok(Person { id, name: name.to_owned() })
+        Ok(person)
     })
     .await
+}
+
+pub(crate) async fn insert(transaction: &mut MySqlConnection, name: &str, who: &str) -> sqlx::Result<Person> {
+    let insert = sqlx::query("INSERT INTO person (name) VALUES (?)").bind(name);
+    let id = insert.execute(&mut *transaction).await?.last_insert_id();
+    let id = i32::try_from(id).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    audit(transaction, who, "add", &subject(id), &()).await?;
+    Ok(Person { id, name: name.to_owned() })
 }
 
 /// What was changed, and how to take it back.
@@ -358,12 +363,15 @@ pub async fn fingerprint(pool: &MySqlPool) -> sqlx::Result<u64> {
 }
 
 /// What the audit calls somebody.
-fn subject(id: i32) -> String {
+pub(crate) fn subject(id: i32) -> String {
     format!("person {id}")
 }
 
 /// Somebody, whom nobody else changes until the transaction ends.
-async fn locked(transaction: &mut MySqlConnection, id: u64) -> sqlx::Result<Option<Person>> {
+pub(crate) async fn locked<'i>(
+    transaction: &mut MySqlConnection,
+    id: impl sqlx::Encode<'i, MySql> + sqlx::Type<MySql> + Send + 'i,
+) -> sqlx::Result<Option<Person>> {
     let row: Option<(i32, String)> = sqlx::query_as("SELECT id, name FROM person WHERE id = ? FOR UPDATE")
         .bind(id)
         .fetch_optional(transaction)

@@ -62,7 +62,8 @@ impl Faces for Service {
             })
             .await
             .map_err(|error| pool_status(error, "kept embeddings"))?;
-        Ok(Response::new(MatchResponse { matched, gallery: id, model: self.model.to_string() }))
+        let model = self.model.to_string();
+        Ok(Response::new(MatchResponse { matched, gallery: id, model, tolerance }))
     }
 
     async fn crop(&self, request: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {

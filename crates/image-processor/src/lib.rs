@@ -1,7 +1,8 @@
 //! The image-processor: an image comes in by [`intake`] (a message announced it) or by [`sweep`] (it waited
 //! in the table unannounced), is claimed, [worked on](work), recognised by face-recog through the circuit
 //! breaker ([`recogniser`], [`replicas`]), and its result is stored. An image that may have killed face-recog is
-//! tried apart from others ([`suspects`]). When the known people change, kept faces are compared again ([`rematch`]).
+//! tried apart from others ([`suspects`]). When the known people change, kept faces are compared again ([`rematch`]);
+//! unknown ones that belong together become one stranger ([`strangers`]).
 //! Any number of processors may run.
 
 mod backlog;
@@ -11,6 +12,7 @@ mod recogniser;
 mod rematch;
 mod replicas;
 mod settings;
+mod strangers;
 mod suspects;
 mod sweep;
 mod work;

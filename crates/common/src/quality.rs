@@ -1,0 +1,38 @@
+//! How well a face has to be seen before others are compared with it, as an example of somebody known or as the first of a
+//! stranger's faces. Whatever was found is compared with these; but what is small, blurred or turned away resembles many.
+
+/// Least length of the shorter side of a face's box, in pixels: the detector finds faces of this size again.
+pub const SMALLEST: i32 = 80;
+
+/// Least sharpness: the variance of the Laplacian.
+pub const DULLEST: f32 = 30.0;
+
+/// How far it may be turned to a side: 0 looks straight ahead, 1 is a profile.
+pub const MOST_TURNED: f32 = 0.7;
+
+/// Why a face is no good example, in words; `None` when it is one.
+pub fn fault(width: i32, height: i32, sharpness: f32, turned: f32) -> Option<String> {
+    let side = width.min(height);
+    if side < SMALLEST {
+        Some(format!("it is too small: {side} pixels, and {SMALLEST} are needed"))
+    } else if sharpness < DULLEST {
+        Some(format!("it is blurred: its sharpness is {sharpness:.0}, and {DULLEST:.0} is needed"))
+    } else if turned > MOST_TURNED {
+        Some(format!("it looks to the side: it is turned by {turned:.1}, and {MOST_TURNED} is the most"))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_named_with_what_would_be_good_enough() {
+        assert_eq!(fault(80, 90, 30.0, 0.7), None);
+        assert!(fault(90, 79, 30.0, 0.7).is_some_and(|words| words.contains("79 pixels, and 80")));
+        assert!(fault(90, 90, 29.0, 0.7).is_some_and(|words| words.contains("sharpness is 29, and 30")));
+        assert!(fault(90, 90, 30.0, 0.8).is_some_and(|words| words.contains("turned by 0.8, and 0.7")));
+    }
+}

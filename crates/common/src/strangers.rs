@@ -1,0 +1,198 @@
+//! Strangers: unknown faces that belong together, so that naming one names all.
+//!
+//! `faces.stranger` is the id of the face that a group began with. Who belongs together is computed by the
+//! image-processor; here are the rows that it works on. A face leaves its group when it gets a name or a word
+//! ([`faces::settle`] sees to it), so a group dissolves by itself when its person is enrolled.
+
+use serde::{Deserialize, Serialize};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+
+use crate::{
+    database::{answered, until_done},
+    faces::{self, audit},
+    images::push_list,
+    models::{ImageId, Person},
+    people,
+    quality::{DULLEST, MOST_TURNED, SMALLEST},
+};
+
+/// An unknown face.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unknown {
+    /// The row in `faces`.
+    pub id: u64,
+    /// 128 little-endian singles; `None` when it belongs to a group already, or must not: it is of another model, is
+    /// not seen well enough, or a person said that it is nobody.
+    pub ungrouped: Option<Vec<u8>>,
+}
+
+/// Up to `limit` unknown faces after `after`, in the order of their ids.
+pub async fn unknown(pool: &MySqlPool, model: &str, after: u64, limit: u32) -> sqlx::Result<Vec<Unknown>> {
+    let select = sqlx::query_as(
+        "SELECT id, IF(stranger IS NULL AND chosen IS NULL AND model = ? AND LEAST(width, height) >= ?
+                       AND sharpness >= ? AND turned <= ?, embedding, NULL)
+         FROM faces WHERE person = -1 AND id > ? ORDER BY id LIMIT ?",
+    )
+    .bind(model)
+    .bind(SMALLEST)
+    .bind(DULLEST)
+    .bind(MOST_TURNED)
+    .bind(after)
+    .bind(limit);
+    let rows: Vec<(u64, Option<Vec<u8>>)> = answered(select.fetch_all(pool)).await?;
+    Ok(rows.into_iter().map(|(id, ungrouped)| Unknown { id, ungrouped }).collect())
+}
+
+/// The first face that is left of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct First {
+    /// The group.
+    pub stranger: u64,
+    /// 128 little-endian singles; `None` when they are of another model.
+    pub embedding: Option<Vec<u8>>,
+}
+
+/// Up to `limit` groups after `after`, in the order of their ids.
+pub async fn groups(pool: &MySqlPool, model: &str, after: u64, limit: u32) -> sqlx::Result<Vec<First>> {
+    let select = sqlx::query_as(
+        "SELECT faces.stranger, IF(model = ?, embedding, NULL)
+         FROM (SELECT MIN(id) AS id FROM faces WHERE stranger > ? GROUP BY stranger ORDER BY stranger LIMIT ?) AS first
+         JOIN faces ON faces.id = first.id ORDER BY faces.stranger",
+    )
+    .bind(model)
+    .bind(after)
+    .bind(limit);
+    let rows: Vec<(u64, Option<Vec<u8>>)> = answered(select.fetch_all(pool)).await?;
+    Ok(rows.into_iter().map(|(stranger, embedding)| First { stranger, embedding }).collect())
+}
+
+/// Puts faces into groups, given as pairs of both; those that got a name or a word meanwhile stay out.
+pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        for (face, stranger) in faces {
+            sqlx::query(
+                "UPDATE faces SET stranger = ? WHERE id = ? AND person = -1 AND chosen IS NULL
+                     AND stranger IS NULL",
+            )
+            .bind(stranger)
+            .bind(face)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await
+    })
+    .await
+}
+
+/// Who a stranger turns out to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Whom<'a> {
+    /// Somebody known.
+    Known(i32),
+    /// Somebody new, with this name.
+    New(&'a str),
+}
+
+/// What came of naming a stranger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Every face of the group shows this person now, by a person's word.
+    Done {
+        /// Who it is.
+        person: Person,
+        /// How many faces that were.
+        faces: usize,
+        /// The entry of the audit that can undo it.
+        entry: u64,
+    },
+    /// There is no face in such a group.
+    NoSuchStranger,
+    /// There is no such person.
+    NoSuchPerson,
+}
+
+/// What undoes it.
+#[derive(Serialize, Deserialize)]
+struct Group {
+    stranger: u64,
+    faces: Vec<u64>,
+}
+
+/// Says who a stranger is: of every face of the group at once.
+pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) -> sqlx::Result<Named> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let rows: Vec<(u64, u64)> = sqlx::query_as(
+            "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE stranger = ? ORDER BY id FOR UPDATE",
+        )
+        .bind(stranger)
+        .fetch_all(&mut *transaction)
+        .await?;
+        if rows.is_empty() {
+            return Ok(Named::NoSuchStranger);
+        }
+        let person = match whom {
+            Whom::New(name) => people::insert(&mut transaction, name, who).await?,
+            Whom::Known(id) => match people::locked(&mut transaction, i64::from(id)).await? {
+                Some(person) => person,
+                None => return Ok(Named::NoSuchPerson),
+            },
+        };
+        let (faces, images): (Vec<_>, Vec<_>) =
+            rows.into_iter().map(|(id, image)| (id, ImageId(image))).unzip();
+        choose(&mut transaction, Some(person.id), &faces).await?;
+        faces::settle(&mut transaction, &images).await?;
+        let (count, group) = (faces.len(), Group { stranger, faces });
+        let entry =
+            audit(&mut transaction, who, "name stranger", &people::subject(person.id), &group).await?;
+        transaction.commit().await?;
+        Ok(Named::Done { person, faces: count, entry })
+    })
+    .await
+}
+
+/// Takes the naming of a stranger back, if `entry` of the audit tells of one: who is a stranger again.
+pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Option<u64>> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let row: Option<(String, String)> =
+            sqlx::query_as("SELECT subject, detail FROM audit WHERE id = ? AND action = 'name stranger'")
+                .bind(entry)
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let Some((subject, detail)) = row else { return Ok(None) };
+        let Ok(Group { stranger, faces }) = serde_json::from_str(&detail) else { return Ok(None) };
+        // Of whom somebody has said something else since, that counts.
+        let mut select = QueryBuilder::<MySql>::new(
+            "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE CONCAT('person ', chosen) = ",
+        );
+        select.push_bind(&subject).push(" AND id IN ");
+        push_list(&mut select, faces.iter().copied());
+        select.push(" ORDER BY id FOR UPDATE");
+        let rows: Vec<(u64, u64)> = select.build_query_as().fetch_all(&mut *transaction).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let (faces, images): (Vec<_>, Vec<_>) =
+            rows.into_iter().map(|(id, image)| (id, ImageId(image))).unzip();
+        choose(&mut transaction, None, &faces).await?;
+        faces::settle(&mut transaction, &images).await?;
+        let mut again = QueryBuilder::<MySql>::new("UPDATE faces SET stranger = ");
+        again.push_bind(stranger).push(" WHERE person = -1 AND id IN ");
+        push_list(&mut again, faces.iter().copied());
+        again.build().execute(&mut *transaction).await?;
+        audit(&mut transaction, who, "undo", &subject, &()).await?;
+        transaction.commit().await?;
+        Ok(Some(stranger))
+    })
+    .await
+}
+
+async fn choose(transaction: &mut MySqlConnection, person: Option<i32>, faces: &[u64]) -> sqlx::Result<()> {
+    let mut update = QueryBuilder::<MySql>::new("UPDATE faces SET chosen = ");
+    update.push_bind(person).push(" WHERE id IN ");
+    push_list(&mut update, faces.iter().copied());
+    update.build().execute(transaction).await?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Strangers: groups of unknown faces, and giving all of a group a name at once.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use common::{
+    faces::{self, Word},
+    images::NOBODY,
+    models::ImageId,
+    people,
+    strangers::{self, Named, Whom},
+};
+use sqlx::MySqlPool;
+
+use support::{execute, migrated, near, person, processed};
+
+const WHO: &str = "a test";
+
+async fn face(pool: &MySqlPool, image: ImageId) -> u64 {
+    sqlx::query_scalar("SELECT id FROM faces WHERE image_id = ?").bind(image.0).fetch_one(pool).await.unwrap()
+}
+
+async fn stranger(pool: &MySqlPool, image: ImageId) -> Option<u64> {
+    sqlx::query_scalar("SELECT stranger FROM faces WHERE image_id = ?")
+        .bind(image.0)
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+/// Images of one unknown face each, the first two of which show the same stranger.
+async fn three_images(pool: &MySqlPool) -> [ImageId; 3] {
+    let mut images = [ImageId(0); 3];
+    for (number, image) in images.iter_mut().enumerate() {
+        *image = processed(pool, &format!("/{number}.jpg"), &[near("hannibal_1.jpg", 0.8)]).await;
+    }
+    let [one, two, other] =
+        [face(pool, images[0]).await, face(pool, images[1]).await, face(pool, images[2]).await];
+    strangers::join(pool, &[(one, one), (two, one), (other, other)]).await.unwrap();
+    images
+}
+
+async fn ungrouped(pool: &MySqlPool) -> usize {
+    let unknown = strangers::unknown(pool, "dlib", 0, 100).await.unwrap();
+    unknown.iter().filter(|face| face.ungrouped.is_some()).count()
+}
+
+#[tokio::test]
+async fn only_faces_that_are_unknown_and_seen_well_are_grouped() {
+    let (_database, pool) = migrated().await;
+    for (path, fault) in [
+        ("/good.jpg", "width = width"),
+        ("/small.jpg", "width = 79"),
+        ("/blurred.jpg", "sharpness = 29"),
+        ("/turned.jpg", "turned = 0.8"),
+        ("/other.jpg", "model = 'other'"),
+        ("/grouped.jpg", "stranger = id"),
+    ] {
+        let image = processed(&pool, path, &[None]).await;
+        let spoil = format!("UPDATE faces SET {fault} WHERE image_id = {image}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(spoil)).execute(&pool).await.unwrap();
+    }
+    processed(&pool, "/known.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
+    let nobody = processed(&pool, "/nobody.jpg", &[None]).await;
+    faces::say(&pool, face(&pool, nobody).await, Word::Nobody, WHO).await.unwrap();
+    assert_eq!(strangers::unknown(&pool, "dlib", 0, 100).await.unwrap().len(), 7, "all but the known one");
+    assert_eq!(ungrouped(&pool).await, 1);
+    assert_eq!(strangers::unknown(&pool, "dlib", 0, 2).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn naming_a_stranger_names_every_picture_of_them_and_no_other() {
+    let (_database, pool) = migrated().await;
+    let images = three_images(&pool).await;
+    let group = stranger(&pool, images[0]).await.unwrap();
+    let named = strangers::name(&pool, group, Whom::New("Ada"), WHO).await.unwrap();
+    let Named::Done { person: ada, faces: 2, entry } = named else { panic!("{named:?}") };
+    assert_eq!(ada.name, "Ada");
+    assert_eq!(person(&pool, images[0]).await, ada.id);
+    assert_eq!(person(&pool, images[1]).await, ada.id);
+    assert_eq!(person(&pool, images[2]).await, NOBODY);
+    assert_eq!(strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap(), Named::NoSuchStranger);
+
+    assert_eq!(strangers::undo(&pool, entry, WHO).await.unwrap(), Some(group));
+    assert_eq!(person(&pool, images[0]).await, NOBODY);
+    assert_eq!(stranger(&pool, images[1]).await, Some(group), "they are one stranger again");
+    assert_eq!(strangers::undo(&pool, entry, WHO).await.unwrap(), None, "once");
+    assert_eq!(strangers::name(&pool, group, Whom::Known(99), WHO).await.unwrap(), Named::NoSuchPerson);
+    assert!(matches!(strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap(), Named::Done { .. }));
+}
+
+#[tokio::test]
+async fn a_group_dissolves_when_somebody_is_enrolled_and_goes_on_without_its_first_face() {
+    let (_database, pool) = migrated().await;
+    let images = three_images(&pool).await;
+    let first = stranger(&pool, images[0]).await.unwrap();
+    faces::say(&pool, first, Word::Is(1), WHO).await.unwrap();
+    let groups = strangers::groups(&pool, "dlib", 0, 10).await.unwrap();
+    assert_eq!(groups.iter().map(|group| group.stranger).collect::<Vec<_>>(), [first, first + 2]);
+    assert_eq!(strangers::groups(&pool, "dlib", first, 10).await.unwrap().len(), 1);
+
+    execute(&pool, "UPDATE faces SET nearest = 'new.jpg', distance = 0.2, matches = TRUE").await;
+    people::name_picture(&pool, 2, "new.jpg", WHO).await.unwrap();
+    assert!(strangers::groups(&pool, "dlib", 0, 10).await.unwrap().is_empty());
+    assert_eq!(person(&pool, images[1]).await, 2);
+}
+
+#[tokio::test]
+async fn a_face_that_got_a_word_meanwhile_joins_no_group() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/x.jpg", &[None]).await;
+    let face = face(&pool, image).await;
+    faces::say(&pool, face, Word::Nobody, WHO).await.unwrap();
+    strangers::join(&pool, &[(face, face)]).await.unwrap();
+    assert_eq!(stranger(&pool, image).await, None);
+}
