@@ -3,6 +3,7 @@
 //! - [`models`]: an image, its status, its id as bytes on the queue.
 //! - [`images`]: the life of an image, from stored to recognised: one state machine, all its SQL.
 //! - [`faces`]: what was found on each picture, who it is, and what people said about it.
+//! - [`enrolment`]: whether somebody can be known by a face.
 //! - [`strangers`]: unknown faces that belong together; [`quality`]: how well a face is seen.
 //! - [`lookup`]: how far along an image, or a batch of them, is.
 //! - [`expired`]: the end of an image's life.
@@ -16,6 +17,7 @@
 
 pub mod breaker;
 pub mod database;
+pub mod enrolment;
 pub mod expired;
 pub mod faces;
 pub mod group;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use utoipa::ToSchema;
 
 use crate::{
     database::{answered, until_done},
@@ -38,7 +39,7 @@ pub async fn by_image_names(
 }
 
 /// Somebody known, and in JSON the answer to whoever asks for them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Known {
     /// The row in `person`.
     pub id: i32,
@@ -200,7 +201,7 @@ pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::R
 }
 
 /// What went with somebody.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Deleted {
     /// Base names of their pictures, which now are nobody's, wherever they still lie.
     pub pictures: Vec<String>,
