@@ -25,7 +25,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 4] = [
+const UPGRADES: [Upgrade; 5] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -37,6 +37,11 @@ const UPGRADES: [Upgrade; 4] = [
         sql: include_str!("../../../dbinit/upgrade/faces.sql"),
         table: "images",
         sign: "images_person",
+    },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/dates.sql"),
+        table: "images",
+        sign: "images_created",
     },
 ];
 

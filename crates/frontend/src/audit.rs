@@ -73,7 +73,7 @@ pub async fn show(
         let cursor = asked.cursor()?;
         let entries = frontend.read(read(&frontend.pool, cursor)).await?;
         let links = Links::new("/audit?", cursor, &entries, |entry: &Entry| entry.id);
-        Ok(Audit { entries: entries.rows, links, frame: frontend.frame() })
+        Ok(Audit { entries: entries.rows, links, frame: frontend.frame("/audit") })
     })
     .await
 }

@@ -88,7 +88,7 @@ pub async fn show(
         let links = Links::new(&wanted.address(), cursor, &rows, |card: &Line| card.id);
         let images = with_people(rows.rows, people);
         let filtered = wanted.address() != "/gallery?";
-        Ok(Gallery { images, links, wanted, filtered, frame: frontend.frame() })
+        Ok(Gallery { images, links, wanted, filtered, frame: frontend.frame("/gallery") })
     })
     .await
 }

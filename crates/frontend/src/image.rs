@@ -46,8 +46,11 @@ struct Outline<'a> {
     y: String,
     width: String,
     height: String,
+    /// Where its name begins, or where it ends on the right side of the picture, so that it stays on it.
+    label_x: String,
+    anchor: &'static str,
     /// Where its name stands: above the box, or below it where there is no room.
-    label: String,
+    label_y: String,
     /// How far from that, in pixels of the screen.
     shift: i32,
 }
@@ -61,7 +64,7 @@ pub async fn show(
 ) -> Response {
     page::answer(format, &headers, async {
         let image = frontend.read(read(&frontend.pool, page::id(&id)?)).await?;
-        Ok(Image { frame: frontend.frame(), ..image.ok_or(Problem::NoSuchPage)? })
+        Ok(Image { frame: frontend.frame("/gallery"), ..image.ok_or(Problem::NoSuchPage)? })
     })
     .await
 }
@@ -99,14 +102,17 @@ impl Image {
                 let (right, bottom) =
                     ((area.x + area.width).clamp(left, width), (area.y + area.height).clamp(top, height));
                 let y = percent(top, height);
+                let is_right = percent(left, width) > 60.0;
                 let above = y > 8.0;
                 Outline {
                     face,
+                    label_x: text(percent(if is_right { right } else { left }, width)),
+                    anchor: if is_right { "end" } else { "start" },
                     x: text(percent(left, width)),
                     y: text(y),
                     width: text(percent(right - left, width)),
                     height: text(percent(bottom - top, height)),
-                    label: if above { text(y) } else { text(percent(bottom, height)) },
+                    label_y: if above { text(y) } else { text(percent(bottom, height)) },
                     shift: if above { -6 } else { 18 },
                 }
             })

@@ -12,9 +12,20 @@ use crate::{Frontend, format::Format, problem::Problem};
 /// took the query and froze.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The parts of the site, each with its address.
+pub const PARTS: [(&str, &str); 5] = [
+    ("/gallery", "Gallery"),
+    ("/unknown", "Unknown"),
+    ("/people", "People"),
+    ("/", "Table"),
+    ("/audit", "Changes"),
+];
+
 /// What is around every page.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Frame {
+    /// Which part of the site this is, by its address.
+    pub part: &'static str,
     /// Whether what is shown may change while it is being looked at.
     pub live: bool,
     /// Whether there are buttons: changes have somebody who takes them.
@@ -51,8 +62,8 @@ pub fn id(text: &str) -> Result<u64, Problem> {
 
 impl Frontend {
     /// The frame of a page that may change.
-    pub fn frame(&self) -> Frame {
-        Frame { live: true, writable: self.receiver.is_some() }
+    pub fn frame(&self, part: &'static str) -> Frame {
+        Frame { part, live: true, writable: self.receiver.is_some() }
     }
 
     /// Reads from the database, not for longer than a reader waits.

@@ -72,7 +72,7 @@ pub async fn list(
         let address =
             if text.is_empty() { "/people?".to_owned() } else { format!("/people?text={}&", escape(&text)) };
         let links = Links::new(&address, cursor, &rows, |entry| number(entry.person.id));
-        Ok(People { people: rows.rows, links, text, frame: frontend.frame() })
+        Ok(People { people: rows.rows, links, text, frame: frontend.frame("/people") })
     })
     .await
 }
@@ -133,7 +133,7 @@ pub async fn show(
         let portrait = frontend.read(read(&frontend.pool, id, cursor)).await?;
         let (person, pictures, faces) = portrait.ok_or(Problem::NoSuchPage)?;
         let links = Links::new(&format!("/people/{id}?"), cursor, &faces, |face: &Face| face.id);
-        Ok(Portrait { person, pictures, faces: faces.rows, links, frame: frontend.frame() })
+        Ok(Portrait { person, pictures, faces: faces.rows, links, frame: frontend.frame("/people") })
     })
     .await
 }

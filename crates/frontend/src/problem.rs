@@ -111,7 +111,7 @@ impl Problem {
         let (status, (title, detail)) = (self.status(), self.words());
         let away = matches!(self, Self::DatabaseAway);
         let mut response = match format {
-            Format::Html => match (ProblemPage { title, detail, frame: Frame { live: away, writable: false } }).render() {
+            Format::Html => match (ProblemPage { title, detail, frame: Frame { live: away, ..Frame::default() } }).render() {
                 Ok(page) => Html(page).into_response(),
                 Err(_) => detail.into_response(),
             },

@@ -46,7 +46,7 @@ pub async fn show(
         let lines = Rows { rows: rows.into_iter().map(Line::from).collect(), more };
         let links = Links::new("/?", cursor, &lines, |line: &Line| line.id);
         let live = links.previous.is_none() || lines.rows.iter().any(|line| line.pending);
-        Ok(Table { images: lines.rows, links, frame: Frame { live, ..frontend.frame() } })
+        Ok(Table { images: lines.rows, links, frame: Frame { live, ..frontend.frame("/") } })
     })
     .await
 }

@@ -99,7 +99,7 @@ pub async fn list(
             more_strangers,
             faces: faces.rows,
             links,
-            frame: frontend.frame(),
+            frame: frontend.frame("/unknown"),
         })
     })
     .await
@@ -190,7 +190,7 @@ pub async fn show(
             return Err(Problem::NoSuchPage);
         }
         let links = Links::new(&format!("/unknown/{id}?"), cursor, &faces, |face: &Face| face.id);
-        Ok(Group { stranger: id, count, faces: faces.rows, links, frame: frontend.frame() })
+        Ok(Group { stranger: id, count, faces: faces.rows, links, frame: frontend.frame("/unknown") })
     })
     .await
 }
