@@ -1,5 +1,5 @@
 //! What others' programs say about `kube_files/`: Kubernetes' own schemas, and a scan for what is easy to attack.
-//! `setup/kube-checks` brings both.
+//! `setup/checks` brings both.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,7 +17,7 @@ const VERSIONS: [&str; 2] = ["1.33", "1.37"];
 /// Runs a Python program of `.cache/kube-checks` in the checkout.
 fn checker(module: &str, arguments: &[String]) -> Output {
     let programs = checkout().join(".cache/kube-checks");
-    assert!(programs.join("installed.txt").exists(), "run `setup/kube-checks` first");
+    assert!(programs.join("installed.txt").exists(), "run `setup/checks` first");
     let mut command = Command::new("python3");
     command.args(["-m", module]).args(arguments).current_dir(checkout()).env("PYTHONPATH", programs);
     command.output().unwrap()

@@ -32,7 +32,7 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
 /// What became of an image
 ///
 /// 202 while it waits or is in work: ask again after `Retry-After`.
-#[utoipa::path(get, path = "/images/{id}", tag = "images", params(("id" = u64, Path, description = "The image")), responses(
+#[utoipa::path(get, path = "/images/{id}", tag = "images", params(("id" = u64, Path, description = "The image", example = 1)), responses(
     (status = OK, description = "It is done", body = ImageStatus),
     (status = ACCEPTED, description = "It waits or is in work", body = ImageStatus, headers(("Retry-After" = u32, description = "Seconds"))),
     (status = NOT_FOUND, description = "There is no such image"),
@@ -43,7 +43,7 @@ async fn image(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Resp
 }
 
 /// Give a failed image another try
-#[utoipa::path(post, path = "/images/{id}/retry", tag = "images", params(("id" = u64, Path, description = "The image")), responses(
+#[utoipa::path(post, path = "/images/{id}/retry", tag = "images", params(("id" = u64, Path, description = "The image", example = 1)), responses(
     (status = ACCEPTED, description = "It waits again", body = ImageStatus, headers(("Retry-After" = u32, description = "Seconds"))),
     (status = NOT_FOUND, description = "There is no such image"),
     (status = CONFLICT, description = "It did not fail"),

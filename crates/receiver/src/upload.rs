@@ -93,11 +93,13 @@ enum Uploaded {
 #[allow(dead_code, reason = "it describes the body for the OpenAPI document")]
 struct Picture(Bytes);
 
-/// A form with pictures; the names of its fields do not matter.
+/// A form with pictures.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "it describes the form for the OpenAPI document")]
 struct UploadForm {
-    /// Every field with a file name is one.
+    /// Every field with a file name is one, whatever the field is called.
+    #[schema(min_items = 1, max_items = 100)]
     file: Vec<Picture>,
 }
 
