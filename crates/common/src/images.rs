@@ -155,12 +155,12 @@ async fn insert_part(connection: &mut MySqlConnection, paths: &[&str]) -> sqlx::
     paths.iter().map(|path| ids.get(*path).copied().ok_or(sqlx::Error::RowNotFound)).collect()
 }
 
-/// Ends a statement with `(?, ?, …)`, for `IN`.
+/// Ends a statement with `(?, ?, …)`, for `IN`; there has to be a value.
 ///
 /// The list is as long as a power of two, the last value again and again: so a connection meets few different
 /// statements. It keeps a hundred of them prepared, and each that has to go for a new one holds the next up for 40 ms,
 /// because sqlx leaves Nagle's algorithm on.
-pub(crate) fn push_list<'v, T>(statement: &mut QueryBuilder<MySql>, values: impl IntoIterator<Item = T>)
+pub fn push_list<'v, T>(statement: &mut QueryBuilder<MySql>, values: impl IntoIterator<Item = T>)
 where
     T: Copy + 'v + sqlx::Encode<'v, MySql> + sqlx::Type<MySql>,
 {
