@@ -58,8 +58,7 @@ fn needed(method: &Method, route: &str) -> Role {
 
 /// The body is read away so that the client reads the answer; who asks first sends nothing after a refusal.
 async fn refuse(denied: Denied, request: Request) -> Response {
-    let problem = Problem::new(denied.status(), denied.reason(), denied.to_string());
-    let mut response = problem.respond(format_of(&request));
+    let mut response = Problem::from(denied).respond(format_of(&request));
     let headers = response.headers_mut();
     match denied {
         Denied::NoToken | Denied::WrongToken => {

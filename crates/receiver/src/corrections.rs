@@ -11,6 +11,8 @@ use axum::{
 use common::{
     faces::{self, Said, Word},
     lookup::ImageStatus,
+    people::{self, Known},
+    strangers,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -58,7 +60,7 @@ struct Corrected {
 /// Say whom a face shows
 ///
 /// Nothing but another word changes it.
-#[utoipa::path(put, path = "/faces/{id}/person", tag = "faces", params(("id" = u64, Path, description = "The face")), request_body = Chosen, responses(
+#[utoipa::path(put, path = "/faces/{id}/person", tag = "faces", params(("id" = u64, Path, description = "The face", example = 1)), request_body = Chosen, responses(
     (status = OK, description = "Its image as it is now", body = Corrected),
     (status = NOT_FOUND, description = "There is no such face"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such person"),
@@ -78,7 +80,7 @@ async fn choose(
 }
 
 /// Say whom a face does not show
-#[utoipa::path(post, path = "/faces/{id}/rejections", tag = "faces", params(("id" = u64, Path, description = "The face")), request_body = Rejected, responses(
+#[utoipa::path(post, path = "/faces/{id}/rejections", tag = "faces", params(("id" = u64, Path, description = "The face", example = 1)), request_body = Rejected, responses(
     (status = OK, description = "Its image as it is now", body = Corrected),
     (status = NOT_FOUND, description = "There is no such face"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such person"),
@@ -95,7 +97,7 @@ async fn reject(
 }
 
 /// Take back all that was said about a face
-#[utoipa::path(delete, path = "/faces/{id}/person", tag = "faces", params(("id" = u64, Path, description = "The face")), responses(
+#[utoipa::path(delete, path = "/faces/{id}/person", tag = "faces", params(("id" = u64, Path, description = "The face", example = 1)), responses(
     (status = OK, description = "Its image as it is now", body = Corrected),
     (status = NOT_FOUND, description = "There is no such face"),
 ))]
@@ -107,11 +109,29 @@ async fn forget(
     say(&receiver, &who, face, Word::Unsaid).await
 }
 
+/// Who was named, and is a stranger again.
+#[derive(Serialize, ToSchema)]
+struct Again {
+    /// The group of faces.
+    #[schema(example = 77)]
+    stranger: u64,
+}
+
+/// What undoing brings back.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it describes the answers for the OpenAPI document")]
+enum Undone {
+    Image(ImageStatus),
+    Stranger(Again),
+    Person(Known),
+}
+
 /// Undo a correction
 ///
 /// What had been said before it counts again.
-#[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction")), responses(
-    (status = OK, description = "The image as it is now", body = ImageStatus),
+#[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction", example = 1)), responses(
+    (status = OK, description = "The image, the stranger or the person as they are now", body = Undone),
     (status = NOT_FOUND, description = "There is no such correction"),
 ))]
 async fn undo(
@@ -119,10 +139,17 @@ async fn undo(
     Extension(who): Extension<Who>,
     Id(entry): Id,
 ) -> Result<Response, Problem> {
-    let Some(image) = faces::undo(&receiver.pool, entry, &who.name).await? else {
-        return Err(Problem::not_found("no_such_entry", format!("there is no correction {entry} to undo")));
-    };
-    Ok(format::fresh(StatusCode::OK, &receiver.image(image.0).await?))
+    let (pool, who) = (&receiver.pool, &who.name);
+    if let Some(image) = faces::undo(pool, entry, who).await? {
+        return Ok(format::fresh(StatusCode::OK, &receiver.image(image.0).await?));
+    }
+    if let Some(stranger) = strangers::undo(pool, entry, who).await? {
+        return Ok(format::fresh(StatusCode::OK, &Again { stranger }));
+    }
+    if let Some(person) = people::undo(pool, entry, who).await? {
+        return Ok(format::fresh(StatusCode::OK, &receiver.person(person).await?));
+    }
+    Err(Problem::not_found("no_such_entry", format!("there is no correction {entry} to undo")))
 }
 
 async fn say(receiver: &Receiver, who: &Who, face: u64, word: Word) -> Result<Response, Problem> {

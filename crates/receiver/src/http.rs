@@ -21,9 +21,12 @@ use crate::{
     answer::{Answer, PathJson, PathsJson, Route},
     body::{BodyReader, ReadBody},
     corrections,
+    cropper::Cropper,
+    enrol,
     format::Format,
     ingest::Ingest,
-    openapi,
+    known::KnownPeople,
+    openapi, people,
     problem::Problem,
     ranges, request, status,
     upload::{self, Uploads},
@@ -41,6 +44,10 @@ pub struct Receiver {
     pub ingest: Ingest,
     /// Takes pictures themselves, where that is switched on.
     pub uploads: Option<Uploads>,
+    /// Where examples of known people go.
+    pub known_people: KnownPeople,
+    /// Has these cut out of pictures.
+    pub cropper: Cropper,
     /// Where everything is kept.
     pub pool: MySqlPool,
     /// Announces what is tried again.
@@ -60,6 +67,8 @@ pub fn router(receiver: Receiver) -> Router {
         .merge(upload::routes())
         .merge(status::routes())
         .merge(corrections::routes())
+        .merge(people::routes())
+        .merge(enrol::routes())
         .split_for_parts();
     router
         .route_layer(middleware::from_fn_with_state(receiver.clone(), when_ready))

@@ -8,13 +8,16 @@
 //!
 //! `http` holds the routes and leads each post through these four, once `access` lets it in; `upload` turns
 //! pictures themselves into files and their paths, `status` answers what became of an image, and
-//! `corrections` notes what people say about its faces. `openapi` describes all of it to programs. The row is the truth and the message a hint: what could not be
-//! announced is found in the table by the image-processor's sweep.
+//! `corrections` notes what people say about its faces. `people` and `enrol` change who is known and by which pictures,
+//! which `cropper` has cut by face-recog and `known` keeps. `openapi` describes all of it to programs. The row is the truth
+//! and the message a hint: what could not be announced is found in the table by the image-processor's sweep.
 
 mod access;
 mod answer;
 mod body;
 mod corrections;
+mod cropper;
+mod enrol;
 mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -22,7 +25,9 @@ mod http;
 mod ingest;
 mod json;
 mod keep;
+mod known;
 mod openapi;
+mod people;
 mod problem;
 mod ranges;
 mod request;
@@ -36,7 +41,9 @@ use tokio_util::sync::CancellationToken;
 use web::{access::Access, ops::Readiness};
 
 pub use crate::settings::Settings;
-use crate::{body::BodyReader, ingest::Ingest, keep::Folder, upload::Uploads};
+use crate::{
+    body::BodyReader, cropper::Cropper, ingest::Ingest, keep::Folder, known::KnownPeople, upload::Uploads,
+};
 
 /// What a receiver that is not ready waits for.
 pub const WAITING_FOR: &str = "the database";
@@ -68,6 +75,8 @@ pub async fn run(
         bodies: BodyReader::new(settings.max_body, settings.body_timeout),
         ingest: Ingest::new(pool.clone(), producer.clone()),
         uploads,
+        known_people: KnownPeople::new(settings.known_people.clone()),
+        cropper: Cropper::new(&settings.grpc_address)?,
         pool: pool.clone(),
         producer: producer.clone(),
         readiness: readiness.clone(),

@@ -6,6 +6,7 @@ use axum::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use web::access::Denied;
 
 use crate::{
     body::ReadError,
@@ -95,6 +96,12 @@ impl<'a> Details<'a> {
     pub fn new(status: StatusCode, detail: &'a str) -> Self {
         let title = status.canonical_reason().unwrap_or_default();
         Self { r#type: "about:blank", title, status: status.as_u16(), detail }
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        Self::new(denied.status(), denied.reason(), denied.to_string())
     }
 }
 

@@ -1,10 +1,10 @@
 //! What can be set.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
 use common::settings::{
-    DatabaseSettings, OpsSettings, ProcessSettings, ProducerSettings, UploadSettings, duration, port,
+    DatabaseSettings, OpsSettings, ProcessSettings, ProducerSettings, UploadSettings, address, duration, port,
 };
 use web::access::AccessSettings;
 
@@ -48,6 +48,12 @@ pub struct Settings {
     /// Largest uploaded picture
     #[arg(long, env = "MAX_UPLOAD", value_name = "MAX_UPLOAD", default_value = "32MiB", value_parser = size)]
     pub max_upload: usize,
+    /// Address of face-recog, which cuts faces out of pictures
+    #[arg(long, env = "GRPC_ADDRESS", value_name = "GRPC_ADDRESS", default_value = "face-recog:50051", value_parser = address)]
+    pub grpc_address: String,
+    /// Folder of the known people's pictures, to enrol people by faces, if it exists
+    #[arg(long, env = "KNOWN_PEOPLE", value_name = "KNOWN_PEOPLE", default_value = "/known_people")]
+    pub known_people: PathBuf,
 }
 
 /// Reads a size in bytes.

@@ -23,6 +23,17 @@ async fn the_document_describes_every_route_and_every_reference_in_it_leads_some
         ("/faces/{id}/person", "delete"),
         ("/faces/{id}/rejections", "post"),
         ("/audit/{id}/undo", "post"),
+        ("/people", "get"),
+        ("/people", "post"),
+        ("/people/{id}", "get"),
+        ("/people/{id}", "patch"),
+        ("/people/{id}", "delete"),
+        ("/people/{id}/merge", "post"),
+        ("/people/{id}/pictures", "post"),
+        ("/people/{id}/pictures/{image_name}", "put"),
+        ("/people/{id}/pictures/{image_name}", "delete"),
+        ("/people/unnamed", "get"),
+        ("/strangers/{id}/person", "post"),
     ] {
         let operation = &document["paths"][path][method];
         assert!(operation["summary"].is_string(), "{method} {path}");

@@ -1,0 +1,344 @@
+//! Who is known: adding people, renaming, merging and deleting them, and saying who a stranger is. Their pictures are the
+//! subject of `enrol`.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Query, Request, State, rejection::QueryRejection},
+    http::{HeaderValue, StatusCode, header::LOCATION},
+    response::Response,
+};
+use common::{
+    models::Person,
+    people::{self, Changed, Deleted, Known},
+    strangers::{self, Named, Whom},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use web::access::{Role, Who};
+
+use crate::{
+    format,
+    http::{Id, Receiver},
+    problem::Problem,
+    request,
+};
+
+/// People of one page.
+const PAGE: u32 = 100;
+
+/// The column's width, in characters.
+const LONGEST_NAME: usize = 255;
+
+pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(one, rename, delete))
+        .routes(routes!(merge))
+        .routes(routes!(name_stranger))
+}
+
+/// From where on to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct After {
+    /// The last id of the page before.
+    #[serde(default)]
+    after: u64,
+}
+
+/// A page of people.
+#[derive(Serialize, ToSchema)]
+struct People {
+    people: Vec<Known>,
+    /// Where the next page is, if there is one.
+    #[schema(example = "/people?after=100")]
+    next: Option<String>,
+}
+
+/// List the known people
+///
+/// In the order of their ids, a hundred at a time, with the base names of their pictures.
+#[utoipa::path(get, path = "/people", tag = "people", params(After), responses(
+    (status = OK, description = "A page of them", body = People),
+    (status = BAD_REQUEST, description = "That is no id to begin after"),
+))]
+async fn list(
+    State(receiver): State<Arc<Receiver>>,
+    after: Result<Query<After>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(After { after }) = after.map_err(|_| {
+        let detail = "\"after\" has to be the last id of the page before, a number like 13";
+        Problem::new(StatusCode::BAD_REQUEST, "not_an_id", detail)
+    })?;
+    let people = people::list(&receiver.pool, after, PAGE).await?;
+    let is_full = people.len() == PAGE as usize;
+    let last = people.last().filter(|_| is_full);
+    let next = last.map(|person| format!("/people?after={}", person.id));
+    Ok(format::fresh(StatusCode::OK, &People { people, next }))
+}
+
+/// A name.
+#[derive(Deserialize, ToSchema)]
+struct GivenName {
+    /// As it is shown.
+    #[schema(min_length = 1, max_length = 255, example = "Ada Lovelace")]
+    name: String,
+}
+
+const NAME: &str = r#"a name, as in {"name":"Ada Lovelace"}"#;
+
+/// A name that can be shown and found again.
+fn checked(name: &str) -> Result<&str, Problem> {
+    let name = name.trim();
+    let detail = if name.is_empty() {
+        "the name is empty"
+    } else if name.chars().count() > LONGEST_NAME {
+        "the name is longer than 255 characters"
+    } else if name.chars().any(char::is_control) {
+        "the name has control characters"
+    } else {
+        return Ok(name);
+    };
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_name", detail))
+}
+
+/// Add somebody
+///
+/// There may be others of the same name. Somebody is recognised as soon as there is a picture of them.
+#[utoipa::path(post, path = "/people", tag = "people", request_body = GivenName, responses(
+    (status = CREATED, description = "The new person", body = Known, headers(("Location" = String, description = "Where to ask for them"))),
+))]
+async fn add(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = receiver.body(request).await?;
+    let GivenName { name } = request::object(&body.bytes, NAME)?;
+    let Person { id, name } = people::add(&receiver.pool, checked(&name)?, &who.name).await?;
+    let mut response = format::fresh(StatusCode::CREATED, &Known { id, name, pictures: Vec::new() });
+    if let Ok(location) = HeaderValue::try_from(format!("/people/{id}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Ask for somebody
+#[utoipa::path(get, path = "/people/{id}", tag = "people", params(("id" = u64, Path, description = "The person")), responses(
+    (status = OK, description = "Their name, and the base names of their pictures", body = Known),
+    (status = NOT_FOUND, description = "There is no such person"),
+))]
+async fn one(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
+    Ok(format::fresh(StatusCode::OK, &receiver.person(id).await?))
+}
+
+impl Receiver {
+    /// Somebody who is known.
+    pub async fn person(&self, id: u64) -> Result<Known, Problem> {
+        people::one(&self.pool, id).await?.ok_or_else(|| no_such_person(id))
+    }
+}
+
+fn no_such_person(id: u64) -> Problem {
+    Problem::not_found("no_such_person", format!("there is no person {id}"))
+}
+
+/// What was changed, or that there is no such person.
+pub fn done<T>(changed: Changed<T>) -> Result<T, Problem> {
+    match changed {
+        Changed::Done(result) => Ok(result),
+        Changed::NoSuchPerson(id) => Err(no_such_person(id)),
+    }
+}
+
+/// Somebody after a change.
+#[derive(Serialize, ToSchema)]
+struct Renamed {
+    /// Where to post what takes it back.
+    #[schema(example = "/audit/17/undo")]
+    undo: String,
+    #[serde(flatten)]
+    person: Known,
+}
+
+/// Rename somebody
+#[utoipa::path(patch, path = "/people/{id}", tag = "people", params(("id" = u64, Path, description = "The person")), request_body = GivenName, responses(
+    (status = OK, description = "The person as they are now", body = Renamed),
+    (status = NOT_FOUND, description = "There is no such person"),
+))]
+async fn rename(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    Id(id): Id,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = receiver.body(request).await?;
+    let GivenName { name } = request::object(&body.bytes, NAME)?;
+    let entry = done(people::rename(&receiver.pool, id, checked(&name)?, &who.name).await?)?;
+    let renamed = Renamed { undo: format!("/audit/{entry}/undo"), person: receiver.person(id).await? };
+    Ok(format::fresh(StatusCode::OK, &renamed))
+}
+
+/// How somebody is deleted.
+#[derive(Deserialize, IntoParams)]
+struct How {
+    /// Whether everything of theirs goes: pictures, faces with their embeddings, and what the audit tells of them.
+    #[serde(default)]
+    erase: bool,
+}
+
+/// Delete somebody
+///
+/// Images show them no longer. Their pictures stay where they lie and are nobody's, unless everything is to be erased.
+#[utoipa::path(delete, path = "/people/{id}", tag = "people", params(("id" = u64, Path, description = "The person"), How), responses(
+    (status = OK, description = "What went with them", body = Deleted),
+    (status = NOT_FOUND, description = "There is no such person"),
+    (status = NOT_IMPLEMENTED, description = "The receiver has no folder of known people to erase pictures from"),
+    (status = INSUFFICIENT_STORAGE, description = "The disk is full"),
+))]
+async fn delete(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    Id(id): Id,
+    how: Result<Query<How>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(How { erase }) = how.map_err(|_| {
+        let detail = "\"erase\" has to be true or false";
+        Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail)
+    })?;
+    if erase {
+        // The files first: whoever is still in the table can be erased again.
+        erase_pictures(&receiver, &receiver.person(id).await?.pictures).await?;
+    }
+    let deleted = done(people::delete(&receiver.pool, id, erase, &who.name).await?)?;
+    if erase {
+        // One may have been added meanwhile.
+        erase_pictures(&receiver, &deleted.pictures).await?;
+    }
+    Ok(format::fresh(StatusCode::OK, &deleted))
+}
+
+async fn erase_pictures(receiver: &Receiver, names: &[String]) -> Result<(), Problem> {
+    for name in names {
+        if receiver.known_people.has(name).await.is_none() {
+            let detail =
+                "their pictures cannot be erased: the receiver has no folder of known people (KNOWN_PEOPLE)";
+            return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "no_known_people", detail));
+        }
+        receiver.known_people.remove(name).await?;
+    }
+    Ok(())
+}
+
+/// Whom to merge into.
+#[derive(Deserialize, ToSchema)]
+struct Into {
+    /// The person who stays.
+    #[schema(example = 4)]
+    into: u64,
+}
+
+/// Merge two people who are one
+///
+/// Pictures, words and images become those of the other, whose name stays. It cannot be undone.
+#[utoipa::path(post, path = "/people/{id}/merge", tag = "people", params(("id" = u64, Path, description = "The person who goes")), request_body = Into, responses(
+    (status = OK, description = "The person who stays", body = Known),
+    (status = NOT_FOUND, description = "There is no such person"),
+))]
+async fn merge(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    Id(id): Id,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = receiver.body(request).await?;
+    let Into { into } = request::object(&body.bytes, r#"who they are, too, as in {"into":4}"#)?;
+    if id == into {
+        let detail = "nobody can be merged into themselves";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "same_person", detail));
+    }
+    done(people::merge(&receiver.pool, id, into, &who.name).await?)?;
+    Ok(format::fresh(StatusCode::OK, &receiver.person(into).await?))
+}
+
+/// Who a stranger is: somebody known by their id, or somebody new by a name.
+#[derive(Deserialize, ToSchema)]
+struct Identity {
+    /// Somebody known.
+    #[schema(example = 3)]
+    person: Option<i32>,
+    /// The name of somebody new.
+    #[schema(min_length = 1, max_length = 255, example = "Ada Lovelace")]
+    name: Option<String>,
+}
+
+/// Faces that were named.
+#[derive(Serialize, ToSchema)]
+struct Introduced {
+    /// Where to post what takes it back.
+    #[schema(example = "/audit/17/undo")]
+    undo: String,
+    /// Who it is.
+    person: Person,
+    /// How many faces show them now by this word.
+    faces: usize,
+}
+
+/// Say who a stranger is
+///
+/// It is said of every face of the group. Either `person` or `name` has to be there; a new name needs the role admin.
+#[utoipa::path(post, path = "/strangers/{id}/person", tag = "people", params(("id" = u64, Path, description = "The group of faces")), request_body = Identity, responses(
+    (status = OK, description = "Who it is, and on how many faces", body = Introduced),
+    (status = FORBIDDEN, description = "The token does not allow to add people"),
+    (status = NOT_FOUND, description = "There is no such group"),
+    (status = UNPROCESSABLE_ENTITY, description = "There is no such person, or the name is none"),
+))]
+async fn name_stranger(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    Id(stranger): Id,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = receiver.body(request).await?;
+    let wanted = r#"either who it is, as in {"person":3}, or a new name, as in {"name":"Ada Lovelace"}"#;
+    let identity = request::object(&body.bytes, wanted)?;
+    let whom = match &identity {
+        Identity { person: Some(person), name: None } => Whom::Known(*person),
+        Identity { person: None, name: Some(name) } => {
+            who.needs(Role::Admin)?;
+            Whom::New(checked(name)?)
+        }
+        _ => return Err(request::BodyError::Shape("does not say what is asked for", wanted).into()),
+    };
+    match strangers::name(&receiver.pool, stranger, whom, &who.name).await? {
+        Named::Done { person, faces, entry } => {
+            let introduced = Introduced { undo: format!("/audit/{entry}/undo"), person, faces };
+            Ok(format::fresh(StatusCode::OK, &introduced))
+        }
+        Named::NoSuchStranger => {
+            let detail = format!("there is no stranger {stranger}; perhaps they have got a name meanwhile");
+            Err(Problem::not_found("no_such_stranger", detail))
+        }
+        Named::NoSuchPerson => {
+            let detail = "there is no such person; name one by the id that GET /people tells";
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_such_person", detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_something_that_can_be_read() {
+        assert_eq!(checked("  Ada 😀 ").unwrap(), "Ada 😀");
+        for wrong in ["", " \t", "a\nb", "a\0", &"é".repeat(256)] {
+            assert!(checked(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(checked(&"é".repeat(255)).is_ok());
+    }
+}

@@ -1,0 +1,306 @@
+//! Who is known can be changed by whoever runs this: people, their pictures, and who a stranger is.
+
+use std::{fs, path::Path};
+
+use rpc::{
+    CropRequest, CropResponse, FindRequest, FindResponse, MatchRequest, MatchResponse,
+    faces_server::{Faces, FacesServer},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tonic::{Request, Response, Status, transport::server::TcpIncoming};
+
+use crate::stack::{Answer, Stack};
+
+/// A face-recog that cuts: what it answers tells what it was asked for.
+struct Scissors;
+
+#[tonic::async_trait]
+impl Faces for Scissors {
+    async fn crop(&self, request: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {
+        let CropRequest { image_path, area, .. } = request.into_inner();
+        if image_path == "/gone.jpg" {
+            return Err(Status::not_found("there is no such file in the folder of unknown people"));
+        }
+        let jpeg = format!("{image_path} {:?}", area.unwrap().left).into_bytes();
+        Ok(Response::new(CropResponse { jpeg, width: 1, height: 1 }))
+    }
+
+    async fn find(&self, _: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
+        Err(Status::unimplemented("only cuts"))
+    }
+
+    async fn r#match(&self, _: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {
+        Err(Status::unimplemented("only cuts"))
+    }
+}
+
+/// A receiver with a folder of known people.
+struct World {
+    stack: Stack,
+    known: TempDir,
+}
+
+impl World {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tonic::transport::Server::builder().add_service(FacesServer::new(Scissors));
+        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        let known = tempfile::tempdir().unwrap();
+        let folder = known.path().to_str().unwrap().to_owned();
+        let more = ["--grpc-address", &address.to_string(), "--known-people", &folder];
+        Self { stack: Stack::start_with(&more).await, known }
+    }
+
+    async fn send(&self, method: &str, route: &str, body: Value) -> Answer {
+        let url = format!("http://{}{route}", self.stack.receiver.address);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.stack.receiver.send(client.request(method.parse().unwrap(), url).body(body)).await
+    }
+
+    /// The answer to what succeeds.
+    async fn done(&self, method: &str, route: &str, body: Value, status: u16) -> Value {
+        let answer = self.send(method, route, body).await;
+        let told = (answer.status.as_u16(), answer.header("content-type"), answer.header("cache-control"));
+        assert_eq!(told, (status, "application/json", "no-store"), "{method} {route} {}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    }
+
+    async fn refused(&self, method: &str, route: &str, body: Value, status: u16, words: &str) {
+        let answer = self.send(method, route, body).await;
+        let told = (answer.status.as_u16(), answer.header("content-type"));
+        assert_eq!(told, (status, "application/problem+json"), "{method} {route} {}", answer.body);
+        assert!(answer.body.contains(words), "{words} is not in {}", answer.body);
+    }
+
+    async fn get(&self, route: &str) -> Value {
+        self.done("GET", route, Value::Null, 200).await
+    }
+
+    /// An image with one good face for each column, which is far from the others; the ids of the faces.
+    async fn image(&self, path: &str, faces: &[i32]) -> Vec<u64> {
+        self.stack.receiver.post_path(path).await;
+        let pool = &self.stack.rows.0;
+        let mut ids = Vec::new();
+        for (position, x) in faces.iter().enumerate() {
+            let insert = sqlx::query(
+                "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery,
+                                    matches)
+                 SELECT id, ?, ?, 4, 100, 100, '', 'dlib', 120.5, 0.1, 1, FALSE FROM images WHERE path = ?",
+            );
+            let inserted = insert.bind(position as u32).bind(x).bind(path).execute(pool).await.unwrap();
+            ids.push(inserted.last_insert_id());
+        }
+        sqlx::query("UPDATE images SET status = 1 WHERE path = ?").bind(path).execute(pool).await.unwrap();
+        ids
+    }
+
+    async fn change(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.stack.rows.0).await.unwrap();
+    }
+
+    fn files(&self) -> Vec<String> {
+        names(self.known.path())
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn people_are_added_renamed_merged_and_deleted() {
+    let world = World::start().await;
+    let ada = world.done("POST", "/people", json!({"name": " Ada 😀 "}), 201).await;
+    assert_eq!(ada, json!({"id": 5, "name": "Ada 😀", "pictures": []}));
+    assert_eq!(world.get("/people/5").await, ada);
+    let renamed = world.done("PATCH", "/people/5", json!({"name": "Ada Lovelace"}), 200).await;
+    assert_eq!(renamed["name"], "Ada Lovelace");
+    assert_eq!(world.done("POST", renamed["undo"].as_str().unwrap(), Value::Null, 200).await, ada);
+
+    let all = world.get("/people").await;
+    assert_eq!((all["people"].as_array().unwrap().len(), &all["next"]), (5, &Value::Null));
+    assert_eq!(world.get("/people?after=4").await["people"], json!([ada]));
+
+    let hannibal = world.done("POST", "/people/5/merge", json!({"into": 1}), 200).await;
+    assert_eq!(hannibal["name"], "Hannibal");
+    world.refused("GET", "/people/5", Value::Null, 404, "no person 5").await;
+    let deleted = world.done("DELETE", "/people/1", Value::Null, 200).await;
+    assert_eq!(deleted["pictures"], json!(["hannibal_1.jpg", "hannibal_2.jpg"]));
+    world.refused("DELETE", "/people/1", Value::Null, 404, "no person 1").await;
+}
+
+#[tokio::test]
+async fn more_people_than_fit_a_page_go_on_on_the_next() {
+    let world = World::start().await;
+    world.change("INSERT INTO person (id, name) SELECT 100 + seq, 'x' FROM (
+        WITH RECURSIVE n AS (SELECT 1 AS seq UNION ALL SELECT seq + 1 FROM n WHERE seq < 120) SELECT seq FROM n) AS n").await;
+    let first = world.get("/people").await;
+    assert_eq!(first["people"].as_array().unwrap().len(), 100);
+    let second = world.get(first["next"].as_str().unwrap()).await;
+    assert_eq!((second["people"].as_array().unwrap().len(), &second["next"]), (24, &Value::Null));
+}
+
+#[tokio::test]
+async fn what_cannot_be_said_of_people_changes_nothing() {
+    let world = World::start().await;
+    for name in ["", "  ", "a\nb", &"é".repeat(256)] {
+        world.refused("POST", "/people", json!({"name": name}), 422, "the name").await;
+        world.refused("PATCH", "/people/1", json!({"name": name}), 422, "the name").await;
+    }
+    for body in [json!({}), json!([]), json!({"name": 7})] {
+        world.refused("POST", "/people", body.clone(), 422, "send a name").await;
+        world.refused("POST", "/people/1/merge", body.clone(), 422, "send who").await;
+        world.refused("POST", "/people/1/pictures", body.clone(), 422, "send which").await;
+    }
+    world.refused("POST", "/people/1/merge", json!({"into": 1}), 422, "themselves").await;
+    world.refused("POST", "/people/1/merge", json!({"into": 99}), 404, "no person 99").await;
+    world.refused("PATCH", "/people/99", json!({"name": "x"}), 404, "no person 99").await;
+    for route in ["/people/x", "/people/-1"] {
+        world.refused("GET", route, Value::Null, 400, "a number like 13").await;
+        world.refused("DELETE", route, Value::Null, 400, "a number like 13").await;
+    }
+    world.refused("DELETE", "/people/x/pictures/y.jpg", Value::Null, 400, "named by an id").await;
+    world.refused("GET", "/people?after=x", Value::Null, 400, "a number like 13").await;
+    world.refused("DELETE", "/people/1?erase=perhaps", Value::Null, 400, "true or false").await;
+    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM person ORDER BY id")
+        .fetch_all(&world.stack.rows.0)
+        .await
+        .unwrap();
+    assert_eq!(names, ["Hannibal", "Skarlso", "John Doe", "Gergely"]);
+}
+
+#[tokio::test]
+async fn a_face_becomes_a_known_picture_once() {
+    let world = World::start().await;
+    let faces = world.image("/group.jpg", &[10, 500]).await;
+    let other = world.image("/one.jpg", &[30]).await;
+    let picture = world.done("POST", "/people/3/pictures", json!({"face": faces[1]}), 201).await;
+    let name = picture["picture"].as_str().unwrap().to_owned();
+    assert_eq!(picture, json!({"person": 3, "picture": name}));
+    assert_eq!(world.files(), [name.clone()]);
+    assert_eq!(fs::read_to_string(world.known.path().join(&name)).unwrap(), "/group.jpg 500");
+    assert_eq!(world.get("/people/3").await["pictures"], json!(["john_doe_1.jpg", name]));
+
+    assert_eq!(world.done("POST", "/people/3/pictures", json!({"face": faces[1]}), 200).await, picture);
+    world.refused("POST", "/people/4/pictures", json!({"face": faces[1]}), 409, "John Doe (person 3)").await;
+    world.done("POST", "/people/3/pictures", json!({"image": 2}), 201).await;
+    assert_eq!((world.files().len(), other.len()), (2, 1));
+
+    // Killed before it could name the file: to ask again mends that.
+    fs::remove_file(world.known.path().join(&name)).unwrap();
+    world.done("POST", "/people/3/pictures", json!({"face": faces[1]}), 200).await;
+    assert!(world.files().contains(&name));
+}
+
+#[tokio::test]
+async fn what_is_no_good_example_is_refused_with_the_reason() {
+    let world = World::start().await;
+    let faces = world.image("/group.jpg", &[10, 500]).await;
+    world.image("/none.jpg", &[]).await;
+    let gone = world.image("/gone.jpg", &[10]).await;
+    let enrol = "/people/3/pictures";
+    world.refused("POST", enrol, json!({"image": 1}), 422, "shows 2 faces").await;
+    world.refused("POST", enrol, json!({"image": 2}), 422, "no face was found").await;
+    world.refused("POST", enrol, json!({"image": 99}), 422, "no image 99").await;
+    world.refused("POST", enrol, json!({"face": 99}), 422, "no face 99").await;
+    world.refused("POST", enrol, json!({"face": 1, "image": 1}), 422, "send which face").await;
+    world.refused("POST", "/people/99/pictures", json!({"face": 1}), 404, "no person 99").await;
+    world.refused("POST", enrol, json!({"face": gone[0]}), 409, "no such file").await;
+    world
+        .change("UPDATE faces SET nearest = 'skarlso_1.jpg', distance = 0.31, matches = TRUE WHERE id = 1")
+        .await;
+    world.refused("POST", enrol, json!({"face": faces[0]}), 409, "skarlso_1.jpg is at distance 0.31").await;
+    world.change("UPDATE faces SET width = 40").await;
+    world.refused("POST", enrol, json!({"face": faces[1]}), 422, "40 pixels, and 80 are needed").await;
+    assert!(world.files().is_empty());
+    assert_eq!(world.get("/people/3").await["pictures"], json!(["john_doe_1.jpg"]));
+}
+
+#[tokio::test]
+async fn without_a_folder_or_face_recog_nobody_is_enrolled_and_nothing_is_stored() {
+    let world = World::start().await;
+    let face = world.image("/x.jpg", &[10]).await[0];
+    fs::remove_dir(world.known.path()).unwrap();
+    world.refused("POST", "/people/3/pictures", json!({"face": face}), 501, "KNOWN_PEOPLE").await;
+    world.refused("DELETE", "/people/3?erase=true", Value::Null, 501, "KNOWN_PEOPLE").await;
+    fs::create_dir(world.known.path()).unwrap();
+
+    let stack = Stack::start_with(&["--grpc-address", "127.0.0.1:1"]).await;
+    let world = World { stack, ..world };
+    let face = world.image("/x.jpg", &[10]).await[0];
+    world.refused("POST", "/people/3/pictures", json!({"face": face}), 503, "try again later").await;
+    assert_eq!(world.get("/people/3").await["pictures"], json!(["john_doe_1.jpg"]));
+}
+
+#[tokio::test]
+async fn a_picture_that_lies_in_the_folder_gets_a_name_and_can_be_taken_away() {
+    let world = World::start().await;
+    world.image("/x.jpg", &[10]).await;
+    world.change("UPDATE faces SET nearest = 'by hand é.jpg', distance = 0.2, matches = TRUE").await;
+    assert_eq!(world.get("/people/unnamed").await, json!({"pictures": ["by hand é.jpg"]}));
+    assert_eq!(world.get("/people/unnamed?after=by%20hand%20%C3%A9.jpg").await, json!({"pictures": []}));
+    let route = "/people/3/pictures/by%20hand%20%C3%A9.jpg";
+    world.refused("PUT", route, Value::Null, 404, "no picture").await;
+    fs::write(world.known.path().join("by hand é.jpg"), "x").unwrap();
+    world.done("PUT", route, Value::Null, 201).await;
+    world.done("PUT", route, Value::Null, 200).await;
+    let anothers = route.replace("/3/", "/4/");
+    world.refused("PUT", &anothers, Value::Null, 409, "John Doe (person 3)").await;
+    assert_eq!(world.get("/images/1").await["person"]["id"], 3);
+
+    for name in ["..", "a.gif", "..%2Fx.jpg", "%2Fetc%2Fpasswd"] {
+        let route = format!("/people/3/pictures/{name}");
+        let answer = world.send("PUT", &route, Value::Null).await;
+        assert!([404, 405, 422].contains(&answer.status.as_u16()), "{name} {}", answer.body);
+    }
+    let removed = world.done("DELETE", route, Value::Null, 200).await;
+    assert_eq!(removed, json!({"picture": "by hand é.jpg", "removed": true}));
+    assert!(world.files().is_empty());
+    assert_eq!(world.get("/images/1").await["person"], Value::Null);
+    world.refused("DELETE", route, Value::Null, 404, "no picture").await;
+}
+
+#[tokio::test]
+async fn who_is_erased_leaves_neither_pictures_nor_faces() {
+    let world = World::start().await;
+    let faces = world.image("/group.jpg", &[10, 500]).await;
+    world.done("POST", "/people/3/pictures", json!({"face": faces[0]}), 201).await;
+    fs::write(world.known.path().join("john_doe_1.jpg"), "x").unwrap();
+    fs::write(world.known.path().join("skarlso_1.jpg"), "x").unwrap();
+    world.done("PUT", &format!("/faces/{}/person", faces[0]), json!({"person": 3}), 200).await;
+    let erased = world.done("DELETE", "/people/3?erase=true", Value::Null, 200).await;
+    assert_eq!((&erased["faces"], &erased["images"]), (&json!(1), &json!(1)));
+    assert_eq!(world.files(), ["skarlso_1.jpg"]);
+    let image = world.get("/images/1").await;
+    assert_eq!((&image["person"], image["faces"].as_array().unwrap().len()), (&Value::Null, 1));
+}
+
+#[tokio::test]
+async fn a_stranger_gets_a_name_on_every_picture_and_loses_it_by_undoing() {
+    let world = World::start().await;
+    world.image("/one.jpg", &[10]).await;
+    world.image("/two.jpg", &[10]).await;
+    world.image("/other.jpg", &[10]).await;
+    world.change("UPDATE faces SET stranger = IF(id < 3, 1, 3)").await;
+    let named = world.done("POST", "/strangers/1/person", json!({"name": "Ada"}), 200).await;
+    assert_eq!((&named["person"]["name"], &named["faces"]), (&json!("Ada"), &json!(2)));
+    for (image, name) in [(1, json!("Ada")), (2, json!("Ada")), (3, Value::Null)] {
+        assert_eq!(world.get(&format!("/images/{image}")).await["person"]["name"], name);
+    }
+    world.refused("POST", "/strangers/1/person", json!({"person": 3}), 404, "no stranger 1").await;
+    let undone = world.done("POST", named["undo"].as_str().unwrap(), Value::Null, 200).await;
+    assert_eq!(undone, json!({"stranger": 1}));
+    assert_eq!(world.get("/images/1").await["person"], Value::Null);
+    world.refused("POST", "/strangers/1/person", json!({"person": 99}), 422, "no such person").await;
+    world.refused("POST", "/strangers/1/person", json!({"person": 3, "name": "x"}), 422, "send either").await;
+    world.refused("POST", "/strangers/1/person", json!({}), 422, "send either").await;
+    world.done("POST", "/strangers/1/person", json!({"person": 3}), 200).await;
+    assert_eq!(world.get("/images/2").await["person"]["id"], 3);
+}
