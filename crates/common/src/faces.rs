@@ -271,10 +271,10 @@ struct Before {
 pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Result<Said> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
-        if let Word::Is(person) | Word::IsNot(person) = word {
-            if !is_person(&mut transaction, person).await? {
-                return Ok(Said::NoSuchPerson);
-            }
+        if let Word::Is(person) | Word::IsNot(person) = word
+            && !is_person(&mut transaction, person).await?
+        {
+            return Ok(Said::NoSuchPerson);
         }
         let Some((image, before)) = said_before(&mut transaction, face).await? else {
             return Ok(Said::NoSuchFace);
