@@ -64,7 +64,9 @@ pub async fn send(
     format: Format,
     headers: HeaderMap,
 ) -> Response {
-    let Some(asset) = [&STYLE, &SCRIPT, &ACTIONS, &PLACEHOLDER, &ICON].into_iter().find(|asset| asset.name == name) else {
+    let Some(asset) =
+        [&STYLE, &SCRIPT, &ACTIONS, &PLACEHOLDER, &ICON].into_iter().find(|asset| asset.name == name)
+    else {
         return Problem::NoSuchPage.answer(format);
     };
     // Another version's address: two releases run side by side, and this content must not be kept for that one.

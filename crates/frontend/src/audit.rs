@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
+use common::images::push_list;
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
@@ -85,7 +86,8 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
     let rows: Vec<(u64, DateTime<Utc>, String, String, String)> =
         select.build_query_as().fetch_all(pool).await?;
     let entry = |(id, at, who, action, subject)| Entry { id, at, who, action, subject, page: None };
-    let mut entries = Rows::new(rows.into_iter().map(entry).collect(), PAGE, cursor, |entry: &Entry| entry.id);
+    let mut entries =
+        Rows::new(rows.into_iter().map(entry).collect(), PAGE, cursor, |entry: &Entry| entry.id);
     let images = images_of(pool, entries.rows.iter().filter_map(|entry| entry.about("face"))).await?;
     for entry in &mut entries.rows {
         let image = entry.about("face").and_then(|face| images.get(&face));
@@ -98,15 +100,14 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
 }
 
 /// The images that these faces are on.
-async fn images_of(
-    pool: &MySqlPool,
-    faces: impl Iterator<Item = u64>,
-) -> sqlx::Result<HashMap<u64, u64>> {
-    let mut select =
-        QueryBuilder::<MySql>::new("SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE id IN (0");
-    for face in faces {
-        select.push(", ").push_bind(face);
+async fn images_of(pool: &MySqlPool, faces: impl Iterator<Item = u64>) -> sqlx::Result<HashMap<u64, u64>> {
+    let faces: Vec<u64> = faces.collect();
+    if faces.is_empty() {
+        return Ok(HashMap::new());
     }
-    let rows: Vec<(u64, u64)> = select.push(")").build_query_as().fetch_all(pool).await?;
+    let mut select =
+        QueryBuilder::<MySql>::new("SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE id IN ");
+    push_list(&mut select, faces);
+    let rows: Vec<(u64, u64)> = select.build_query_as().fetch_all(pool).await?;
     Ok(rows.into_iter().collect())
 }

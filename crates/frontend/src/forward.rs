@@ -127,7 +127,8 @@ fn is_from_here(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 fn chosen(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
-    let values = |name| headers.get_all(name).iter().map(move |value| (HeaderName::clone(name), value.clone()));
+    let values =
+        |name| headers.get_all(name).iter().map(move |value| (HeaderName::clone(name), value.clone()));
     names.iter().flat_map(values).collect()
 }
 

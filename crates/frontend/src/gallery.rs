@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use chrono::NaiveDate;
-use common::models::Person;
+use common::{images::push_list, models::Person};
 use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
@@ -164,14 +164,16 @@ async fn people_called(pool: &MySqlPool, person: &str) -> sqlx::Result<Vec<i32>>
 
 /// Everybody on these images, by the image.
 async fn people_on(pool: &MySqlPool, lines: &[Line]) -> sqlx::Result<Shown> {
-    let mut select = QueryBuilder::<MySql>::new(
-        "SELECT CAST(image_id AS UNSIGNED), person.id, person.name
-         FROM faces JOIN person ON person.id = faces.person WHERE image_id IN (0",
-    );
-    for line in lines {
-        select.push(", ").push_bind(line.id);
+    if lines.is_empty() {
+        return Ok(Shown::new());
     }
-    select.push(") ORDER BY image_id, position");
+    let mut select = QueryBuilder::<MySql>::new(
+        // From the faces to the people: the other way round is a scan of both.
+        "SELECT CAST(image_id AS UNSIGNED), person.id, person.name
+         FROM faces STRAIGHT_JOIN person ON person.id = faces.person WHERE image_id IN ",
+    );
+    push_list(&mut select, lines.iter().map(|line| line.id));
+    select.push(" ORDER BY image_id, position");
     let rows: Vec<(u64, i32, String)> = select.build_query_as().fetch_all(pool).await?;
     let mut shown = Shown::new();
     for (image, id, name) in rows {

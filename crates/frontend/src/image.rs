@@ -86,7 +86,17 @@ async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
     select.push(" WHERE image_id = ").push_bind(id).push(" ORDER BY position");
     let faces = faces::fetch(pool, select).await?;
     let line = Line::from(row);
-    Ok(Some(Image { line, created_at, attempts, width, height, faces, newer, older, frame: Frame::default() }))
+    Ok(Some(Image {
+        line,
+        created_at,
+        attempts,
+        width,
+        height,
+        faces,
+        newer,
+        older,
+        frame: Frame::default(),
+    }))
 }
 
 impl Image {

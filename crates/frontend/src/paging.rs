@@ -101,9 +101,7 @@ impl Links {
         // Past either end there are no rows to go on from, and the way back leads to the cursor itself.
         let (next, previous) = match cursor {
             Cursor::Newest => (rows.more.map(before), None),
-            Cursor::Before(id) => {
-                (rows.more.map(before), Some(after(first.unwrap_or(id.saturating_sub(1)))))
-            }
+            Cursor::Before(id) => (rows.more.map(before), Some(after(first.unwrap_or(id.saturating_sub(1))))),
             Cursor::After(id) => (Some(before(last.unwrap_or(id.saturating_add(1)))), rows.more.map(after)),
         };
         Self { next, previous, newest: address.trim_end_matches(['?', '&']).to_owned() }

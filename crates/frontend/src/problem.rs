@@ -78,7 +78,9 @@ impl Problem {
                 "A status is known, unknown, pending, processing, processed or failed, and a day is written like \
                  2024-02-29.",
             ),
-            Self::NoSuchPage => ("There is no such page", "It may have been deleted, or its address is misspelt."),
+            Self::NoSuchPage => {
+                ("There is no such page", "It may have been deleted, or its address is misspelt.")
+            }
             Self::WrongMethod => ("This page can only be read", "Allowed methods are GET and HEAD."),
             Self::ReadOnly => (
                 "This page can only be read",
@@ -92,8 +94,12 @@ impl Problem {
                 "The receiver is away",
                 "Whether the change counts is not known; look, and ask for it again in a moment.",
             ),
-            Self::TooManyChanges => ("Too many changes at once", "Nothing was changed; try again in a moment."),
-            Self::TooManyListeners => ("Too many pages are open", "This one asks for news by itself now and then."),
+            Self::TooManyChanges => {
+                ("Too many changes at once", "Nothing was changed; try again in a moment.")
+            }
+            Self::TooManyListeners => {
+                ("Too many pages are open", "This one asks for news by itself now and then.")
+            }
             Self::DatabaseAway => (
                 "The database is away",
                 "The page comes back as soon as the database answers again. Nothing is lost: pictures that were \
@@ -111,10 +117,14 @@ impl Problem {
         let (status, (title, detail)) = (self.status(), self.words());
         let away = matches!(self, Self::DatabaseAway);
         let mut response = match format {
-            Format::Html => match (ProblemPage { title, detail, frame: Frame { live: away, ..Frame::default() } }).render() {
-                Ok(page) => Html(page).into_response(),
-                Err(_) => detail.into_response(),
-            },
+            Format::Html => {
+                match (ProblemPage { title, detail, frame: Frame { live: away, ..Frame::default() } })
+                    .render()
+                {
+                    Ok(page) => Html(page).into_response(),
+                    Err(_) => detail.into_response(),
+                }
+            }
             Format::Json => {
                 let body = json!({ "title": title, "status": status.as_u16(), "detail": detail });
                 ([(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()

@@ -1,14 +1,14 @@
 //! The query behind table and gallery: a page of images, newest first, found by id.
 
-use chrono::{DateTime, NaiveDate, Utc};
-use common::models::Status;
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use common::{images::push_list, models::Status};
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
 use crate::paging::{Cursor, Rows};
 
 /// Images that one page of a search looks at, at most. A search that finds too little among them says how far it came,
 /// and goes on with the next page: so none takes longer than this many rows do, about a tenth of a second.
-const SEARCHED: usize = 100_000;
+const SEARCHED: usize = 50_000;
 
 /// A row of `images` as it is stored, by anybody: the original writes other things than we do.
 #[derive(Clone, Debug)]
@@ -76,12 +76,7 @@ impl State {
 }
 
 /// Up to `size` images.
-pub async fn read(
-    pool: &MySqlPool,
-    filter: &Filter,
-    cursor: Cursor,
-    size: usize,
-) -> sqlx::Result<Rows<Row>> {
+pub async fn read(pool: &MySqlPool, filter: &Filter, cursor: Cursor, size: usize) -> sqlx::Result<Rows<Row>> {
     if *filter == Filter::default() {
         let mut select = QueryBuilder::<MySql>::new(format!(
             "SELECT {COLUMNS} FROM images LEFT JOIN person ON person.id = images.person WHERE TRUE"
@@ -90,8 +85,9 @@ pub async fn read(
         cursor.push_order(&mut select, "images.id", size + 1);
         return fetch(pool, select, cursor, size).await;
     }
+    let days = &Days::of(pool, filter).await?;
     let mut select = QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS} FROM ("));
-    push_candidates(&mut select, filter, cursor);
+    push_candidates(&mut select, filter, days, cursor);
     select.push(
         ") AS candidates JOIN images ON images.id = candidates.id
          LEFT JOIN person ON person.id = images.person WHERE TRUE",
@@ -100,7 +96,7 @@ pub async fn read(
     cursor.push_order(&mut select, "images.id", size + 1);
     let mut rows = fetch(pool, select, cursor, size).await?;
     if rows.more.is_none() {
-        rows.more = end_of_search(pool, filter, cursor).await?;
+        rows.more = end_of_search(pool, filter, days, cursor).await?;
     }
     Ok(rows)
 }
@@ -125,12 +121,47 @@ async fn fetch(
     Ok(Rows { rows: rows.rows.into_iter().map(Row::from).collect(), more: rows.more })
 }
 
+/// The ids of the images that were posted on certain days. Ids grow as time does.
+#[derive(Default)]
+struct Days {
+    start: Option<u64>,
+    /// The first id that does not belong to them.
+    end: Option<u64>,
+}
+
+impl Days {
+    async fn of(pool: &MySqlPool, filter: &Filter) -> sqlx::Result<Self> {
+        let start = match filter.from {
+            Some(day) => Some(first_on(pool, day).await?),
+            None => None,
+        };
+        let end = match filter.to.and_then(|day| day.succ_opt()) {
+            Some(day) => Some(first_on(pool, day).await?),
+            None => None,
+        };
+        Ok(Self { start, end })
+    }
+}
+
+/// The first image that was posted on this day (UTC) or later; no id is as large when there is none.
+async fn first_on(pool: &MySqlPool, day: NaiveDate) -> sqlx::Result<u64> {
+    let select =
+        "SELECT CAST(id AS UNSIGNED) FROM images WHERE created_at >= ? ORDER BY created_at, id LIMIT 1";
+    let first = sqlx::query_scalar(select).bind(day.and_time(NaiveTime::MIN).and_utc());
+    Ok(first.fetch_optional(pool).await?.unwrap_or(u64::MAX))
+}
+
 /// The last of the ids that were searched, if there may be more.
-async fn end_of_search(pool: &MySqlPool, filter: &Filter, cursor: Cursor) -> sqlx::Result<Option<u64>> {
+async fn end_of_search(
+    pool: &MySqlPool,
+    filter: &Filter,
+    days: &Days,
+    cursor: Cursor,
+) -> sqlx::Result<Option<u64>> {
     let end = if matches!(cursor, Cursor::After(_)) { "MAX" } else { "MIN" };
     let mut select =
         QueryBuilder::<MySql>::new(format!("SELECT CAST({end}(id) AS UNSIGNED), COUNT(*) FROM ("));
-    push_candidates(&mut select, filter, cursor);
+    push_candidates(&mut select, filter, days, cursor);
     select.push(") AS candidates");
     let (end, count): (Option<u64>, i64) = select.build_query_as().fetch_one(pool).await?;
     Ok(end.filter(|_| usize::try_from(count).is_ok_and(|count| count >= SEARCHED)))
@@ -138,7 +169,7 @@ async fn end_of_search(pool: &MySqlPool, filter: &Filter, cursor: Cursor) -> sql
 
 /// Ids from the cursor on, by an index: those of the people who are asked for, or all. An image that was recognised by
 /// an older face-recog has a person, but no faces.
-fn push_candidates(select: &mut QueryBuilder<MySql>, filter: &Filter, cursor: Cursor) {
+fn push_candidates(select: &mut QueryBuilder<MySql>, filter: &Filter, days: &Days, cursor: Cursor) {
     let mut sources = vec![("images", "id")];
     if filter.people.is_some() {
         sources.push(("faces", "image_id"));
@@ -147,21 +178,15 @@ fn push_candidates(select: &mut QueryBuilder<MySql>, filter: &Filter, cursor: Cu
         select.push(if nth == 0 { "(SELECT " } else { ") UNION (SELECT " });
         select.push(id).push(" AS id FROM ").push(table).push(" WHERE TRUE");
         if let Some(people) = &filter.people {
-            select.push(" AND person IN (-2"); // nobody's id: a list may not be empty
-            for person in people {
-                select.push(", ").push_bind(*person);
-            }
-            select.push(")");
+            select.push(" AND person IN ");
+            // Nobody has the id 0: nobody is called so.
+            push_list(select, if people.is_empty() { &[0] } else { &people[..] }.iter().copied());
         }
-        if let Some(from) = filter.from {
-            select.push(" AND ").push(id).push(" >= (SELECT COALESCE((SELECT id FROM images WHERE created_at >= ");
-            select.push_bind(from.and_time(chrono::NaiveTime::MIN).and_utc());
-            select.push(" ORDER BY created_at LIMIT 1), ~0))");
+        if let Some(first) = days.start {
+            select.push(" AND ").push(id).push(" >= ").push_bind(first);
         }
-        if let Some(after) = filter.to.and_then(|to| to.succ_opt()) {
-            select.push(" AND ").push(id).push(" < (SELECT COALESCE((SELECT id FROM images WHERE created_at >= ");
-            select.push_bind(after.and_time(chrono::NaiveTime::MIN).and_utc());
-            select.push(" ORDER BY created_at LIMIT 1), ~0))");
+        if let Some(end) = days.end {
+            select.push(" AND ").push(id).push(" < ").push_bind(end);
         }
         cursor.push_bound(select, id);
         cursor.push_order(select, id, SEARCHED);

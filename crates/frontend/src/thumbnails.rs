@@ -18,6 +18,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use common::images::push_list;
 use rpc::{Area, CropRequest, faces_client::FacesClient};
 use serde::Deserialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
@@ -112,11 +113,9 @@ impl Thumbnails {
         images.sort_unstable();
         for part in images.chunks(1000) {
             let mut select =
-                QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED) FROM images WHERE id IN (0");
-            for (image, _) in part {
-                select.push(", ").push_bind(*image);
-            }
-            let there: Vec<u64> = select.push(") ORDER BY id").build_query_scalar().fetch_all(pool).await?;
+                QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED) FROM images WHERE id IN ");
+            push_list(&mut select, part.iter().map(|(image, _)| *image));
+            let there: Vec<u64> = select.push(" ORDER BY id").build_query_scalar().fetch_all(pool).await?;
             for (_, name) in part.iter().filter(|(image, _)| there.binary_search(image).is_err()) {
                 self.kept.forget(name);
             }

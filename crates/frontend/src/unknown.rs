@@ -106,9 +106,8 @@ pub async fn list(
 }
 
 async fn strangers(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Stranger>> {
-    let mut select = QueryBuilder::<MySql>::new(
-        "SELECT stranger, COUNT(*) FROM faces WHERE stranger IS NOT NULL",
-    );
+    let mut select =
+        QueryBuilder::<MySql>::new("SELECT stranger, COUNT(*) FROM faces WHERE stranger IS NOT NULL");
     cursor.push_bound(&mut select, "stranger");
     select.push(" GROUP BY stranger");
     cursor.push_order(&mut select, "stranger", STRANGERS + 1);
@@ -134,7 +133,9 @@ async fn samples(
     let mut select = faces::select();
     select.push(" JOIN (");
     for (nth, stranger) in strangers.enumerate() {
-        select.push(if nth == 0 { "(SELECT id FROM faces WHERE stranger = " } else {
+        select.push(if nth == 0 {
+            "(SELECT id FROM faces WHERE stranger = "
+        } else {
             " UNION ALL (SELECT id FROM faces WHERE stranger = "
         });
         select.push_bind(stranger).push(format_args!(" ORDER BY id DESC LIMIT {SAMPLES})"));
