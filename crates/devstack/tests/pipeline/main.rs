@@ -6,6 +6,7 @@
 mod journey;
 mod mixed_fleet;
 mod outages;
+mod people;
 mod redeeming;
 mod stopping;
 mod system;

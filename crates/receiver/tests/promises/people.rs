@@ -184,7 +184,7 @@ async fn a_face_becomes_a_known_picture_once() {
     let picture = world.done("POST", "/people/3/pictures", json!({"face": faces[1]}), 201).await;
     let name = picture["picture"].as_str().unwrap().to_owned();
     assert_eq!(picture, json!({"person": 3, "picture": name}));
-    assert_eq!(world.files(), [name.clone()]);
+    assert_eq!(world.files(), std::slice::from_ref(&name));
     assert_eq!(fs::read_to_string(world.known.path().join(&name)).unwrap(), "/group.jpg 500");
     assert_eq!(world.get("/people/3").await["pictures"], json!(["john_doe_1.jpg", name]));
 
