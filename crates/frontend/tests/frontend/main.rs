@@ -4,6 +4,13 @@
 
 mod answers;
 mod away;
+mod changes;
+mod events;
 mod frontend;
+mod gallery;
+mod hostile;
 mod pages;
+mod people;
 mod table;
+mod thumbnails;
+mod unknown;

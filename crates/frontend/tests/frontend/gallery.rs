@@ -1,0 +1,147 @@
+//! The gallery, its filters, and the page of one picture.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::frontend::Stage;
+
+/// The ids of a gallery's images, in their order.
+async fn ids(stage: &Stage, path: &str) -> Vec<u64> {
+    let gallery = stage.frontend.json(path).await;
+    gallery["images"].as_array().unwrap().iter().map(|image| image["id"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_card_shows_the_picture_and_everybody_on_it() {
+    let stage = Stage::set().await;
+    let (image, _) = stage.recognise("/unknown_people/party.jpg", &[1, -1, 2, 1]).await;
+    let html = stage.frontend.html("/gallery").await;
+    assert!(html.contains(&format!("src=\"/thumbnails/{image}?side=320\"")));
+    assert_eq!(html.matches(">Hannibal</bdi>").count(), 1, "nobody is named twice");
+    assert_eq!(html.matches(">Skarlso</bdi>").count(), 1);
+    assert!(html.contains(">party.jpg</bdi>"));
+    let json = stage.frontend.json("/gallery").await;
+    let people = json!([{ "id": 1, "name": "Hannibal" }, { "id": 2, "name": "Skarlso" }]);
+    assert_eq!(json["images"][0]["people"], people);
+}
+
+#[tokio::test]
+async fn an_image_without_faces_keeps_its_one_name() {
+    let stage = Stage::set().await;
+    let image = stage.store("/old.jpg").await;
+    stage.sql(&format!("UPDATE images SET status = 1, person = 4 WHERE id = {image}")).await;
+    assert!(stage.frontend.html("/gallery").await.contains(">Gergely</bdi>"));
+    assert_eq!(ids(&stage, "/gallery?person=4").await, [image]);
+}
+
+#[tokio::test]
+async fn what_failed_says_why_and_nobody_is_unknown() {
+    let stage = Stage::set().await;
+    let failed = stage.store("/a.jpg").await;
+    stage.sql(&format!("UPDATE images SET status = 2, reason = 'no picture' WHERE id = {failed}")).await;
+    stage.recognise("/b.jpg", &[-1]).await;
+    let html = stage.frontend.html("/gallery").await;
+    assert!(html.contains("<span class=\"failed\">Failed</span>") && html.contains("no picture"));
+    assert!(html.contains("<span class=\"nobody\">Unknown</span>"));
+    assert!(!html.contains("Try again"), "nobody takes changes here");
+}
+
+#[tokio::test]
+async fn each_filter_leaves_what_fits() {
+    let stage = Stage::set().await;
+    let (known, _) = stage.recognise("/cam/Known.jpg", &[1]).await;
+    let (both, _) = stage.recognise("/cam/both.jpg", &[2, 1]).await;
+    let (nobody, _) = stage.recognise("/door/nobody.jpg", &[-1]).await;
+    let failed = stage.store("/door/failed.jpg").await;
+    let pending = stage.store("/door/100%_new.jpg").await;
+    stage.sql(&format!("UPDATE images SET status = 2 WHERE id = {failed}")).await;
+    for (id, day) in [(known, "01"), (both, "02"), (nobody, "03"), (failed, "04"), (pending, "05")] {
+        stage.sql(&format!("UPDATE images SET created_at = '2024-05-{day} 12:00:00' WHERE id = {id}")).await;
+    }
+    for (query, expected) in [
+        ("person=1", vec![both, known]),
+        ("person=hanni", vec![both, known]),
+        ("person=SKARLSO", vec![both]),
+        ("person=Somebody%20else", vec![]),
+        ("person=0", vec![]),
+        ("status=known", vec![both, known]),
+        ("status=unknown", vec![nobody]),
+        ("status=processed", vec![nobody, both, known]),
+        ("status=failed", vec![failed]),
+        ("status=pending", vec![pending]),
+        ("text=known.JPG", vec![known]),
+        ("text=/door/", vec![pending, failed, nobody]),
+        ("text=%25_", vec![pending]),
+        ("from=2024-05-04", vec![pending, failed]),
+        ("to=2024-05-02", vec![both, known]),
+        ("from=2024-05-02&to=2024-05-03", vec![nobody, both]),
+        ("from=2030-01-01", vec![]),
+        ("person=1&from=2024-05-02", vec![both]),
+        ("person=&status=&from=&to=&text=", vec![pending, failed, nobody, both, known]),
+    ] {
+        assert_eq!(ids(&stage, &format!("/gallery?{query}")).await, expected, "{query}");
+    }
+    for wrong in ["status=done", "from=yesterday", "to=2024-13-01", "before=x", "text=%FF&before=1&after=1"] {
+        let answer = stage.frontend.get(&format!("/gallery?{wrong}")).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_narrowed_gallery_is_paged_in_both_directions() {
+    let stage = Stage::set().await;
+    let mut all = Vec::new();
+    for nth in 0..100 {
+        let id = stage.store(&format!("/{nth}.jpg")).await;
+        if nth % 2 == 0 {
+            all.push(id);
+        }
+    }
+    stage.sql("UPDATE images SET status = 2 WHERE (id - 1) % 2 = 0").await;
+    all.reverse();
+    let first = stage.frontend.json("/gallery?status=failed").await;
+    let next = first["next"].as_str().unwrap();
+    assert_eq!(ids(&stage, next).await, all[48..]);
+    let second = stage.frontend.json(next).await;
+    assert_eq!(second["next"], json!(null));
+    assert_eq!(ids(&stage, second["previous"].as_str().unwrap()).await, all[..48]);
+}
+
+#[tokio::test]
+async fn a_picture_has_a_box_around_each_face() {
+    let stage = Stage::set().await;
+    let (image, faces) = stage.recognise("/unknown_people/two.jpg", &[1, -1]).await;
+    stage
+        .sql(&format!("UPDATE faces SET x = -20, y = 150, width = 60, height = 100 WHERE id = {}", faces[1]))
+        .await;
+    let html = stage.frontend.html(&format!("/images/{image}")).await;
+    assert!(html.contains(r#"<rect x="25.00%" y="25.00%" width="10.00%" height="20.00%""#));
+    assert!(
+        html.contains(r#"<rect x="0.00%" y="75.00%" width="10.00%" height="25.00%""#),
+        "it ends at the edges"
+    );
+    assert!(html.contains(">Hannibal</text>") && html.contains(">Unknown</text>"));
+    let json = stage.frontend.json(&format!("/images/{image}")).await;
+    assert_eq!(json["faces"][0]["box"], json!({ "x": 100, "y": 50, "width": 40, "height": 40 }));
+    assert_eq!((&json["width"], &json["path"]), (&json!(400), &json!("/unknown_people/two.jpg")));
+}
+
+#[tokio::test]
+async fn pictures_lead_to_their_neighbours() {
+    let stage = Stage::set().await;
+    let (first, second, third) = (stage.store("/1").await, stage.store("/2").await, stage.store("/3").await);
+    let html = stage.frontend.html(&format!("/images/{second}")).await;
+    assert!(html.contains(&format!("rel=\"prev\" href=\"/images/{third}\"")));
+    assert!(html.contains(&format!("rel=\"next\" href=\"/images/{first}\"")));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let stage = Stage::set().await;
+    for path in
+        ["/images/99", "/images/x", "/images/-1", "/people/99", "/people/x", "/unknown/99", "/unknown/x"]
+    {
+        assert_eq!(stage.frontend.get(path).await.status(), StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(stage.frontend.json(path).await["status"], 404, "{path}");
+    }
+}

@@ -1,0 +1,62 @@
+//! The pages of people, and of what was changed.
+
+use serde_json::json;
+
+use crate::frontend::Stage;
+
+#[tokio::test]
+async fn people_are_listed_with_one_of_their_pictures() {
+    let stage = Stage::set().await;
+    let html = stage.frontend.html("/people").await;
+    assert!(html.contains("src=\"/thumbnails/known/hannibal_1.jpg\"") && html.contains("2 known pictures"));
+    let json = stage.frontend.json("/people?text=SKAR").await;
+    let skarlso = json!({ "id": 2, "name": "Skarlso", "pictures": 2, "picture": "skarlso_1.jpg" });
+    assert_eq!(json["people"], json!([skarlso]));
+    assert!(stage.frontend.html("/people?text=nobody").await.contains("Nobody is called so"));
+}
+
+#[tokio::test]
+async fn many_people_are_paged() {
+    let stage = Stage::set().await;
+    let names: Vec<String> = (0..60).map(|nth| format!("('P{nth}')")).collect();
+    stage.sql(&format!("INSERT INTO person (name) VALUES {}", names.join(","))).await;
+    let first = stage.frontend.json("/people?text=p").await;
+    assert_eq!(first["people"].as_array().unwrap().len(), 48);
+    assert_eq!(first["people"][0]["name"], "P59");
+    let second = stage.frontend.json(first["next"].as_str().unwrap()).await;
+    assert_eq!(second["people"].as_array().unwrap().len(), 12);
+    let back = stage.frontend.json(second["previous"].as_str().unwrap()).await;
+    assert_eq!(back["people"], first["people"]);
+}
+
+#[tokio::test]
+async fn a_person_has_known_pictures_and_faces_on_others() {
+    let stage = Stage::set().await;
+    let (image, faces) = stage.recognise("/a.jpg", &[1]).await;
+    let html = stage.frontend.html("/people/1").await;
+    for picture in ["hannibal_1.jpg", "hannibal_2.jpg"] {
+        assert!(html.contains(&format!("src=\"/thumbnails/known/{picture}\"")));
+    }
+    assert!(html.contains(&format!("src=\"/thumbnails/{image}?face={}\"", faces[0])));
+    let json = stage.frontend.json("/people/1").await;
+    assert_eq!(json["name"], "Hannibal");
+    assert_eq!(json["pictures"], json!(["hannibal_1.jpg", "hannibal_2.jpg"]));
+    assert_eq!(json["faces"][0]["image"], image);
+}
+
+#[tokio::test]
+async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
+    let stage = Stage::set().await;
+    assert!(stage.frontend.html("/audit").await.contains("Nobody has changed anything"));
+    let (image, faces) = stage.recognise("/a.jpg", &[-1]).await;
+    let word = common::faces::Word::Is(3);
+    common::faces::say(&stage.pool, faces[0], word, "grace").await.unwrap();
+    let html = stage.frontend.html("/audit").await;
+    assert!(html.contains(&format!("confirm <a href=\"/images/{image}\">face {}</a>", faces[0])));
+    assert!(html.contains(">grace</bdi>"));
+    let json = stage.frontend.json("/audit").await;
+    assert_eq!(json["entries"][0]["action"], "confirm");
+    assert_eq!(json["entries"][0]["who"], "grace");
+    let html = stage.frontend.html(&format!("/images/{image}")).await;
+    assert!(html.contains("by your word") && html.contains(">John Doe</text>"));
+}

@@ -1,0 +1,49 @@
+//! The queue of unknown faces.
+
+use crate::frontend::Stage;
+
+#[tokio::test]
+async fn faces_that_look_alike_are_one_stranger() {
+    let stage = Stage::set().await;
+    let mut faces = Vec::new();
+    for nth in 0..14 {
+        faces.extend(stage.recognise(&format!("/{nth}.jpg"), &[-1]).await.1);
+    }
+    let (_, alone) = stage.recognise("/alone.jpg", &[-1]).await;
+    stage.recognise("/known.jpg", &[1]).await;
+    stage.sql(&format!("UPDATE faces SET stranger = {} WHERE id < {}", faces[0], alone[0])).await;
+
+    let html = stage.frontend.html("/unknown").await;
+    assert!(html.contains("This stranger, 14 pictures"));
+    let json = stage.frontend.json("/unknown").await;
+    assert_eq!((&json["strangers"][0]["id"], &json["strangers"][0]["count"]), (&faces[0].into(), &14.into()));
+    assert_eq!(json["strangers"][0]["faces"].as_array().unwrap().len(), 6, "the newest of them");
+    assert_eq!(json["faces"].as_array().unwrap().len(), 1);
+    assert_eq!(json["faces"][0]["id"], alone[0]);
+
+    let group = stage.frontend.json(&format!("/unknown/{}", faces[0])).await;
+    assert_eq!(group["faces"].as_array().unwrap().len(), 14);
+}
+
+#[tokio::test]
+async fn a_face_that_was_spoken_about_leaves_the_queue() {
+    let stage = Stage::set().await;
+    let (_, faces) = stage.recognise("/a.jpg", &[-1, -1]).await;
+    for (face, word) in faces.iter().zip([common::faces::Word::Nobody, common::faces::Word::Is(1)]) {
+        assert!(stage.frontend.html("/unknown").await.contains(&format!("id=\"face-{face}\"")));
+        common::faces::say(&stage.pool, *face, word, "grace").await.unwrap();
+    }
+    assert!(stage.frontend.html("/unknown").await.contains("Nobody is unknown"));
+}
+
+#[tokio::test]
+async fn a_long_queue_is_paged() {
+    let stage = Stage::set().await;
+    for nth in 0..30 {
+        stage.recognise(&format!("/{nth}.jpg"), &[-1, -1]).await;
+    }
+    let first = stage.frontend.json("/unknown").await;
+    assert_eq!(first["faces"].as_array().unwrap().len(), 48);
+    let second = stage.frontend.json(first["next"].as_str().unwrap()).await;
+    assert_eq!(second["faces"].as_array().unwrap().len(), 12);
+}
