@@ -93,12 +93,34 @@ fn complete(mut api: openapi::OpenApi, tokens: bool) -> Value {
     }
     // It is made of strings and numbers alone, so this cannot fail.
     let mut document = serde_json::to_value(api).unwrap_or_default();
+    correct_numbers(&mut document);
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
             complete_operation(path, operation, tokens);
         }
     }
     document
+}
+
+/// Corrects what utoipa says of numbers without a sign: it calls them signed ones that begin at zero.
+fn correct_numbers(part: &mut Value) {
+    match part {
+        Value::Object(object) => {
+            let starts_at_zero = object.get("minimum").is_some_and(|least| least == 0);
+            let right = match object.get("format").and_then(Value::as_str) {
+                Some("int64") if starts_at_zero => Some(("uint64", u64::MAX)),
+                Some("int32") if starts_at_zero => Some(("uint32", u64::from(u32::MAX))),
+                _ => None,
+            };
+            if let Some((format, largest)) = right {
+                object.insert("format".to_owned(), json!(format));
+                object.insert("maximum".to_owned(), json!(largest));
+            }
+            object.values_mut().for_each(correct_numbers);
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(correct_numbers),
+        _ => {}
+    }
 }
 
 fn complete_operation(path: &str, operation: &mut Value, tokens: bool) {

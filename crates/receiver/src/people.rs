@@ -184,6 +184,7 @@ async fn rename(
 
 /// How somebody is deleted.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct How {
     /// Whether everything of theirs goes: pictures, faces with their embeddings, and what the audit tells of them.
     #[serde(default)]

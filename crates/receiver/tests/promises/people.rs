@@ -37,21 +37,26 @@ impl Faces for Scissors {
 }
 
 /// A receiver with a folder of known people.
-struct World {
-    stack: Stack,
+pub struct World {
+    pub stack: Stack,
     known: TempDir,
 }
 
 impl World {
     async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With more settings, as flags.
+    pub async fn start_with(more: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tonic::transport::Server::builder().add_service(FacesServer::new(Scissors));
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
         let known = tempfile::tempdir().unwrap();
         let folder = known.path().to_str().unwrap().to_owned();
-        let more = ["--grpc-address", &address.to_string(), "--known-people", &folder];
-        Self { stack: Stack::start_with(&more).await, known }
+        let people = ["--grpc-address", &address.to_string(), "--known-people", &folder];
+        Self { stack: Stack::start_with(&[&people, more].concat()).await, known }
     }
 
     async fn send(&self, method: &str, route: &str, body: Value) -> Answer {

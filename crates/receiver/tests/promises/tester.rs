@@ -6,7 +6,7 @@ use std::path::Path;
 use devstack::{PrivateFolder, paths};
 use tokio::process::Command;
 
-use crate::stack::Stack;
+use crate::{people::World, stack::Stack};
 
 #[tokio::test]
 async fn a_tester_that_knows_the_document_alone_finds_nothing_that_contradicts_it() {
@@ -14,8 +14,8 @@ async fn a_tester_that_knows_the_document_alone_finds_nothing_that_contradicts_i
     assert!(programs.join("installed.txt").exists(), "run `setup/checks` first");
     let folder = PrivateFolder::new().unwrap();
     let uploads = format!("--uploads={}", folder.path().join("uploads").display());
-    let stack = Stack::start_with(&[&uploads]).await;
-    fill(&stack).await;
+    let World { stack, .. } = &World::start_with(&[&uploads]).await;
+    fill(stack).await;
 
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis.toml");
     let document = format!("http://{}/openapi.json", stack.receiver.address);
