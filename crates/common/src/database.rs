@@ -1,10 +1,6 @@
 //! The connection pool, and which of its errors mean "the database is away".
 
-use std::{
-    io,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use sqlx::{
     Connection, Executor, MySql, MySqlConnection, MySqlPool,
@@ -91,22 +87,22 @@ async fn replace_if_silent(connection: &mut MySqlConnection, options: &MySqlConn
 /// A connection that its user keeps from one call to the next.
 ///
 /// When a connection goes back to its pool it is tested, by the pool and against silence, which takes as long as a
-/// statement; one that has just answered need not be. Whoever takes it while it is in use gets another of the pool.
+/// statement; one that has just answered need not be.
 #[derive(Debug)]
 pub struct Kept {
     pool: MySqlPool,
-    connection: Mutex<Option<(PoolConnection<MySql>, Instant)>>,
+    connection: Option<(PoolConnection<MySql>, Instant)>,
 }
 
 impl Kept {
-    /// Keeps one connection of `pool` at a time.
+    /// Keeps one connection of `pool`.
     pub fn new(pool: MySqlPool) -> Self {
-        Self { pool, connection: Mutex::default() }
+        Self { pool, connection: None }
     }
 
     /// The connection that was kept, or one of the pool if that has idled.
-    pub async fn take(&self) -> sqlx::Result<PoolConnection<MySql>> {
-        match self.kept().take() {
+    pub async fn take(&mut self) -> sqlx::Result<PoolConnection<MySql>> {
+        match self.connection.take() {
             Some((connection, used)) if used.elapsed() < TRUSTED_FOR => return Ok(connection),
             // The pool tests it.
             _ => {}
@@ -115,14 +111,10 @@ impl Kept {
     }
 
     /// Keeps `connection` if `result`, of the last that was done with it, came from the database.
-    pub fn keep<T>(&self, connection: PoolConnection<MySql>, result: &sqlx::Result<T>) {
+    pub fn keep<T>(&mut self, connection: PoolConnection<MySql>, result: &sqlx::Result<T>) {
         if result.as_ref().err().is_none_or(|error| error.as_database_error().is_some()) {
-            *self.kept() = Some((connection, Instant::now()));
+            self.connection = Some((connection, Instant::now()));
         }
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Option<(PoolConnection<MySql>, Instant)>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -399,6 +399,12 @@ pub enum Ending {
     Suspected,
 }
 
+impl Ending {
+    fn has_faces(&self) -> bool {
+        matches!(self, Self::Recognised(Recognition { found: Some(found), .. }) if !found.faces.is_empty())
+    }
+}
+
 /// What an [`Ending`] leaves in the row.
 struct Written<'e> {
     status: Status,
@@ -478,7 +484,6 @@ async fn finish_now(
     }
     let mut in_order: Vec<_> = endings.to_vec();
     in_order.sort_by_key(|(claim, _)| claim.id);
-    let mut transaction = connection.begin().await?;
     // The given rows come first, and each leads to its row by the primary key: so all who write lock rows in the order of
     // their ids. The casts are for MySQL, which would take the parameters for texts and compare them as floats.
     let mut update = QueryBuilder::<MySql>::new("UPDATE (");
@@ -519,12 +524,15 @@ async fn finish_now(
              images.height = COALESCE(ending.height, images.height),
              images.claimed_until = NULL",
     );
-    let written = update.build().execute(&mut *transaction).await?.rows_affected();
-    let fenced = if written == endings.len() as u64 {
-        vec![Fenced::Written; endings.len()]
-    } else {
-        which_are_ours(&mut transaction, endings).await?
-    };
+    let update = update.build();
+    // A statement by itself is a transaction.
+    if !endings.iter().any(|(_, ending)| ending.has_faces()) {
+        let written = update.execute(&mut *connection).await?.rows_affected();
+        return fenced(connection, endings, written).await;
+    }
+    let mut transaction = connection.begin().await?;
+    let written = update.execute(&mut *transaction).await?.rows_affected();
+    let fenced = fenced(&mut transaction, endings, written).await?;
     let with_faces: Vec<(ImageId, &Found)> = endings
         .iter()
         .zip(&fenced)
@@ -539,15 +547,20 @@ async fn finish_now(
     Ok(fenced)
 }
 
-/// Of which claims the token stands in the row. What was written in this transaction cannot change meanwhile.
-async fn which_are_ours(
-    transaction: &mut MySqlConnection,
+/// Which of `endings` count, of which `written` do: those whose token stands in the row. What was given back, and
+/// taken by another since, counts no longer.
+async fn fenced(
+    connection: &mut MySqlConnection,
     endings: &[(&Claim, &Ending)],
+    written: u64,
 ) -> sqlx::Result<Vec<Fenced>> {
+    if written == endings.len() as u64 {
+        return Ok(vec![Fenced::Written; endings.len()]);
+    }
     let mut select =
         QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED), claim FROM images WHERE id IN ");
     push_list(&mut select, endings.iter().map(|(claim, _)| claim.id.0));
-    let tokens: Vec<(u64, Option<u64>)> = select.build_query_as().fetch_all(transaction).await?;
+    let tokens: Vec<(u64, Option<u64>)> = select.build_query_as().fetch_all(connection).await?;
     let tokens: HashMap<u64, Option<u64>> = tokens.into_iter().collect();
     let is_ours = |claim: &Claim| tokens.get(&claim.id.0) == Some(&Some(claim.token));
     Ok(endings

@@ -1,7 +1,7 @@
 //! Images that a message announced: from the queue to the workshop.
 //!
-//! A message is finished after its image's result is stored. Until then it is in flight, and nsqd sends no
-//! more of them than there are slots.
+//! A message is finished after its image's result is stored. Until then it is in flight. As many as there are slots may
+//! be in flight while they are claimed and recognised, and as many again while their results are stored.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes messages until `shutdown`, then waits until those in work are answered.
 pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &CancellationToken) {
-    let slots = settings.processor_concurrency as usize;
+    let in_flight = 2 * settings.processor_concurrency as usize;
     let mut config = ConsumerConfig::new(TOPIC, CHANNEL, vec![settings.nsq_lookup_address.clone()]);
-    config.max_in_flight = slots;
+    config.max_in_flight = in_flight;
     config.msg_timeout = settings.message_timeout();
     let mut consumer = Consumer::start(config);
     let mut circuit = workshop.breaker.watch();
@@ -31,11 +31,11 @@ pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &Can
             // While the circuit is open nothing is consumed.
             Ok(()) = circuit.changed() => {
                 let closed = *circuit.borrow_and_update();
-                consumer.set_max_in_flight(if closed { slots } else { 0 });
+                consumer.set_max_in_flight(if closed { in_flight } else { 0 });
             }
             Some(message) = consumer.next() => {
                 let workshop = workshop.clone();
-                // Bounded: no more messages are in flight than there are slots.
+                // Bounded by what is in flight.
                 workshop.clone().begin(async move { take(message, &workshop).await });
             }
         }
@@ -52,7 +52,7 @@ async fn take(message: Message, workshop: &Workshop) {
             return message.finish();
         }
     };
-    let Some(_slot) = workshop.slot_for_message().await else { return message.requeue(Duration::ZERO) };
+    let Some(slot) = workshop.slot_for_message().await else { return message.requeue(Duration::ZERO) };
     if !workshop.breaker.is_closed() {
         return message.requeue(Duration::ZERO);
     }
@@ -68,7 +68,7 @@ async fn take(message: Message, workshop: &Workshop) {
             return message.requeue(DATABASE_PAUSE);
         }
     };
-    match workshop.work(&claim).await {
+    match workshop.work(&claim, slot).await {
         Outcome::Settled => message.finish(),
         Outcome::Again(after) => message.requeue(after),
     }

@@ -7,54 +7,58 @@ use common::{
     database::Kept,
     group::Group,
     images::{self, Claim, ClaimOutcome, Ending, Fenced},
-    models::{ImageId, Person},
+    models::ImageId,
     people,
 };
 use sqlx::{MySqlConnection, MySqlPool};
+use tokio::sync::Mutex;
+
+use crate::verdict::Verdict;
 
 /// More than one statement should carry.
 const MOST: usize = 64;
 
+/// An image and what came of it.
+pub(crate) type Work = Arc<(Claim, Verdict)>;
+
+/// Whether the end of the work on an image was written, and how it ended.
+pub(crate) type Finished = (Fenced, Ending);
+
 /// The way to the database for images in work.
 ///
-/// Each kind has one group under way at a time, on a connection that it keeps: two at a time made the groups smaller,
-/// and took more of both processors for each image.
+/// All groups go over one connection, one after the other: two at a time made the groups smaller, and took more of both
+/// processors for each image.
 ///
 /// Of a group that failed each member tries again alone: what cannot be written, or waits for a lock that somebody
 /// holds, harms its companions once and not again and again.
 pub(crate) struct Ledger {
     pool: MySqlPool,
     lease: Duration,
+    max_attempts: u32,
     claims: Group<ImageId, Option<ClaimOutcome>>,
-    names: Group<String, Option<Option<Person>>>,
-    endings: Group<(Claim, Ending), Option<Fenced>>,
+    endings: Group<Work, Option<Finished>>,
 }
 
 impl Ledger {
-    /// Claims for `lease`.
-    pub(crate) fn new(pool: &MySqlPool, lease: Duration) -> Self {
+    /// Claims for `lease`; an image fails for good when it failed `max_attempts` times.
+    pub(crate) fn new(pool: &MySqlPool, lease: Duration, max_attempts: u32) -> Self {
+        let kept = Arc::new(Mutex::new(Kept::new(pool.clone())));
         let claims = Group::start(MOST, {
-            let kept = Arc::new(Kept::new(pool.clone()));
+            let kept = kept.clone();
             move |ids: Vec<ImageId>| {
                 let kept = kept.clone();
-                async move { each(ids.len(), claim(&kept, &ids, lease).await) }
-            }
-        });
-        let names = Group::start(MOST, {
-            let kept = Arc::new(Kept::new(pool.clone()));
-            move |names: Vec<String>| {
-                let kept = kept.clone();
-                async move { each(names.len(), name(&kept, &names).await) }
+                async move { each(ids.len(), claim(&mut *kept.lock().await, &ids, lease).await) }
             }
         });
         let endings = Group::start(MOST, {
-            let kept = Arc::new(Kept::new(pool.clone()));
-            move |endings: Vec<(Claim, Ending)>| {
+            move |works: Vec<Work>| {
                 let kept = kept.clone();
-                async move { each(endings.len(), finish(&kept, &endings).await) }
+                async move {
+                    each(works.len(), finish_together(&mut *kept.lock().await, &works, max_attempts).await)
+                }
             }
         });
-        Self { pool: pool.clone(), lease, claims, names, endings }
+        Self { pool: pool.clone(), lease, max_attempts, claims, endings }
     }
 
     /// Claims an image.
@@ -65,54 +69,48 @@ impl Ledger {
         }
     }
 
-    /// The person that a known picture belongs to.
-    pub(crate) async fn person(&self, image_name: String) -> sqlx::Result<Option<Person>> {
-        match self.names.call(image_name.clone()).await.flatten() {
-            Some(person) => Ok(person),
-            None => only(look_up(&mut *self.pool.acquire().await?, &[image_name]).await),
-        }
+    /// Looks up who is on the image and writes how the work on it ended; `None` when that failed together with others.
+    pub(crate) async fn finish(&self, work: &Work) -> Option<Finished> {
+        self.endings.call(work.clone()).await.flatten()
     }
 
-    /// Writes how the work on an image ended; `None` when that failed together with others.
-    pub(crate) async fn finish(&self, claim: &Claim, ending: &Ending) -> Option<Fenced> {
-        self.endings.call((claim.clone(), ending.clone())).await.flatten()
-    }
-
-    /// Writes how the work on an image ended, apart from others.
-    pub(crate) async fn finish_alone(&self, claim: &Claim, ending: &Ending) -> sqlx::Result<Fenced> {
-        only(images::finish(&mut *self.pool.acquire().await?, &[(claim, ending)]).await)
+    /// As [`Ledger::finish`], apart from others.
+    pub(crate) async fn finish_alone(&self, work: &Work) -> sqlx::Result<Finished> {
+        let mut connection = self.pool.acquire().await?;
+        only(finish(&mut connection, std::slice::from_ref(work), self.max_attempts).await)
     }
 }
 
-async fn claim(kept: &Kept, ids: &[ImageId], lease: Duration) -> sqlx::Result<Vec<ClaimOutcome>> {
+async fn claim(kept: &mut Kept, ids: &[ImageId], lease: Duration) -> sqlx::Result<Vec<ClaimOutcome>> {
     let mut connection = kept.take().await?;
     let result = images::claim(&mut connection, ids, lease).await;
     kept.keep(connection, &result);
     result
 }
 
-async fn name(kept: &Kept, names: &[String]) -> sqlx::Result<Vec<Option<Person>>> {
+async fn finish_together(kept: &mut Kept, works: &[Work], max_attempts: u32) -> sqlx::Result<Vec<Finished>> {
     let mut connection = kept.take().await?;
-    let result = look_up(&mut connection, names).await;
+    let result = finish(&mut connection, works, max_attempts).await;
     kept.keep(connection, &result);
     result
 }
 
-async fn finish(kept: &Kept, endings: &[(Claim, Ending)]) -> sqlx::Result<Vec<Fenced>> {
-    let all: Vec<_> = endings.iter().map(|(claim, ending)| (claim, ending)).collect();
-    let mut connection = kept.take().await?;
-    let result = images::finish(&mut connection, &all).await;
-    kept.keep(connection, &result);
-    result
-}
-
-async fn look_up(
+/// One statement for all names, and then all endings at once.
+async fn finish(
     connection: &mut MySqlConnection,
-    image_names: &[String],
-) -> sqlx::Result<Vec<Option<Person>>> {
-    let names: Vec<&str> = image_names.iter().map(String::as_str).collect();
+    works: &[Work],
+    max_attempts: u32,
+) -> sqlx::Result<Vec<Finished>> {
+    let mut names: Vec<&str> =
+        works.iter().flat_map(|work| work.1.image_names()).map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
     let people = people::by_image_names(connection, &names).await?;
-    Ok(names.iter().map(|name| people.get(*name).cloned()).collect())
+    let ending = |work: &Work| work.1.ending(&people, work.0.attempts + 1 >= max_attempts);
+    let endings: Vec<Ending> = works.iter().map(ending).collect();
+    let claimed: Vec<_> = works.iter().map(|work| &work.0).zip(&endings).collect();
+    let fenced = images::finish(connection, &claimed).await?;
+    Ok(fenced.into_iter().zip(endings).collect())
 }
 
 /// The answers of a group of `size`, each by itself.

@@ -15,6 +15,7 @@ mod settings;
 mod strangers;
 mod suspects;
 mod sweep;
+mod verdict;
 mod work;
 
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use std::{
 
 use common::{
     breaker::CircuitBreaker,
-    images::{Claim, Ending, Failure, Fenced, Recognition},
+    images::{Claim, Ending, Fenced},
     retry,
 };
 use sqlx::MySqlPool;
@@ -23,8 +23,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Settings,
     ledger::Ledger,
-    recogniser::{Answer, CallError, Recogniser},
+    recogniser::{CallError, Recogniser},
     suspects::{self, Suspects},
+    verdict::Verdict,
 };
 
 /// Everything that work on an image needs, and how much of it may go on at once. Clones share it.
@@ -44,10 +45,9 @@ pub(crate) struct Workshop {
     /// Cancelled when the drain has no time left for calls.
     closing: CancellationToken,
     lease: Duration,
-    max_attempts: u32,
 }
 
-/// The right to work on one image.
+/// The right to claim one image and have it recognised.
 pub(crate) type Slot = OwnedSemaphorePermit;
 
 /// Where an image stands when the work on it ends.
@@ -57,16 +57,6 @@ pub(crate) enum Outcome {
     Settled,
     /// It waits to be tried again after so long.
     Again(Duration),
-}
-
-/// What came of recognising an image.
-enum Verdict {
-    Recognised(Recognition),
-    Failed(Failure),
-    /// Face-recog broke off, through the fault of this image or of another.
-    Suspected,
-    /// Nothing was learnt about the image.
-    NotNow(&'static str),
 }
 
 impl Workshop {
@@ -79,7 +69,7 @@ impl Workshop {
     ) -> Self {
         Self {
             suspects: Arc::new(Suspects::new(settings, pool.clone())),
-            ledger: Arc::new(Ledger::new(&pool, settings.claim_lease)),
+            ledger: Arc::new(Ledger::new(&pool, settings.claim_lease, settings.max_attempts)),
             pool,
             breaker,
             recogniser,
@@ -89,7 +79,6 @@ impl Workshop {
             stopping,
             closing: CancellationToken::new(),
             lease: settings.claim_lease,
-            max_attempts: settings.max_attempts,
         }
     }
 
@@ -145,11 +134,12 @@ impl Workshop {
         std::future::pending().await
     }
 
-    /// Works on an image that is ours, to the end.
-    pub(crate) async fn work(&self, claim: &Claim) -> Outcome {
+    /// Works on an image that is ours, to the end; while its result is stored its slot is another's.
+    pub(crate) async fn work(&self, claim: &Claim, slot: Slot) -> Outcome {
         let begun = tokio::time::Instant::now();
         metrics::gauge!("images_in_work").increment(1.0);
         let verdict = self.recognise(claim).await;
+        drop(slot);
         let outcome = self.store(claim, verdict).await;
         metrics::gauge!("images_in_work").decrement(1.0);
         metrics::histogram!("image_work_seconds").record(begun.elapsed().as_secs_f64());
@@ -178,9 +168,9 @@ impl Workshop {
         let answer = self.recogniser.identify(&claim.path).await;
         drop(turn);
         match answer {
-            Ok(response) => {
+            Ok(answer) => {
                 self.breaker.succeeded();
-                self.name(response).await
+                Verdict::Answered(answer)
             }
             Err(CallError::Image(failure)) => {
                 self.breaker.succeeded();
@@ -207,82 +197,50 @@ impl Workshop {
         }
     }
 
-    /// Looks up who is on the known pictures that match: the nearest that has a name counts.
-    async fn name(&self, answer: Answer) -> Verdict {
-        let Answer { matches, distance, faces, found } = answer;
-        for image_name in &matches {
-            match self.ledger.person(image_name.clone()).await {
-                Ok(Some(person)) => {
-                    let person = Some(person.id);
-                    return Verdict::Recognised(Recognition { person, distance, reason: None, found });
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot look the person up");
-                    return Verdict::NotNow("the database is away");
-                }
-            }
-        }
-        let Some(unnamed) = matches.first() else {
-            let reason = Some(why_nobody(distance, faces));
-            return Verdict::Recognised(Recognition { person: None, distance, reason, found });
-        };
-        let reason = format!(
-            "looks like the known picture {unnamed:?}, which belongs to nobody: add it to the table person_images"
-        );
-        if found.is_some() {
-            // Its faces are kept, so it gets its name when the picture does.
-            return Verdict::Recognised(Recognition { person: None, distance, reason: Some(reason), found });
-        }
-        Verdict::Failed(Failure { reason, kind: "belongs_to_nobody", redeemable: true })
-    }
-
     /// Stores the verdict, again and again while the lease can still run: a result is not given away because
     /// the database is away for a moment.
     async fn store(&self, claim: &Claim, verdict: Verdict) -> Outcome {
         let id = claim.id;
-        let last_try = claim.attempts + 1 >= self.max_attempts;
-        let ending = match &verdict {
-            Verdict::Recognised(found) => Ending::Recognised(found.clone()),
-            Verdict::Failed(failure) => Ending::Failed { failure: failure.clone(), last_try },
-            Verdict::Suspected => Ending::Suspected,
-            Verdict::NotNow(_) => Ending::Released,
-        };
+        let why = verdict.why_not_now();
+        let work = Arc::new((claim.clone(), verdict));
         let write = async {
-            if let Some(fenced) = self.ledger.finish(claim, &ending).await {
-                return fenced;
+            match self.ledger.finish(&work).await {
+                Some(written) => written,
+                None => {
+                    retry::until_ok("the database to store a result", || self.ledger.finish_alone(&work))
+                        .await
+                }
             }
-            retry::until_ok("the database to store a result", || self.ledger.finish_alone(claim, &ending))
-                .await
         };
-        let (result, outcome) = match &verdict {
-            Verdict::Recognised(_) => ("recognised", Outcome::Settled),
-            Verdict::Failed(_) if last_try => ("failed", Outcome::Settled),
-            Verdict::Failed(_) => ("failed_once", Outcome::Again(pause_after(claim.attempts))),
-            Verdict::Suspected => ("suspected", Outcome::Again(pause_after(claim.attempts))),
-            Verdict::NotNow(_) => ("released", Outcome::Again(Duration::ZERO)),
-        };
-        if timeout(self.lease, write).await != Ok(Fenced::Written) {
+        let Ok((Fenced::Written, ending)) = timeout(self.lease, write).await else {
             tracing::warn!(%id, path = ?claim.path, "the claim was lost: its result is dropped, another processor has the image");
             metrics::counter!("images_total", "result" => "stale").increment(1);
             return Outcome::Settled;
-        }
-        metrics::counter!("images_total", "result" => result).increment(1);
-        match &verdict {
-            Verdict::Recognised(found) => {
+        };
+        let (result, outcome) = match &ending {
+            Ending::Recognised(found) => {
                 tracing::info!(%id, path = ?claim.path, person = ?found.person, distance = ?found.distance, "processed");
+                ("recognised", Outcome::Settled)
             }
-            Verdict::Failed(failure) => {
-                if last_try {
-                    metrics::counter!("images_failed_total", "reason" => failure.kind).increment(1);
-                }
+            Ending::Failed { failure, last_try } => {
                 tracing::warn!(%id, path = ?claim.path, attempt = claim.attempts + 1, last_try, reason = failure.reason, "failed");
+                if *last_try {
+                    metrics::counter!("images_failed_total", "reason" => failure.kind).increment(1);
+                    ("failed", Outcome::Settled)
+                } else {
+                    ("failed_once", Outcome::Again(pause_after(claim.attempts)))
+                }
             }
-            Verdict::Suspected => {
+            Ending::Suspected => {
                 tracing::warn!(%id, path = ?claim.path, "face-recog broke off; the image is tried again apart from others");
+                ("suspected", Outcome::Again(pause_after(claim.attempts)))
             }
-            Verdict::NotNow(why) => tracing::info!(%id, path = ?claim.path, why, "given back"),
-        }
+            Ending::Released => {
+                tracing::info!(%id, path = ?claim.path, why, "given back");
+                ("released", Outcome::Again(Duration::ZERO))
+            }
+        };
+        metrics::counter!("images_total", "result" => result).increment(1);
         outcome
     }
 }
@@ -291,16 +249,4 @@ impl Workshop {
 /// because one of them broke face-recog, do not come back together.
 fn pause_after(failures: u32) -> Duration {
     Duration::from_secs(1 << failures.min(6)).mul_f64(rand::random_range(0.5..1.5))
-}
-
-fn why_nobody(distance: Option<f64>, faces: Option<usize>) -> String {
-    match (faces, distance) {
-        (Some(0), _) => "no face was found".to_owned(),
-        (Some(faces), Some(distance)) => {
-            let faces = if faces == 1 { "a face".to_owned() } else { format!("{faces} faces") };
-            format!("{faces} found, nobody known: the nearest known face is at distance {distance:.2}")
-        }
-        (Some(_), None) => "a face was found, but there are no known people to compare it with".to_owned(),
-        (None, _) => "nobody known was found".to_owned(),
-    }
 }
