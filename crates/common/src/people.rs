@@ -222,7 +222,8 @@ pub async fn delete(pool: &MySqlPool, id: u64, erase: bool, who: &str) -> sqlx::
         let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
         let pictures = pictures(&mut transaction, person.id).await?;
         let touched = touched(&mut transaction, Some(person.id), &pictures).await?;
-        let mut deleted = Deleted { pictures, images: touched.len(), faces: 0 };
+        let images = self::touched(&mut transaction, Some(person.id), &[]).await?.len();
+        let mut deleted = Deleted { pictures, images, faces: 0 };
         if erase {
             deleted.faces = erase_traces(&mut transaction, person.id).await?;
         }

@@ -39,8 +39,8 @@ const MAGIC: &[u8] = b"kube-face embeddings 1\n";
 /// A million pictures take two thirds of it; what is longer was not written here.
 const MAX_FILE: u64 = 1 << 30;
 
-/// How long the embedding of a picture that is not in the folder any more is kept: the folder may just have lost
-/// its volume.
+/// How long the embedding of a picture is kept that is not in the folder any more, and that nobody was seen to remove:
+/// the folder may just have lost its volume.
 const KEEP_UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Where embeddings are kept.
@@ -97,27 +97,35 @@ impl Cache {
     }
 
     /// Replaces what is there by the pictures that are `used`, whose embeddings are in `gallery` unless they
-    /// show no face, and by what was there before and is not used any more, for some time. Blocks.
-    pub fn save(&self, used: &[Used], gallery: &Gallery) -> io::Result<()> {
+    /// show no face, and by what was there before and is not used any more, for some time; what was `removed` by
+    /// somebody, and is not used under another name, goes at once. Blocks.
+    pub fn save(&self, used: &[Used], removed: &HashSet<ContentHash>, gallery: &Gallery) -> io::Result<()> {
         if !self.folder.is_dir() {
             return Err(io::ErrorKind::NotFound.into());
         }
         let before = self.load();
         let new = self.folder.join(format!("{FILE}.new"));
-        let written = self.write(&new, &before, used, gallery);
+        let written = self.write(&new, &before, used, removed, gallery);
         written.and_then(|()| fs::rename(&new, self.folder.join(FILE))).inspect_err(|_| {
             // Half a file would only fill the disk further.
             let _ = fs::remove_file(&new);
         })
     }
 
-    fn write(&self, path: &Path, before: &Remembered, used: &[Used], gallery: &Gallery) -> io::Result<()> {
+    fn write(
+        &self,
+        path: &Path,
+        before: &Remembered,
+        used: &[Used],
+        removed: &HashSet<ContentHash>,
+        gallery: &Gallery,
+    ) -> io::Result<()> {
         let mut file = Hashing { file: BufWriter::new(File::create(path)?), hash: Sha256::new() };
         file.write(MAGIC)?;
         file.write(self.model.as_bytes())?;
-        let contents: HashSet<_> = used.iter().map(|(_, _, content)| content).collect();
+        let written: HashSet<_> = used.iter().map(|(_, _, content)| content).chain(removed).collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        for record in before.records.iter().filter(|record| !contents.contains(&record.content)) {
+        for record in before.records.iter().filter(|record| !written.contains(&record.content)) {
             let since = if record.unused_since == 0 { now } else { record.unused_since };
             if now.saturating_sub(since) < KEEP_UNUSED.as_secs() {
                 let embedding = before.embedding(record);

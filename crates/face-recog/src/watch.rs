@@ -5,7 +5,7 @@
 //! new or changed are embedded, unless [`crate::cache`] remembers them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     ffi::{OsStr, OsString},
     io, mem,
     path::{Path, PathBuf},
@@ -60,8 +60,10 @@ pub struct Watcher {
     pool: Pool<Recogniser>,
     /// `None` when it hung.
     cache: Option<Cache>,
-    /// Whether the cache lacks something.
+    /// Whether the cache lacks something, or has what it should not.
     unsaved: bool,
+    /// What the cache must not keep: pictures that somebody removed, perhaps so that nothing of them stays.
+    removed: HashSet<ContentHash>,
     publish: watch::Sender<Option<Arc<Gallery>>>,
     seen: BTreeMap<OsString, Seen>,
     /// All that was found, but for `changes`.
@@ -106,6 +108,7 @@ impl Watcher {
             pool,
             cache: Some(cache),
             unsaved: false,
+            removed: HashSet::new(),
             publish,
             seen: BTreeMap::new(),
             gallery: Arc::default(),
@@ -200,11 +203,13 @@ impl Watcher {
     }
 
     fn forget_all_but(&mut self, listing: &BTreeMap<OsString, Stamp>) {
-        let changes = &mut self.changes;
-        self.seen.retain(|name, _| {
+        let (changes, removed) = (&mut self.changes, &mut self.removed);
+        self.seen.retain(|name, seen| {
             let stays = listing.contains_key(name);
             if !stays {
                 tracing::info!(file = %name.display(), "a known picture is gone");
+                // A folder without any has rather lost its volume.
+                removed.extend(seen.content.filter(|_| !listing.is_empty()));
                 changes.extend(name.to_str().map(|name| (name.to_owned(), None)));
             }
             stays
@@ -292,10 +297,11 @@ impl Watcher {
             .iter()
             .filter_map(|(name, seen)| Some((name.clone(), seen.stamp, seen.content?)))
             .collect();
-        let gallery = self.gallery.clone();
-        let Some(saved) = self.with_cache(move |cache| cache.save(&used, &gallery)).await else { return };
+        let (removed, gallery) = (self.removed.clone(), self.gallery.clone());
+        let saved = self.with_cache(move |cache| cache.save(&used, &removed, &gallery)).await;
+        let Some(saved) = saved else { return };
         match &saved {
-            Ok(()) => {}
+            Ok(()) => self.removed.clear(),
             Err(error) if self.cache_complaint == Some(error.kind()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::info!(

@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::{ffi::OsStr, fs, path::Path, sync::LazyLock};
+use std::{collections::HashSet, ffi::OsStr, fs, path::Path, sync::LazyLock};
 
 use face_recog::{
     cache::{Cache, Remembered},
@@ -56,7 +56,7 @@ async fn with_a_lie(model: ModelId) -> TempDir {
     fs::remove_file(folders.path().join("embeddings/embeddings")).unwrap();
     let lie = Gallery::new([("obama.jpg".to_owned(), biden)]);
     used.retain(|(name, ..)| name == "obama.jpg");
-    Cache::new(&folders.path().join("embeddings"), model).save(&used, &lie).unwrap();
+    Cache::new(&folders.path().join("embeddings"), model).save(&used, &HashSet::new(), &lie).unwrap();
     fs::remove_file(folders.path().join("known/biden.jpg")).unwrap();
     folders
 }
@@ -154,4 +154,18 @@ async fn a_picture_that_is_away_for_a_while_is_not_forgotten() {
     let folders = world.stop().await;
     fs::rename(&aside, &known).unwrap();
     assert_eq!(named(folders, "biden.jpg").await, "obama.jpg");
+}
+
+#[tokio::test]
+async fn a_picture_that_somebody_removes_is_forgotten_at_once() {
+    let world = World::again(embedded().await).await;
+    let stamps = list(&world.outside("known")).unwrap();
+    let remembers = |name: &str| {
+        let name = OsStr::new(name);
+        remembered(&world.outside("")).unchanged(name, &stamps[name]).is_some()
+    };
+    assert!(remembers("obama.jpg"));
+    fs::remove_file(world.known("obama.jpg")).unwrap();
+    eventually("it is forgotten", async || !remembers("obama.jpg")).await;
+    assert!(remembers("biden.jpg"));
 }

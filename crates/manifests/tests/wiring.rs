@@ -138,7 +138,7 @@ fn everybody_is_told_where_the_peers_are() {
         .map(|workload| (workload.app().to_owned(), peers(workload).map(|(host, _)| host).collect()))
         .collect();
     let expected = [
-        ("receiver", vec!["mysql", "nsqd-srv"]),
+        ("receiver", vec!["mysql", "nsqd-srv", "face-recog"]),
         ("image-processor", vec!["mysql", "nsqlookup", "face-recog"]),
         ("frontend", vec!["mysql"]),
         ("redeemer", vec!["mysql", "nsqd-srv"]),
