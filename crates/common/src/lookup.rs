@@ -1,6 +1,6 @@
 //! What somebody is told who asks how far along an image, or a batch of images, is. It only reads.
 
-use std::ops::RangeInclusive;
+use std::{collections::HashMap, ops::RangeInclusive};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{
     database::answered,
+    images::push_list,
     models::{ImageId, Person, Status},
 };
 
@@ -91,10 +92,47 @@ pub struct Area {
 
 /// An image and its faces, if there is such an image.
 pub async fn image(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageStatus>> {
-    answered(image_now(pool, id)).await
+    let mut select = QueryBuilder::<MySql>::new(SELECT);
+    select.push("images.id = ").push_bind(id.0);
+    Ok(answered(with_faces(pool, select)).await?.pop())
 }
 
-async fn image_now(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageStatus>> {
+/// Which images [`images`] lists.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Those with larger ids.
+    pub after: u64,
+    /// Those that are this far along, if it matters.
+    pub status: Option<Status>,
+    /// Those that show this person, if it matters: on any of their faces.
+    pub person: Option<i32>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Images and their faces, in the order of their ids.
+pub async fn images(pool: &MySqlPool, wanted: &Wanted) -> sqlx::Result<Vec<ImageStatus>> {
+    let mut select = QueryBuilder::<MySql>::new(SELECT);
+    select.push("images.id > ").push_bind(wanted.after);
+    if let Some(status) = wanted.status {
+        select.push(" AND status = ").push_bind(status.code());
+    }
+    if let Some(person) = wanted.person {
+        // Both by an index. An image that an original processor looked at has no faces.
+        select.push(" AND images.id IN (SELECT id FROM images WHERE person = ").push_bind(person);
+        select.push(" UNION SELECT image_id FROM faces WHERE person = ").push_bind(person).push(")");
+    }
+    select.push(" ORDER BY images.id LIMIT ").push_bind(wanted.limit);
+    answered(with_faces(pool, select)).await
+}
+
+/// The beginning of a statement that selects images; its condition is to follow.
+const SELECT: &str =
+    "SELECT CAST(images.id AS UNSIGNED), path, status, person.id, person.name, distance, reason,
+            CAST(attempts AS UNSIGNED), created_at, updated_at
+     FROM images LEFT JOIN person ON person.id = images.person WHERE ";
+
+async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>) -> sqlx::Result<Vec<ImageStatus>> {
     type Row = (
         u64,
         String,
@@ -107,46 +145,51 @@ async fn image_now(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageSt
         DateTime<Utc>,
         DateTime<Utc>,
     );
-    let row: Option<Row> = sqlx::query_as(
-        "SELECT CAST(images.id AS UNSIGNED), path, status, person.id, person.name, distance, reason,
-                CAST(attempts AS UNSIGNED), created_at, updated_at
-         FROM images LEFT JOIN person ON person.id = images.person WHERE images.id = ?",
-    )
-    .bind(id.0)
-    .fetch_optional(pool)
-    .await?;
-    let Some((id, path, status, person, name, distance, reason, attempts, created_at, updated_at)) = row
-    else {
-        return Ok(None);
+    let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
+    let mut faces = faces(pool, rows.iter().map(|row| row.0)).await?;
+    let image = |row: Row| {
+        let (id, path, status, person, name, distance, reason, attempts, created_at, updated_at) = row;
+        ImageStatus {
+            id,
+            path,
+            status: Status::from_code(status),
+            person: known(person, name),
+            distance,
+            reason,
+            attempts,
+            created_at,
+            updated_at,
+            faces: faces.remove(&id).unwrap_or_default(),
+        }
     };
-    Ok(Some(ImageStatus {
-        id,
-        path,
-        status: Status::from_code(status),
-        person: known(person, name),
-        distance,
-        reason,
-        attempts,
-        created_at,
-        updated_at,
-        faces: faces(pool, id).await?,
-    }))
+    Ok(rows.into_iter().map(image).collect())
 }
 
-async fn faces(pool: &MySqlPool, image: u64) -> sqlx::Result<Vec<FaceStatus>> {
-    type Row = (u64, i32, i32, i32, i32, Option<i32>, Option<String>, Option<f64>, Option<String>, f32, f32);
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT faces.id, x, y, width, height, person.id, person.name, distance, nearest, sharpness, turned
-         FROM faces LEFT JOIN person ON person.id = faces.person WHERE image_id = ? ORDER BY position",
-    )
-    .bind(image)
-    .fetch_all(pool)
-    .await?;
-    let face = |(id, x, y, width, height, person, name, distance, nearest, sharpness, turned): Row| {
-        let area = Area { x, y, width, height };
-        FaceStatus { id, area, person: known(person, name), distance, nearest, sharpness, turned }
-    };
-    Ok(rows.into_iter().map(face).collect())
+/// The faces of images.
+async fn faces(
+    pool: &MySqlPool,
+    images: impl ExactSizeIterator<Item = u64>,
+) -> sqlx::Result<HashMap<u64, Vec<FaceStatus>>> {
+    type Row =
+        (u64, u64, i32, i32, i32, i32, Option<i32>, Option<String>, Option<f64>, Option<String>, f32, f32);
+    let mut all: HashMap<u64, Vec<FaceStatus>> = HashMap::new();
+    if images.len() == 0 {
+        return Ok(all);
+    }
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT CAST(image_id AS UNSIGNED), faces.id, x, y, width, height, person.id, person.name, distance, nearest,
+                sharpness, turned
+         FROM faces LEFT JOIN person ON person.id = faces.person WHERE image_id IN ",
+    );
+    push_list(&mut select, images);
+    select.push(" ORDER BY image_id, position");
+    let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
+    for (image, id, x, y, width, height, person, name, distance, nearest, sharpness, turned) in rows {
+        let (area, person) = (Area { x, y, width, height }, known(person, name));
+        let face = FaceStatus { id, area, person, distance, nearest, sharpness, turned };
+        all.entry(image).or_default().push(face);
+    }
+    Ok(all)
 }
 
 fn known(id: Option<i32>, name: Option<String>) -> Option<Person> {

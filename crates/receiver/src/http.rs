@@ -26,7 +26,7 @@ use crate::{
     format::Format,
     ingest::Ingest,
     known::KnownPeople,
-    openapi, people,
+    list, openapi, people,
     problem::Problem,
     ranges, request, status,
     upload::{self, Uploads},
@@ -66,6 +66,7 @@ pub fn router(receiver: Receiver) -> Router {
         .routes(routes!(bulk))
         .merge(upload::routes())
         .merge(status::routes())
+        .merge(list::routes())
         .merge(corrections::routes())
         .merge(people::routes())
         .merge(enrol::routes())

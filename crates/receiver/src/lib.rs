@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `http` holds the routes and leads each post through these four, once `access` lets it in; `upload` turns
-//! pictures themselves into files and their paths, `status` answers what became of an image, and
+//! pictures themselves into files and their paths, `status` and `list` answer what became of images, and
 //! `corrections` notes what people say about its faces. `people` and `enrol` change who is known and by which pictures,
 //! which `cropper` has cut by face-recog and `known` keeps. `openapi` describes all of it to programs. The row is the truth
 //! and the message a hint: what could not be announced is found in the table by the image-processor's sweep.
@@ -26,6 +26,7 @@ mod ingest;
 mod json;
 mod keep;
 mod known;
+mod list;
 mod openapi;
 mod people;
 mod problem;

@@ -9,6 +9,7 @@ mod corrections;
 mod errors;
 mod json;
 mod limits;
+mod list;
 mod openapi;
 mod original;
 mod outages;

@@ -1,0 +1,111 @@
+//! Images page by page, for whoever wants them all or those of one kind.
+
+use std::{fmt::Write, sync::Arc};
+
+use axum::{
+    extract::{Query, State, rejection::QueryRejection},
+    http::StatusCode,
+    response::Response,
+};
+use common::{
+    lookup::{self, ImageStatus, Wanted},
+    models::Status,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{format, http::Receiver, problem::Problem};
+
+pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+/// Which images are asked for.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// The last id of the page before
+    #[serde(default)]
+    after: u64,
+    /// Those that are this far along
+    #[param(inline)]
+    status: Option<Word>,
+    /// Those that show this person, by their id
+    person: Option<i32>,
+    /// Images of a page
+    #[serde(default = "page")]
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: u32,
+}
+
+fn page() -> u32 {
+    100
+}
+
+/// How far along an image is, as its status says it.
+#[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
+enum Word {
+    Pending,
+    Processing,
+    Processed,
+    Failed,
+}
+
+impl From<Word> for Status {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Pending => Self::Pending,
+            Word::Processing => Self::Processing,
+            Word::Processed => Self::Processed,
+            Word::Failed => Self::FailedProcessing,
+        }
+    }
+}
+
+/// A page of images.
+#[derive(Serialize, ToSchema)]
+struct Page {
+    /// In the order of their ids.
+    images: Vec<ImageStatus>,
+    /// Where the next page is, if there is one.
+    #[schema(example = "/images?after=100&limit=100")]
+    next: Option<String>,
+}
+
+/// List images
+///
+/// In the order in which they were stored. Follow `next` until it is `null`.
+#[utoipa::path(get, path = "/images", tag = "images", params(Asked), responses(
+    (status = OK, description = "A page of them", body = Page),
+    (status = BAD_REQUEST, description = "A parameter cannot be read"),
+))]
+async fn list(
+    State(receiver): State<Arc<Receiver>>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Asked { after, status, person, limit } = match asked {
+        Ok(Query(asked)) if (1..=1000).contains(&asked.limit) => asked,
+        _ => {
+            let detail = "allowed are after (an id), status (Pending, Processing, Processed or Failed), person (an id), \
+                          limit (1 to 1000)";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail));
+        }
+    };
+    // One more than is shown tells whether there is a next page.
+    let wanted = Wanted { after, status: status.map(Status::from), person, limit: limit + 1 };
+    let mut images = lookup::images(&receiver.pool, &wanted).await?;
+    let more = images.len() > limit as usize;
+    images.truncate(limit as usize);
+    let next = images.last().filter(|_| more).map(|last| {
+        let mut next = format!("/images?after={}&limit={limit}", last.id);
+        if let Some(status) = wanted.status {
+            let _ = write!(next, "&status={status}"); // into a String: cannot fail
+        }
+        if let Some(person) = person {
+            let _ = write!(next, "&person={person}");
+        }
+        next
+    });
+    Ok(format::fresh(StatusCode::OK, &Page { images, next }))
+}
