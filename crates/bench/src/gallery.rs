@@ -1,6 +1,6 @@
 //! The search among known faces, and how soon they are known again after a restart.
 
-use std::{fs, hint::black_box, io::Cursor, path::Path, time::Instant};
+use std::{collections::HashSet, fs, hint::black_box, io::Cursor, path::Path, time::Instant};
 
 use devstack::{Port, paths};
 use face_recog::{
@@ -50,7 +50,7 @@ pub(crate) fn fill(folder: &Path, people: usize) -> anyhow::Result<Vec<(&'static
         used.push((name, stamp, content));
     }
     let model = Models::load(&paths::models())?.id();
-    Cache::new(&embeddings, model).save(&used, &Gallery::new(faces))?;
+    Cache::new(&embeddings, model).save(&used, &HashSet::new(), &Gallery::new(faces))?;
     Ok(vec![
         ("KNOWN_PEOPLE", known.display().to_string()),
         ("EMBEDDINGS_CACHE", embeddings.display().to_string()),
