@@ -7,6 +7,7 @@
 //! - [`strangers`]: unknown faces that belong together; [`quality`]: how well a face is seen.
 //! - [`lookup`]: how far along an image, or a batch of them, is.
 //! - [`expired`]: the end of an image's life.
+//! - [`idempotency`]: requests that are repeated and done once.
 //! - [`people`]: the known people, and who a known picture shows.
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
 //! - [`group`]: calls that come at the same time, served together.
@@ -21,6 +22,7 @@ pub mod enrolment;
 pub mod expired;
 pub mod faces;
 pub mod group;
+pub mod idempotency;
 pub mod images;
 pub mod lifecycle;
 pub mod lookup;

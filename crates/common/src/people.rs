@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::{
     database::{answered, until_done},
     faces::{self, audit},
+    idempotency::{Key, remember},
     images::push_list,
     models::{ImageId, Person},
 };
@@ -94,13 +95,18 @@ pub async fn unnamed(pool: &MySqlPool, after: &str, limit: u32) -> sqlx::Result<
     answered(select.fetch_all(pool)).await
 }
 
-/// Adds somebody, of whom there is no picture yet.
-pub async fn add(pool: &MySqlPool, name: &str, who: &str) -> sqlx::Result<Person> {
+/// Adds somebody, of whom there is no picture yet; nobody when the key was used before.
+pub async fn add(pool: &MySqlPool, name: &str, who: &str, key: Option<&Key>) -> sqlx::Result<Option<Person>> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let person = insert(&mut transaction, name, who).await?;
+        if let Some(key) = key
+            && !remember(&mut transaction, key, person.id).await?
+        {
+            return Ok(None);
+        }
         transaction.commit().await?;
-        Ok(person)
+        Ok(Some(person))
     })
     .await
 }

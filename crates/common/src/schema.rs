@@ -25,7 +25,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 5] = [
+const UPGRADES: [Upgrade; 7] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -42,6 +42,16 @@ const UPGRADES: [Upgrade; 5] = [
         sql: include_str!("../../../dbinit/upgrade/dates.sql"),
         table: "images",
         sign: "images_created",
+    },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/idempotency.sql"),
+        table: "idempotency_keys",
+        sign: "idempotency_keys_at",
+    },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/webhooks.sql"),
+        table: "webhooks",
+        sign: "webhooks_due_at",
     },
 ];
 

@@ -56,7 +56,7 @@ async fn people_are_listed_page_by_page_with_their_pictures() {
 #[tokio::test]
 async fn somebody_new_has_a_name_and_no_pictures_yet() {
     let (_database, pool) = migrated().await;
-    let ada = people::add(&pool, "Ada 😀", WHO).await.unwrap();
+    let ada = people::add(&pool, "Ada 😀", WHO, None).await.unwrap().unwrap();
     let known = Known { id: ada.id, name: "Ada 😀".to_owned(), pictures: vec![] };
     assert_eq!(people::one(&pool, ada.id as u64).await.unwrap(), Some(known));
     assert_eq!(people::one(&pool, 0).await.unwrap(), None);
@@ -153,7 +153,7 @@ async fn who_is_deleted_is_on_no_image_and_their_pictures_are_nobodys() {
 #[tokio::test]
 async fn who_is_erased_leaves_no_face_and_no_name_behind() {
     let (_database, pool) = migrated().await;
-    let ada = people::add(&pool, "Ada", WHO).await.unwrap().id as u64;
+    let ada = people::add(&pool, "Ada", WHO, None).await.unwrap().unwrap().id as u64;
     done(people::rename(&pool, ada, "Ada Lovelace", WHO).await.unwrap());
     done(people::merge(&pool, ada, HANNIBAL, WHO).await.unwrap());
     done(people::name_picture(&pool, HANNIBAL, "by_hand.jpg", WHO).await.unwrap());

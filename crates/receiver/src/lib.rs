@@ -22,6 +22,7 @@ mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod http;
+mod idempotency;
 mod ingest;
 mod json;
 mod keep;

@@ -22,6 +22,7 @@ use web::access::{Role, Who};
 use crate::{
     format,
     http::{Id, Receiver},
+    idempotency,
     problem::Problem,
     request,
 };
@@ -108,7 +109,9 @@ fn checked(name: &str) -> Result<&str, Problem> {
 /// Add somebody
 ///
 /// There may be others of the same name. Somebody is recognised as soon as there is a picture of them.
-#[utoipa::path(post, path = "/people", tag = "people", request_body = GivenName, responses(
+#[utoipa::path(post, path = "/people", tag = "people", request_body = GivenName, params(
+    ("Idempotency-Key" = Option<String>, Header, description = "A word of your choice: repeated under it within a day, this adds nobody else", pattern = "^[!-~]{1,255}$"),
+), responses(
     (status = CREATED, description = "The new person", body = Known, headers(("Location" = String, description = "Where to ask for them"))),
 ))]
 async fn add(
@@ -116,11 +119,16 @@ async fn add(
     Extension(who): Extension<Who>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
     let body = receiver.body(request).await?;
     let GivenName { name } = request::object(&body.bytes, NAME)?;
-    let Person { id, name } = people::add(&receiver.pool, checked(&name)?, &who.name).await?;
-    let mut response = format::fresh(StatusCode::CREATED, &Known { id, name, pictures: Vec::new() });
-    if let Ok(location) = HeaderValue::try_from(format!("/people/{id}")) {
+    let key = idempotency::key(&headers, &who, "/people", &body.bytes)?;
+    let known = match people::add(&receiver.pool, checked(&name)?, &who.name, key.as_ref()).await? {
+        Some(Person { id, name }) => Known { id, name, pictures: Vec::new() },
+        None => receiver.person(idempotency::made(&receiver.pool, key.as_ref()).await?).await?,
+    };
+    let mut response = format::fresh(StatusCode::CREATED, &known);
+    if let Ok(location) = HeaderValue::try_from(format!("/people/{}", known.id)) {
         response.headers_mut().insert(LOCATION, location);
     }
     Ok(response)

@@ -7,6 +7,7 @@
 mod access;
 mod corrections;
 mod errors;
+mod idempotency;
 mod json;
 mod limits;
 mod list;

@@ -1,0 +1,50 @@
+//! Who lost the answer to a post asks again, and it is done once.
+
+use serde_json::Value;
+
+use crate::stack::{Answer, Stack};
+
+async fn add(stack: &Stack, key: &str, body: &'static str) -> Answer {
+    stack.receiver.send(stack.receiver.build("/people").header("Idempotency-Key", key).body(body)).await
+}
+
+fn id(answer: &Answer) -> u64 {
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    serde_json::from_str::<Value>(&answer.body).unwrap()["id"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn somebody_who_is_added_again_under_the_same_key_is_the_same_person() {
+    let stack = Stack::start().await;
+    let first = add(&stack, "one", r#"{"name":"Ada"}"#).await;
+    let again = add(&stack, "one", r#"{"name":"Ada"}"#).await;
+    assert_eq!(id(&first), id(&again));
+    assert_eq!((first.header("location"), &first.body), (again.header("location"), &again.body));
+    assert_ne!(id(&add(&stack, "two", r#"{"name":"Ada"}"#).await), id(&first));
+}
+
+#[tokio::test]
+async fn requests_with_one_key_that_come_at_the_same_time_add_one_person() {
+    let stack = Stack::start().await;
+    let posts = (0..10).map(|_| add(&stack, "one", r#"{"name":"Ada"}"#));
+    let answers = futures_util::future::join_all(posts).await;
+    assert!(answers.iter().all(|answer| id(answer) == id(&answers[0])));
+    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM person WHERE name = 'Ada'")
+        .fetch_one(&stack.rows.0)
+        .await
+        .unwrap();
+    assert_eq!(count, 1);
+}
+
+#[tokio::test]
+async fn a_key_that_comes_with_another_body_is_refused_and_one_that_is_a_day_old_is_forgotten() {
+    let stack = Stack::start().await;
+    let ada = id(&add(&stack, "one", r#"{"name":"Ada"}"#).await);
+    let other = add(&stack, "one", r#"{"name":"Grace"}"#).await;
+    assert_eq!(other.status, 422);
+    assert!(other.body.contains("take a new key"), "{}", other.body);
+
+    let age = "UPDATE idempotency_keys SET at = at - INTERVAL 25 HOUR";
+    sqlx::raw_sql(age).execute(&stack.rows.0).await.unwrap();
+    assert_ne!(id(&add(&stack, "one", r#"{"name":"Grace"}"#).await), ada);
+}
