@@ -71,6 +71,8 @@ pub struct FaceStatus {
     pub distance: Option<f64>,
     /// Base name of the known picture with that face.
     pub nearest: Option<String>,
+    /// The group of unknown faces that look like this one, by its first face.
+    pub stranger: Option<u64>,
     /// Variance of the Laplacian; little is blurred.
     pub sharpness: f32,
     /// 0 looks straight ahead, 1 is a profile.
@@ -170,23 +172,37 @@ async fn faces(
     pool: &MySqlPool,
     images: impl ExactSizeIterator<Item = u64>,
 ) -> sqlx::Result<HashMap<u64, Vec<FaceStatus>>> {
-    type Row =
-        (u64, u64, i32, i32, i32, i32, Option<i32>, Option<String>, Option<f64>, Option<String>, f32, f32);
+    type Row = (
+        u64,
+        u64,
+        i32,
+        i32,
+        i32,
+        i32,
+        Option<i32>,
+        Option<String>,
+        Option<f64>,
+        Option<String>,
+        Option<u64>,
+        f32,
+        f32,
+    );
     let mut all: HashMap<u64, Vec<FaceStatus>> = HashMap::new();
     if images.len() == 0 {
         return Ok(all);
     }
     let mut select = QueryBuilder::<MySql>::new(
         "SELECT CAST(image_id AS UNSIGNED), faces.id, x, y, width, height, person.id, person.name, distance, nearest,
-                sharpness, turned
+                stranger, sharpness, turned
          FROM faces LEFT JOIN person ON person.id = faces.person WHERE image_id IN ",
     );
     push_list(&mut select, images);
     select.push(" ORDER BY image_id, position");
     let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
-    for (image, id, x, y, width, height, person, name, distance, nearest, sharpness, turned) in rows {
+    for (image, id, x, y, width, height, person, name, distance, nearest, stranger, sharpness, turned) in rows
+    {
         let (area, person) = (Area { x, y, width, height }, known(person, name));
-        let face = FaceStatus { id, area, person, distance, nearest, sharpness, turned };
+        let face = FaceStatus { id, area, person, distance, nearest, stranger, sharpness, turned };
         all.entry(image).or_default().push(face);
     }
     Ok(all)

@@ -68,9 +68,9 @@ async fn an_image_is_told_with_everybody_who_is_on_it() {
             "attempts": 0, "created_at": image.created_at, "updated_at": image.updated_at,
             "faces": [
                 {"box": {"x": -3, "y": 4, "width": 50, "height": 60}, "person": hannibal, "distance": 0.25,
-                 "nearest": "hannibal_1.jpg", "sharpness": 120.5, "turned": 0.5},
+                 "nearest": "hannibal_1.jpg", "stranger": null, "sharpness": 120.5, "turned": 0.5},
                 {"box": {"x": 9, "y": 9, "width": 5, "height": 5}, "person": null, "distance": null,
-                 "nearest": null, "sharpness": 2.0, "turned": 0.25},
+                 "nearest": null, "stranger": null, "sharpness": 2.0, "turned": 0.25},
             ],
         })
     );
