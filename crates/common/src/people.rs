@@ -4,7 +4,7 @@
 //! face near to it is nobody's until somebody says whose picture it is. Whatever changes here changes who is on images,
 //! so each change settles those that it touches, in its own transaction ([`faces::settle`]), and is noted in the audit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
@@ -81,6 +81,16 @@ pub async fn one(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Known>> {
     let Some(before) = id.checked_sub(1) else { return Ok(None) };
     let next = list(pool, before, 1).await?.pop();
     Ok(next.filter(|person| u64::try_from(person.id) == Ok(id)))
+}
+
+/// The pictures after `after` that are somebody's, by their names.
+pub async fn named(pool: &MySqlPool, after: &str) -> sqlx::Result<HashSet<String>> {
+    let select = sqlx::query_scalar(
+        "SELECT image_name FROM person_images JOIN person ON person.id = person_id WHERE image_name > ?",
+    )
+    .bind(after);
+    let names: Vec<String> = answered(select.fetch_all(pool)).await?;
+    Ok(names.into_iter().collect())
 }
 
 /// Up to `limit` known pictures after `after` that some face is nearest to and that nobody has named, by their names.

@@ -249,7 +249,8 @@ struct Unnamed {
 
 /// List known pictures that are nobody's
 ///
-/// Those that some face is nearest to: who is on it is not known until the picture is somebody's.
+/// Those that lie in the folder, and others that some face is nearest to: whom such a face shows is not known until the
+/// picture is somebody's.
 #[utoipa::path(get, path = "/people/unnamed", tag = "people", params(After), responses(
     (status = OK, description = "A page of them", body = Unnamed),
     (status = BAD_REQUEST, description = "That is no name to begin after"),
@@ -262,6 +263,12 @@ async fn unnamed(
         let detail = "\"after\" has to be the last name of the page before";
         Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail)
     })?;
-    let pictures = people::unnamed(&receiver.pool, &after, PAGE).await?;
+    let named = people::named(&receiver.pool, &after).await?;
+    let mut pictures = receiver.known_people.list().await?;
+    pictures.retain(|name| *name > after && !named.contains(name));
+    pictures.extend(people::unnamed(&receiver.pool, &after, PAGE).await?);
+    pictures.sort_unstable();
+    pictures.dedup();
+    pictures.truncate(PAGE as usize);
     Ok(format::fresh(StatusCode::OK, &Unnamed { pictures }))
 }

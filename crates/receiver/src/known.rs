@@ -84,6 +84,21 @@ impl KnownPeople {
         looked.await.ok().flatten()
     }
 
+    /// The pictures that lie in the folder, by their names; none without a folder.
+    pub async fn list(&self) -> Result<Vec<String>, Problem> {
+        self.with(|folder| {
+            let entries = match fs::read_dir(folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(error),
+            };
+            let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+            let names = names.collect::<io::Result<Vec<_>>>()?;
+            Ok(names.into_iter().flatten().filter(|name| is_picture_name(name)).collect())
+        })
+        .await
+    }
+
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
@@ -128,7 +143,7 @@ fn is_base_name(name: &str) -> bool {
 }
 
 fn why(error: io::Error) -> Problem {
-    tracing::error!(%error, "cannot change the folder of known people");
+    tracing::error!(%error, "cannot use the folder of known people");
     match error.kind() {
         io::ErrorKind::NotFound => {
             let detail =

@@ -254,6 +254,11 @@ async fn a_picture_that_lies_in_the_folder_gets_a_name_and_can_be_taken_away() {
     let route = "/people/3/pictures/by%20hand%20%C3%A9.jpg";
     world.refused("PUT", route, Value::Null, 404, "no picture").await;
     fs::write(world.known.path().join("by hand é.jpg"), "x").unwrap();
+    fs::write(world.known.path().join("another.PNG"), "x").unwrap();
+    fs::write(world.known.path().join("hannibal_1.jpg"), "x").unwrap();
+    fs::write(world.known.path().join("notes.txt"), "x").unwrap();
+    let unnamed = world.get("/people/unnamed").await;
+    assert_eq!(unnamed, json!({"pictures": ["another.PNG", "by hand é.jpg"]}));
     world.done("PUT", route, Value::Null, 201).await;
     world.done("PUT", route, Value::Null, 200).await;
     let anothers = route.replace("/3/", "/4/");
@@ -267,7 +272,7 @@ async fn a_picture_that_lies_in_the_folder_gets_a_name_and_can_be_taken_away() {
     }
     let removed = world.done("DELETE", route, Value::Null, 200).await;
     assert_eq!(removed, json!({"picture": "by hand é.jpg", "removed": true}));
-    assert!(world.files().is_empty());
+    assert_eq!(world.files(), ["another.PNG", "hannibal_1.jpg", "notes.txt"]);
     assert_eq!(world.get("/images/1").await["person"], Value::Null);
     world.refused("DELETE", route, Value::Null, 404, "no picture").await;
 }
