@@ -15,10 +15,13 @@ let toastTimer;
 // --- Sending --------------------------------------------------------------------------------------------------
 
 async function send(method, address, body) {
-  const init = { method };
-  if (body !== undefined) {
-    init.body = typeof body === "string" || body instanceof Blob ? body : JSON.stringify(body);
-    init.headers = { "Content-Type": body instanceof Blob ? body.type || "application/octet-stream" : "application/json" };
+  const init = { method, headers: { Accept: "application/json" } };
+  if (body instanceof Blob) {
+    init.body = body;
+    init.headers["Content-Type"] = body.type;
+  } else if (body !== undefined) {
+    init.body = typeof body === "string" ? body : JSON.stringify(body);
+    init.headers["Content-Type"] = "application/json";
   }
   const answer = await fetch(address, init);
   const text = await answer.text();
@@ -248,7 +251,8 @@ async function upload(files) {
   refresh();
 }
 
-document.querySelector("#upload input")?.addEventListener("change", ({ target }) => {
+document.addEventListener("change", ({ target }) => {
+  if (!target.matches("#upload input")) return;
   upload(target.files);
   target.value = "";
 });

@@ -1,6 +1,10 @@
 //! Faces as pages show them: who it is, and why.
 
-use common::{images::NOBODY, models::Person};
+use common::{
+    images::NOBODY,
+    models::Person,
+    quality::{DULLEST, MOST_TURNED, SMALLEST},
+};
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 
@@ -26,7 +30,7 @@ pub struct Face {
     pub distance: Option<f64>,
     /// Base name of the known picture with that face.
     pub nearest: Option<String>,
-    /// Variance of the Laplacian; below about 30 it is blurred.
+    /// Variance of the Laplacian; little is blurred.
     pub sharpness: f32,
     /// 0 looks straight ahead, 1 is a profile.
     pub turned: f32,
@@ -79,11 +83,11 @@ impl Face {
 
     /// What its quality lacks, if it lacks something.
     pub fn flaw(&self) -> Option<&'static str> {
-        if self.sharpness < 30.0 {
+        if self.sharpness < DULLEST {
             Some("blurred")
-        } else if self.turned > 0.6 {
+        } else if self.turned > MOST_TURNED {
             Some("turned away")
-        } else if self.area.width.min(self.area.height) < 60 {
+        } else if self.area.width.min(self.area.height) < SMALLEST {
             Some("small")
         } else {
             None

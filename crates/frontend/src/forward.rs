@@ -112,7 +112,7 @@ pub async fn forward(State(frontend): State<Frontend>, request: Request) -> Resp
 
 /// Whether a request comes from a page of ours, as far as a browser tells: a current one says so itself, an older one
 /// names the page's origin. Programs, which are no browsers, have the receiver for themselves.
-fn is_from_here(method: &Method, headers: &HeaderMap) -> bool {
+pub fn is_from_here(method: &Method, headers: &HeaderMap) -> bool {
     if method.is_safe() {
         return true;
     }

@@ -9,12 +9,14 @@
 //! GET /audit        audit    ┘
 //! GET /thumbnails/… thumbnails ─▶ keep (disk), or face-recog's Faces.Crop
 //! GET /events       events: one look at the database for everybody who listens
+//! GET /login       access: who may look
 //! ANY /api/…        forward ─▶ the receiver, which alone changes things
 //! GET /assets/…     assets: the style sheet, the scripts and the icon, inside the binary
 //! ```
 //!
 //! It only reads. While the database is away it answers 503 and stays up, and the open pages wait with it.
 
+mod access;
 mod assets;
 mod audit;
 mod events;
@@ -44,7 +46,7 @@ use axum::{
 use sqlx::MySqlPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use web::ops::Readiness;
+use web::{access::Access, ops::Readiness};
 
 use self::{events::Events, forward::Receiver, keep::Kept, thumbnails::Thumbnails};
 pub use settings::{ReceiverAddress, Settings};
@@ -61,6 +63,8 @@ struct Frontend {
     events: Events,
     /// Who takes changes; without one the pages can only be read.
     receiver: Option<Receiver>,
+    /// Who may look.
+    access: Access,
 }
 
 /// Serves the pages on `listener` until `shutdown`; answers from the first moment, and is ready once the
@@ -87,6 +91,7 @@ pub async fn run(
                 Some(Receiver::new(address).context("RECEIVER_ADDRESS is no address")?)
             }
         },
+        access: Access::new(settings.access.auth_tokens.clone()),
     };
     let behind = async {
         common::schema::ensure(&settings.database, &pool).await;
@@ -116,8 +121,10 @@ fn router(frontend: Frontend) -> Router {
         .route("/thumbnails/known/{picture}", get(thumbnails::of_known))
         .route("/events", get(events::listen))
         .route("/api/{*path}", any(forward::forward))
-        .route("/assets/{name}", get(assets::send))
         .fallback(problem::no_such_page)
+        .layer(middleware::from_fn_with_state(frontend.clone(), access::let_in))
+        .merge(access::routes())
+        .route("/assets/{name}", get(assets::send))
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(middleware::map_response(guard::confine))
         .layer(middleware::from_fn(guard::count))

@@ -6,7 +6,9 @@ use askama::Template;
 use axum::{http::HeaderMap, response::Response};
 use serde::Serialize;
 
-use crate::{Frontend, format::Format, problem::Problem};
+use web::access::Role;
+
+use crate::{Frontend, access, format::Format, problem::Problem};
 
 /// Longest wait for what a page shows. Getting a connection has a limit of its own; this one is for a server that
 /// took the query and froze.
@@ -28,7 +30,7 @@ pub struct Frame {
     pub part: &'static str,
     /// Whether what is shown may change while it is being looked at.
     pub live: bool,
-    /// Whether there are buttons: changes have somebody who takes them.
+    /// Whether there are buttons: changes have somebody who takes them, and the reader may make them.
     pub writable: bool,
 }
 
@@ -63,7 +65,8 @@ pub fn id(text: &str) -> Result<u64, Problem> {
 impl Frontend {
     /// The frame of a page that may change.
     pub fn frame(&self, part: &'static str) -> Frame {
-        Frame { part, live: true, writable: self.receiver.is_some() }
+        let role = if part == "/people" { Role::Admin } else { Role::Editor };
+        Frame { part, live: true, writable: self.receiver.is_some() && access::may(role) }
     }
 
     /// Reads from the database, not for longer than a reader waits.

@@ -4,11 +4,12 @@ use askama::Template;
 use axum::{
     http::{
         HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY},
+        header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE},
     },
     response::{Html, IntoResponse, Response},
 };
 use serde_json::json;
+use web::access::Denied;
 
 use crate::{format::Format, page::Frame};
 
@@ -28,6 +29,8 @@ pub enum Problem {
     WrongMethod,
     /// Nobody takes changes here.
     ReadOnly,
+    /// Whoever asks may not look.
+    Denied(Denied),
     /// A page of another site asks for a change.
     OtherSite,
     /// The receiver does not answer.
@@ -56,6 +59,7 @@ impl Problem {
         match self {
             Self::WrongCursor | Self::WrongFilter => StatusCode::BAD_REQUEST,
             Self::NoSuchPage => StatusCode::NOT_FOUND,
+            Self::Denied(denied) => denied.status(),
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::ReadOnly | Self::OtherSite => StatusCode::FORBIDDEN,
             Self::ReceiverAway | Self::TooManyChanges | Self::TooManyListeners | Self::DatabaseAway => {
@@ -85,6 +89,14 @@ impl Problem {
             Self::ReadOnly => (
                 "This page can only be read",
                 "It was not told where the receiver is, which takes changes: that is the setting RECEIVER_ADDRESS.",
+            ),
+            Self::Denied(Denied::TooMany(_)) => (
+                "Too many wrong tokens",
+                "They came from your address, or from one that you share. Try again in a minute.",
+            ),
+            Self::Denied(_) => (
+                "You have to log in",
+                "The page /login takes a token; programs send it as Authorization: Bearer.",
             ),
             Self::OtherSite => (
                 "This change was not asked for on a page of ours",
@@ -134,6 +146,9 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(VARY, HeaderValue::from_static("Accept"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use common::settings::{DatabaseSettings, OpsSettings, ProcessSettings, address, port};
+use web::access::AccessSettings;
 
 /// Shows in the browser who is on which picture
 #[derive(Clone, Debug, Parser)]
@@ -18,6 +19,9 @@ pub struct Settings {
     /// Where the pictures and the people are stored.
     #[command(flatten)]
     pub database: DatabaseSettings,
+    /// Who may look.
+    #[command(flatten)]
+    pub access: AccessSettings,
     /// Port of the page
     #[arg(long, env = "FRONTEND_PORT", value_name = "FRONTEND_PORT", default_value_t = 8081, value_parser = port)]
     pub frontend_port: u16,

@@ -50,7 +50,7 @@ struct Unknown {
     strangers: Vec<Stranger>,
     /// Where more of them are.
     more_strangers: Option<String>,
-    /// Faces that belong to no group.
+    /// Faces that look like no other.
     faces: Vec<Face>,
     #[serde(flatten)]
     links: Links,
@@ -109,7 +109,7 @@ async fn strangers(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Strang
     let mut select =
         QueryBuilder::<MySql>::new("SELECT stranger, COUNT(*) FROM faces WHERE stranger IS NOT NULL");
     cursor.push_bound(&mut select, "stranger");
-    select.push(" GROUP BY stranger");
+    select.push(" GROUP BY stranger HAVING COUNT(*) > 1");
     cursor.push_order(&mut select, "stranger", STRANGERS + 1);
     let groups: Vec<(u64, i64)> = select.build_query_as().fetch_all(pool).await?;
     let groups = Rows::new(groups, STRANGERS, cursor, |group| group.0);
@@ -148,13 +148,16 @@ async fn samples(
     Ok(samples)
 }
 
-/// Unknown faces that belong to no group, and about which nobody said anything.
+/// Unknown faces that are alone, and about which nobody said anything.
 async fn singles(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Face>> {
     let mut select = faces::select();
     select.push(" JOIN (SELECT id FROM faces WHERE faces.person = -1");
     cursor.push_bound(&mut select, "id");
     cursor.push_order(&mut select, "id", SEARCHED);
-    select.push(") AS nobody ON nobody.id = faces.id WHERE chosen IS NULL AND stranger IS NULL");
+    select.push(
+        ") AS nobody ON nobody.id = faces.id WHERE chosen IS NULL AND (stranger IS NULL OR NOT EXISTS (
+             SELECT * FROM faces AS other WHERE other.stranger = faces.stranger AND other.id <> faces.id))",
+    );
     cursor.push_order(&mut select, "faces.id", PAGE + 1);
     Ok(Rows::new(faces::fetch(pool, select).await?, PAGE, cursor, |face| face.id))
 }

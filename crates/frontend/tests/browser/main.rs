@@ -1,0 +1,8 @@
+//! The pages as people use them: a real browser, and the real services around real photographs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod browser;
+mod namer;
+mod reader;
+mod scene;

@@ -1,0 +1,102 @@
+//! The namer's way: who was unknown gets a name, and whoever was wrong takes it back.
+
+use crate::{browser::Browser, scene::Scene};
+use devstack::paths;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_face_is_named_confirmed_and_taken_back() {
+    let scene = Scene::set().await;
+    let image = scene.post("astronaut.png", "astronaut.png").await;
+    let browser = Browser::start(true).await;
+    browser.open(&scene.page(&format!("/images/{image}"))).await;
+
+    // With the mouse, as somebody new.
+    browser.click("[data-name-face]").await;
+    browser.type_into("#naming input", "Eileen Collins").await;
+    browser.click("#naming button.main").await;
+    browser.sees("#toast", "Named Eileen Collins").await;
+    browser.sees(".face", "by your word").await;
+    browser.sees(".details h2", "Eileen Collins").await;
+
+    // And back.
+    browser.click("#toast button").await;
+    browser.sees("#toast", "Undone").await;
+    browser.sees(".details h2", "Unknown").await;
+
+    // With the keys; the name is known by now.
+    browser.run("document.activeElement?.blur()").await;
+    browser.press("j").await;
+    browser.press("n").await;
+    browser.type_into("#naming input", "eileen collins\u{e007}").await;
+    browser.sees(".details h2", "Eileen Collins").await;
+    let people: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM person WHERE name LIKE 'Eileen%'")
+        .fetch_one(&scene.pool)
+        .await
+        .unwrap();
+    assert_eq!(people, 1, "whoever is there already is not added again");
+
+    browser.open(&scene.page("/audit")).await;
+    browser.sees("tbody tr", "confirm").await;
+    browser.click("nav.site a[href='/unknown']").await;
+    browser.sees("main", "Nobody is unknown").await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_named_once_for_all_pictures_and_recognised_from_then_on() {
+    let scene = Scene::set().await;
+    for nth in 0..3 {
+        scene.post("astronaut.png", &format!("{nth}.png")).await;
+    }
+    let browser = Browser::start(true).await;
+    browser.open(&scene.page("/unknown")).await;
+    browser.sees(".stranger", "This stranger, 3 pictures").await;
+    browser.click("[data-name-stranger]").await;
+    browser.type_into("#naming input", "Eileen Collins\u{e007}").await;
+    browser.sees("main", "Nobody is unknown").await;
+
+    browser.open(&scene.page("/gallery?person=Eileen")).await;
+    browser.counts(".card", 3).await;
+    browser.click(".card .name").await;
+    browser.sees("main h2", "Eileen Collins").await;
+    browser.click("[data-send$='/pictures']").await;
+    browser.counts(".known .card", 1).await;
+    let image = scene.post("astronaut.png", "another.png").await;
+    browser.open(&scene.page(&format!("/images/{image}"))).await;
+    browser.sees(".details h2", "Eileen Collins").await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_are_added_tried_again_and_corrected() {
+    let scene = Scene::set().await;
+    let browser = Browser::start(true).await;
+    browser.open(&scene.page("/gallery")).await;
+    browser.choose_file("#upload input", &paths::photographs().join("obama3.jpg")).await;
+    browser.sees("#toast", "1 added").await;
+    browser.sees(".card", "Barack Obama").await;
+    browser.choose_file("#upload input", &paths::photographs().join("obama3.jpg")).await;
+    browser.sees("#toast", "1 known already").await;
+
+    let missing = scene.post("", "late.png").await;
+    browser.sees(&format!("#image-{missing}"), "Failed").await;
+    std::fs::copy(paths::photographs().join("astronaut.png"), scene.stack.unknown_people().join("late.png"))
+        .unwrap();
+    browser.click(&format!("#image-{missing} button")).await;
+    browser.sees("#toast", "tried again").await;
+    browser.sees(&format!("#image-{missing}"), "Unknown").await;
+
+    browser.click("nav.site a[href='/people']").await;
+    browser.click("[data-add-person]").await;
+    browser.type_into("#naming input", "<b>Grace</b>\u{e007}").await;
+    browser.sees("main h2", "<b>Grace</b>").await;
+    browser.click("[data-send^=DELETE]").await;
+    browser.click("#asking button.main").await;
+    browser.until("the way back to all people", async || browser.path().await == "/people").await;
+    browser.sees("main", "Barack Obama").await;
+    assert!(!browser.text("main").await.contains("Grace"));
+    assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}

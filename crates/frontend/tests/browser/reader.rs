@@ -1,0 +1,70 @@
+//! The reader's way: from the gallery to a picture, to a person, and on.
+
+use crate::{browser::Browser, scene::Scene};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_can_be_read_without_scripts() {
+    let scene = Scene::set().await;
+    let obama = scene.post("obama2.jpg", "obama2.jpg").await;
+    scene.post("astronaut.png", "astronaut.png").await;
+    scene.post("", "missing.jpg").await;
+    let browser = Browser::start(false).await;
+    browser
+        .until("all pictures to be recognised", async || {
+            browser.open(&scene.page("/gallery")).await;
+            browser.text("main").await.matches("Pending").count() == 0
+                && browser.text("main").await.contains("Barack Obama")
+                && browser.text("main").await.contains("there is no such file")
+        })
+        .await;
+    assert_eq!(browser.count(".card").await, 3);
+    let button = browser.text("p.act button").await;
+    assert_eq!(button, "", "what needs scripts is not shown");
+
+    browser.click(&format!("#image-{obama} .picture")).await;
+    browser.sees(".details h2", "Barack Obama").await;
+    assert_eq!(browser.path().await, format!("/images/{obama}"));
+    assert_eq!(browser.count(".stage rect").await, 1);
+
+    browser.click(".face .name").await;
+    browser.sees("main h2", "Barack Obama").await;
+    assert_eq!(browser.path().await, "/people/5");
+    assert_eq!(browser.count(".known .card").await, 1);
+
+    browser.click("nav.site a[href='/unknown']").await;
+    browser.sees(".face .who", "Unknown").await;
+
+    browser.click("nav.site a[href='/gallery']").await;
+    browser.click("select[name=status] option[value=failed]").await;
+    browser.click(".filter button").await;
+    browser.counts(".card", 1).await;
+    assert!(browser.text(".card").await.contains("missing.jpg"));
+
+    browser.click("nav.site a[href='/']").await;
+    browser.counts("tbody tr", 3).await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_gallery_follows_what_happens() {
+    let scene = Scene::set().await;
+    let browser = Browser::start(true).await;
+    browser.open(&scene.page("/gallery")).await;
+    browser.sees("main", "No pictures yet").await;
+    let image = scene.post("obama2.jpg", "obama2.jpg").await;
+    browser.sees(&format!("#image-{image}"), "Barack Obama").await;
+    browser
+        .until("the thumbnail", async || {
+            browser
+                .run(&format!("return document.querySelector('#image-{image} img')?.naturalWidth > 100"))
+                .await
+                == true
+        })
+        .await;
+    let others = browser
+        .run("return performance.getEntriesByType('resource').map((r) => r.name).filter((r) => !r.startsWith(origin))")
+        .await;
+    assert_eq!(others, serde_json::json!([]), "nobody else is asked for anything");
+    assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}

@@ -1,0 +1,141 @@
+//! Once `AUTH_TOKENS` names somebody, only they look, and change what their role allows.
+
+use axum::{Router, http::HeaderMap, routing::any};
+use reqwest::{Method, Response, StatusCode, redirect::Policy};
+use tokio::net::TcpListener;
+
+use crate::frontend::Stage;
+
+/// The tokens are `one`, `two` and `three`.
+const TOKENS: &str = "--auth-tokens=\
+    ada:viewer:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed,\
+    bob:editor:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3,\
+    eve:admin:8b5b9db0c13db24256c829aa364aa90c6d2eba318b9232a4ab9313b954d3555f";
+
+/// A frontend that asks for tokens, and a receiver that answers with the token that it was sent.
+async fn set() -> Stage {
+    let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("--receiver-address={}", receiver.local_addr().unwrap());
+    let echo = async |headers: HeaderMap| headers["authorization"].to_str().unwrap().to_owned();
+    tokio::spawn(async move { axum::serve(receiver, Router::new().fallback(any(echo))).await });
+    Stage::set_with(&[TOKENS, &address]).await
+}
+
+/// A browser follows a redirect by itself; here it is looked at.
+async fn send(stage: &Stage, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+    let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
+    let mut request = client.request(method, format!("{}{path}", stage.frontend.address()));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body.to_owned()).send().await.unwrap()
+}
+
+async fn log_in(stage: &Stage, body: &str) -> Response {
+    let headers = [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
+    send(stage, Method::POST, "/login", &headers, body).await
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response.headers().get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+async fn html_as(stage: &Stage, token: &str, path: &str) -> String {
+    let cookie = format!("kube_face_token={token}");
+    let response = send(stage, Method::GET, path, &[("cookie", &cookie)], "").await;
+    response.error_for_status().unwrap().text().await.unwrap()
+}
+
+#[tokio::test]
+async fn who_is_not_logged_in_is_led_to_the_login_and_back() {
+    let stage = set().await;
+    for path in ["/", "/gallery?text=a%20b", "/people", "/nowhere"] {
+        let response = send(&stage, Method::GET, path, &[("accept", "text/html")], "").await;
+        assert_eq!(response.status(), StatusCode::SEE_OTHER, "{path}");
+        assert!(header(&response, "location").starts_with("/login?next=%2F"), "{path}");
+    }
+    let login = stage.frontend.html("/login?next=/people").await;
+    assert!(login.contains(r#"name="next" value="/people""#), "{login}");
+
+    let response = log_in(&stage, "token=two&next=/people").await;
+    assert_eq!((response.status(), header(&response, "location")), (StatusCode::SEE_OTHER, "/people"));
+    assert_eq!(header(&response, "set-cookie"), "kube_face_token=two; Path=/; HttpOnly; SameSite=Strict");
+    assert!(html_as(&stage, "two", "/people").await.contains("Log out bob"));
+
+    let response = log_in(&stage, "token=two&next=//evil").await;
+    assert_eq!(header(&response, "location"), "/");
+}
+
+#[tokio::test]
+async fn a_program_is_told_that_it_needs_a_token_and_may_send_it_as_bearer() {
+    let stage = set().await;
+    let json = ("accept", "application/json");
+    let response = send(&stage, Method::GET, "/", &[json], "").await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(header(&response, "www-authenticate"), "Bearer");
+    assert_eq!(header(&response, "content-type"), "application/problem+json");
+    let response = send(&stage, Method::GET, "/", &[json, ("authorization", "Bearer one")], "").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    for path in ["/thumbnails/1", "/events", "/api/people"] {
+        let response = send(&stage, Method::POST, path, &[], "").await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_refused_with_words_and_too_many_for_a_while() {
+    let stage = set().await;
+    let mut response = log_in(&stage, "token=four").await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(header(&response, "set-cookie"), "");
+    for _ in 0..50 {
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            break;
+        }
+        assert!(response.text().await.unwrap().contains("not valid"));
+        response = log_in(&stage, "token=four").await;
+    }
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(response.text().await.unwrap().contains("Try again in"));
+}
+
+#[tokio::test]
+async fn no_other_site_can_log_somebody_in_or_out() {
+    let stage = set().await;
+    for path in ["/login", "/logout"] {
+        let headers =
+            [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "cross-site")];
+        let response = send(&stage, Method::POST, path, &headers, "token=two").await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
+        assert_eq!(header(&response, "set-cookie"), "");
+    }
+    let response = send(&stage, Method::POST, "/logout", &[("sec-fetch-site", "same-origin")], "").await;
+    assert!(header(&response, "set-cookie").starts_with("kube_face_token=; Max-Age=0"));
+    assert_eq!(header(&response, "location"), "/login");
+}
+
+#[tokio::test]
+async fn a_page_has_the_buttons_that_its_reader_may_press() {
+    let stage = set().await;
+    let has_buttons =
+        async |token: &str, path: &str| html_as(&stage, token, path).await.contains("actions.js");
+    assert!(!has_buttons("one", "/gallery").await && !has_buttons("one", "/people").await);
+    assert!(has_buttons("two", "/gallery").await && !has_buttons("two", "/people").await);
+    assert!(has_buttons("three", "/gallery").await && has_buttons("three", "/people").await);
+}
+
+#[tokio::test]
+async fn a_change_goes_to_the_receiver_with_the_readers_token() {
+    let stage = set().await;
+    let headers = [("cookie", "kube_face_token=two"), ("sec-fetch-site", "same-origin")];
+    let response = send(&stage, Method::POST, "/api/images/1/retry", &headers, "").await;
+    assert_eq!(response.text().await.unwrap(), "Bearer two");
+}
+
+#[tokio::test]
+async fn without_tokens_there_is_no_login() {
+    let stage = Stage::set().await;
+    assert!(!stage.frontend.html("/").await.contains("Log out"));
+    let response = send(&stage, Method::GET, "/login?next=/people", &[], "").await;
+    assert_eq!((response.status(), header(&response, "location")), (StatusCode::SEE_OTHER, "/people"));
+}
