@@ -122,11 +122,17 @@ fn router(frontend: Frontend) -> Router {
         .route("/events", get(events::listen))
         .route("/api/{*path}", any(forward::forward))
         .fallback(problem::no_such_page)
-        .layer(middleware::from_fn_with_state(frontend.clone(), access::let_in))
-        .merge(access::routes())
-        .route("/assets/{name}", get(assets::send))
         .method_not_allowed_fallback(problem::wrong_method)
+        .layer(middleware::from_fn_with_state(frontend.clone(), access::let_in))
+        .merge(open_routes())
         .layer(middleware::map_response(guard::confine))
         .layer(middleware::from_fn(guard::count))
         .with_state(frontend)
+}
+
+/// What nobody needs a token for.
+fn open_routes() -> Router<Frontend> {
+    access::routes()
+        .route("/assets/{name}", get(assets::send))
+        .method_not_allowed_fallback(problem::wrong_method)
 }
