@@ -43,12 +43,14 @@ run: setup ## start the whole stack and keep it until Ctrl-C
 	target/release/demo --keep
 
 test: setup ## run every test but the longest of the faults, on real servers
+	@setup/install test
 	@setup/checks
 	cargo build --workspace --bins
 	$(DEVSTACK) -- cargo test --workspace --no-fail-fast | $(SUM_UP)
 
 test-mysql: setup ## run the same tests, but none of the faults, on a real MySQL in place of MariaDB (needs root; 700 MB in .cache/mysql)
 	@setup/mysql
+	@setup/install test
 	@setup/checks
 	cargo build --workspace --bins
 	$(DEVSTACK) --mysql .cache/mysql -- cargo test --workspace --exclude faults --no-fail-fast | $(SUM_UP)

@@ -140,7 +140,7 @@ fn everybody_is_told_where_the_peers_are() {
     let expected = [
         ("receiver", vec!["mysql", "nsqd-srv", "face-recog"]),
         ("image-processor", vec!["mysql", "nsqlookup", "face-recog"]),
-        ("frontend", vec!["mysql"]),
+        ("frontend", vec!["mysql", "receiver-service", "face-recog"]),
         ("redeemer", vec!["mysql", "nsqd-srv"]),
         ("retention", vec!["mysql"]),
         ("nsqd", vec!["nsqlookup"]),
