@@ -51,7 +51,7 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for each in &services {
-        let most = most_memory(&each.service)?;
+        let most = most_memory(each.service.server.pid())?;
         let what = format!("{}, most memory resident under load", each.name);
         report.add(&what, Unit::Bytes, most, "the most that it may take", MEMORY);
     }
@@ -89,9 +89,9 @@ async fn start(service: &mut Service) -> anyhow::Result<f64> {
     Ok(median(&mut times))
 }
 
-/// The most memory that was ever resident, in bytes.
-fn most_memory(service: &Service) -> anyhow::Result<f64> {
-    let pid = service.server.pid().context("it does not run")?;
+/// The most memory of a process that was ever resident, in bytes.
+pub(crate) fn most_memory(pid: Option<u32>) -> anyhow::Result<f64> {
+    let pid = pid.context("it does not run")?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmHWM")?;

@@ -6,6 +6,7 @@
 mod footprint;
 mod frontend;
 mod gallery;
+mod growth;
 mod load;
 mod processor;
 mod receiver;
@@ -40,6 +41,8 @@ enum Part {
     Spread,
     /// Memory and start of the three small services.
     Footprint,
+    /// Rate and memory by what waits and by the number of processors.
+    Growth,
 }
 
 #[tokio::main]
@@ -58,6 +61,7 @@ async fn main() -> anyhow::Result<()> {
             Part::Frontend => frontend::measure(&mut report).await?,
             Part::Spread => spread::measure(&mut report).await?,
             Part::Footprint => footprint::measure(&mut report).await?,
+            Part::Growth => growth::measure(&mut report).await?,
         }
     }
     println!("\n{report}");

@@ -8,7 +8,7 @@ pub(crate) struct World {
     pub(crate) pool: MySqlPool,
     pub(crate) nsqd: Nsqd,
     pub(crate) environment: Vec<(String, String)>,
-    _nsqlookupd: Nsqlookupd,
+    pub(crate) nsqlookupd: Nsqlookupd,
     _database: Database,
     _server: DatabaseServer,
     pub(crate) folder: PrivateFolder,
@@ -29,15 +29,7 @@ impl World {
             .max_connections(80)
             .test_before_acquire(false)
             .connect_lazy_with(database.options());
-        Ok(Self {
-            pool,
-            nsqd,
-            environment,
-            _nsqlookupd: nsqlookupd,
-            _database: database,
-            _server: server,
-            folder,
-        })
+        Ok(Self { pool, nsqd, environment, nsqlookupd, _database: database, _server: server, folder })
     }
 
     /// Starts a service with `settings` beside those of the servers.
