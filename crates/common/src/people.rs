@@ -323,17 +323,21 @@ pub async fn name_picture(
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
-        let owner = by_image_names(&mut transaction, &[image_name]).await?.remove(image_name);
-        match owner {
-            Some(owner) if owner.id == person.id => return Ok(Changed::Done(Named::Already)),
-            Some(owner) => return Ok(Changed::Done(Named::Anothers(owner))),
-            None => {}
+        let insert = sqlx::query("INSERT INTO person_images (image_name, person_id) VALUES (?, ?)");
+        let insert = insert.bind(image_name).bind(person.id).execute(&mut *transaction).await?;
+        // Of rows with one name the first counts. This waits for whoever names the same picture now; and as they wait for
+        // this one, one of the two gives way, and finds the row of the other when it is repeated.
+        let (row, id, name): (i32, i32, String) = sqlx::query_as(
+            "SELECT pi.id, person.id, person.name FROM person_images AS pi JOIN person ON person.id = person_id
+             WHERE image_name = ? ORDER BY pi.id LIMIT 1 FOR UPDATE",
+        )
+        .bind(image_name)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if u64::try_from(row) != Ok(insert.last_insert_id()) {
+            let is_theirs = id == person.id;
+            return Ok(Changed::Done(if is_theirs { Named::Already } else { Named::Anothers(Person { id, name }) }));
         }
-        sqlx::query("INSERT INTO person_images (image_name, person_id) VALUES (?, ?)")
-            .bind(image_name)
-            .bind(person.id)
-            .execute(&mut *transaction)
-            .await?;
         audit(&mut transaction, who, "add picture", &subject(person.id), &image_name).await?;
         let touched = touched(&mut transaction, None, &[image_name.to_owned()]).await?;
         faces::settle(&mut transaction, &touched).await?;

@@ -97,6 +97,24 @@ async fn an_unnamed_picture_gives_its_faces_a_name_when_it_gets_one_and_takes_it
 }
 
 #[tokio::test]
+async fn a_picture_that_two_people_get_at_once_is_one_persons() {
+    let (_database, pool) = migrated().await;
+    for round in 0..10 {
+        let picture = format!("{round}.jpg");
+        let naming = (1..=4).map(|who| {
+            let (pool, picture) = (pool.clone(), picture.clone());
+            tokio::spawn(async move { done(people::name_picture(&pool, who, &picture, WHO).await.unwrap()) })
+        });
+        let mut named = Vec::new();
+        for task in naming.collect::<Vec<_>>() {
+            named.push(task.await.unwrap());
+        }
+        assert_eq!(named.iter().filter(|named| **named == Named::Done).count(), 1, "{named:?}");
+        assert_eq!(named.iter().filter(|named| matches!(named, Named::Anothers(_))).count(), 3, "{named:?}");
+    }
+}
+
+#[tokio::test]
 async fn two_who_are_one_are_merged_with_pictures_words_and_images() {
     let (_database, pool) = migrated().await;
     let recognised = processed(&pool, "/recognised.jpg", &[near("hannibal_1.jpg", 0.2)]).await;
