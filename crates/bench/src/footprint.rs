@@ -91,9 +91,17 @@ async fn start(service: &mut Service) -> anyhow::Result<f64> {
 
 /// The most memory of a process that was ever resident, in bytes.
 pub(crate) fn most_memory(pid: Option<u32>) -> anyhow::Result<f64> {
-    let pid = pid.context("it does not run")?;
+    status(pid.context("it does not run")?, "VmHWM:")
+}
+
+/// The memory of this process that is resident now, in bytes.
+pub(crate) fn memory() -> anyhow::Result<f64> {
+    status(std::process::id(), "VmRSS:")
+}
+
+fn status(pid: u32, name: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmHWM")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")).context("it is not told")?;
     Ok(kilobytes.trim().parse::<f64>()? * 1024.0)
 }

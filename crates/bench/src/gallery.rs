@@ -13,6 +13,8 @@ use face_recog::{
 use image::ImageFormat;
 
 use crate::{
+    footprint,
+    plot::Plot,
     report::{Report, Unit, in_turn, median},
     world::World,
 };
@@ -23,7 +25,7 @@ const ROUNDS: usize = 50;
 const RESTARTS: usize = 5;
 
 pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
-    searches(report);
+    searches(report)?;
     restarts(report).await
 }
 
@@ -80,23 +82,27 @@ async fn restarts(report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn searches(report: &mut Report) {
-    let mut read = Vec::new();
-    for (people, words) in [(10_000, "10,000"), (100_000, "100,000")] {
-        let known = (0..people).map(|n| (format!("{n}.jpg"), embedding()));
-        let gallery = Gallery::new(known);
+fn searches(report: &mut Report) -> anyhow::Result<()> {
+    let (mut searched, mut added) = (Vec::new(), Vec::new());
+    for (people, words) in
+        [(1000, "1,000"), (10_000, "10,000"), (30_000, "30,000"), (100_000, "100,000"), (300_000, "300,000")]
+    {
+        let before = footprint::memory()?;
+        let gallery = Gallery::new((0..people).map(|n| (format!("{n}.jpg"), embedding())));
+        let memory = footprint::memory()? - before;
         let face = [embedding()];
         let search = median_of(|| drop(black_box(gallery.nearest(black_box(&face)))));
         // What the search cannot do without: reading every number once.
-        let numbers: Vec<f32> = vec![1.0; people * DIMENSIONS];
-        read.push(median_of(|| {
+        let numbers: Vec<f32> = vec![1.0; people as usize * DIMENSIONS];
+        let limit = median_of(|| {
             let mut sums = [0.0_f32; 16];
             for chunk in black_box(&numbers).chunks_exact(16) {
                 sums.iter_mut().zip(chunk).for_each(|(sum, number)| *sum += number);
             }
             black_box(sums);
-        }));
-        let limit = read[read.len() - 1];
+        });
+        searched.push([f64::from(people), search * 1e3]);
+        added.push([f64::from(people), limit * 1e3]);
         report.add(
             &format!("search among {words} known faces"),
             Unit::Time,
@@ -104,15 +110,27 @@ fn searches(report: &mut Report) {
             "adding their numbers up",
             limit,
         );
-        let change = || vec![("new.jpg".to_owned(), Some(face[0]))];
-        report.add(
-            &format!("one more than {words} known, beside the service"),
-            Unit::Time,
-            median_of(|| drop(black_box(gallery.with(change())))),
-            "copying their numbers",
-            median_of(|| drop(black_box(black_box(&numbers).clone()))),
-        );
+        if people == 100_000 {
+            let bytes = f64::from(people) * size_of::<Embedding>() as f64;
+            report.add("memory of 100,000 known faces", Unit::Bytes, memory, "their numbers", bytes);
+            changed(report, &gallery, &numbers);
+        }
     }
+    report.plot(Plot {
+        name: "known-people",
+        axes: ["known faces", "milliseconds for one search"],
+        lines: vec![("search", searched), ("adding their numbers up", added)],
+    });
+    Ok(())
+}
+
+/// A new gallery with one face more, made while the old one serves.
+fn changed(report: &mut Report, gallery: &Gallery, numbers: &[f32]) {
+    let change = || vec![("new.jpg".to_owned(), Some(embedding()))];
+    let ours = median_of(|| drop(black_box(gallery.with(change()))));
+    let copying = median_of(|| drop(black_box(black_box(numbers).to_vec())));
+    let what = "one more than 100,000 known, beside the service";
+    report.add(what, Unit::Time, ours, "copying their numbers", copying);
 }
 
 fn embedding() -> Embedding {

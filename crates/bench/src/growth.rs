@@ -10,6 +10,7 @@ use sqlx::MySqlPool;
 use crate::{
     footprint::most_memory,
     load::Connection,
+    plot::Plot,
     receiver::{self, BULK},
     report::{Report, Unit},
     world::World,
@@ -51,11 +52,18 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
 
     let slow = Size { call: CALL, ..small };
     let one = run(slow).await?;
+    let mut points = vec![[1.0, one.processed]];
     for processors in [2, 4, 8] {
         let several = run(Size { processors, ..slow }).await?;
+        points.push([processors as f64, several.processed]);
         let what = format!("{processors} processors, calls of 100 ms");
         report.add(&what, Unit::Rate, several.processed, "one processor", one.processed);
     }
+    report.plot(Plot {
+        name: "processors",
+        axes: ["processors", "images per second, calls of 100 ms"],
+        lines: vec![("eight at once in each", points)],
+    });
     let all = run(Size { queues: 3, processors: 8, ..large }).await?;
     let what = "8 processors, 3 queues, 1,000,000 waiting";
     report.add(what, Unit::Rate, all.processed, "one of each, 1,000,000 waiting", many.processed);

@@ -8,12 +8,15 @@ mod frontend;
 mod gallery;
 mod growth;
 mod load;
+mod plot;
 mod processor;
 mod receiver;
 mod recognition;
 mod report;
 mod spread;
 mod world;
+
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use report::Report;
@@ -23,6 +26,9 @@ use report::Report;
 struct Arguments {
     /// What to measure; everything if nothing is named.
     parts: Vec<Part>,
+    /// Folder for the plots of what was measured.
+    #[arg(long)]
+    plots: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,7 +53,7 @@ enum Part {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut parts = Arguments::parse().parts;
+    let Arguments { mut parts, plots } = Arguments::parse();
     if parts.is_empty() {
         parts = Part::value_variants().to_vec();
     }
@@ -65,5 +71,8 @@ async fn main() -> anyhow::Result<()> {
         }
     }
     println!("\n{report}");
+    if let Some(folder) = plots {
+        report.write_plots(&folder)?;
+    }
     Ok(())
 }

@@ -19,6 +19,7 @@ use tonic::transport::Channel;
 
 use crate::{
     gallery,
+    plot::Plot,
     report::{Report, Unit, in_turn, median},
     world::World,
 };
@@ -193,7 +194,8 @@ impl Original {
 fn sizes(report: &mut Report, recogniser: &Recogniser) -> anyhow::Result<()> {
     let photograph = image::open(paths::photographs().join(PHOTOGRAPH))?;
     let mut of_one_megapixel = None;
-    for megapixels in [1.0, 0.25, 3.0, 12.0] {
+    let mut points = Vec::new();
+    for megapixels in [1.0, 0.25, 3.0, 6.0, 12.0, 24.0] {
         let scale =
             (megapixels * 1e6 / (f64::from(photograph.width()) * f64::from(photograph.height()))).sqrt();
         let side = |length: u32| (f64::from(length) * scale) as u32;
@@ -204,6 +206,7 @@ fn sizes(report: &mut Report, recogniser: &Recogniser) -> anyhow::Result<()> {
         let times: anyhow::Result<Vec<f64>> =
             (0..ROUNDS).map(|_| plainly(recogniser, jpeg.get_ref())).collect();
         let time = median(&mut times?);
+        points.push([megapixels, time * 1e3]);
         let one = *of_one_megapixel.get_or_insert(time);
         report.add(
             &format!("a picture of {megapixels} megapixels"),
@@ -213,5 +216,11 @@ fn sizes(report: &mut Report, recogniser: &Recogniser) -> anyhow::Result<()> {
             one,
         );
     }
+    points.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    report.plot(Plot {
+        name: "picture-size",
+        axes: ["megapixels", "milliseconds from the JPEG to the embedding"],
+        lines: vec![("decode, detect, describe", points)],
+    });
     Ok(())
 }

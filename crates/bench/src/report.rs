@@ -1,10 +1,15 @@
 //! Medians, ratios, and the table of them.
 
-use std::fmt;
+use std::{fmt, fs, io, path::Path};
 
-/// What was measured, line by line.
+use crate::plot::Plot;
+
+/// What was measured, line by line, and what is to be drawn of it.
 #[derive(Default)]
-pub(crate) struct Report(Vec<Line>);
+pub(crate) struct Report {
+    lines: Vec<Line>,
+    plots: Vec<Plot>,
+}
 
 struct Line {
     what: String,
@@ -25,7 +30,20 @@ impl Report {
             ratio: ours / limit,
         };
         println!("{line}");
-        self.0.push(line);
+        self.lines.push(line);
+    }
+
+    /// Adds a picture.
+    pub(crate) fn plot(&mut self, plot: Plot) {
+        self.plots.push(plot);
+    }
+
+    /// Writes all pictures to files.
+    pub(crate) fn write_plots(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        self.plots
+            .iter()
+            .try_for_each(|plot| fs::write(folder.join(plot.name).with_extension("svg"), plot.svg()))
     }
 }
 
@@ -68,7 +86,7 @@ impl fmt::Display for Report {
             "what", "median", "beside", "median", "ratio"
         )?;
         writeln!(f, "| {:-<52} | {:->9}: | {:-<44} | {:->9}: | {:->5}: |", "", "", "", "", "")?;
-        self.0.iter().try_for_each(|line| writeln!(f, "{line}"))
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
