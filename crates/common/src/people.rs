@@ -377,7 +377,7 @@ pub async fn unname_picture(
 /// A number for all that is known of whose the known pictures are: another one after any change of that, also by hand.
 pub async fn fingerprint(pool: &MySqlPool) -> sqlx::Result<u64> {
     let select = sqlx::query_scalar(
-        "SELECT COALESCE(BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT_WS(' ', pi.id, person.id, image_name)), 16), 16, 10)
+        "SELECT COALESCE(BIT_XOR(CAST(CONV(LEFT(SHA2(CONCAT_WS(' ', pi.id, person.id, image_name), 256), 16), 16, 10)
                                  AS UNSIGNED)), CAST(0 AS UNSIGNED))
          FROM person_images AS pi JOIN person ON person.id = person_id",
     );
