@@ -188,17 +188,17 @@ document.addEventListener("click", async ({ target }) => {
 // --- Keys -----------------------------------------------------------------------------------------------------
 
 const cards = () => [...document.querySelectorAll("main .card, main tbody tr")];
-const current = () => document.querySelector("main .current");
+// The card that has the focus; when it has gone, named and done, the one that took its place.
+let place = 0;
+const current = () => document.activeElement?.closest("main .card, main tbody tr");
 
 function go(step) {
   const all = cards();
-  if (!all.length) return;
   const here = all.indexOf(current());
-  const next = all[here < 0 ? 0 : Math.min(Math.max(here + step, 0), all.length - 1)];
-  current()?.classList.remove("current");
-  next.classList.add("current");
-  next.scrollIntoView({ block: "nearest" });
-  next.querySelector("a, button")?.focus({ preventScroll: true });
+  if (here < 0 && step > 0) step = 0;
+  place = Math.max(Math.min((here < 0 ? place : here) + step, all.length - 1), 0);
+  all[place]?.scrollIntoView({ block: "nearest" });
+  all[place]?.querySelector("a, button")?.focus({ preventScroll: true });
 }
 
 const KEYS = {
@@ -206,7 +206,7 @@ const KEYS = {
   ArrowRight: () => go(1),
   k: () => go(-1),
   ArrowLeft: () => go(-1),
-  n: () => (current() ?? document).querySelector("[data-name-face], [data-name-stranger]")?.click(),
+  n: () => (current() ?? cards()[place])?.querySelector("[data-name-face], [data-name-stranger]")?.click(),
   u: takeBack,
   "/": () => document.querySelector("main input[type=search]")?.focus(),
   "?": () => open(dialogOf("help")),
