@@ -1,6 +1,9 @@
 //! From message to stored result, with a recogniser that answers at once.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use devstack::{Port, Recogniser, Reply};
 use futures_util::future::try_join_all;
@@ -28,7 +31,15 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
         client.post("/images/post", &receiver::bulk()).await?;
     }
     let bare = bare(&world.pool).await?;
-    let at_once = Recogniser::start(|_| Reply::name("hannibal_1.jpg")).await;
+    let asked = Arc::new(Mutex::new(Instant::now()));
+    let at_once = Recogniser::start({
+        let asked = asked.clone();
+        move |_| {
+            *asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            Reply::name("hannibal_1.jpg")
+        }
+    })
+    .await;
     let begun = Instant::now();
     let _processor = world.service("image-processor", &[("GRPC_ADDRESS", at_once.address())]).await?;
     // One row is enough to know; counting them all would take the server more than an image does.
@@ -49,12 +60,21 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let mut client = Connection::open(&format!("127.0.0.1:{port}")).await?;
     let mut connection = world.pool.acquire().await?;
     let commit = receiver::commit(&mut connection).await?;
-    let mut times = Vec::new();
+    let mut hops = [const { Vec::new() }; 4];
     for _ in 0..LONELY {
-        times.push(from_post_to_result(&mut client, &mut connection).await?);
+        let times = from_post_to_result(&mut client, &mut connection, &asked).await?;
+        hops.iter_mut().zip(times).for_each(|(hop, time)| hop.push(time));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    report.add("from a lonely post to its result", Unit::Time, median(&mut times), "one commit", commit);
+    let [all, answered, called, stored] = hops.map(|mut times| median(&mut times));
+    report.add("from a lonely post to its result", Unit::Time, all, "one commit", commit);
+    for (hop, time) in [
+        ("of it: until the post is answered", answered),
+        ("then until face-recog is called", called),
+        ("then until the result is seen", stored),
+    ] {
+        report.add(hop, Unit::Time, time, "one commit", commit);
+    }
     Ok(())
 }
 
@@ -82,17 +102,27 @@ async fn bare(pool: &MySqlPool) -> anyhow::Result<f64> {
     Ok(ids.len() as f64 / begun.elapsed().as_secs_f64())
 }
 
+/// Seconds in all; until the post was answered; from there until the call came; and from there until the result was seen.
 async fn from_post_to_result(
     client: &mut Connection,
     connection: &mut MySqlConnection,
-) -> anyhow::Result<f64> {
+    asked: &Mutex<Instant>,
+) -> anyhow::Result<[f64; 4]> {
     let path = receiver::path();
     let begun = Instant::now();
     client.post("/image/post", &format!(r#"{{"path":"{path}"}}"#)).await?;
+    let answered = Instant::now();
     loop {
         let status = sqlx::query_scalar::<_, i32>("SELECT status FROM images WHERE path = ?").bind(&path);
         if status.fetch_one(&mut *connection).await? == 1 {
-            return Ok(begun.elapsed().as_secs_f64());
+            let (seen, called) = (Instant::now(), *asked.lock().unwrap_or_else(PoisonError::into_inner));
+            let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
+            return Ok([
+                seconds(begun, seen),
+                seconds(begun, answered),
+                seconds(answered, called),
+                seconds(called, seen),
+            ]);
         }
     }
 }
