@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
-use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops};
+use image::{
+    RgbImage,
+    codecs::jpeg::JpegEncoder,
+    imageops::{self, FilterType},
+};
 use rpc::{Area, CropRequest, CropResponse};
 use tokio::sync::Semaphore;
 use tonic::Status;
@@ -93,9 +97,16 @@ fn fitted(picture: RgbImage, side: u32) -> RgbImage {
     if longest <= side.into() {
         return picture;
     }
-    // A side never vanishes, and is at most `side`, so it fits.
-    let short = |length: u32| (u64::from(length) * u64::from(side) / longest).max(1) as u32;
-    shrunk(&picture, short(width), short(height))
+    // A side never vanishes, and is shorter than it was, so it fits.
+    let short = |length: u32, side: u64| (u64::from(length) * side / longest).max(1) as u32;
+    let (side, double) = (u64::from(side), 2 * u64::from(side));
+    // Whole blocks of pixels are added up soon, but leave steps in slanting lines: they do the larger part of the way.
+    let blocks = if longest > 2 * double {
+        shrunk(&picture, short(width, double), short(height, double))
+    } else {
+        picture
+    };
+    imageops::resize(&blocks, short(width, side), short(height, side), FilterType::Triangle)
 }
 
 #[cfg(test)]
