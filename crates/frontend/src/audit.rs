@@ -41,9 +41,9 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether it is a word about a face, which can be taken back.
+    /// Whether the receiver can take it back: a word about a face or a stranger, and a name.
     fn can_be_undone(&self) -> bool {
-        self.action != "undo" && self.about("face").is_some()
+        ["confirm", "reject", "ignore", "forget", "name stranger", "rename"].contains(&self.action.as_str())
     }
 
     /// The number behind `kind` in its subject.

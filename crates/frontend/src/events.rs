@@ -83,9 +83,12 @@ impl Events {
 /// `GET /events`
 pub async fn listen(State(frontend): State<Frontend>) -> Response {
     match frontend.events.places.clone().try_acquire_owned() {
-        Ok(place) => Sse::new(frontend.events.listen(place))
-            .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
-            .into_response(),
+        Ok(place) => {
+            let events = frontend.events.listen(place);
+            let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+            // nginx, which stands before many clusters, would hold events back until it has a lot of them.
+            ([("x-accel-buffering", "no")], events).into_response()
+        }
         Err(_) => Problem::TooManyListeners.answer(Format::Json),
     }
 }

@@ -53,7 +53,8 @@ const TIDY_PAUSE: Duration = Duration::from_secs(600);
 /// The file of a known picture may be replaced by another under the same name: its thumbnail is made again after this.
 const KNOWN_AGE: Duration = Duration::from_secs(3600);
 
-/// Begins the name of every thumbnail of a known picture.
+/// How the names of those that are kept begin; the id of what they show is next.
+const IMAGE: &str = "image-";
 const KNOWN: &str = "known-";
 
 /// Makes thumbnails, and keeps them.
@@ -90,8 +91,8 @@ impl Thumbnails {
         Ok(Self { kept: Arc::new(kept), client, calls: Arc::new(Semaphore::new(CALLS)) })
     }
 
-    /// Deletes, now and then, what need not be kept: thumbnails of images that were deleted, so that nothing is left of
-    /// somebody who was erased; and those of known pictures, which may have been replaced. Never returns.
+    /// Deletes, now and then, what need not be kept: thumbnails of pictures that were deleted, so that nothing is left
+    /// of somebody who was erased; and those of known pictures, which may have been replaced. Never returns.
     pub async fn tidy(&self, pool: &MySqlPool) {
         loop {
             let kept = self.kept.clone();
@@ -100,23 +101,32 @@ impl Thumbnails {
                 kept.tidy();
                 kept.names()
             });
-            if let Err(error) = self.forget_deleted(pool, names.await.unwrap_or_default()).await {
-                tracing::debug!(%error, "cannot tell which thumbnails are not needed any more");
+            let names = names.await.unwrap_or_default();
+            for (kind, table) in [(IMAGE, "images"), (KNOWN, "person_images")] {
+                if let Err(error) = self.forget_deleted(pool, &names, kind, table).await {
+                    tracing::debug!(%error, "cannot tell which thumbnails are not needed any more");
+                }
             }
             tokio::time::sleep(TIDY_PAUSE).await;
         }
     }
 
-    async fn forget_deleted(&self, pool: &MySqlPool, names: Vec<String>) -> sqlx::Result<()> {
-        let mut images: Vec<(u64, String)> =
-            names.into_iter().filter_map(|name| Some((image_of(&name)?, name))).collect();
-        images.sort_unstable();
-        for part in images.chunks(1000) {
+    /// Deletes the thumbnails of this kind whose row is gone from the table.
+    async fn forget_deleted(
+        &self,
+        pool: &MySqlPool,
+        names: &[String],
+        kind: &str,
+        table: &str,
+    ) -> sqlx::Result<()> {
+        let id = |name: &str| name.strip_prefix(kind)?.split_once('-')?.0.parse().ok();
+        let shown: Vec<(u64, &String)> = names.iter().filter_map(|name| Some((id(name)?, name))).collect();
+        for part in shown.chunks(1024) {
             let mut select =
-                QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED) FROM images WHERE id IN ");
-            push_list(&mut select, part.iter().map(|(image, _)| *image));
+                QueryBuilder::<MySql>::new(format!("SELECT CAST(id AS UNSIGNED) FROM {table} WHERE id IN "));
+            push_list(&mut select, part.iter().map(|(id, _)| *id));
             let there: Vec<u64> = select.push(" ORDER BY id").build_query_scalar().fetch_all(pool).await?;
-            for (_, name) in part.iter().filter(|(image, _)| there.binary_search(image).is_err()) {
+            for (_, name) in part.iter().filter(|(id, _)| there.binary_search(id).is_err()) {
                 self.kept.forget(name);
             }
         }
@@ -167,11 +177,6 @@ impl Thumbnails {
             }
         }
     }
-}
-
-/// The image that a kept thumbnail shows, if it is none of a known picture.
-fn image_of(name: &str) -> Option<u64> {
-    name.split_once('-')?.0.parse().ok()
 }
 
 /// What is asked for of a picture.
@@ -226,7 +231,7 @@ async fn wanted(pool: &MySqlPool, image: u64, face: Option<u64>, side: u32) -> s
     }
     // Another picture at the same path was recognised anew, and most likely has another size.
     let key = format!("{path}\0{width:?} {height:?} {area:?} {side}");
-    let name = format!("{image}-{:016x}", fingerprint(key.as_bytes()));
+    let name = format!("{IMAGE}{image}-{:016x}", fingerprint(key.as_bytes()));
     Ok(Some(Wanted { name, crop: CropRequest { image_path: path, area, side, known: false } }))
 }
 
@@ -238,11 +243,13 @@ pub async fn of_known(
 ) -> Response {
     let jpeg = async {
         // What lies in the folder and belongs to nobody is nobody's business.
-        let named = sqlx::query_scalar::<_, i32>("SELECT id FROM person_images WHERE image_name = ? LIMIT 1")
-            .bind(&picture);
+        let named = sqlx::query_scalar::<_, i32>(
+            "SELECT id FROM person_images WHERE image_name = ? ORDER BY id LIMIT 1",
+        )
+        .bind(&picture);
         let named = frontend.read(named.fetch_optional(&frontend.pool)).await;
-        named.map_err(|_| Missing::Away)?.ok_or(Missing::Gone)?;
-        let name = format!("{KNOWN}{:016x}", fingerprint(picture.as_bytes()));
+        let id = named.map_err(|_| Missing::Away)?.ok_or(Missing::Gone)?;
+        let name = format!("{KNOWN}{id}-{:016x}", fingerprint(picture.as_bytes()));
         let crop = CropRequest { image_path: picture, area: None, side: SIDES[1], known: true };
         frontend.thumbnails.get(Wanted { name, crop }).await
     };

@@ -83,7 +83,7 @@ pub struct Stage {
     pub frontend: Frontend,
     pub pool: MySqlPool,
     // Dropped last: the database goes when nobody uses it any more.
-    _database: Database,
+    database: Database,
 }
 
 impl Stage {
@@ -98,7 +98,13 @@ impl Stage {
             Frontend::start_with(database.port, &database.name, &database.user_password, flags).await;
         until(|| async { frontend.readiness.missing().is_none() }).await;
         let pool = MySqlPool::connect_with(database.options()).await.unwrap();
-        Self { frontend, pool, _database: database }
+        Self { frontend, pool, database }
+    }
+
+    /// Another replica.
+    pub async fn another(&self, flags: &[&str]) -> Frontend {
+        let Database { port, name, user_password, .. } = &self.database;
+        Frontend::start_with(*port, name, user_password, flags).await
     }
 
     /// Runs SQL of the test's own.

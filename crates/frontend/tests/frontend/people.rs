@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::frontend::Stage;
+use crate::frontend::{Stage, until};
 
 #[tokio::test]
 async fn people_are_listed_with_one_of_their_pictures() {
@@ -57,6 +57,10 @@ async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
     let json = stage.frontend.json("/audit").await;
     assert_eq!(json["entries"][0]["action"], "confirm");
     assert_eq!(json["entries"][0]["who"], "grace");
+    assert!(!html.contains("Undo</button>"), "nobody takes changes here");
+    let writable = stage.another(&["--receiver-address=127.0.0.1:1"]).await;
+    until(|| async { writable.readiness.missing().is_none() }).await;
+    assert!(writable.html("/audit").await.contains("/undo\" data-done=\"Undone\">Undo</button>"));
     let html = stage.frontend.html(&format!("/images/{image}")).await;
     assert!(html.contains("by your word") && html.contains(">John Doe</text>"));
 }

@@ -16,7 +16,7 @@ use rpc::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::frontend::Stage;
+use crate::frontend::{Stage, until};
 
 /// A face-recog whose thumbnails say what they show, and that counts them.
 #[derive(Clone, Default)]
@@ -106,6 +106,28 @@ async fn a_picture_a_face_and_a_known_picture_are_shown_and_made_once() {
     std::fs::remove_dir_all(folder.path().join("thumbnails")).unwrap();
     shown(&stage, &format!("/thumbnails/{image}?side=320")).await;
     assert_eq!(cropper.calls.load(Ordering::Relaxed), 1 + 4);
+}
+
+#[tokio::test]
+async fn thumbnails_of_what_was_deleted_go() {
+    let (cropper, folder) = (Cropper::default(), PrivateFolder::new().unwrap());
+    let stage = stage(&cropper, &folder).await;
+    let (gone, stays) = (stage.store("/erased.jpg").await, stage.store("/stays.jpg").await);
+    let thumbnails = folder.path().join("thumbnails");
+    let count = || std::fs::read_dir(&thumbnails).unwrap().count();
+    for image in [gone, stays] {
+        shown(&stage, &format!("/thumbnails/{image}")).await;
+    }
+    for picture in ["hannibal_1.jpg", "skarlso_1.jpg"] {
+        shown(&stage, &format!("/thumbnails/known/{picture}")).await;
+    }
+    assert_eq!(count(), 4);
+    stage.sql(&format!("DELETE FROM images WHERE id = {gone}")).await;
+    stage.sql("DELETE FROM person_images WHERE image_name = 'hannibal_1.jpg'").await;
+    // It looks when it starts, and now and then.
+    let another = stage.another(&[&format!("--thumbnails={}", thumbnails.display())]).await;
+    until(|| async { count() == 2 }).await;
+    another.stop().await;
 }
 
 #[tokio::test]
