@@ -27,6 +27,7 @@ use crate::{
     database::{answered, is_deadlock, is_duplicate},
     faces::{self, Found},
     models::{ImageId, Status},
+    webhooks,
 };
 
 /// The `person` of an image on which nobody was named; the original cannot read NULL.
@@ -458,15 +459,17 @@ impl<'e> Written<'e> {
 
 /// Finishes the work on claimed images, in one transaction, and answers for each of them in the same order.
 ///
-/// Each ending counts only while the token of its claim stands in the row.
+/// Each ending counts only while the token of its claim stands in the row. With `tell`, what is done now is to be told
+/// ([`webhooks`]).
 pub async fn finish(
     connection: &mut MySqlConnection,
     endings: &[(&Claim, &Ending)],
+    tell: bool,
 ) -> sqlx::Result<Vec<Fenced>> {
     // What gave way to another statement has written nothing.
     answered(async {
         loop {
-            match finish_now(connection, endings).await {
+            match finish_now(connection, endings, tell).await {
                 Err(error) if is_deadlock(&error) => {}
                 result => return result,
             }
@@ -478,6 +481,7 @@ pub async fn finish(
 async fn finish_now(
     connection: &mut MySqlConnection,
     endings: &[(&Claim, &Ending)],
+    tell: bool,
 ) -> sqlx::Result<Vec<Fenced>> {
     if endings.is_empty() {
         return Ok(Vec::new());
@@ -526,7 +530,7 @@ async fn finish_now(
     );
     let update = update.build();
     // A statement by itself is a transaction.
-    if !endings.iter().any(|(_, ending)| ending.has_faces()) {
+    if !tell && !endings.iter().any(|(_, ending)| ending.has_faces()) {
         let written = update.execute(&mut *connection).await?.rows_affected();
         return fenced(connection, endings, written).await;
     }
@@ -543,6 +547,12 @@ async fn finish_now(
         })
         .collect();
     faces::store(&mut transaction, &with_faces).await?;
+    if tell {
+        let ours = endings.iter().zip(&fenced).filter(|(_, fenced)| **fenced == Fenced::Written);
+        let done = ours.filter(|((claim, ending), _)| Written::by(claim, ending).status != Status::Pending);
+        let done: Vec<ImageId> = done.map(|((claim, _), _)| claim.id).collect();
+        webhooks::note(&mut transaction, &done).await?;
+    }
     transaction.commit().await?;
     Ok(fenced)
 }

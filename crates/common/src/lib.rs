@@ -7,6 +7,7 @@
 //! - [`strangers`]: unknown faces that belong together; [`quality`]: how well a face is seen.
 //! - [`lookup`]: how far along an image, or a batch of them, is.
 //! - [`expired`]: the end of an image's life.
+//! - [`webhooks`]: what is to be told when an image is done.
 //! - [`idempotency`]: requests that are repeated and done once.
 //! - [`people`]: the known people, and who a known picture shows.
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
@@ -34,6 +35,7 @@ pub mod schema;
 pub mod settings;
 pub mod strangers;
 pub mod telemetry;
+pub mod webhooks;
 
 /// The queue's topic, fixed by the original.
 pub const TOPIC: &str = "images";

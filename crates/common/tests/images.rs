@@ -34,7 +34,7 @@ async fn claim(pool: &MySqlPool, id: ImageId) -> Claim {
 }
 
 async fn finish(pool: &MySqlPool, claim: &Claim, ending: &Ending) -> Fenced {
-    images::finish(&mut pool.acquire().await.unwrap(), &[(claim, ending)]).await.unwrap().remove(0)
+    images::finish(&mut pool.acquire().await.unwrap(), &[(claim, ending)], false).await.unwrap().remove(0)
 }
 
 async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognition) -> Fenced {
@@ -257,7 +257,8 @@ async fn of_many_groups_who_want_the_same_images_each_image_goes_to_one() {
                     })
                     .collect();
                 let released: Vec<_> = won.iter().map(|claim| (claim, &Ending::Suspected)).collect();
-                let fenced = images::finish(&mut pool.acquire().await.unwrap(), &released).await.unwrap();
+                let fenced =
+                    images::finish(&mut pool.acquire().await.unwrap(), &released, false).await.unwrap();
                 assert!(fenced.iter().all(|fenced| *fenced == Fenced::Written));
                 won.len()
             })
@@ -309,7 +310,10 @@ async fn endings_that_are_written_together_leave_each_row_as_if_alone() {
         .map(|ours| if ours { Fenced::Written } else { Fenced::Stale });
     // Twice, as when the first answer was lost.
     for _ in 0..2 {
-        assert_eq!(images::finish(&mut pool.acquire().await.unwrap(), &endings).await.unwrap(), expected);
+        assert_eq!(
+            images::finish(&mut pool.acquire().await.unwrap(), &endings, false).await.unwrap(),
+            expected
+        );
     }
     let no_picture = Some("no picture".to_owned());
     assert_eq!(row(&pool, ids[0]).await, (Status::Processed, 2, None, 1));

@@ -62,6 +62,8 @@ const SETTINGS: &[(&str, &str, &[&str])] = &[
     ("UPLOADS", "--uploads", &[RECEIVER, RETENTION]),
     ("MAX_UPLOAD", "--max-upload", &[RECEIVER]),
     ("AUTH_TOKENS", "--auth-tokens", &[RECEIVER, FRONTEND]),
+    ("WEBHOOK_URL", "--webhook-url", &[IMAGE_PROCESSOR]),
+    ("WEBHOOK_SECRET", "--webhook-secret", &[IMAGE_PROCESSOR]),
     ("RETENTION", "--retention", &[RETENTION]),
     ("SHUTDOWN_TIMEOUT", "--shutdown-timeout", ALL),
 ];

@@ -35,13 +35,15 @@ pub(crate) struct Ledger {
     pool: MySqlPool,
     lease: Duration,
     max_attempts: u32,
+    tell: bool,
     claims: Group<ImageId, Option<ClaimOutcome>>,
     endings: Group<Work, Option<Finished>>,
 }
 
 impl Ledger {
-    /// Claims for `lease`; an image fails for good when it failed `max_attempts` times.
-    pub(crate) fn new(pool: &MySqlPool, lease: Duration, max_attempts: u32) -> Self {
+    /// Claims for `lease`; an image fails for good when it failed `max_attempts` times. With `tell`, a webhook tells what
+    /// is done.
+    pub(crate) fn new(pool: &MySqlPool, lease: Duration, max_attempts: u32, tell: bool) -> Self {
         let kept = Arc::new(Mutex::new(Kept::new(pool.clone())));
         let claims = Group::start(MOST, {
             let kept = kept.clone();
@@ -54,11 +56,14 @@ impl Ledger {
             move |works: Vec<Work>| {
                 let kept = kept.clone();
                 async move {
-                    each(works.len(), finish_together(&mut *kept.lock().await, &works, max_attempts).await)
+                    each(
+                        works.len(),
+                        finish_together(&mut *kept.lock().await, &works, max_attempts, tell).await,
+                    )
                 }
             }
         });
-        Self { pool: pool.clone(), lease, max_attempts, claims, endings }
+        Self { pool: pool.clone(), lease, max_attempts, tell, claims, endings }
     }
 
     /// Claims an image.
@@ -77,7 +82,7 @@ impl Ledger {
     /// As [`Ledger::finish`], apart from others.
     pub(crate) async fn finish_alone(&self, work: &Work) -> sqlx::Result<Finished> {
         let mut connection = self.pool.acquire().await?;
-        only(finish(&mut connection, std::slice::from_ref(work), self.max_attempts).await)
+        only(finish(&mut connection, std::slice::from_ref(work), self.max_attempts, self.tell).await)
     }
 }
 
@@ -88,9 +93,14 @@ async fn claim(kept: &mut Kept, ids: &[ImageId], lease: Duration) -> sqlx::Resul
     result
 }
 
-async fn finish_together(kept: &mut Kept, works: &[Work], max_attempts: u32) -> sqlx::Result<Vec<Finished>> {
+async fn finish_together(
+    kept: &mut Kept,
+    works: &[Work],
+    max_attempts: u32,
+    tell: bool,
+) -> sqlx::Result<Vec<Finished>> {
     let mut connection = kept.take().await?;
-    let result = finish(&mut connection, works, max_attempts).await;
+    let result = finish(&mut connection, works, max_attempts, tell).await;
     kept.keep(connection, &result);
     result
 }
@@ -100,6 +110,7 @@ async fn finish(
     connection: &mut MySqlConnection,
     works: &[Work],
     max_attempts: u32,
+    tell: bool,
 ) -> sqlx::Result<Vec<Finished>> {
     let mut names: Vec<&str> =
         works.iter().flat_map(|work| work.1.image_names()).map(String::as_str).collect();
@@ -109,7 +120,7 @@ async fn finish(
     let ending = |work: &Work| work.1.ending(&people, work.0.attempts + 1 >= max_attempts);
     let endings: Vec<Ending> = works.iter().map(ending).collect();
     let claimed: Vec<_> = works.iter().map(|work| &work.0).zip(&endings).collect();
-    let fenced = images::finish(connection, &claimed).await?;
+    let fenced = images::finish(connection, &claimed, tell).await?;
     Ok(fenced.into_iter().zip(endings).collect())
 }
 

@@ -2,7 +2,8 @@
 //! in the table unannounced), is claimed, [worked on](work), recognised by face-recog through the circuit
 //! breaker ([`recogniser`], [`replicas`]), and its result is stored. An image that may have killed face-recog is
 //! tried apart from others ([`suspects`]). When the known people change, kept faces are compared again ([`rematch`]);
-//! unknown ones that belong together become one stranger ([`strangers`]).
+//! unknown ones that belong together become one stranger ([`strangers`]). Whoever wants to hear of what is done is told
+//! ([`webhooks`]).
 //! Any number of processors may run.
 
 mod backlog;
@@ -16,6 +17,7 @@ mod strangers;
 mod suspects;
 mod sweep;
 mod verdict;
+mod webhooks;
 mod work;
 
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use common::{breaker::CircuitBreaker, database, schema};
 use tokio_util::sync::CancellationToken;
 use web::ops::Readiness;
 
-use crate::{recogniser::Recogniser, work::Workshop};
+use crate::{recogniser::Recogniser, webhooks::Webhooks, work::Workshop};
 
 pub use settings::Settings;
 
@@ -35,16 +37,27 @@ const SPARE_CONNECTIONS: u32 = 4;
 const MAX_CONNECTIONS: u32 = 32;
 
 /// Runs until `shutdown`, ready once the database has today's schema; then finishes the images in work, or gives back those that take too long.
-pub async fn run(settings: Settings, readiness: Readiness, shutdown: CancellationToken) {
+///
+/// # Errors
+/// When nobody could be told of what is done.
+pub async fn run(
+    settings: Settings,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let pool = database::pool(
         &settings.database,
         settings.processor_concurrency.min(MAX_CONNECTIONS) + SPARE_CONNECTIONS,
     );
     tokio::select! {
-        () = shutdown.cancelled() => return,
+        () = shutdown.cancelled() => return Ok(()),
         () = schema::ensure(&settings.database, &pool) => readiness.ready(),
     }
 
+    let webhooks = match settings.webhook() {
+        Some((url, secret)) => Some(Webhooks::new(pool.clone(), url, secret)?),
+        None => None,
+    };
     let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
     let recogniser = Arc::new(Recogniser::new(&settings.grpc_address, settings.identify_timeout));
     let workshop =
@@ -65,6 +78,11 @@ pub async fn run(settings: Settings, readiness: Readiness, shutdown: Cancellatio
             async move { rematch::run(&pool, &recogniser).await }
         }),
         tokio::spawn(async move { breaker.run(|| recogniser.ping()).await }),
+        tokio::spawn(async move {
+            if let Some(webhooks) = webhooks {
+                webhooks.run().await;
+            }
+        }),
     ];
     let work = async {
         tokio::join!(
@@ -78,4 +96,5 @@ pub async fn run(settings: Settings, readiness: Readiness, shutdown: Cancellatio
         () = workshop.break_off_late_calls(settings.process.shutdown_timeout) => {}
     }
     helpers.iter().for_each(tokio::task::JoinHandle::abort);
+    Ok(())
 }

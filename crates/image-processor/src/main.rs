@@ -18,7 +18,6 @@ fn main() -> ExitCode {
         let ops = web::bind(settings.process.bind_host, settings.ops.ops_port, "OPS_PORT").await?;
         let readiness = Readiness::waiting_for("the database");
         ops::start(ops, readiness.clone(), shutdown.clone());
-        run(settings, readiness, shutdown).await;
-        Ok(())
+        run(settings, readiness, shutdown).await
     })
 }

@@ -1,7 +1,9 @@
 //! The settings of the image-processor.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
+use axum::http::Uri;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Parser;
 use common::{
     breaker::BreakerPolicy,
@@ -51,6 +53,94 @@ pub struct Settings {
     /// Longest break of the circuit breaker
     #[arg(long, env = "BREAKER_MAX_TIMEOUT", value_name = "BREAKER_MAX_TIMEOUT", default_value = "5m", value_parser = duration)]
     pub breaker_max_timeout: Duration,
+    /// Where each image that is done is told to by a POST, signed with WEBHOOK_SECRET; off tells nobody
+    #[arg(
+        long,
+        env = "WEBHOOK_URL",
+        value_name = "WEBHOOK_URL",
+        default_value = "off",
+        hide_env_values = true
+    )]
+    pub webhook_url: WebhookUrl,
+    /// Key of the webhooks' signatures: whsec_ and 24 to 64 bytes in Base64; off where WEBHOOK_URL is off
+    #[arg(
+        long,
+        env = "WEBHOOK_SECRET",
+        value_name = "WEBHOOK_SECRET",
+        default_value = "off",
+        hide_env_values = true
+    )]
+    pub webhook_secret: WebhookSecret,
+}
+
+/// Who is told.
+#[derive(Clone, PartialEq, Eq)]
+pub enum WebhookUrl {
+    /// Nobody.
+    Off,
+    /// Whoever is there.
+    At(String),
+    /// What was set is no URL.
+    Wrong,
+}
+
+impl WebhookUrl {
+    /// Whether somebody is told.
+    pub fn is_on(&self) -> bool {
+        *self != Self::Off
+    }
+}
+
+/// What stands behind the host may be a secret.
+impl fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_on() { "on" } else { "off" })
+    }
+}
+
+/// Reading it never fails, so that it never has to be shown; [`Settings::check`] says what is wrong with it.
+impl From<String> for WebhookUrl {
+    fn from(text: String) -> Self {
+        let is_url = text.parse::<Uri>().is_ok_and(|url| {
+            let is_plain = url.authority().is_some_and(|host| !host.as_str().contains('@'));
+            is_plain && [Some("http"), Some("https")].contains(&url.scheme_str())
+        });
+        match text.as_str() {
+            "off" => Self::Off,
+            _ if is_url => Self::At(text),
+            _ => Self::Wrong,
+        }
+    }
+}
+
+/// What signatures are made with. Reading it never fails, so that it never has to be shown; [`Settings::check`] says what
+/// is wrong with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookSecret(Option<Vec<u8>>);
+
+impl WebhookSecret {
+    /// The key; `None` when the text is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = BASE64_STANDARD.decode(text.strip_prefix("whsec_")?).ok()?;
+        (24..=64).contains(&bytes.len()).then_some(Self(Some(bytes)))
+    }
+
+    /// The key, which is empty when there is none.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl From<String> for WebhookSecret {
+    fn from(text: String) -> Self {
+        Self::parse(&text).unwrap_or(Self(None))
+    }
+}
+
+impl fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// What nsqd, as it comes, accepts as a message's timeout.
@@ -62,6 +152,14 @@ impl Settings {
     /// An answer must come before the message is announced again, and that before the claim is given up:
     /// IDENTIFY_TIMEOUT < the message's timeout < CLAIM_LEASE.
     pub fn check(&self) -> Result<(), String> {
+        if self.webhook_url == WebhookUrl::Wrong {
+            return Err("WEBHOOK_URL is neither off nor a URL like https://example.org/hook".to_owned());
+        }
+        if self.webhook_url.is_on() && self.webhook_secret.bytes().is_empty() {
+            return Err("WEBHOOK_URL needs WEBHOOK_SECRET, by which its owner knows that it was us: whsec_ and 24 to 64 random \
+                        bytes in Base64, as in echo \"whsec_$(openssl rand -base64 32)\""
+                .to_owned());
+        }
         if self.identify_timeout >= self.claim_lease {
             return Err(format!(
                 "IDENTIFY_TIMEOUT ({:?}) must be shorter than CLAIM_LEASE ({:?}), or an image is claimed by another while its call still runs",
@@ -92,6 +190,14 @@ impl Settings {
         (self.identify_timeout + self.claim_lease) / 2
     }
 
+    /// Whom to tell of what is done, and the key of the signatures.
+    pub(crate) fn webhook(&self) -> Option<(String, WebhookSecret)> {
+        match &self.webhook_url {
+            WebhookUrl::Off | WebhookUrl::Wrong => None,
+            WebhookUrl::At(url) => Some((url.clone(), self.webhook_secret.clone())),
+        }
+    }
+
     pub(crate) fn breaker(&self) -> BreakerPolicy {
         BreakerPolicy {
             max_failures: self.breaker_max_failures,
@@ -116,6 +222,25 @@ mod tests {
         assert_eq!(settings.check(), Ok(()));
         assert!(settings.identify_timeout < settings.message_timeout());
         assert!(settings.message_timeout() < settings.claim_lease);
+    }
+
+    #[test]
+    fn a_webhook_without_a_key_is_refused_and_neither_is_shown() {
+        let url = "--webhook-url=https://example.org/hook?s3cret";
+        assert!(settings(&[url]).check().unwrap_err().contains("openssl rand"));
+        for wrong in ["--webhook-secret=s3cret", "--webhook-secret=whsec_c2hvcnQ="] {
+            let settings = settings(&[url, wrong]);
+            assert!(settings.check().is_err(), "{wrong}");
+            assert!(!format!("{settings:?}").contains("s3cret"));
+        }
+        let right = settings(&[url, "--webhook-secret=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
+        assert_eq!(right.check(), Ok(()));
+        for wrong in
+            ["", "on", "example.org", "ftp://example.org", "http://", "https://user:s3cret@example.org"]
+        {
+            let problem = settings(&[&format!("--webhook-url={wrong}")]).check().unwrap_err();
+            assert!(problem.starts_with("WEBHOOK_URL is neither"), "{wrong}: {problem}");
+        }
     }
 
     #[test]

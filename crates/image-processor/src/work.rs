@@ -69,7 +69,12 @@ impl Workshop {
     ) -> Self {
         Self {
             suspects: Arc::new(Suspects::new(settings, pool.clone())),
-            ledger: Arc::new(Ledger::new(&pool, settings.claim_lease, settings.max_attempts)),
+            ledger: Arc::new(Ledger::new(
+                &pool,
+                settings.claim_lease,
+                settings.max_attempts,
+                settings.webhook_url.is_on(),
+            )),
             pool,
             breaker,
             recogniser,

@@ -77,7 +77,10 @@ fn every_value_is_one_that_the_binary_takes() {
             let mut arguments = vec!["program".to_owned()];
             for (name, variable) in container.environment() {
                 let value = variable["value"].as_str().unwrap_or_else(|| {
-                    text(&secret.value["stringData"], &format!("/{}", text(variable, "/valueFrom/secretKeyRef/key")))
+                    text(
+                        &secret.value["stringData"],
+                        &format!("/{}", text(variable, "/valueFrom/secretKeyRef/key")),
+                    )
                 });
                 arguments.extend([format!("--{}", binary.setting(name).unwrap()), value.to_owned()]);
             }

@@ -1,0 +1,227 @@
+//! Whoever wants to hear of images that are done hears of each, signed, until they say that they did.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
+use clap::Parser;
+use common::images::{self, ClaimOutcome, Ending, Failure, Fenced, Recognition};
+use common::{database, schema};
+use devstack::{Database, Port};
+use image_processor::{Settings, run};
+use serde_json::Value;
+use sqlx::MySqlPool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use web::ops::Readiness;
+
+/// Far longer than anything here takes; only a failing test waits for it.
+const SOON: Duration = Duration::from_secs(60);
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// What was heard, in its order.
+type Heard = Arc<Mutex<Vec<(HeaderMap, String)>>>;
+
+/// Somebody who listens, and who answers with an error so many times before they take what they hear.
+async fn listen(listener: TcpListener, errors: usize) -> Heard {
+    let heard = Heard::default();
+    let hear = async move |State(heard): State<Heard>, headers: HeaderMap, body: Bytes| {
+        let mut heard = heard.lock().unwrap();
+        heard.push((headers, String::from_utf8(body.to_vec()).unwrap()));
+        if heard.len() > errors { StatusCode::NO_CONTENT } else { StatusCode::INTERNAL_SERVER_ERROR }
+    };
+    let router = Router::new().route("/hook", post(hear)).with_state(heard.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    heard
+}
+
+/// A database, and a processor that has nothing to do but to tell.
+struct World {
+    pool: MySqlPool,
+    shutdown: CancellationToken,
+    // Dropped last.
+    _database: Database,
+}
+
+impl World {
+    async fn telling(port: u16) -> Self {
+        let database = Database::fresh().await.unwrap();
+        let nobody = Port::reserve().unwrap();
+        let flags = [
+            "image-processor".to_owned(),
+            format!("--db-host={}", database.host),
+            format!("--db-port={}", database.port),
+            format!("--db-dbname={}", database.name),
+            format!("--db-username-password={}", database.user_password),
+            format!("--nsq-lookup-address=127.0.0.1:{nobody}"),
+            format!("--grpc-address=127.0.0.1:{nobody}"),
+            format!("--webhook-url=http://127.0.0.1:{port}/hook"),
+            format!("--webhook-secret={SECRET}"),
+        ];
+        let settings = Settings::try_parse_from(flags).unwrap();
+        assert_eq!(settings.check(), Ok(()));
+        let pool = database::pool(&settings.database, 4);
+        schema::ensure(&settings.database, &pool).await;
+        let shutdown = CancellationToken::new();
+        tokio::spawn(run(settings, Readiness::waiting_for("the database"), shutdown.clone()));
+        Self { pool, shutdown, _database: database }
+    }
+
+    /// An image that ends so.
+    async fn image(&self, path: &str, ending: Ending) {
+        let id = images::store(&self.pool, &[path]).await.unwrap()[0].id;
+        let mut connection = self.pool.acquire().await.unwrap();
+        let lease = Duration::from_secs(60);
+        let ClaimOutcome::Won(claim) = images::claim(&mut connection, &[id], lease).await.unwrap().remove(0)
+        else {
+            panic!("somebody else has it")
+        };
+        // Its answer may get lost, and so it is written again.
+        for _ in 0..2 {
+            let ended = images::finish(&mut connection, &[(&claim, &ending)], true).await.unwrap();
+            assert_eq!(ended, [Fenced::Written]);
+        }
+    }
+
+    async fn waiting(&self) -> i64 {
+        sqlx::query_scalar("SELECT COUNT(*) FROM webhooks").fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// What failed is due at once: no test waits for the pauses.
+    async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+        let deadline = Instant::now() + SOON;
+        while !condition().await {
+            assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
+            sqlx::raw_sql("UPDATE webhooks SET due_at = NOW(6) WHERE attempts > 0")
+                .execute(&self.pool)
+                .await
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn until_all_is_told(&self) {
+        self.until("all is told", async || self.waiting().await == 0).await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+fn recognised() -> Ending {
+    Ending::Recognised(Recognition { person: Some(1), distance: Some(0.25), ..Recognition::default() })
+}
+
+fn failed(last_try: bool) -> Ending {
+    let failure = Failure { reason: "no picture".to_owned(), kind: "no_picture", redeemable: false };
+    Ending::Failed { failure, last_try }
+}
+
+/// What Python's own library says the signature is.
+fn signature(headers: &HeaderMap, body: &str) -> String {
+    let program = "import sys,hmac,hashlib,base64\n\
+                   key=base64.b64decode(sys.argv[1].removeprefix('whsec_'))\n\
+                   signed=f'{sys.argv[2]}.{sys.argv[3]}.'.encode()+sys.stdin.buffer.read()\n\
+                   print('v1,'+base64.b64encode(hmac.new(key,signed,hashlib.sha256).digest()).decode())";
+    let mut python = Command::new("python3");
+    python
+        .args(["-c", program, SECRET])
+        .args([&headers["webhook-id"], &headers["webhook-timestamp"]].map(|v| v.to_str().unwrap()));
+    let mut python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    python.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+    String::from_utf8(python.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
+}
+
+#[tokio::test]
+async fn each_image_that_is_done_is_told_once_and_signed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = World::telling(listener.local_addr().unwrap().port()).await;
+    let heard = listen(listener, 0).await;
+    world.image("/a.jpg", recognised()).await;
+    world.image("/b.jpg", failed(true)).await;
+    world.image("/c.jpg", failed(false)).await;
+    world.image("/d.jpg", Ending::Released).await;
+    world.until("two are heard", async || heard.lock().unwrap().len() == 2).await;
+    world.until_all_is_told().await;
+
+    let mut heard = heard.lock().unwrap().clone();
+    heard.sort_by_key(|(_, body)| body.clone());
+    let told: Vec<Value> = heard.iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect();
+    assert_eq!((&told[0]["type"], &told[0]["data"]["path"]), (&"image.failed".into(), &"/b.jpg".into()));
+    assert_eq!(told[0]["data"]["reason"], "no picture");
+    assert_eq!((&told[1]["type"], &told[1]["data"]["id"]), (&"image.processed".into(), &1.into()));
+    assert_eq!(told[1]["data"]["person"]["name"], "Hannibal");
+    for (headers, body) in &heard {
+        assert_eq!(headers["content-type"], "application/json");
+        assert_eq!(headers["webhook-signature"].to_str().unwrap(), signature(headers, body));
+    }
+    assert_ne!(heard[0].0["webhook-id"], heard[1].0["webhook-id"]);
+}
+
+#[tokio::test]
+async fn what_is_answered_with_an_error_is_told_again_under_the_same_name() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = World::telling(listener.local_addr().unwrap().port()).await;
+    let heard = listen(listener, 2).await;
+    world.image("/a.jpg", recognised()).await;
+    world.until_all_is_told().await;
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.len(), 3, "two errors, and then it was taken");
+    assert!(heard.iter().all(|(headers, _)| headers["webhook-id"] == heard[0].0["webhook-id"]));
+}
+
+#[tokio::test]
+async fn what_nobody_hears_is_kept_until_somebody_is_there() {
+    let port = Port::reserve().unwrap();
+    let world = World::telling(port.to_string().parse().unwrap()).await;
+    world.image("/a.jpg", recognised()).await;
+    world
+        .until("it was tried", async || {
+            sqlx::query_scalar("SELECT attempts > 1 FROM webhooks").fetch_one(&world.pool).await.unwrap()
+        })
+        .await;
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await.unwrap();
+    let heard = listen(listener, 0).await;
+    world.until_all_is_told().await;
+    assert_eq!(heard.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_processor_took_and_did_not_tell_is_told_by_another_later() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = World::telling(listener.local_addr().unwrap().port()).await;
+    world.image("/a.jpg", recognised()).await;
+    // As if it had died: it is due again when its lease is over.
+    sqlx::raw_sql("UPDATE webhooks SET due_at = NOW(6) + INTERVAL 1 SECOND")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let heard = listen(listener, 0).await;
+    world.until_all_is_told().await;
+    assert!(!heard.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn after_three_days_it_is_given_up_and_what_is_deleted_is_not_told() {
+    let port = Port::reserve().unwrap();
+    let world = World::telling(port.to_string().parse().unwrap()).await;
+    world.image("/a.jpg", recognised()).await;
+    world.image("/b.jpg", recognised()).await;
+    assert_eq!(world.waiting().await, 2);
+    sqlx::raw_sql(
+        "UPDATE webhooks SET ended_at = NOW(6) - INTERVAL 73 HOUR WHERE image_id = 1;
+         DELETE FROM images WHERE id = 2",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    world.until_all_is_told().await;
+}
