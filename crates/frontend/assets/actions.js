@@ -104,6 +104,11 @@ async function personCalled(name) {
   return (await people(name)).find((person) => sameName(person.name, name)) ?? null;
 }
 
+// Somebody who is known, or becomes known now.
+async function personToBe(name) {
+  return (await personCalled(name)) ?? send("POST", "/api/people", { name });
+}
+
 // Looks names up while they are typed.
 let namesTimer;
 document.addEventListener("input", ({ target }) => {
@@ -122,7 +127,7 @@ async function nameFace(face) {
   const name = await askName("Who is it?");
   if (!name) return;
   await attempt(async () => {
-    const person = (await personCalled(name)) ?? (await send("POST", "/api/people", { name }));
+    const person = await personToBe(name);
     return send("PUT", `/api/faces/${face}/person`, { person: person.id });
   }, `Named ${name}`);
 }
@@ -135,6 +140,34 @@ async function nameStranger(stranger) {
     return send("POST", `/api/strangers/${stranger}/person`, person ? { person: person.id } : { name });
   }, `Named ${name}`);
 }
+
+async function namePicture(picture) {
+  const name = await askName("Whose picture is it?");
+  if (!name) return;
+  await attempt(async () => {
+    const person = await personToBe(name);
+    return send("PUT", `/api/people/${person.id}/pictures/${encodeURIComponent(picture)}`);
+  }, `${name} is known by it`);
+  await listUnnamed();
+}
+
+// Pictures in the folder of known people that have no name yet: the receiver alone sees that folder.
+async function listUnnamed() {
+  const section = document.getElementById("unnamed");
+  if (!section) return;
+  const { pictures = [] } = await send("GET", "/api/people/unnamed").catch(() => ({}));
+  const card = (picture) => {
+    const copy = section.querySelector("template").content.cloneNode(true);
+    copy.querySelector("img").src = `/thumbnails/known/${encodeURIComponent(picture)}`;
+    copy.querySelector("bdi").textContent = picture;
+    copy.querySelector("button").dataset.namePicture = picture;
+    return copy;
+  };
+  section.querySelector("ul").replaceChildren(...pictures.map(card));
+  section.hidden = !pictures.length;
+}
+
+listUnnamed();
 
 async function addPerson() {
   const name = await askName("Who becomes known?");
@@ -175,6 +208,7 @@ document.addEventListener("click", async ({ target }) => {
     data.send ? () => sendButton(data)
     : data.nameFace ? () => nameFace(data.nameFace)
     : data.nameStranger ? () => nameStranger(data.nameStranger)
+    : data.namePicture ? () => namePicture(data.namePicture)
     : "addPerson" in data ? addPerson
     : data.renamePerson ? () => renamePerson(data.renamePerson, data.name)
     : data.mergePerson ? () => mergePerson(data.mergePerson)
@@ -206,7 +240,7 @@ const KEYS = {
   ArrowRight: () => go(1),
   k: () => go(-1),
   ArrowLeft: () => go(-1),
-  n: () => (current() ?? cards()[place])?.querySelector("[data-name-face], [data-name-stranger]")?.click(),
+  n: () => (current() ?? cards()[place])?.querySelector("[data-name-face], [data-name-stranger], [data-name-picture]")?.click(),
   u: takeBack,
   "/": () => document.querySelector("main input[type=search]")?.focus(),
   "?": () => open(dialogOf("help")),

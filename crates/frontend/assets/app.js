@@ -45,13 +45,13 @@ function updateRows(list, rows) {
   });
 }
 
-// A filter that is being filled in, an upload, and what is the same stay as they are.
+// A filter that is being filled in, an upload, what a script has filled, and what is the same stay as they are.
 function updateSections(here, next) {
   const [old, fresh] = [[...here.children], [...next.children]];
   const same = old.length === fresh.length && old.every((part, at) => part.tagName === fresh[at].tagName);
   if (!same) return here.replaceWith(next);
   old.forEach((part, at) => {
-    if (part.tagName === "FORM" || part.isEqualNode(fresh[at])) return;
+    if (part.tagName === "FORM" || "own" in part.dataset || part.isEqualNode(fresh[at])) return;
     const rows = part.matches("[data-rows]") ? part : part.querySelector("[data-rows]");
     const freshRows = fresh[at].matches("[data-rows]") ? fresh[at] : fresh[at].querySelector("[data-rows]");
     if (rows && freshRows) return updateRows(rows, [...freshRows.children]);

@@ -242,13 +242,13 @@ pub async fn of_known(
     Path(picture): Path<String>,
 ) -> Response {
     let jpeg = async {
-        // What lies in the folder and belongs to nobody is nobody's business.
         let named = sqlx::query_scalar::<_, i32>(
             "SELECT id FROM person_images WHERE image_name = ? ORDER BY id LIMIT 1",
         )
         .bind(&picture);
         let named = frontend.read(named.fetch_optional(&frontend.pool)).await;
-        let id = named.map_err(|_| Missing::Away)?.ok_or(Missing::Gone)?;
+        // Nobody's picture has no row: its thumbnail goes when it is next looked at what need not be kept.
+        let id = named.map_err(|_| Missing::Away)?.unwrap_or_default();
         let name = format!("{KNOWN}{id}-{:016x}", fingerprint(picture.as_bytes()));
         let crop = CropRequest { image_path: picture, area: None, side: SIDES[1], known: true };
         frontend.thumbnails.get(Wanted { name, crop }).await

@@ -88,7 +88,15 @@ async fn pictures_are_added_tried_again_and_corrected() {
     browser.sees("#toast", "tried again").await;
     browser.sees(&format!("#image-{missing}"), "Unknown").await;
 
+    // A file in the folder of known people, without a row.
+    std::fs::copy(paths::photographs().join("biden.jpg"), scene.stack.known_people().join("b.jpg")).unwrap();
     browser.click("nav.site a[href='/people']").await;
+    browser.sees("#unnamed", "b.jpg").await;
+    browser.click("[data-name-picture]").await;
+    browser.type_into("#naming input", "Joe Biden\u{e007}").await;
+    browser.sees("main", "Joe Biden").await;
+    browser.counts("#unnamed .card", 0).await;
+
     browser.click("[data-add-person]").await;
     browser.type_into("#naming input", "<b>Grace</b>\u{e007}").await;
     browser.sees("main h2", "<b>Grace</b>").await;

@@ -157,7 +157,7 @@ async fn where_there_is_no_picture_a_plain_one_stands() {
         format!("/thumbnails/{other}?face=99"),
         "/thumbnails/99".to_owned(),
         "/thumbnails/x".to_owned(),
-        "/thumbnails/known/in_the_folder_but_nobodys.jpg".to_owned(),
+        "/thumbnails/known/gone_and_nobodys.jpg".to_owned(),
         "/thumbnails/known/..%2Fgone.jpg".to_owned(),
     ] {
         let answer = stage.frontend.get(&path).await;
