@@ -9,7 +9,8 @@
 //! `http` holds the routes and leads each post through these four, once `access` lets it in; `upload` turns
 //! pictures themselves into files and their paths, `status` and `list` answer what became of images, and
 //! `corrections` notes what people say about its faces. `people` and `enrol` change who is known and by which pictures,
-//! which `cropper` has cut by face-recog and `known` keeps. `openapi` describes all of it to programs. The row is the truth
+//! which `cropper` has cut by face-recog and `known` keeps. `watch` posts what is put into the
+//! folder of unknown people, where that is switched on. `openapi` describes all of it to programs. The row is the truth
 //! and the message a hint: what could not be announced is found in the table by the image-processor's sweep.
 
 mod access;
@@ -36,6 +37,7 @@ mod request;
 mod settings;
 mod status;
 mod upload;
+mod watch;
 
 use common::{database, schema, settings::UploadFolder};
 use tokio::net::TcpListener;
@@ -43,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use web::{access::Access, ops::Readiness};
 
 pub use crate::settings::Settings;
+use crate::settings::Watch;
 use crate::{
     body::BodyReader, cropper::Cropper, ingest::Ingest, keep::Folder, known::KnownPeople, upload::Uploads,
 };
@@ -73,9 +76,10 @@ pub async fn run(
             Some(Uploads::new(folder, settings.body_timeout))
         }
     };
+    let ingest = Ingest::new(pool.clone(), producer.clone());
     let router = http::router(http::Receiver {
         bodies: BodyReader::new(settings.max_body, settings.body_timeout),
-        ingest: Ingest::new(pool.clone(), producer.clone()),
+        ingest: ingest.clone(),
         uploads,
         known_people: KnownPeople::new(settings.known_people.clone()),
         cropper: Cropper::new(&settings.grpc_address)?,
@@ -89,8 +93,14 @@ pub async fn run(
             readiness.ready();
         }
     };
+    let watch = async {
+        if let Watch::Every(interval) = settings.watch {
+            let watch = watch::run(settings.unknown_people.clone(), interval, &ingest, &readiness);
+            shutdown.run_until_cancelled(watch).await;
+        }
+    };
     let drain = settings.process.shutdown_timeout;
-    tokio::join!(web::serve(listener, router, shutdown.clone(), drain), prepare);
+    tokio::join!(web::serve(listener, router, shutdown.clone(), drain), prepare, watch);
     producer.close().await;
     pool.close().await;
     Ok(())

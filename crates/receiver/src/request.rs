@@ -103,7 +103,8 @@ fn path_of(path: Option<Box<Json>>) -> Posted {
     }
 }
 
-fn checked(path: String) -> Posted {
+/// A path that can be stored, or why it is none.
+pub fn checked(path: String) -> Posted {
     let length = path.chars().count();
     let (reason, problem) = if path.is_empty() {
         return Err(Refusal::new(

@@ -54,6 +54,28 @@ pub struct Settings {
     /// Folder of the known people's pictures, to enrol people by faces, if it exists
     #[arg(long, env = "KNOWN_PEOPLE", value_name = "KNOWN_PEOPLE", default_value = "/known_people")]
     pub known_people: PathBuf,
+    /// The only folder that pictures to recognise are read from
+    #[arg(long, env = "UNKNOWN_PEOPLE", value_name = "UNKNOWN_PEOPLE", default_value = "/unknown_people")]
+    pub unknown_people: PathBuf,
+    /// How often to look into UNKNOWN_PEOPLE for new pictures, like 5s; off leaves it to those who post
+    #[arg(long, env = "WATCH", value_name = "WATCH", default_value = "off", value_parser = watch)]
+    pub watch: Watch,
+}
+
+/// How often the folder of unknown people is looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// Never.
+    Off,
+    /// Each time that this has passed.
+    Every(Duration),
+}
+
+fn watch(text: &str) -> Result<Watch, String> {
+    if text == "off" {
+        return Ok(Watch::Off);
+    }
+    duration(text).map(Watch::Every).map_err(|problem| format!("off is needed, or {problem}"))
 }
 
 /// Reads a size in bytes.

@@ -21,3 +21,4 @@ mod status;
 mod storing;
 mod tester;
 mod uploads;
+mod watch;

@@ -1,0 +1,203 @@
+//! The folder of unknown people, watched: a picture that is put there is posted as its path, as if somebody had done so.
+//!
+//! Off by default. A file counts when its size and its time have stood still from one scan to the next, so that one that
+//! is still being copied is left alone. Several receivers may watch one folder: a path is stored once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, Metadata},
+    hash::{BuildHasher, RandomState},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use tokio::{task::spawn_blocking, time::MissedTickBehavior};
+use web::ops::Readiness;
+
+use crate::{
+    ingest::Ingest,
+    request::{self, Posted},
+};
+
+/// How the folder is called by those who read paths.
+const POSTED_FOLDER: &str = "/unknown_people";
+
+/// The folder in it whose files the uploads post by themselves.
+const UPLOADS: &str = "uploads";
+
+/// Files that one scan looks at; more than that is for posts.
+const MOST_FILES: usize = 100_000;
+
+/// Folders within folders.
+const DEEPEST: usize = 16;
+
+/// Paths posted at once.
+const AT_ONCE: usize = 1000;
+
+/// Names of pictures end in one of these, in any case.
+const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "gif"];
+
+/// As long as a file is like this, nobody writes to it.
+type Look = (u64, SystemTime);
+
+/// Watches `folder`, looking every `interval`, for ever.
+pub async fn run(folder: PathBuf, interval: Duration, ingest: &Ingest, readiness: &Readiness) {
+    tracing::info!(folder = %folder.display(), every = ?interval, "watching for pictures");
+    let mut watch = Watch::default();
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if readiness.missing().is_some() {
+            continue;
+        }
+        let place = folder.clone();
+        match spawn_blocking(move || scan(&place)).await.map_err(io::Error::other) {
+            Ok(Ok(files)) => {
+                for paths in watch.ripe(files).chunks(AT_ONCE) {
+                    watch.posted(&post(ingest, paths).await);
+                }
+            }
+            Ok(Err(error)) | Err(error) => tracing::warn!(%error, "cannot look into UNKNOWN_PEOPLE"),
+        }
+    }
+}
+
+/// Posts paths; those that are stored now.
+async fn post(ingest: &Ingest, paths: &[String]) -> Vec<String> {
+    let all: Vec<&str> = paths.iter().map(String::as_str).collect();
+    // Where the database fails, the rest comes again with the next scan.
+    let stored = ingest.take(&all).await.len();
+    paths[..stored].to_vec()
+}
+
+/// What is known of the files from one scan to the next.
+#[derive(Debug, Default)]
+struct Watch {
+    /// How the files that are not posted yet looked.
+    seen: HashMap<String, Look>,
+    /// Those that are, by a hash of their paths.
+    posted: HashSet<u64>,
+    hash: RandomState,
+}
+
+impl Watch {
+    /// Of the files that are there, the paths to be posted. What is there no more is forgotten.
+    fn ripe(&mut self, files: HashMap<String, Look>) -> Vec<String> {
+        let there: HashSet<u64> = files.keys().map(|path| self.hash.hash_one(path)).collect();
+        self.posted.retain(|path| there.contains(path));
+        let new = files.into_iter().filter(|(path, _)| !self.posted.contains(&self.hash.hash_one(path)));
+        let before = std::mem::replace(&mut self.seen, new.collect());
+        let mut ripe: Vec<String> = self
+            .seen
+            .iter()
+            .filter(|(path, look)| before.get(*path) == Some(look))
+            .map(|(path, _)| path.clone())
+            .collect();
+        ripe.sort_unstable();
+        ripe
+    }
+
+    fn posted(&mut self, paths: &[String]) {
+        for path in paths {
+            self.seen.remove(path);
+            self.posted.insert(self.hash.hash_one(path));
+        }
+    }
+}
+
+/// The pictures below a folder, by the paths that they are posted as. Links are not followed.
+fn scan(folder: &Path) -> io::Result<HashMap<String, Look>> {
+    let mut files = HashMap::new();
+    let mut folders = vec![(folder.to_owned(), POSTED_FOLDER.to_owned(), 0)];
+    while let Some((folder, posted, depth)) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            // What is no text cannot be posted, and what is hidden is not meant for us.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if name.starts_with('.') {
+                continue;
+            }
+            // It may be gone already.
+            let Ok(metadata) = entry.metadata() else { continue };
+            let path = format!("{posted}/{name}");
+            if metadata.is_dir() {
+                if depth < DEEPEST && !(depth == 0 && name == UPLOADS) {
+                    folders.push((entry.path(), path, depth + 1));
+                }
+            } else if let Some(look) = picture(&name, &metadata)
+                && can_be_posted(&path)
+            {
+                files.insert(path, look);
+                if files.len() == MOST_FILES {
+                    tracing::warn!(
+                        most = MOST_FILES,
+                        "too many pictures to watch: the others are not posted"
+                    );
+                    return Ok(files);
+                }
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// How a file looks, if it is a picture by its name and there is something in it.
+fn picture(name: &str, metadata: &Metadata) -> Option<Look> {
+    let (_, ending) = name.rsplit_once('.')?;
+    let is_picture = metadata.is_file()
+        && metadata.len() > 0
+        && ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known));
+    is_picture.then(|| metadata.modified().ok()).flatten().map(|changed| (metadata.len(), changed))
+}
+
+fn can_be_posted(path: &str) -> bool {
+    let posted: Posted = request::checked(path.to_owned());
+    posted.is_ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn files(looks: &[(&str, u64)]) -> HashMap<String, Look> {
+        looks.iter().map(|(path, size)| ((*path).to_owned(), (*size, SystemTime::UNIX_EPOCH))).collect()
+    }
+
+    #[test]
+    fn a_file_is_posted_once_when_it_stands_still() {
+        let mut watch = Watch::default();
+        assert!(watch.ripe(files(&[("a", 1), ("b", 1)])).is_empty(), "both are new");
+        assert_eq!(watch.ripe(files(&[("a", 2), ("b", 1)])), ["b"], "a grows");
+        watch.posted(&["b".to_owned()]);
+        assert_eq!(watch.ripe(files(&[("a", 2), ("b", 1)])), ["a"]);
+        assert_eq!(watch.ripe(files(&[("a", 2), ("b", 1)])), ["a"], "it could not be posted");
+        watch.posted(&["a".to_owned()]);
+        assert!(watch.ripe(files(&[("a", 2), ("b", 3)])).is_empty());
+        watch.ripe(files(&[]));
+        assert!(watch.posted.is_empty() && watch.seen.is_empty(), "nothing is kept of what is gone");
+    }
+
+    #[test]
+    fn pictures_are_found_in_folders_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path();
+        fs::create_dir_all(place.join("2024/may")).unwrap();
+        fs::create_dir_all(place.join("uploads")).unwrap();
+        fs::create_dir_all(place.join(".hidden")).unwrap();
+        for name in
+            ["a.jpg", "2024/may/B.PNG", "note.txt", ".part.jpg", ".hidden/c.jpg", "uploads/d.jpg", "noending"]
+        {
+            fs::write(place.join(name), "x").unwrap();
+        }
+        fs::write(place.join("empty.jpg"), "").unwrap();
+        std::os::unix::fs::symlink("/etc", place.join("link")).unwrap();
+        std::os::unix::fs::symlink(place.join("a.jpg"), place.join("link.jpg")).unwrap();
+        let mut found: Vec<_> = scan(place).unwrap().into_keys().collect();
+        found.sort();
+        assert_eq!(found, ["/unknown_people/2024/may/B.PNG", "/unknown_people/a.jpg"]);
+        assert!(scan(&place.join("nowhere")).is_err());
+    }
+}
