@@ -74,10 +74,12 @@ async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
     let Some(row) = rows::one(pool, id).await? else { return Ok(None) };
     let more: Option<More> = sqlx::query_as(
         "SELECT created_at, attempts, width, height,
-                (SELECT CAST(MIN(id) AS UNSIGNED) FROM images AS newer WHERE newer.id > images.id),
-                (SELECT CAST(MAX(id) AS UNSIGNED) FROM images AS older WHERE older.id < images.id)
+                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ? ORDER BY id LIMIT 1),
+                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id < ? ORDER BY id DESC LIMIT 1)
          FROM images WHERE id = ?",
     )
+    .bind(id)
+    .bind(id)
     .bind(id)
     .fetch_optional(pool)
     .await?;

@@ -2,7 +2,7 @@
 //! that come or go meanwhile move nothing.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{MySql, QueryBuilder};
+use sqlx::{MySql, MySqlPool, QueryBuilder};
 
 use crate::problem::Problem;
 
@@ -77,6 +77,23 @@ impl<T> Rows<T> {
         }
         Self { rows, more }
     }
+}
+
+/// Where a search has to go on that found too little: behind the last id of its candidates, if there are as many of
+/// them as it looks at.
+pub async fn end_of_search(
+    pool: &MySqlPool,
+    cursor: Cursor,
+    limit: usize,
+    push_candidates: impl FnOnce(&mut QueryBuilder<MySql>),
+) -> sqlx::Result<Option<u64>> {
+    let end = if matches!(cursor, Cursor::After(_)) { "MAX" } else { "MIN" };
+    let mut select =
+        QueryBuilder::<MySql>::new(format!("SELECT CAST({end}(id) AS UNSIGNED), COUNT(*) FROM ("));
+    push_candidates(&mut select);
+    select.push(") AS candidates");
+    let (end, count): (Option<u64>, i64) = select.build_query_as().fetch_one(pool).await?;
+    Ok(end.filter(|_| usize::try_from(count).is_ok_and(|count| count >= limit)))
 }
 
 /// The way to the pages beside this one.

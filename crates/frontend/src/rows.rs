@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use common::{images::push_list, models::Status};
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
-use crate::paging::{Cursor, Rows};
+use crate::paging::{Cursor, Rows, end_of_search};
 
 /// Images that one page of a search looks at, at most. A search that finds too little among them says how far it came,
 /// and goes on with the next page: so none takes longer than this many rows do, about a tenth of a second.
@@ -96,7 +96,8 @@ pub async fn read(pool: &MySqlPool, filter: &Filter, cursor: Cursor, size: usize
     cursor.push_order(&mut select, "images.id", size + 1);
     let mut rows = fetch(pool, select, cursor, size).await?;
     if rows.more.is_none() {
-        rows.more = end_of_search(pool, filter, days, cursor).await?;
+        let candidates = |select: &mut _| push_candidates(select, filter, days, cursor);
+        rows.more = end_of_search(pool, cursor, SEARCHED, candidates).await?;
     }
     Ok(rows)
 }
@@ -151,22 +152,6 @@ async fn first_on(pool: &MySqlPool, day: NaiveDate) -> sqlx::Result<u64> {
     Ok(first.fetch_optional(pool).await?.unwrap_or(u64::MAX))
 }
 
-/// The last of the ids that were searched, if there may be more.
-async fn end_of_search(
-    pool: &MySqlPool,
-    filter: &Filter,
-    days: &Days,
-    cursor: Cursor,
-) -> sqlx::Result<Option<u64>> {
-    let end = if matches!(cursor, Cursor::After(_)) { "MAX" } else { "MIN" };
-    let mut select =
-        QueryBuilder::<MySql>::new(format!("SELECT CAST({end}(id) AS UNSIGNED), COUNT(*) FROM ("));
-    push_candidates(&mut select, filter, days, cursor);
-    select.push(") AS candidates");
-    let (end, count): (Option<u64>, i64) = select.build_query_as().fetch_one(pool).await?;
-    Ok(end.filter(|_| usize::try_from(count).is_ok_and(|count| count >= SEARCHED)))
-}
-
 /// Ids from the cursor on, by an index: those of the people who are asked for, or all. An image that was recognised by
 /// an older face-recog has a person, but no faces.
 fn push_candidates(select: &mut QueryBuilder<MySql>, filter: &Filter, days: &Days, cursor: Cursor) {
@@ -191,7 +176,9 @@ fn push_candidates(select: &mut QueryBuilder<MySql>, filter: &Filter, days: &Day
         cursor.push_bound(select, id);
         cursor.push_order(select, id, SEARCHED);
     }
+    // The first of both together: of either alone some would be missing behind where it ended.
     select.push(")");
+    cursor.push_order(select, "id", SEARCHED);
 }
 
 fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &Filter) {

@@ -16,7 +16,7 @@ use crate::{
     faces::{self, Face},
     format::Format,
     page::{self, Frame},
-    paging::{Asked, Cursor, Links, Rows},
+    paging::{Asked, Cursor, Links, Rows, end_of_search},
     problem::Problem,
 };
 
@@ -30,7 +30,7 @@ const SAMPLES: usize = 6;
 const PAGE: usize = 48;
 
 /// Faces that one page looks at to find those that nobody said anything about.
-const SEARCHED: usize = 20_000;
+const SEARCHED: usize = 5_000;
 
 /// Somebody who was seen, and whom nobody has named.
 #[derive(Serialize)]
@@ -150,16 +150,24 @@ async fn samples(
 
 /// Unknown faces that are alone, and about which nobody said anything.
 async fn singles(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Face>> {
+    let push_candidates = |select: &mut QueryBuilder<MySql>| {
+        select.push("SELECT id FROM faces WHERE faces.person = -1");
+        cursor.push_bound(select, "id");
+        cursor.push_order(select, "id", SEARCHED);
+    };
     let mut select = faces::select();
-    select.push(" JOIN (SELECT id FROM faces WHERE faces.person = -1");
-    cursor.push_bound(&mut select, "id");
-    cursor.push_order(&mut select, "id", SEARCHED);
+    select.push(" JOIN (");
+    push_candidates(&mut select);
     select.push(
         ") AS nobody ON nobody.id = faces.id WHERE chosen IS NULL AND (stranger IS NULL OR NOT EXISTS (
              SELECT * FROM faces AS other WHERE other.stranger = faces.stranger AND other.id <> faces.id))",
     );
     cursor.push_order(&mut select, "faces.id", PAGE + 1);
-    Ok(Rows::new(faces::fetch(pool, select).await?, PAGE, cursor, |face| face.id))
+    let mut faces = Rows::new(faces::fetch(pool, select).await?, PAGE, cursor, |face| face.id);
+    if faces.more.is_none() {
+        faces.more = end_of_search(pool, cursor, SEARCHED, push_candidates).await?;
+    }
+    Ok(faces)
 }
 
 #[derive(Template, Serialize)]

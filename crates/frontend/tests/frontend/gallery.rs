@@ -108,6 +108,22 @@ async fn a_narrowed_gallery_is_paged_in_both_directions() {
 }
 
 #[tokio::test]
+async fn a_search_that_found_too_little_goes_on() {
+    let stage = Stage::set().await;
+    let (old, _) = stage.recognise("/old.jpg", &[2, 1]).await;
+    stage.fill(60_000).await;
+    stage.sql("UPDATE images SET person = 1 WHERE path LIKE '/many/%'").await;
+    for query in ["text=old", "status=known", "person=1&text=old"] {
+        let first = stage.frontend.json(&format!("/gallery?{query}")).await;
+        assert_eq!(first["images"], json!([]), "{query}");
+        let html = stage.frontend.html(&format!("/gallery?{query}")).await;
+        assert!(html.contains("No such pictures so far"));
+        assert_eq!(ids(&stage, first["next"].as_str().unwrap()).await, [old], "{query}");
+    }
+    assert_eq!(ids(&stage, "/gallery?person=2").await, [old], "those of a person are found by an index");
+}
+
+#[tokio::test]
 async fn a_picture_has_a_box_around_each_face() {
     let stage = Stage::set().await;
     let (image, faces) = stage.recognise("/unknown_people/two.jpg", &[1, -1]).await;

@@ -47,3 +47,21 @@ async fn a_long_queue_is_paged() {
     let second = stage.frontend.json(first["next"].as_str().unwrap()).await;
     assert_eq!(second["faces"].as_array().unwrap().len(), 12);
 }
+
+#[tokio::test]
+async fn a_face_behind_many_that_are_nobody_is_found() {
+    let stage = Stage::set().await;
+    let (_, old) = stage.recognise("/old.jpg", &[-1]).await;
+    stage.fill(6_000).await;
+    stage
+        .sql(
+            "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery,
+                                matches, chosen)
+             SELECT id, 0, 0, 0, 9, 9, '', 'm', 1, 1, 1, FALSE, -1 FROM images WHERE path LIKE '/many/%'",
+        )
+        .await;
+    let first = stage.frontend.json("/unknown").await;
+    assert_eq!(first["faces"], serde_json::json!([]));
+    let second = stage.frontend.json(first["next"].as_str().unwrap()).await;
+    assert_eq!(second["faces"][0]["id"], old[0]);
+}
