@@ -49,7 +49,8 @@ impl Stack {
         usual_ports: bool,
     ) -> Result<Self> {
         for made in ["known_people", "unknown_people", "thumbnails"] {
-            fs::create_dir_all(folder.join(made)).with_context(|| format!("cannot make the folder {made}"))?;
+            fs::create_dir_all(folder.join(made))
+                .with_context(|| format!("cannot make the folder {made}"))?;
         }
         let port = |usual| if usual_ports { Port::reserve_if_free(usual) } else { Port::reserve() };
         let (receiver_port, frontend_port, face_recog_port) = (port(8000)?, port(8081)?, Port::reserve()?);

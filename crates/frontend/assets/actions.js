@@ -7,7 +7,6 @@
 const TOAST_STAYS = 10_000; // milliseconds
 const NAMES_AFTER = 150; // milliseconds without a key before names are looked up
 
-const dialogOf = (id) => document.getElementById(id);
 const toast = document.getElementById("toast");
 let undo = null; // where to post what takes the last change back
 let toastTimer;
@@ -70,31 +69,31 @@ function takeBack() {
 // --- Dialogs --------------------------------------------------------------------------------------------------
 
 // Shows a dialog until it is answered: true for yes.
-function open(dialog) {
+function answered(dialog) {
   return new Promise((resolve) => {
     const form = dialog.querySelector("form");
     let yes = false;
     form.onsubmit = () => { yes = true; };
     dialog.onclose = () => resolve(yes);
-    dialog.querySelector("[data-close]")?.addEventListener("click", () => dialog.close(), { once: true });
+    for (const button of dialog.querySelectorAll("[data-close]")) button.onclick = () => dialog.close();
     dialog.showModal();
   });
 }
 
 async function confirmed(question) {
   document.getElementById("asking-title").textContent = question;
-  return open(dialogOf("asking"));
+  return answered(document.getElementById("asking"));
 }
 
 // A name that is given; null for none.
 async function askName(title, value = "") {
-  const dialog = dialogOf("naming");
+  const dialog = document.getElementById("naming");
   document.getElementById("naming-title").textContent = title;
   const input = dialog.querySelector("input");
   input.value = value;
-  const answered = open(dialog);
+  const answer = answered(dialog);
   input.select();
-  return (await answered) ? input.value.trim() || null : null;
+  return (await answer) ? input.value.trim() || null : null;
 }
 
 const people = async (text) => (await send("GET", `/people?text=${encodeURIComponent(text)}`)).people ?? [];
@@ -243,7 +242,7 @@ const KEYS = {
   n: () => (current() ?? cards()[place])?.querySelector("[data-name-face], [data-name-stranger], [data-name-picture]")?.click(),
   u: takeBack,
   "/": () => document.querySelector("main input[type=search]")?.focus(),
-  "?": () => open(dialogOf("help")),
+  "?": () => answered(document.getElementById("help")),
 };
 
 document.addEventListener("keydown", (event) => {

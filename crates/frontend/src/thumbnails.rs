@@ -144,6 +144,7 @@ impl Thumbnails {
                 return Ok(jpeg);
             }
             let jpeg = self.make(wanted.crop).await?;
+            metrics::counter!("frontend_thumbnails_made_total").increment(1);
             let (kept, name, copy) = (self.kept.clone(), wanted.name, jpeg.clone());
             let _ = tokio::task::spawn_blocking(move || kept.store(&name, &copy)).await;
             Ok(jpeg)
@@ -258,6 +259,12 @@ pub async fn of_known(
 
 /// A picture that browsers keep to themselves for an hour, or one that stands for it.
 fn answer(request: &HeaderMap, jpeg: Result<Vec<u8>, Missing>) -> Response {
+    let result = match jpeg {
+        Ok(_) => "shown",
+        Err(Missing::Gone) => "gone",
+        Err(Missing::Away) => "away",
+    };
+    metrics::counter!("frontend_thumbnails_total", "result" => result).increment(1);
     let (kind, placeholder) = PLACEHOLDER.content();
     match jpeg {
         Ok(jpeg) => {
