@@ -123,7 +123,6 @@ async fn fetch(
 }
 
 /// The ids of the images that were posted on certain days. Ids grow as time does.
-#[derive(Default)]
 struct Days {
     start: Option<u64>,
     /// The first id that does not belong to them.
