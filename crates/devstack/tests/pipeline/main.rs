@@ -10,3 +10,4 @@ mod people;
 mod redeeming;
 mod stopping;
 mod system;
+mod telling;
