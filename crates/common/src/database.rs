@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use sqlx::{
-    Connection, Executor, MySql, MySqlConnection, MySqlPool,
+    Connection, MySql, MySqlConnection, MySqlPool,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions},
     pool::PoolConnection,
 };
@@ -20,6 +20,9 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How long a statement may take. A server that is frozen, or whose machine is gone, does not even break
 /// the connection.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a transaction may take that changes everything of one person: hundreds of thousands of images, perhaps.
+const LONG_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 impl DatabaseSettings {
     /// The settings as sqlx wants them. They are set one by one, so no character of a password needs escaping.
@@ -63,7 +66,11 @@ pub fn pool(settings: &DatabaseSettings, connections: u32) -> MySqlPool {
 async fn prepare(connection: &mut MySqlConnection) -> sqlx::Result<()> {
     // Every statement stands for itself, or locks the rows it needs: no gap locks, which would make inserts
     // wait for the sweep.
-    connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+    // And none waits longer for a row than whoever sent it waits for the answer: it would go on waiting, with the locks
+    // that it has already, and hold up all who come after.
+    let session =
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SET SESSION innodb_lock_wait_timeout = 3";
+    sqlx::raw_sql(session).execute(connection).await?;
     Ok(())
 }
 
@@ -185,15 +192,23 @@ pub(crate) async fn take_lock(
 pub(crate) async fn until_done<T, F: Future<Output = sqlx::Result<T>>>(
     transaction: impl Fn() -> F,
 ) -> sqlx::Result<T> {
-    let repeated = async {
-        loop {
-            match transaction().await {
-                Err(error) if is_deadlock(&error) => {}
-                result => return result,
-            }
+    answered(repeated(transaction)).await
+}
+
+/// As [`until_done`], for what may touch any number of rows.
+pub(crate) async fn until_all_done<T, F: Future<Output = sqlx::Result<T>>>(
+    transaction: impl Fn() -> F,
+) -> sqlx::Result<T> {
+    within(LONG_TIMEOUT, repeated(transaction)).await
+}
+
+async fn repeated<T, F: Future<Output = sqlx::Result<T>>>(transaction: impl Fn() -> F) -> sqlx::Result<T> {
+    loop {
+        match transaction().await {
+            Err(error) if is_deadlock(&error) => {}
+            result => return result,
         }
-    };
-    answered(repeated).await
+    }
 }
 
 /// Whether `error` says that a unique key has the value already.

@@ -85,3 +85,22 @@ async fn fault_21_when_every_connection_is_busy_the_rest_is_turned_away_within_a
     system.nothing_is_lost_and_nothing_invented().await;
     assert_eq!(system.count(1).await, 60);
 }
+
+#[tokio::test]
+async fn fault_32_a_row_that_somebody_holds_keeps_only_its_own_image_waiting() {
+    let recogniser = Recogniser::quick().await;
+    // Without sweeps, which pass locked rows by.
+    let mut system = System::with(&recogniser).set("SWEEP_AFTER", "1h").start().await;
+    system.client.insist("/unknown_people/first.jpg").await;
+    system.until_count(1, 1).await;
+    system.processors[0].server.pause().unwrap();
+    let held = system.post_many(20).await[3];
+    let mut holder = system.pool.begin().await.unwrap();
+    let lock = sqlx::query("SELECT id FROM images WHERE id = ? FOR UPDATE").bind(held);
+    lock.fetch_all(&mut *holder).await.unwrap();
+    system.processors[0].server.resume().unwrap();
+    system.until_count(1, 20).await;
+    holder.rollback().await.unwrap();
+    system.nothing_is_lost_and_nothing_invented().await;
+    assert_eq!((system.count(1).await, recogniser.calls()), (21, 21));
+}
