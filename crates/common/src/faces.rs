@@ -106,6 +106,12 @@ const TODAY: &str = "COALESCE(chosen, (
 /// Computes anew who is on these images, from the words, the matches and the names of today.
 pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sqlx::Result<()> {
     for images in images.chunks(1024) {
+        // Waits for whoever is saying something about one of them: a statement that waits by itself may have looked at
+        // the rejections before.
+        let mut held = QueryBuilder::<MySql>::new("SELECT COUNT(*) FROM faces WHERE image_id IN ");
+        push_list(&mut held, images.iter().map(|image| image.0));
+        held.push(" FOR UPDATE").build().fetch_one(&mut *transaction).await?;
+
         let mut faces = QueryBuilder::<MySql>::new(format!(
             "UPDATE faces SET person = {TODAY}, stranger = IF(person = -1 AND chosen IS NULL, stranger, NULL)
              WHERE image_id IN "

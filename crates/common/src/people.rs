@@ -11,7 +11,7 @@ use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
-    database::{answered, until_done},
+    database::{answered, until_all_done, until_done},
     faces::{self, audit},
     idempotency::{Key, remember},
     images::push_list,
@@ -185,7 +185,7 @@ struct Gone {
 
 /// Makes two people one: pictures, words and images of `from` become those of `into`, and `from` is no more.
 pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::Result<Changed<()>> {
-    until_done(|| async {
+    until_all_done(|| async {
         let mut transaction = pool.begin().await?;
         // In one order, whichever way round they are merged.
         let (first, second) = (from.min(into), from.max(into));
@@ -233,7 +233,7 @@ pub struct Deleted {
 /// With `erase`, their faces on images go too, with the embeddings, and what the audit tells of them but when and by
 /// whom it was done. The pictures themselves are the caller's.
 pub async fn delete(pool: &MySqlPool, id: u64, erase: bool, who: &str) -> sqlx::Result<Changed<Deleted>> {
-    until_done(|| async {
+    until_all_done(|| async {
         let mut transaction = pool.begin().await?;
         let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
         let pictures = pictures(&mut transaction, person.id).await?;
@@ -320,7 +320,7 @@ pub async fn name_picture(
     image_name: &str,
     who: &str,
 ) -> sqlx::Result<Changed<Named>> {
-    until_done(|| async {
+    until_all_done(|| async {
         let mut transaction = pool.begin().await?;
         let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
         let insert = sqlx::query("INSERT INTO person_images (image_name, person_id) VALUES (?, ?)");
@@ -354,7 +354,7 @@ pub async fn unname_picture(
     image_name: &str,
     who: &str,
 ) -> sqlx::Result<Changed<bool>> {
-    until_done(|| async {
+    until_all_done(|| async {
         let mut transaction = pool.begin().await?;
         let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
         let gone = sqlx::query("DELETE FROM person_images WHERE person_id = ? AND image_name = ?")

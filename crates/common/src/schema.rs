@@ -1,8 +1,8 @@
 //! Brings a database to today's schema: empty, fresh from `dbinit/database_setup.sql`, or filled by the original.
 //!
 //! All three take the same way: the original's three tables first, then the files of `dbinit/upgrade/`. MySQL
-//! cannot undo a schema change, so each upgrade ends with one statement that makes an index or a column, and that is
-//! the sign that it is done: whatever is interrupted is simply run again. Services that start at the same
+//! cannot undo a schema change, so each upgrade ends with one statement that makes an index or a column, or gives one
+//! another type, and that is the sign that it is done: whatever is interrupted is simply run again. Services that start at the same
 //! time take turns by a lock of the database server.
 
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, Row};
@@ -21,11 +21,11 @@ const LOCK_WAIT: u64 = 10;
 struct Upgrade {
     sql: &'static str,
     table: &'static str,
-    /// An index or a column of it that exists when and only when the upgrade is done.
+    /// An index or a column of it that exists when and only when the upgrade is done; or a column with its type.
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 7] = [
+const UPGRADES: [Upgrade; 8] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -52,6 +52,11 @@ const UPGRADES: [Upgrade; 7] = [
         sql: include_str!("../../../dbinit/upgrade/webhooks.sql"),
         table: "webhooks",
         sign: "webhooks_due_at",
+    },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/audit.sql"),
+        table: "audit",
+        sign: "detail mediumtext",
     },
 ];
 
@@ -81,7 +86,9 @@ async fn upgrades_left<'c>(database: impl sqlx::MySqlExecutor<'c>) -> sqlx::Resu
         "SELECT CAST(table_name AS CHAR), CAST(index_name AS CHAR) FROM information_schema.statistics
          WHERE table_schema = DATABASE()
          UNION SELECT CAST(table_name AS CHAR), CAST(column_name AS CHAR) FROM information_schema.columns
-         WHERE table_schema = DATABASE()",
+         WHERE table_schema = DATABASE()
+         UNION SELECT CAST(table_name AS CHAR), CAST(CONCAT(column_name, ' ', data_type) AS CHAR)
+         FROM information_schema.columns WHERE table_schema = DATABASE()",
     )
     .fetch_all(database)
     .await?;

@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{answered, until_done},
+    database::{answered, until_all_done, until_done},
     faces::{self, audit},
     images::push_list,
     models::{ImageId, Person},
     people,
     quality::{DULLEST, MOST_TURNED, SMALLEST},
 };
+
+/// Faces that one statement names, at most.
+const AT_ONCE: usize = 1024;
 
 /// An unknown face.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,7 +124,7 @@ struct Group {
 
 /// Says who a stranger is: of every face of the group at once.
 pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) -> sqlx::Result<Named> {
-    until_done(|| async {
+    until_all_done(|| async {
         let mut transaction = pool.begin().await?;
         let rows: Vec<(u64, u64)> = sqlx::query_as(
             "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE stranger = ? ORDER BY id FOR UPDATE",
@@ -139,8 +142,7 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
                 None => return Ok(Named::NoSuchPerson),
             },
         };
-        let (faces, images): (Vec<_>, Vec<_>) =
-            rows.into_iter().map(|(id, image)| (id, ImageId(image))).unzip();
+        let (faces, images) = apart(rows);
         choose(&mut transaction, Some(person.id), &faces).await?;
         faces::settle(&mut transaction, &images).await?;
         let (count, group) = (faces.len(), Group { stranger, faces });
@@ -154,7 +156,7 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
 
 /// Takes the naming of a stranger back, if `entry` of the audit tells of one: who is a stranger again.
 pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Option<u64>> {
-    until_done(|| async {
+    until_all_done(|| async {
         let mut transaction = pool.begin().await?;
         let row: Option<(String, String)> =
             sqlx::query_as("SELECT subject, detail FROM audit WHERE id = ? AND action = 'name stranger'")
@@ -164,24 +166,28 @@ pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Optio
         let Some((subject, detail)) = row else { return Ok(None) };
         let Ok(Group { stranger, faces }) = serde_json::from_str(&detail) else { return Ok(None) };
         // Of whom somebody has said something else since, that counts.
-        let mut select = QueryBuilder::<MySql>::new(
-            "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE CONCAT('person ', chosen) = ",
-        );
-        select.push_bind(&subject).push(" AND id IN ");
-        push_list(&mut select, faces.iter().copied());
-        select.push(" ORDER BY id FOR UPDATE");
-        let rows: Vec<(u64, u64)> = select.build_query_as().fetch_all(&mut *transaction).await?;
+        let mut rows: Vec<(u64, u64)> = Vec::with_capacity(faces.len());
+        for faces in faces.chunks(AT_ONCE) {
+            let mut select = QueryBuilder::<MySql>::new(
+                "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE CONCAT('person ', chosen) = ",
+            );
+            select.push_bind(&subject).push(" AND id IN ");
+            push_list(&mut select, faces.iter().copied());
+            select.push(" ORDER BY id FOR UPDATE");
+            rows.extend(select.build_query_as::<(u64, u64)>().fetch_all(&mut *transaction).await?);
+        }
         if rows.is_empty() {
             return Ok(None);
         }
-        let (faces, images): (Vec<_>, Vec<_>) =
-            rows.into_iter().map(|(id, image)| (id, ImageId(image))).unzip();
+        let (faces, images) = apart(rows);
         choose(&mut transaction, None, &faces).await?;
         faces::settle(&mut transaction, &images).await?;
-        let mut again = QueryBuilder::<MySql>::new("UPDATE faces SET stranger = ");
-        again.push_bind(stranger).push(" WHERE person = -1 AND id IN ");
-        push_list(&mut again, faces.iter().copied());
-        again.build().execute(&mut *transaction).await?;
+        for faces in faces.chunks(AT_ONCE) {
+            let mut again = QueryBuilder::<MySql>::new("UPDATE faces SET stranger = ");
+            again.push_bind(stranger).push(" WHERE person = -1 AND id IN ");
+            push_list(&mut again, faces.iter().copied());
+            again.build().execute(&mut *transaction).await?;
+        }
         audit(&mut transaction, who, "undo", &subject, &()).await?;
         transaction.commit().await?;
         Ok(Some(stranger))
@@ -190,9 +196,20 @@ pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Optio
 }
 
 async fn choose(transaction: &mut MySqlConnection, person: Option<i32>, faces: &[u64]) -> sqlx::Result<()> {
-    let mut update = QueryBuilder::<MySql>::new("UPDATE faces SET chosen = ");
-    update.push_bind(person).push(" WHERE id IN ");
-    push_list(&mut update, faces.iter().copied());
-    update.build().execute(transaction).await?;
+    for faces in faces.chunks(AT_ONCE) {
+        let mut update = QueryBuilder::<MySql>::new("UPDATE faces SET chosen = ");
+        update.push_bind(person).push(" WHERE id IN ");
+        push_list(&mut update, faces.iter().copied());
+        update.build().execute(&mut *transaction).await?;
+    }
     Ok(())
+}
+
+/// The faces, and the images that they are on, each once.
+fn apart(rows: Vec<(u64, u64)>) -> (Vec<u64>, Vec<ImageId>) {
+    let (faces, mut images): (Vec<_>, Vec<_>) =
+        rows.into_iter().map(|(id, image)| (id, ImageId(image))).unzip();
+    images.sort_unstable();
+    images.dedup();
+    (faces, images)
 }

@@ -118,6 +118,59 @@ async fn somebody_who_was_rejected_does_not_come_back_but_another_may() {
 }
 
 #[tokio::test]
+async fn a_word_that_is_said_while_faces_are_compared_again_counts() {
+    let (_database, pool) = migrated().await;
+    let images = [
+        processed(&pool, "/before.jpg", &[near("hannibal_1.jpg", 0.3)]).await,
+        processed(&pool, "/said.jpg", &[near("hannibal_1.jpg", 0.3)]).await,
+    ];
+    let face = face(&pool, images[1]).await;
+    // As `say` does it, halted before its end.
+    let mut word = pool.begin().await.unwrap();
+    sqlx::query("SELECT id FROM faces WHERE id = ? FOR UPDATE").bind(face).execute(&mut *word).await.unwrap();
+    sqlx::query("INSERT INTO face_rejections (face_id, person_id) VALUES (?, ?)")
+        .bind(face)
+        .bind(HANNIBAL)
+        .execute(&mut *word)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE faces SET person = -1 WHERE id = ?").bind(face).execute(&mut *word).await.unwrap();
+    let settling = tokio::spawn({
+        let pool = pool.clone();
+        async move {
+            let mut transaction = pool.begin().await.unwrap();
+            faces::settle(&mut transaction, &images).await.unwrap();
+            transaction.commit().await.unwrap();
+        }
+    });
+    until_somebody_waits(&pool).await;
+    word.commit().await.unwrap();
+    settling.await.unwrap();
+    assert_eq!(person(&pool, images[0]).await, HANNIBAL);
+    assert_eq!(person(&pool, images[1]).await, NOBODY, "that was said of it");
+}
+
+/// Until a transaction waits for the lock of another.
+async fn until_somebody_waits(pool: &MySqlPool) {
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while tokio::time::Instant::now() < end {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'
+                 AND trx_mysql_thread_id IN (SELECT id FROM information_schema.processlist WHERE db = DATABASE())",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        if waiting > 0 {
+            return;
+        }
+        // The server looks anew when nobody has asked for a tenth of a second.
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    }
+    panic!("nobody waits");
+}
+
+#[tokio::test]
 async fn a_word_can_be_undone_and_the_undoing_too() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;

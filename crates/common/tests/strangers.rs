@@ -115,3 +115,33 @@ async fn a_face_that_got_a_word_meanwhile_joins_no_group() {
     strangers::join(&pool, &[(face, face)]).await.unwrap();
     assert_eq!(stranger(&pool, image).await, None);
 }
+
+#[tokio::test]
+async fn a_stranger_of_very_many_faces_is_named_and_unnamed_at_once() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/crowd.jpg", &[None]).await;
+    // 32,768 faces on one image, and one more on another: more than fit into one statement, or into 64 KiB of audit.
+    for _ in 0..15 {
+        execute(
+            &pool,
+            "SET @faces = (SELECT COUNT(*) FROM faces);
+             INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches)
+             SELECT image_id, position + @faces, x, y, width, height, '', model, sharpness, turned, gallery, matches FROM faces",
+        )
+        .await;
+    }
+    let other = processed(&pool, "/x.jpg", &[None]).await;
+    let group = face(&pool, other).await;
+    sqlx::query("UPDATE faces SET stranger = ?").bind(group).execute(&pool).await.unwrap();
+    let named = strangers::name(&pool, group, Whom::New("Ada"), WHO).await.unwrap();
+    let Named::Done { person: ada, faces: 32_769, entry } = named else { panic!("{named:?}") };
+    assert_eq!((person(&pool, image).await, person(&pool, other).await), (ada.id, ada.id));
+    assert_eq!(strangers::undo(&pool, entry, WHO).await.unwrap(), Some(group));
+    assert_eq!((person(&pool, image).await, person(&pool, other).await), (NOBODY, NOBODY));
+    let grouped: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM faces WHERE stranger = ?")
+        .bind(group)
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(grouped, 32_769);
+}
