@@ -95,7 +95,7 @@ pub struct Area {
 /// An image and its faces, if there is such an image.
 pub async fn image(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageStatus>> {
     let mut select = QueryBuilder::<MySql>::new(SELECT);
-    select.push("images.id = ").push_bind(id.0);
+    select.push("WHERE images.id = ").push_bind(id.0);
     Ok(answered(with_faces(pool, select)).await?.pop())
 }
 
@@ -115,24 +115,35 @@ pub struct Wanted {
 /// Images and their faces, in the order of their ids.
 pub async fn images(pool: &MySqlPool, wanted: &Wanted) -> sqlx::Result<Vec<ImageStatus>> {
     let mut select = QueryBuilder::<MySql>::new(SELECT);
-    select.push("images.id > ").push_bind(wanted.after);
-    if let Some(status) = wanted.status {
-        select.push(" AND status = ").push_bind(status.code());
-    }
     if let Some(person) = wanted.person {
-        // Both by an index. An image that an original processor looked at has no faces.
-        select.push(" AND images.id IN (SELECT id FROM images WHERE person = ").push_bind(person);
-        select.push(" UNION SELECT image_id FROM faces WHERE person = ").push_bind(person).push(")");
+        // The first of both, each by an index: a condition would be held against every image. One that an original
+        // processor looked at has no faces; one that has faces is processed.
+        select.push("JOIN ((SELECT id AS shown FROM images WHERE person = ").push_bind(person);
+        select.push(" AND id > ").push_bind(wanted.after);
+        push_status(&mut select, wanted.status);
+        select.push(" ORDER BY id LIMIT ").push_bind(wanted.limit);
+        select.push(") UNION (SELECT image_id FROM faces WHERE person = ").push_bind(person);
+        select.push(" AND image_id > ").push_bind(wanted.after);
+        select.push(" GROUP BY image_id ORDER BY image_id LIMIT ").push_bind(wanted.limit);
+        select.push(")) AS theirs ON shown = images.id ");
     }
+    select.push("WHERE images.id > ").push_bind(wanted.after);
+    push_status(&mut select, wanted.status);
     select.push(" ORDER BY images.id LIMIT ").push_bind(wanted.limit);
     answered(with_faces(pool, select)).await
+}
+
+fn push_status(select: &mut QueryBuilder<MySql>, status: Option<Status>) {
+    if let Some(status) = status {
+        select.push(" AND status = ").push_bind(status.code());
+    }
 }
 
 /// The beginning of a statement that selects images; its condition is to follow.
 const SELECT: &str =
     "SELECT CAST(images.id AS UNSIGNED), path, status, person.id, person.name, distance, reason,
             CAST(attempts AS UNSIGNED), created_at, updated_at
-     FROM images LEFT JOIN person ON person.id = images.person WHERE ";
+     FROM images LEFT JOIN person ON person.id = images.person ";
 
 async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>) -> sqlx::Result<Vec<ImageStatus>> {
     type Row = (

@@ -7,14 +7,14 @@ mod support;
 use std::ops::RangeInclusive;
 
 use common::{
-    images,
-    lookup::{self, BatchStatus, FailedImage, NAMED_FAILURES},
+    database, images,
+    lookup::{self, BatchStatus, FailedImage, NAMED_FAILURES, Wanted},
     models::{ImageId, Status},
 };
 use serde_json::json;
 use sqlx::MySqlPool;
 
-use support::{execute, migrated};
+use support::{execute, migrated, settings};
 
 async fn store(pool: &MySqlPool, count: usize) -> Vec<ImageId> {
     let paths: Vec<_> = (0..count).map(|number| format!("/{number}.jpg")).collect();
@@ -153,4 +153,28 @@ async fn an_image_that_is_not_failed_is_left_alone() {
         assert_eq!((image.status, image.attempts, claim(&pool, id).await), (Some(status), 3, Some(77)));
     }
     assert!(!images::retry(&pool, ImageId(77)).await.unwrap(), "it is not there");
+}
+
+#[tokio::test]
+async fn whoever_is_on_few_of_very_many_images_is_found_without_reading_them_all() {
+    let (database, pool) = migrated().await;
+    store(&pool, 5_000).await;
+    execute(&pool, "UPDATE images SET status = 1, person = IF(id % 2000 = 0, 3, -1)").await;
+    let alone = database::pool(&settings(&database), 1);
+    for (person, found) in [(3, 2), (4, 0)] {
+        for status in [None, Some(Status::Processed)] {
+            let before = rows_read(&alone).await;
+            let wanted = Wanted { after: 0, status, person: Some(person), limit: 101 };
+            assert_eq!(lookup::images(&alone, &wanted).await.unwrap().len(), found);
+            let read = rows_read(&alone).await - before;
+            assert!(read < 1_000, "{read} rows for person {person}");
+        }
+    }
+}
+
+/// Rows that the one connection of this pool has read, by any way.
+async fn rows_read(pool: &MySqlPool) -> u64 {
+    let counters: Vec<(String, String)> =
+        sqlx::query_as("SHOW SESSION STATUS LIKE 'Handler_read%'").fetch_all(pool).await.unwrap();
+    counters.iter().map(|(_, count)| count.parse::<u64>().unwrap()).sum()
 }
