@@ -14,6 +14,9 @@ use crate::rematch;
 /// Faces that are looked at in one round, and held at once: 250 KiB.
 const FACES: u32 = 500;
 
+/// Looks of one round at faces of which none is to join a group: most are in one, once all were looked at.
+const LOOKS: usize = 50;
+
 /// Groups that are held at once: 1 MiB.
 const GROUPS: u32 = 2_000;
 
@@ -29,15 +32,21 @@ type Embedding = [f32; DIMENSIONS];
 pub(crate) struct Progress {
     last: u64,
     began: Option<Instant>,
+    /// Whether all were looked at since then; those that came later are still looked at.
+    ended: bool,
+    /// Whether some have lost their names since then.
+    changed: bool,
 }
 
 impl Progress {
-    /// Begins anew when it is time for that, or when `changed` says that faces have lost their names.
-    fn next(&mut self, now: Instant, changed: bool) -> u64 {
-        if changed || self.began.is_none_or(|began| now.duration_since(began) >= AGAIN) {
-            *self = Self { last: 0, began: Some(now) };
+    /// Begins anew when it is time for that, or when `changed` says that faces have lost their names; but never before
+    /// the end, or the last of very many faces would have no turn.
+    fn next(&mut self, now: Instant, changed: bool) {
+        self.changed |= changed;
+        let is_time = |began| self.changed || now.duration_since(began) >= AGAIN;
+        if self.began.is_none_or(|began| self.ended && is_time(began)) {
+            *self = Self { began: Some(now), ..Self::default() };
         }
-        self.last
     }
 }
 
@@ -50,14 +59,23 @@ pub(crate) async fn round(
     progress: &mut Progress,
     changed: bool,
 ) -> sqlx::Result<usize> {
-    let after = progress.next(Instant::now(), changed);
-    let unknown = strangers::unknown(pool, model, after, FACES).await?;
-    let Some(last) = unknown.last().map(|face| face.id) else { return Ok(0) };
-    let faces: Vec<_> = unknown.iter().filter_map(read).collect();
-    if faces.is_empty() {
-        progress.last = last;
-        return Ok(0);
-    }
+    progress.next(Instant::now(), changed);
+    let mut looks = 0;
+    let (last, faces) = loop {
+        let unknown = strangers::unknown(pool, model, progress.last, FACES).await?;
+        let Some(last) = unknown.last().map(|face| face.id) else {
+            progress.ended = true;
+            return Ok(0);
+        };
+        let faces: Vec<_> = unknown.iter().filter_map(read).collect();
+        if !faces.is_empty() {
+            break (last, faces);
+        }
+        (progress.last, looks) = (last, looks + 1);
+        if looks == LOOKS {
+            return Ok(0);
+        }
+    };
     let Some(_lock) = rematch::lock(pool).await? else { return Ok(0) };
     let mut grouping = Grouping::new(faces, tolerance as f32);
     let mut group = 0;
@@ -186,13 +204,22 @@ mod tests {
     }
 
     #[test]
-    fn all_are_looked_at_again_after_some_time_or_a_change() {
-        let (mut progress, now) = (Progress::default(), Instant::now());
-        assert_eq!(progress.next(now, false), 0);
-        progress.last = 7;
-        assert_eq!(progress.next(now, false), 7);
-        assert_eq!(progress.next(now, true), 0);
-        progress.last = 7;
-        assert_eq!(progress.next(now + AGAIN, false), 0);
+    fn all_are_looked_at_again_after_some_time_or_a_change_but_not_before_the_end() {
+        let (mut progress, mut now) = (Progress::default(), Instant::now());
+        progress.next(now, true);
+        for changed in [false, true] {
+            (progress.last, progress.ended) = (7, false);
+            now += AGAIN;
+            progress.next(now, changed);
+            assert_eq!(progress.last, 7, "the faces after it have had no turn");
+            progress.ended = true;
+            progress.next(now, false);
+            assert_eq!(progress.last, 0);
+            (progress.last, progress.ended) = (8, true);
+            progress.next(now, false);
+            assert_eq!(progress.last, 8, "there is no reason to begin again");
+        }
+        progress.next(now, true);
+        assert_eq!(progress.last, 0);
     }
 }
