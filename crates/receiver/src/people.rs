@@ -256,6 +256,7 @@ struct Into {
 #[utoipa::path(post, path = "/people/{id}/merge", tag = "people", params(("id" = u64, Path, description = "The person who goes")), request_body = Into, responses(
     (status = OK, description = "The person who stays", body = Known),
     (status = NOT_FOUND, description = "There is no such person"),
+    (status = UNPROCESSABLE_ENTITY, description = "There is no such person to stay, or it is the same"),
 ))]
 async fn merge(
     State(receiver): State<Arc<Receiver>>,
@@ -269,7 +270,14 @@ async fn merge(
         let detail = "nobody can be merged into themselves";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "same_person", detail));
     }
-    done(people::merge(&receiver.pool, id, into, &who.name).await?)?;
+    match people::merge(&receiver.pool, id, into, &who.name).await? {
+        // It is the body that names nobody, and not the address.
+        Changed::NoSuchPerson(missing) if missing == into => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return Err(Problem { status, ..no_such_person(into) });
+        }
+        merged => done(merged)?,
+    }
     Ok(format::fresh(StatusCode::OK, &receiver.person(into).await?))
 }
 

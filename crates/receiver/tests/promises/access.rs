@@ -85,3 +85,47 @@ async fn an_upload_that_is_refused_is_answered_though_it_is_large() {
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     assert!(answer.header("content-type").starts_with("application/problem+json"));
 }
+
+#[tokio::test]
+async fn an_editor_takes_back_words_about_faces_and_no_names_of_people() {
+    let stack = Stack::start_with(&[TOKENS]).await;
+    let rename = stack.receiver.change("PATCH", "/people/1").bearer_auth("three").body(r#"{"name":"Ada"}"#);
+    let renamed = stack.receiver.send(rename).await;
+    let undo: serde_json::Value = serde_json::from_str(&renamed.body).unwrap();
+    let undo = undo["undo"].as_str().unwrap();
+    let answer = post_as(&stack, "two", undo, "").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.body);
+    assert!(answer.body.contains("the role admin"), "{}", answer.body);
+    let answer = post_as(&stack, "three", undo, "").await;
+    assert!(answer.body.contains("Hannibal"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_changes_nothing_through_somebodys_browser() {
+    let stack = Stack::start().await;
+    let host = stack.receiver.address.to_string();
+    let send = async |headers: &[(&str, &str)]| {
+        let mut request = stack.receiver.build("/people/1/merge").header("content-type", "text/plain");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        stack.receiver.send(request.body(r#"{"into":2}"#)).await
+    };
+    for headers in [
+        &[("sec-fetch-site", "cross-site"), ("origin", "http://evil")][..],
+        &[("sec-fetch-site", "same-site")],
+        &[("origin", "http://evil")],
+        &[("origin", "null")],
+    ] {
+        let answer = send(headers).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{headers:?}: {}", answer.body);
+        assert!(answer.body.contains("another site"), "{}", answer.body);
+    }
+    let ask = stack.receiver.ask("/people/1").header("sec-fetch-site", "cross-site");
+    assert_eq!(stack.receiver.send(ask).await.status, StatusCode::OK, "it reads nothing of the answer");
+    let origin = format!("http://{host}");
+    let answer = send(&[("sec-fetch-site", "same-origin"), ("origin", &origin)]).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let answer = send(&[("origin", &origin)]).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "they are one already: {}", answer.body);
+}

@@ -165,7 +165,7 @@ async fn what_cannot_be_said_of_people_changes_nothing() {
         world.refused("POST", "/people/1/pictures", body.clone(), 422, "send which").await;
     }
     world.refused("POST", "/people/1/merge", json!({"into": 1}), 422, "themselves").await;
-    world.refused("POST", "/people/1/merge", json!({"into": 99}), 404, "no person 99").await;
+    world.refused("POST", "/people/1/merge", json!({"into": 99}), 422, "no person 99").await;
     world.refused("PATCH", "/people/99", json!({"name": "x"}), 404, "no person 99").await;
     for route in ["/people/x", "/people/-1"] {
         world.refused("GET", route, Value::Null, 400, "a number like 13").await;

@@ -95,6 +95,11 @@ impl Receiver {
         self.client.post(self.url(route))
     }
 
+    /// The same with another method.
+    pub fn change(&self, method: &str, route: &str) -> reqwest::RequestBuilder {
+        self.client.request(method.parse().unwrap(), self.url(route))
+    }
+
     /// The same to read something.
     pub fn ask(&self, route: &str) -> reqwest::RequestBuilder {
         self.client.get(self.url(route))
