@@ -162,17 +162,13 @@ pub async fn rename(pool: &MySqlPool, id: u64, name: &str, who: &str) -> sqlx::R
     .await
 }
 
-/// Takes a renaming back, if `entry` of the audit tells of one: whose.
-pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Option<u64>> {
+/// Who was renamed, and their name before, if `entry` of the audit tells of that.
+pub async fn renaming(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<(u64, String)>> {
     let select = sqlx::query_as("SELECT subject, detail FROM audit WHERE id = ? AND action = 'rename'");
     let row: Option<(String, String)> = answered(select.bind(entry).fetch_optional(pool)).await?;
     let Some((subject, detail)) = row else { return Ok(None) };
     let id = subject.strip_prefix("person ").and_then(|id| id.parse().ok());
-    let Some((id, Renamed { name })) = id.zip(serde_json::from_str(&detail).ok()) else { return Ok(None) };
-    Ok(match rename(pool, id, &name, who).await? {
-        Changed::Done(_) => Some(id),
-        Changed::NoSuchPerson(_) => None,
-    })
+    Ok(id.zip(serde_json::from_str(&detail).ok()).map(|(id, Renamed { name })| (id, name)))
 }
 
 /// What the audit keeps of somebody who is no more.

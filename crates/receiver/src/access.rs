@@ -19,7 +19,7 @@ use axum::{
 };
 use web::{
     Peer,
-    access::{Denied, Role, Who, bearer},
+    access::{Denied, Role, Who, bearer, not_from_other_site},
 };
 
 use crate::{
@@ -40,6 +40,8 @@ pub async fn let_in(State(receiver): State<Arc<Receiver>>, mut request: Request,
 }
 
 fn may_pass(receiver: &Receiver, request: &Request) -> Result<Who, Denied> {
+    // Where nobody needs a token, a browser that reaches this port would do for any page what that asks for.
+    not_from_other_site(request.method(), request.headers())?;
     let peer = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |&Peer(address)| address);
     let who = receiver.access.who(bearer(request.headers()), peer)?;
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
@@ -67,7 +69,7 @@ async fn refuse(denied: Denied, request: Request) -> Response {
         Denied::TooMany(seconds) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        Denied::Forbidden { .. } => {}
+        Denied::OtherSite | Denied::Forbidden { .. } => {}
     }
     if !request.headers().contains_key(EXPECT) {
         discard(request.into_body().into_data_stream()).await;

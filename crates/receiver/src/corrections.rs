@@ -17,11 +17,12 @@ use common::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use web::access::Who;
+use web::access::{Role, Who};
 
 use crate::{
     format,
     http::{Id, Receiver},
+    people::done,
     problem::Problem,
     request,
 };
@@ -129,7 +130,7 @@ enum Undone {
 
 /// Undo a correction
 ///
-/// What had been said before it counts again.
+/// What had been said before it counts again. To take a new name of somebody back needs the role admin.
 #[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction", example = 1)), responses(
     (status = OK, description = "The image, the stranger or the person as they are now", body = Undone),
     (status = NOT_FOUND, description = "There is no such correction"),
@@ -139,14 +140,17 @@ async fn undo(
     Extension(who): Extension<Who>,
     Id(entry): Id,
 ) -> Result<Response, Problem> {
-    let (pool, who) = (&receiver.pool, &who.name);
-    if let Some(image) = faces::undo(pool, entry, who).await? {
+    let (pool, name) = (&receiver.pool, &who.name);
+    if let Some(image) = faces::undo(pool, entry, name).await? {
         return Ok(format::fresh(StatusCode::OK, &receiver.image(image.0).await?));
     }
-    if let Some(stranger) = strangers::undo(pool, entry, who).await? {
+    if let Some(stranger) = strangers::undo(pool, entry, name).await? {
         return Ok(format::fresh(StatusCode::OK, &Again { stranger }));
     }
-    if let Some(person) = people::undo(pool, entry, who).await? {
+    if let Some((person, before)) = people::renaming(pool, entry).await? {
+        // It is a renaming as well.
+        who.needs(Role::Admin)?;
+        done(people::rename(pool, person, &before, name).await?)?;
         return Ok(format::fresh(StatusCode::OK, &receiver.person(person).await?));
     }
     Err(Problem::not_found("no_such_entry", format!("there is no correction {entry} to undo")))

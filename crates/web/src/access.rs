@@ -15,8 +15,8 @@ mod tokens;
 use std::{net::IpAddr, sync::Arc};
 
 use axum::http::{
-    HeaderMap, StatusCode,
-    header::{AUTHORIZATION, COOKIE},
+    HeaderMap, Method, StatusCode,
+    header::{AUTHORIZATION, COOKIE, HOST, ORIGIN},
 };
 
 pub use self::tokens::{AccessSettings, Tokens};
@@ -80,6 +80,9 @@ pub enum Denied {
     /// Its address has sent too many wrong ones.
     #[error("too many wrong tokens came from this address; try again in {0} seconds")]
     TooMany(u64),
+    /// A browser sent it for a page of another site.
+    #[error("a page of another site cannot change anything here")]
+    OtherSite,
     /// Its token does not allow this.
     #[error("this needs a token with the role {}, and this one has the role {}", needs.word(), has.word())]
     Forbidden {
@@ -96,7 +99,7 @@ impl Denied {
         match self {
             Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::OtherSite | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
         }
     }
 
@@ -106,6 +109,7 @@ impl Denied {
             Self::NoToken => "no_token",
             Self::WrongToken => "wrong_token",
             Self::TooMany(_) => "too_many_wrong_tokens",
+            Self::OtherSite => "other_site",
             Self::Forbidden { .. } => "forbidden",
         }
     }
@@ -154,6 +158,22 @@ impl Access {
             Denied::WrongToken
         })
     }
+}
+
+/// Fails when a browser says that a page of another site sends this to change something: a current one tells by itself,
+/// an older one names the page's origin. Whoever has no browser says neither.
+pub fn not_from_other_site(method: &Method, headers: &HeaderMap) -> Result<(), Denied> {
+    let is_ours = match (headers.get("sec-fetch-site"), headers.get(ORIGIN)) {
+        _ if method.is_safe() => true,
+        (Some(site), _) => site == "same-origin" || site == "none",
+        (None, Some(origin)) => headers.get(HOST).is_some_and(|host| {
+            let origin = origin.as_bytes();
+            let rest = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+            rest == Some(host.as_bytes())
+        }),
+        (None, None) => true,
+    };
+    if is_ours { Ok(()) } else { Err(Denied::OtherSite) }
 }
 
 /// The token in the header `Authorization`, where programs send it. What cannot be a token counts as a wrong one.
