@@ -41,12 +41,7 @@ impl OldFiles {
                 let Some(entry) = self.entries.next() else { break };
                 let entry = entry?;
                 let Ok(name) = entry.file_name().into_string() else { continue };
-                // Of the entry itself: a link is no upload.
-                if is_upload(&name)
-                    && entry.metadata().is_ok_and(|file| {
-                        file.is_file() && file.modified().is_ok_and(|changed| changed < self.before)
-                    })
-                {
+                if is_upload(&name) && is_old(&entry.path(), self.before) {
                     names.push(name);
                 }
             }
@@ -55,13 +50,14 @@ impl OldFiles {
         .await
     }
 
-    /// Removes files of the folder; how many there were. The error is that of the first that could not be removed.
+    /// Removes files of the folder; how many there were. One that was sent again since it was listed is new, and stays:
+    /// its image may be, too. The error is that of the first that could not be removed.
     pub async fn remove(&self, names: Vec<String>) -> io::Result<usize> {
-        let folder = self.folder.clone();
+        let (folder, before) = (self.folder.clone(), self.before);
         blocking(move || {
             let mut removed = 0;
-            for name in names {
-                match fs::remove_file(folder.join(&name)) {
+            for file in names.iter().map(|name| folder.join(name)).filter(|file| is_old(file, before)) {
+                match fs::remove_file(file) {
                     Ok(()) => removed += 1,
                     // Another run was faster.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -79,6 +75,12 @@ pub fn paths_of(name: &str) -> [String; 2] {
     [format!("{POSTED_FOLDER}/{name}"), format!("{SHORT_FOLDER}/{name}")]
 }
 
+/// Whether a file was changed last before some time. A link is none: no upload is one.
+fn is_old(file: &Path, before: SystemTime) -> bool {
+    fs::symlink_metadata(file)
+        .is_ok_and(|file| file.is_file() && file.modified().is_ok_and(|changed| changed < before))
+}
+
 /// Whether the receiver gives such names to what it keeps.
 fn is_upload(name: &str) -> bool {
     let Some((hash, extension)) = name.split_once('.') else { return false };
@@ -92,8 +94,32 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::fs::File;
+
+    use devstack::PrivateFolder;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_sent_again_in_the_last_moment_stays() {
+        let folder = PrivateFolder::new().unwrap();
+        let names = ["a", "b"].map(|digit| format!("{}.jpg", digit.repeat(64)));
+        for name in &names {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+        let files = OldFiles::of(folder.path(), Duration::from_secs(24 * 60 * 60)).await.unwrap();
+        let (files, mut found) = files.next(9).await.unwrap();
+        found.sort_unstable();
+        assert_eq!(found, names);
+        // As the receiver keeps it: a new file under the same name, for an image that nobody has asked about yet.
+        fs::remove_file(folder.path().join(&names[0])).unwrap();
+        File::create(folder.path().join(&names[0])).unwrap();
+        assert_eq!(files.remove(found).await.unwrap(), 1);
+        assert!(folder.path().join(&names[0]).exists() && !folder.path().join(&names[1]).exists());
+    }
 
     #[test]
     fn an_upload_is_known_by_its_name() {
