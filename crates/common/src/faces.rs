@@ -71,7 +71,7 @@ pub async fn store(transaction: &mut MySqlConnection, images: &[(ImageId, &Found
         let (part, after) = rest.split_at(1 << rest.len().ilog2().min(8));
         let mut insert = QueryBuilder::<MySql>::new(
             "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned,
-                                gallery, nearest, distance, matches, person) ",
+                                gallery, nearest, distance, matches) ",
         );
         insert.push_values(part, |mut row, &(id, found, position, face)| {
             row.push_bind(id.0).push_bind(position);
@@ -81,17 +81,24 @@ pub async fn store(transaction: &mut MySqlConnection, images: &[(ImageId, &Found
             row.push_bind(&face.embedding[..]).push_bind(&found.model);
             row.push_bind(face.sharpness).push_bind(face.turned).push_bind(found.gallery);
             let nearest = face.nearest.as_ref();
-            let is_match = nearest.is_some_and(|nearest| nearest.is_match);
             row.push_bind(nearest.map(|nearest| &nearest.image_name[..]));
-            row.push_bind(nearest.map(|nearest| nearest.distance)).push_bind(is_match);
-            row.push("COALESCE((SELECT person.id FROM person_images JOIN person ON person.id = person_id WHERE image_name = ");
-            row.push_bind_unseparated(nearest.filter(|_| is_match).map(|nearest| &nearest.image_name[..]));
-            row.push_unseparated(" ORDER BY person_images.id LIMIT 1), ").push_bind_unseparated(NOBODY);
-            row.push_unseparated(")");
+            row.push_bind(nearest.map(|nearest| nearest.distance));
+            row.push_bind(nearest.is_some_and(|nearest| nearest.is_match));
         });
         insert.push(" ON DUPLICATE KEY UPDATE faces.id = faces.id");
         insert.build().execute(&mut *transaction).await?;
         rest = after;
+    }
+    let is_match = |face: &FoundFace| face.nearest.as_ref().is_some_and(|nearest| nearest.is_match);
+    let matched: Vec<u64> =
+        images.iter().filter(|(_, found)| found.faces.iter().any(is_match)).map(|(id, _)| id.0).collect();
+    if !matched.is_empty() {
+        // Not with the rows: an INSERT, unlike an UPDATE, waits for whoever is changing the people that it reads.
+        let mut update = QueryBuilder::<MySql>::new(format!(
+            "UPDATE faces SET person = {TODAY} WHERE matches AND image_id IN "
+        ));
+        push_list(&mut update, matched);
+        update.build().execute(transaction).await?;
     }
     Ok(())
 }

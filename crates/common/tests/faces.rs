@@ -67,6 +67,18 @@ async fn a_result_that_is_stored_twice_leaves_its_faces_once() {
 }
 
 #[tokio::test]
+async fn a_result_does_not_wait_for_a_long_change_of_the_person_on_it() {
+    let (_database, pool) = migrated().await;
+    let mut change = pool.begin().await.unwrap();
+    for table in ["person WHERE id", "person_images WHERE person_id"] {
+        let hold = sqlx::AssertSqlSafe(format!("SELECT id FROM {table} = {HANNIBAL} FOR UPDATE"));
+        sqlx::query(hold).fetch_all(&mut *change).await.unwrap();
+    }
+    let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3), None]).await;
+    assert_eq!(person(&pool, image).await, HANNIBAL);
+}
+
+#[tokio::test]
 async fn a_picture_of_nobody_known_gets_its_name_when_somebody_is_enrolled() {
     let (_database, pool) = migrated().await;
     let mut images = Vec::new();
