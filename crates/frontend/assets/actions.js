@@ -96,11 +96,15 @@ async function askName(title, value = "") {
   return (await answer) ? input.value.trim() || null : null;
 }
 
-const people = async (text) => (await send("GET", `/people?text=${encodeURIComponent(text)}`)).people ?? [];
+// By a part of their names ("text"), or by the whole ("called"): of very many people a part brings the newest alone.
+const people = async (by, name) => (await send("GET", `/people?${by}=${encodeURIComponent(name)}`)).people ?? [];
 const sameName = (a, b) => a.localeCompare(b, undefined, { sensitivity: "accent" }) === 0;
 
+const peopleCalled = async (name) => (await people("called", name)).filter((person) => sameName(person.name, name));
+
+// One of them does for a word that can be taken back.
 async function personCalled(name) {
-  return (await people(name)).find((person) => sameName(person.name, name)) ?? null;
+  return (await peopleCalled(name))[0] ?? null;
 }
 
 // Somebody who is known, or becomes known now.
@@ -114,7 +118,7 @@ document.addEventListener("input", ({ target }) => {
   if (!target.matches?.("input[list=names]")) return;
   clearTimeout(namesTimer);
   namesTimer = setTimeout(async () => {
-    const found = await people(target.value).catch(() => []);
+    const found = await people("text", target.value).catch(() => []);
     const list = document.getElementById("names");
     list.replaceChildren(...found.map(({ name }) => Object.assign(document.createElement("option"), { value: name })));
   }, NAMES_AFTER);
@@ -185,8 +189,11 @@ async function mergePerson(id) {
   if (!name) return;
   let into;
   const merged = await attempt(async () => {
-    into = await personCalled(name);
-    if (!into) throw new Error(`nobody is called ${name}`);
+    const others = (await peopleCalled(name)).filter((person) => String(person.id) !== id);
+    if (!others.length) throw new Error(`nobody else is called ${name}`);
+    // It cannot be undone: no guess will do.
+    if (others.length > 1) throw new Error(`${others.length} people are called ${name}: rename one of them first`);
+    [into] = others;
     return send("POST", `/api/people/${id}/merge`, { into: into.id });
   }, "Merged");
   if (merged) location.assign(`/people/${into.id}`);

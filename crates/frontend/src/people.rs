@@ -31,6 +31,9 @@ pub struct Wanted {
     /// A part of the name.
     #[serde(default)]
     text: String,
+    /// The whole of it, in capitals or not.
+    #[serde(default)]
+    called: String,
     #[serde(flatten)]
     asked: Asked,
 }
@@ -58,7 +61,7 @@ struct People {
     frame: Frame,
 }
 
-/// `GET /people?text=…`
+/// `GET /people?text=…` and `?called=…`
 pub async fn list(
     State(frontend): State<Frontend>,
     format: Format,
@@ -66,11 +69,15 @@ pub async fn list(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     page::answer(format, &headers, async {
-        let Query(Wanted { text, asked }) = wanted.map_err(|_| Problem::WrongCursor)?;
+        let Query(Wanted { text, called, asked }) = wanted.map_err(|_| Problem::WrongCursor)?;
         let cursor = asked.cursor()?;
-        let rows = frontend.read(read_list(&frontend.pool, &text, cursor)).await?;
-        let address =
-            if text.is_empty() { "/people?".to_owned() } else { format!("/people?text={}&", escape(&text)) };
+        let rows = frontend.read(read_list(&frontend.pool, &text, &called, cursor)).await?;
+        let mut address = "/people?".to_owned();
+        for (name, value) in [("text", &text), ("called", &called)] {
+            if !value.is_empty() {
+                address.push_str(&format!("{name}={}&", escape(value)));
+            }
+        }
         let links = Links::new(&address, cursor, &rows, |entry| number(entry.person.id));
         Ok(People { people: rows.rows, links, text, frame: frontend.frame("/people") })
     })
@@ -82,7 +89,7 @@ fn number(person: i32) -> u64 {
     person.try_into().unwrap_or_default()
 }
 
-async fn read_list(pool: &MySqlPool, text: &str, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
+async fn read_list(pool: &MySqlPool, text: &str, called: &str, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
     // The people first, and their pictures for those of the page alone.
     let mut select = QueryBuilder::<MySql>::new(
         "SELECT page.id, page.name,
@@ -92,6 +99,9 @@ async fn read_list(pool: &MySqlPool, text: &str, cursor: Cursor) -> sqlx::Result
     );
     if !text.is_empty() {
         select.push(" AND LOCATE(LOWER(").push_bind(text.to_owned()).push("), LOWER(name)) > 0");
+    }
+    if !called.is_empty() {
+        select.push(" AND name = ").push_bind(called.to_owned());
     }
     cursor.push_bound(&mut select, "id");
     cursor.push_order(&mut select, "id", PAGE + 1);

@@ -20,6 +20,9 @@ async fn many_people_are_paged() {
     let stage = Stage::set().await;
     let names: Vec<String> = (0..60).map(|nth| format!("('P{nth}')")).collect();
     stage.sql(&format!("INSERT INTO person (name) VALUES {}", names.join(","))).await;
+    let called = stage.frontend.json("/people?called=p1").await;
+    assert_eq!(called["people"].as_array().unwrap().len(), 1, "however many have it in their names");
+    assert_eq!(called["people"][0]["name"], "P1");
     let first = stage.frontend.json("/people?text=p").await;
     assert_eq!(first["people"].as_array().unwrap().len(), 48);
     assert_eq!(first["people"][0]["name"], "P59");
