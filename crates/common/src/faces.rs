@@ -184,10 +184,11 @@ pub async fn outdated(
     limit: u32,
 ) -> sqlx::Result<Vec<Outdated>> {
     type Row = (u64, u64, Vec<u8>, Option<String>, Option<f64>, bool);
-    // Two ranges of one index; `<>` would read all of it.
+    // Two ranges of one index; `<>` would read all of it. What is no embedding would be refused again and again, and all
+    // that is asked for beside it.
     let select = sqlx::query_as::<_, Row>(
         "SELECT id, CAST(image_id AS UNSIGNED), embedding, nearest, distance, matches FROM faces
-         WHERE model = ? AND (gallery < ? OR gallery > ?) LIMIT ?",
+         WHERE model = ? AND (gallery < ? OR gallery > ?) AND LENGTH(embedding) = 512 LIMIT ?",
     )
     .bind(model)
     .bind(gallery)

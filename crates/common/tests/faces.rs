@@ -94,6 +94,18 @@ async fn a_picture_of_nobody_known_gets_its_name_when_somebody_is_enrolled() {
 }
 
 #[tokio::test]
+async fn what_is_no_embedding_holds_no_other_face_up() {
+    let (_database, pool) = migrated().await;
+    for path in ["/broken.jpg", "/whole.jpg"] {
+        processed(&pool, path, &[None]).await;
+    }
+    execute(&pool, "UPDATE faces SET embedding = 'short' ORDER BY id LIMIT 1").await;
+    let outdated = faces::outdated(&pool, "dlib", TODAY, 9).await.unwrap();
+    assert_eq!(outdated.len(), 1);
+    assert_eq!(outdated[0].embedding.len(), 512);
+}
+
+#[tokio::test]
 async fn a_face_near_to_an_unnamed_picture_is_nobody_until_the_picture_has_a_name() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("by_hand.jpg", 0.2)]).await;
