@@ -112,7 +112,16 @@ fn scan(folder: &Path) -> io::Result<HashMap<String, Look>> {
     let mut files = HashMap::new();
     let mut folders = vec![(folder.to_owned(), POSTED_FOLDER.to_owned(), 0)];
     while let Some((folder, posted, depth)) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            // It is gone, or not for us to read: the others are.
+            Err(error) if depth > 0 => {
+                tracing::warn!(%error, folder = posted, "cannot look into a folder of UNKNOWN_PEOPLE");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
             let entry = entry?;
             // What is no text cannot be posted, and what is hidden is not meant for us.
             let Ok(name) = entry.file_name().into_string() else { continue };
@@ -199,5 +208,22 @@ mod tests {
         found.sort();
         assert_eq!(found, ["/unknown_people/2024/may/B.PNG", "/unknown_people/a.jpg"]);
         assert!(scan(&place.join("nowhere")).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_keeps_no_other_picture_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path();
+        fs::write(place.join("a.jpg"), "x").unwrap();
+        // Folders within folders, until the way to the last is longer than a path may be.
+        let name = "d".repeat(255);
+        fs::create_dir(place.join("inner")).unwrap();
+        for _ in 0..DEEPEST {
+            fs::create_dir(place.join("outer")).unwrap();
+            fs::rename(place.join("inner"), place.join("outer").join(&name)).unwrap();
+            fs::rename(place.join("outer"), place.join("inner")).unwrap();
+        }
+        fs::rename(place.join("inner"), place.join(&name)).unwrap();
+        assert!(scan(place).unwrap().contains_key("/unknown_people/a.jpg"));
     }
 }
