@@ -144,7 +144,14 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = sqlx::Result<T>
 #[must_use]
 pub struct Lock {
     // The lock lasts as long as its connection.
-    _connection: PoolConnection<MySql>,
+    connection: PoolConnection<MySql>,
+}
+
+impl Lock {
+    /// Shows a sign of life; fails when the lock may be somebody else's by now.
+    pub async fn keep(&mut self) -> sqlx::Result<()> {
+        answered(self.connection.ping()).await
+    }
 }
 
 /// Waits at most `patience` for the lock `name`, which counts within this database; `None` when somebody else
@@ -166,7 +173,7 @@ pub async fn lock(
         connection.close_on_drop();
         sqlx::query("SET SESSION wait_timeout = ?").bind(idle).execute(&mut *connection).await?;
         let is_ours = take_lock(&mut connection, Some(name), wait).await?;
-        Ok(is_ours.then_some(Lock { _connection: connection }))
+        Ok(is_ours.then_some(Lock { connection }))
     };
     timeout(patience, attempt).await.unwrap_or(Ok(None))
 }

@@ -512,3 +512,17 @@ async fn to_be_abandoned_does_not_count_against_an_image() {
         assert_eq!(images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap().len(), 1);
     }
 }
+
+#[tokio::test]
+async fn a_lock_stays_with_whoever_shows_signs_of_life() {
+    let (_database, pool) = migrated().await;
+    let hold = Duration::from_millis(500);
+    let mut kept = database::lock(&pool, "test", LEASE, hold).await.unwrap().unwrap();
+    let silent = database::lock(&pool, "another", LEASE, hold).await.unwrap().unwrap();
+    // Until the silent one has lost its lock.
+    while database::lock(&pool, "another", Duration::from_millis(100), hold).await.unwrap().is_none() {
+        kept.keep().await.unwrap();
+    }
+    assert!(database::lock(&pool, "test", Duration::from_millis(100), hold).await.unwrap().is_none());
+    drop((kept, silent));
+}

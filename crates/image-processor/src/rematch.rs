@@ -23,7 +23,7 @@ const AT_ONCE: u32 = 500;
 const SETTLED_AT_ONCE: u32 = 2_000;
 
 /// One processor of all does this at a time. This is how long it may take over one portion before another takes over,
-/// which would do the same and harm nothing.
+/// which would do the same and harm nothing; after each portion it says that it is still at it.
 const LOCK: Duration = Duration::from_secs(60);
 
 /// Does whatever is to be done, now and then; never returns.
@@ -62,10 +62,11 @@ impl Upkeep<'_> {
         if self.names == Some(today) {
             return Ok(false);
         }
-        let Some(_lock) = lock(self.pool).await? else { return Ok(false) };
+        let Some(mut lock) = lock(self.pool).await? else { return Ok(false) };
         let (mut last, mut images) = (0, 0);
         while let Some((face, settled)) = faces::settle_after(self.pool, last, SETTLED_AT_ONCE).await? {
             (last, images) = (face, images + settled);
+            lock.keep().await?;
         }
         if images > 0 {
             tracing::info!(
@@ -83,7 +84,7 @@ impl Upkeep<'_> {
         if faces::outdated(self.pool, &today.model, today.gallery, 1).await?.is_empty() {
             return Ok(0);
         }
-        let Some(_lock) = lock(self.pool).await? else { return Ok(0) };
+        let Some(mut lock) = lock(self.pool).await? else { return Ok(0) };
         let mut images = 0;
         loop {
             let outdated = faces::outdated(self.pool, &today.model, today.gallery, AT_ONCE).await?;
@@ -101,6 +102,7 @@ impl Upkeep<'_> {
             let matched: Vec<_> =
                 answer.matched.into_iter().map(|matched| matched.nearest.map(recogniser::nearest)).collect();
             images += faces::rematch(self.pool, today.gallery, &outdated, &matched).await?;
+            lock.keep().await?;
         }
     }
 

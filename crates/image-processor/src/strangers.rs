@@ -76,7 +76,7 @@ pub(crate) async fn round(
             return Ok(0);
         }
     };
-    let Some(_lock) = rematch::lock(pool).await? else { return Ok(0) };
+    let Some(mut lock) = rematch::lock(pool).await? else { return Ok(0) };
     let mut grouping = Grouping::new(faces, tolerance as f32);
     let mut group = 0;
     loop {
@@ -89,6 +89,7 @@ pub(crate) async fn round(
             grouping
         });
         grouping = compared.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?;
+        lock.keep().await?;
     }
     let joined = grouping.joined();
     strangers::join(pool, &joined).await?;
