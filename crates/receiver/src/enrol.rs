@@ -103,6 +103,12 @@ async fn enrol(
     let named = done(people::name_picture(&receiver.pool, id, &picture, &who.name).await?)?;
     if matches!(named, Named::Done | Named::Already) {
         receiver.known_people.show(unseen).await?;
+        // Whoever erased them meanwhile found no file to remove.
+        let mut connection = receiver.pool.acquire().await?;
+        if people::by_image_names(&mut connection, &[&picture]).await?.is_empty() {
+            receiver.known_people.remove(&picture).await?;
+            return Err(no_such_picture(&picture));
+        }
     }
     answer(named, id, picture)
 }

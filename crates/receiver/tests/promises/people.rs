@@ -314,3 +314,18 @@ async fn a_stranger_gets_a_name_on_every_picture_and_loses_it_by_undoing() {
     world.done("POST", "/strangers/1/person", json!({"person": 3}), 200).await;
     assert_eq!(world.get("/images/2").await["person"]["id"], 3);
 }
+
+#[tokio::test]
+async fn no_picture_stays_of_somebody_who_is_erased_while_they_are_enrolled() {
+    let world = World::start().await;
+    let face = world.image("/a.jpg", &[1]).await[0];
+    // As if it happened between the row and the file.
+    world
+        .change(
+            "CREATE TRIGGER erased AFTER INSERT ON audit FOR EACH ROW
+             DELETE FROM person_images WHERE image_name LIKE 'enrolled-%'",
+        )
+        .await;
+    world.refused("POST", "/people/1/pictures", json!({ "face": face }), 404, "no picture").await;
+    assert_eq!(world.files(), [""; 0]);
+}
