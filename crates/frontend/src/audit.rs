@@ -13,8 +13,11 @@ use common::images::push_list;
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
+use web::access::Role;
+
 use crate::{
     Frontend,
+    access::may,
     format::Format,
     page::{self, Frame},
     paging::{Asked, Cursor, Links, Rows},
@@ -41,9 +44,13 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether the receiver can take it back: a word about a face or a stranger, and a name.
+    /// Whether the receiver takes it back for this reader: a word about a face or a stranger, and a name.
     fn can_be_undone(&self) -> bool {
-        ["confirm", "reject", "ignore", "forget", "name stranger", "rename"].contains(&self.action.as_str())
+        match self.action.as_str() {
+            "confirm" | "reject" | "ignore" | "forget" | "name stranger" => true,
+            "rename" => may(Role::Admin),
+            _ => false,
+        }
     }
 
     /// The number behind `kind` in its subject.

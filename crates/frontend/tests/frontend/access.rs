@@ -122,6 +122,9 @@ async fn a_page_has_the_buttons_that_its_reader_may_press() {
     assert!(!has_buttons("one", "/gallery").await && !has_buttons("one", "/people").await);
     assert!(has_buttons("two", "/gallery").await && !has_buttons("two", "/people").await);
     assert!(has_buttons("three", "/gallery").await && has_buttons("three", "/people").await);
+    common::people::rename(&stage.pool, 1, "Ada", "eve").await.unwrap();
+    assert!(!html_as(&stage, "two", "/audit").await.contains("Undo</button>"), "to rename needs an admin");
+    assert!(html_as(&stage, "three", "/audit").await.contains("Undo</button>"));
 }
 
 #[tokio::test]
