@@ -26,8 +26,8 @@ pub(crate) type Finished = (Fenced, Ending);
 
 /// The way to the database for images in work.
 ///
-/// All groups go over one connection, one after the other: two at a time made the groups smaller, and took more of both
-/// processors for each image.
+/// Claims and endings have a connection each, over which one group goes after the other: more of them at a time made the
+/// groups smaller, and took more of both processors for each image.
 ///
 /// Of a group that failed each member tries again alone: what cannot be written, or waits for a lock that somebody
 /// holds, harms its companions once and not again and again.
@@ -44,15 +44,16 @@ impl Ledger {
     /// Claims for `lease`; an image fails for good when it failed `max_attempts` times. With `tell`, a webhook tells what
     /// is done.
     pub(crate) fn new(pool: &MySqlPool, lease: Duration, max_attempts: u32, tell: bool) -> Self {
-        let kept = Arc::new(Mutex::new(Kept::new(pool.clone())));
+        let kept = || Arc::new(Mutex::new(Kept::new(pool.clone())));
         let claims = Group::start(MOST, {
-            let kept = kept.clone();
+            let kept = kept();
             move |ids: Vec<ImageId>| {
                 let kept = kept.clone();
                 async move { each(ids.len(), claim(&mut *kept.lock().await, &ids, lease).await) }
             }
         });
         let endings = Group::start(MOST, {
+            let kept = kept();
             move |works: Vec<Work>| {
                 let kept = kept.clone();
                 async move {
