@@ -218,6 +218,11 @@ async fn repeated<T, F: Future<Output = sqlx::Result<T>>>(transaction: impl Fn()
     }
 }
 
+/// What `INTERVAL ? MICROSECOND` takes.
+pub(crate) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
 /// Whether `error` says that a unique key has the value already.
 pub fn is_duplicate(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_unique_violation())

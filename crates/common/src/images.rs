@@ -24,7 +24,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection, MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{answered, is_deadlock, is_duplicate},
+    database::{answered, is_deadlock, is_duplicate, micros},
     faces::{self, Found},
     models::{ImageId, Status},
     webhooks,
@@ -658,10 +658,6 @@ pub async fn retry(pool: &MySqlPool, id: ImageId) -> sqlx::Result<bool> {
     )
     .bind(id.0);
     Ok(answered(update.execute(pool)).await?.rows_affected() == 1)
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn shortened(reason: &str) -> &str {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{answered, until_done},
+    database::{answered, micros, until_done},
     images::push_list,
     models::ImageId,
 };
@@ -117,8 +117,4 @@ async fn wait(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

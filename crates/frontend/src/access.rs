@@ -23,7 +23,7 @@ use web::{
     access::{Denied, Role, Who, bearer, clear_cookie, cookie, set_cookie},
 };
 
-use crate::{Frontend, format::Format, forward::is_from_here, page::Frame, problem::Problem};
+use crate::{Frontend, format::Format, forward::is_from_here, page::Frame, paging::escape, problem::Problem};
 
 task_local! {
     /// Who asked for the page that is being made.
@@ -182,15 +182,8 @@ fn form(status: StatusCode, next: &str, wrong: Option<String>) -> Response {
 
 fn to_login(from: &Uri) -> Response {
     let from = from.path_and_query().map_or("/", |path| path.as_str());
-    let mut place = String::from("/login?next=");
-    for byte in from.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            place.push(char::from(byte));
-        } else {
-            place.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    to(&place)
+    let parts: Vec<_> = from.split('/').map(escape).collect();
+    to(&format!("/login?next={}", parts.join("/")))
 }
 
 fn to(place: &str) -> Response {

@@ -20,8 +20,7 @@ use crate::{
     access::may,
     format::Format,
     page::{self, Frame},
-    paging::{Asked, Cursor, Links, Rows},
-    problem::Problem,
+    paging::{self, Asked, Cursor, Links, Rows},
 };
 
 /// Entries on a page.
@@ -77,8 +76,7 @@ pub async fn show(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
     page::answer(format, &headers, async {
-        let Query(asked) = asked.map_err(|_| Problem::WrongCursor)?;
-        let cursor = asked.cursor()?;
+        let cursor = paging::cursor(asked)?;
         let entries = frontend.read(read(&frontend.pool, cursor)).await?;
         let links = Links::new("/audit?", cursor, &entries, |entry: &Entry| entry.id);
         Ok(Audit { entries: entries.rows, links, frame: frontend.frame("/audit") })

@@ -8,7 +8,10 @@ use common::{
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 
-use crate::line::file;
+use crate::{
+    line::file,
+    paging::{Cursor, Rows},
+};
 
 /// A face on a picture.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -117,6 +120,24 @@ pub fn select() -> QueryBuilder<MySql> {
 /// The faces of such a statement.
 pub async fn fetch(pool: &MySqlPool, mut select: QueryBuilder<MySql>) -> sqlx::Result<Vec<Face>> {
     select.build().fetch_all(pool).await?.iter().map(read).collect()
+}
+
+/// A page of the faces in which `column` is `value`.
+pub async fn page<'v, V>(
+    pool: &MySqlPool,
+    column: &str,
+    value: V,
+    cursor: Cursor,
+    size: usize,
+) -> sqlx::Result<Rows<Face>>
+where
+    V: sqlx::Encode<'v, MySql> + sqlx::Type<MySql> + 'v,
+{
+    let mut select = select();
+    select.push(" WHERE ").push(column).push(" = ").push_bind(value);
+    cursor.push_bound(&mut select, "faces.id");
+    cursor.push_order(&mut select, "faces.id", size + 1);
+    Ok(Rows::new(fetch(pool, select).await?, size, cursor, |face| face.id))
 }
 
 fn read(row: &MySqlRow) -> sqlx::Result<Face> {

@@ -18,7 +18,7 @@ use crate::{
     format::Format,
     line::Line,
     page::{self, Frame},
-    paging::{Asked, Cursor, Links, Rows, escape},
+    paging::{Asked, Cursor, Links, Rows, address},
     problem::Problem,
     rows::{self, Filter, State as Progress},
 };
@@ -115,19 +115,11 @@ impl Wanted {
 
     /// Where this gallery is, ready for a cursor.
     fn address(&self) -> String {
-        let mut address = "/gallery?".to_owned();
-        for (name, value) in [
-            ("person", &self.person),
-            ("status", &self.status),
-            ("from", &self.from),
-            ("to", &self.to),
-            ("text", &self.text),
-        ] {
-            if !value.is_empty() {
-                address.push_str(&format!("{name}={}&", escape(value)));
-            }
-        }
-        address
+        let Self { person, status, from, to, text, asked: _ } = self;
+        address(
+            "/gallery",
+            &[("person", person), ("status", status), ("from", from), ("to", to), ("text", text)],
+        )
     }
 }
 

@@ -1,6 +1,7 @@
 //! Lists that are longer than a page. A page starts or ends beside an id, so that every page costs the same, and rows
 //! that come or go meanwhile move nothing.
 
+use axum::extract::{Query, rejection::QueryRejection};
 use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
@@ -35,6 +36,11 @@ impl Asked {
             (Some(_), Some(_)) => Err(Problem::WrongCursor),
         }
     }
+}
+
+/// Which page of a list is asked for, of which nothing else is.
+pub fn cursor(asked: Result<Query<Asked>, QueryRejection>) -> Result<Cursor, Problem> {
+    asked.map_err(|_| Problem::WrongCursor)?.cursor()
 }
 
 impl Cursor {
@@ -123,6 +129,15 @@ impl Links {
         };
         Self { next, previous, newest: address.trim_end_matches(['?', '&']).to_owned() }
     }
+}
+
+/// The address of a list that asks for what is not empty, ready for more.
+pub fn address(list: &str, asked: &[(&str, &str)]) -> String {
+    let mut address = format!("{list}?");
+    for (name, value) in asked.iter().filter(|(_, value)| !value.is_empty()) {
+        address.push_str(&format!("{name}={}&", escape(value)));
+    }
+    address
 }
 
 /// Writes a value into an address.

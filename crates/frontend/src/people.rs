@@ -15,7 +15,7 @@ use crate::{
     faces::{self, Face},
     format::Format,
     page::{self, Frame},
-    paging::{Asked, Cursor, Links, Rows, escape},
+    paging::{self, Asked, Cursor, Links, Rows, address},
     problem::Problem,
 };
 
@@ -72,12 +72,7 @@ pub async fn list(
         let Query(Wanted { text, called, asked }) = wanted.map_err(|_| Problem::WrongCursor)?;
         let cursor = asked.cursor()?;
         let rows = frontend.read(read_list(&frontend.pool, &text, &called, cursor)).await?;
-        let mut address = "/people?".to_owned();
-        for (name, value) in [("text", &text), ("called", &called)] {
-            if !value.is_empty() {
-                address.push_str(&format!("{name}={}&", escape(value)));
-            }
-        }
+        let address = address("/people", &[("text", &text), ("called", &called)]);
         let links = Links::new(&address, cursor, &rows, |entry| number(entry.person.id));
         Ok(People { people: rows.rows, links, text, frame: frontend.frame("/people") })
     })
@@ -138,8 +133,7 @@ pub async fn show(
 ) -> Response {
     page::answer(format, &headers, async {
         let id = id.parse().map_err(|_| Problem::NoSuchPage)?;
-        let Query(asked) = asked.map_err(|_| Problem::WrongCursor)?;
-        let cursor = asked.cursor()?;
+        let cursor = paging::cursor(asked)?;
         let portrait = frontend.read(read(&frontend.pool, id, cursor)).await?;
         let (person, pictures, faces) = portrait.ok_or(Problem::NoSuchPage)?;
         let links = Links::new(&format!("/people/{id}?"), cursor, &faces, |face: &Face| face.id);
@@ -161,10 +155,6 @@ async fn read(
             .bind(PICTURES)
             .fetch_all(pool)
             .await?;
-    let mut select = faces::select();
-    select.push(" WHERE faces.person = ").push_bind(id);
-    cursor.push_bound(&mut select, "faces.id");
-    cursor.push_order(&mut select, "faces.id", PAGE + 1);
-    let faces = Rows::new(faces::fetch(pool, select).await?, PAGE, cursor, |face| face.id);
+    let faces = faces::page(pool, "faces.person", id, cursor, PAGE).await?;
     Ok(Some((Person { id, name }, pictures, faces)))
 }

@@ -13,8 +13,7 @@ use crate::{
     format::Format,
     line::Line,
     page::{self, Frame},
-    paging::{Asked, Links, Rows},
-    problem::Problem,
+    paging::{self, Asked, Links, Rows},
     rows::{self, Filter},
 };
 
@@ -39,8 +38,7 @@ pub async fn show(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
     page::answer(format, &headers, async {
-        let Query(asked) = asked.map_err(|_| Problem::WrongCursor)?;
-        let cursor = asked.cursor()?;
+        let cursor = paging::cursor(asked)?;
         let Rows { rows, more } =
             frontend.read(rows::read(&frontend.pool, &Filter::default(), cursor, PAGE)).await?;
         let lines = Rows { rows: rows.into_iter().map(Line::from).collect(), more };

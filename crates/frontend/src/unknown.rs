@@ -16,7 +16,7 @@ use crate::{
     faces::{self, Face},
     format::Format,
     page::{self, Frame},
-    paging::{Asked, Cursor, Links, Rows, end_of_search},
+    paging::{self, Asked, Cursor, Links, Rows, end_of_search},
     problem::Problem,
 };
 
@@ -195,8 +195,7 @@ pub async fn show(
 ) -> Response {
     page::answer(format, &headers, async {
         let id = page::id(&id)?;
-        let Query(asked) = asked.map_err(|_| Problem::WrongCursor)?;
-        let cursor = asked.cursor()?;
+        let cursor = paging::cursor(asked)?;
         let (count, faces) = frontend.read(group(&frontend.pool, id, cursor)).await?;
         if count == 0 {
             return Err(Problem::NoSuchPage);
@@ -212,9 +211,5 @@ async fn group(pool: &MySqlPool, stranger: u64, cursor: Cursor) -> sqlx::Result<
         .bind(stranger)
         .fetch_one(pool)
         .await?;
-    let mut select = faces::select();
-    select.push(" WHERE stranger = ").push_bind(stranger);
-    cursor.push_bound(&mut select, "faces.id");
-    cursor.push_order(&mut select, "faces.id", PAGE + 1);
-    Ok((count, Rows::new(faces::fetch(pool, select).await?, PAGE, cursor, |face| face.id)))
+    Ok((count, faces::page(pool, "stranger", stranger, cursor, PAGE).await?))
 }

@@ -4,10 +4,8 @@
 //! removes it; only a killed process leaves one behind, which the next start clears away.
 
 use std::{
-    fmt::Write as _,
-    fs::{self, File, Permissions},
+    fs,
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -18,6 +16,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc, task::spawn_blocking};
+
+use crate::file;
 
 /// What a file is called that is not complete.
 const UNFINISHED: &str = ".upload-";
@@ -121,10 +121,7 @@ impl Folder {
 
     /// Writes pieces until `None`. A channel that ends before means that nobody wants the file any more.
     fn write(&self, mut pieces: mpsc::Receiver<Option<Bytes>>) -> Result<String, NotKept> {
-        let mut file = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .permissions(Permissions::from_mode(0o644)) // face-recog may be another user
-            .tempfile_in(&*self.path)?;
+        let mut file = file::unfinished(&self.path, UNFINISHED)?;
         let (mut hash, mut size, mut signature) = (Sha256::new(), 0, Vec::with_capacity(SIGNATURE));
         loop {
             let piece =
@@ -142,14 +139,9 @@ impl Folder {
             file.write_all(&piece)?;
         }
         let extension = extension(&signature).ok_or(NotKept::NotAPicture)?;
-        let mut name = String::new();
-        for byte in hash.finalize() {
-            let _ = write!(name, "{byte:02x}"); // into a String: cannot fail
-        }
-        name = format!("{name}.{extension}");
+        let name = format!("{}.{extension}", file::hex(&hash.finalize()));
         file.as_file().sync_all()?;
-        file.persist(self.path.join(&name)).map_err(|error| error.error)?;
-        File::open(&*self.path)?.sync_all()?;
+        file::give_name(file, &self.path, &name)?;
         Ok(name)
     }
 }

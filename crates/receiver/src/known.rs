@@ -5,10 +5,8 @@
 
 use std::{
     ffi::OsStr,
-    fmt::Write as _,
-    fs::{self, File, Permissions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
@@ -17,7 +15,7 @@ use axum::http::StatusCode;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
-use crate::problem::Problem;
+use crate::{file, problem::Problem};
 
 /// What a file is called that is not complete.
 const UNFINISHED: &str = ".enrol-";
@@ -43,24 +41,18 @@ impl KnownPeople {
     /// Writes a picture beside the others, unseen, under the name that its content gives it.
     pub async fn write(&self, jpeg: Vec<u8>) -> Result<Unseen, Problem> {
         self.with(move |folder| {
-            let mut file = tempfile::Builder::new()
-                .prefix(UNFINISHED)
-                .permissions(Permissions::from_mode(0o644)) // face-recog may be another user
-                .tempfile_in(folder)?;
+            let mut file = file::unfinished(folder, UNFINISHED)?;
             file.write_all(&jpeg)?;
             file.as_file().sync_all()?;
-            Ok(Unseen { name: name_of(&jpeg), file, folder: folder.to_owned() })
+            let name = format!("enrolled-{}.jpg", file::hex(&Sha256::digest(&jpeg)));
+            Ok(Unseen { name, file })
         })
         .await
     }
 
     /// Gives a picture its name, which face-recog sees within seconds.
     pub async fn show(&self, picture: Unseen) -> Result<(), Problem> {
-        self.with(move |_| {
-            picture.file.persist(picture.folder.join(&picture.name)).map_err(|error| error.error)?;
-            File::open(&picture.folder)?.sync_all()
-        })
-        .await
+        self.with(move |folder| file::give_name(picture.file, folder, &picture.name)).await
     }
 
     /// Removes a picture; false when there is none, or no folder, or its name is none that lies in it.
@@ -115,15 +107,6 @@ pub struct Unseen {
     /// The name that it will have: the SHA-256 of its content, so that two with one name are the same.
     pub name: String,
     file: tempfile::NamedTempFile,
-    folder: PathBuf,
-}
-
-fn name_of(jpeg: &[u8]) -> String {
-    let mut name = String::from("enrolled-");
-    for byte in Sha256::digest(jpeg) {
-        let _ = write!(name, "{byte:02x}"); // into a String: cannot fail
-    }
-    name + ".jpg"
 }
 
 /// Whether a picture of this name can lie in the folder, and would be read by face-recog.

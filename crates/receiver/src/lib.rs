@@ -19,6 +19,7 @@ mod body;
 mod corrections;
 mod cropper;
 mod enrol;
+mod file;
 mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

@@ -1,0 +1,34 @@
+//! Files that others read: each gets its name when all of it is safe on the disk, and nobody ever sees a part of one.
+
+use std::{
+    fmt::Write,
+    fs::{File, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use tempfile::NamedTempFile;
+
+/// A new file whose name begins with `prefix`; it goes when it is dropped before it has another.
+pub fn unfinished(folder: &Path, prefix: &str) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .permissions(Permissions::from_mode(0o644)) // face-recog may be another user
+        .tempfile_in(folder)
+}
+
+/// Gives a file that is safe on the disk its name in `folder`, where it was begun.
+pub fn give_name(file: NamedTempFile, folder: &Path, name: &str) -> io::Result<()> {
+    file.persist(folder.join(name)).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+/// A hash as part of a name.
+pub fn hex(hash: &[u8]) -> String {
+    let mut hex = String::with_capacity(2 * hash.len());
+    for byte in hash {
+        let _ = write!(hex, "{byte:02x}"); // into a String: cannot fail
+    }
+    hex
+}
