@@ -69,14 +69,16 @@ pub async fn groups(pool: &MySqlPool, model: &str, after: u64, limit: u32) -> sq
     Ok(rows.into_iter().map(|(stranger, embedding)| First { stranger, embedding }).collect())
 }
 
-/// Puts faces into groups, given as pairs of both; those that got a name or a word meanwhile stay out.
+/// Puts faces into groups, given as pairs of both; those that got a name or a word meanwhile stay out. Their images
+/// count as changed, so that whoever follows these hears of it.
 pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         for (face, stranger) in faces {
             sqlx::query(
-                "UPDATE faces SET stranger = ? WHERE id = ? AND person = -1 AND chosen IS NULL
-                     AND stranger IS NULL",
+                "UPDATE faces JOIN images ON images.id = faces.image_id
+                 SET faces.stranger = ?, images.updated_at = NOW(6)
+                 WHERE faces.id = ? AND faces.person = -1 AND chosen IS NULL AND stranger IS NULL",
             )
             .bind(stranger)
             .bind(face)

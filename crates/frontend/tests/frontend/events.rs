@@ -44,6 +44,21 @@ async fn whoever_listens_hears_of_each_change() {
 }
 
 #[tokio::test]
+async fn whoever_listens_hears_of_every_face_that_joins_a_group() {
+    let stage = Stage::set().await;
+    let (_, one) = stage.recognise("/one.jpg", &[-1]).await;
+    let (_, other) = stage.recognise("/other.jpg", &[-1]).await;
+    let mut events = listen(&stage).await;
+    let mut before = next(&mut events).await;
+    for face in [one[0], other[0]] {
+        common::strangers::join(&stage.pool, &[(face, one[0])]).await.unwrap();
+        let after = next(&mut events).await;
+        assert_ne!(before, after);
+        before = after;
+    }
+}
+
+#[tokio::test]
 async fn those_who_listen_do_not_hold_up_the_end() {
     let stage = Stage::set().await;
     let mut events = listen(&stage).await;
