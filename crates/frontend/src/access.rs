@@ -47,10 +47,13 @@ pub async fn let_in(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if frontend.access.is_open() {
-        return next.run(request).await;
-    }
     let headers = request.headers();
+    if frontend.access.is_open() {
+        return match frontend.access.not_rebound(peer(&request), headers) {
+            Ok(()) => next.run(request).await,
+            Err(denied) => denied_answer(denied, format),
+        };
+    }
     let token = bearer(headers).or_else(|| cookie(headers));
     match frontend.access.who(token, peer(&request)) {
         Ok(who) => {

@@ -94,6 +94,11 @@ impl Problem {
                 "Too many wrong tokens",
                 "They came from your address, or from one that you share. Try again in a minute.",
             ),
+            Self::Denied(Denied::Rebound) => (
+                "Not under this name",
+                "Anybody could have led it to this machine, to look and change things through your browser. Say \
+                 localhost instead; or tokens are needed, by the setting AUTH_TOKENS, and then any name will do.",
+            ),
             Self::Denied(_) => (
                 "You have to log in",
                 "The page /login takes a token; programs send it as Authorization: Bearer.",

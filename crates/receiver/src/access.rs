@@ -43,6 +43,7 @@ fn may_pass(receiver: &Receiver, request: &Request) -> Result<Who, Denied> {
     // Where nobody needs a token, a browser that reaches this port would do for any page what that asks for.
     not_from_other_site(request.method(), request.headers())?;
     let peer = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |&Peer(address)| address);
+    receiver.access.not_rebound(peer, request.headers())?;
     let who = receiver.access.who(bearer(request.headers()), peer)?;
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     who.needs(needed(request.method(), route))?;
@@ -69,7 +70,7 @@ async fn refuse(denied: Denied, request: Request) -> Response {
         Denied::TooMany(seconds) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        Denied::OtherSite | Denied::Forbidden { .. } => {}
+        Denied::OtherSite | Denied::Rebound | Denied::Forbidden { .. } => {}
     }
     if !request.headers().contains_key(EXPECT) {
         discard(request.into_body().into_data_stream()).await;

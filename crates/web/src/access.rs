@@ -10,6 +10,7 @@
 //! words its answers in its own format.
 
 mod failures;
+mod names;
 mod tokens;
 
 use std::{net::IpAddr, sync::Arc};
@@ -20,10 +21,13 @@ use axum::http::{
 };
 
 pub use self::tokens::{AccessSettings, Tokens};
-use self::{failures::Failures, tokens::is_token};
+use self::{failures::Failures, names::is_rebound, tokens::is_token};
 
 /// The cookie in which a page keeps the token of whoever logged in.
 pub const COOKIE_NAME: &str = "kube_face_token";
+
+/// A token of so many characters, as `openssl rand` draws it, is found by no guessing.
+const UNGUESSABLE: usize = 32;
 
 /// What somebody may do; each may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +87,12 @@ pub enum Denied {
     /// A browser sent it for a page of another site.
     #[error("a page of another site cannot change anything here")]
     OtherSite,
+    /// A browser on this machine sent it under a name that anybody may have led here.
+    #[error(
+        "under this name anybody's page could come here through a browser on this machine; \
+         say localhost instead, or have AUTH_TOKENS set"
+    )]
+    Rebound,
     /// Its token does not allow this.
     #[error("this needs a token with the role {}, and this one has the role {}", needs.word(), has.word())]
     Forbidden {
@@ -99,7 +109,7 @@ impl Denied {
         match self {
             Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::OtherSite | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::OtherSite | Self::Rebound | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
         }
     }
 
@@ -110,6 +120,7 @@ impl Denied {
             Self::WrongToken => "wrong_token",
             Self::TooMany(_) => "too_many_wrong_tokens",
             Self::OtherSite => "other_site",
+            Self::Rebound => "rebound",
             Self::Forbidden { .. } => "forbidden",
         }
     }
@@ -140,21 +151,30 @@ impl Access {
         self.tokens.are_off()
     }
 
+    /// Fails when nobody needs a token, and a browser on this machine may ask for a page of another site without knowing.
+    pub fn not_rebound(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(), Denied> {
+        if self.is_open() && is_rebound(peer, headers) { Err(Denied::Rebound) } else { Ok(()) }
+    }
+
     /// Who presents `token` from the address `peer`.
     ///
-    /// An address that sent too many wrong ones is refused unread for some seconds, right or wrong: otherwise the
-    /// refusals themselves would tell which guess is right.
+    /// An address that sent too many wrong ones is refused for some seconds, right or wrong: otherwise the refusals
+    /// themselves would tell which guess is right. Others may share it, a proxy's, and so whoever has a token that
+    /// cannot be guessed is let in nevertheless.
     pub fn who(&self, token: Option<&str>, peer: IpAddr) -> Result<Who, Denied> {
         if self.is_open() {
             return Ok(Who::anybody());
         }
         let token = token.ok_or(Denied::NoToken)?;
-        if let Some(seconds) = self.failures.wait(peer) {
+        let holder = self.tokens.holder(token);
+        let may_be_a_guess = holder.is_none() || token.len() < UNGUESSABLE;
+        if may_be_a_guess && let Some(seconds) = self.failures.wait(peer) {
             return Err(Denied::TooMany(seconds));
         }
-        self.tokens.holder(token).ok_or_else(|| {
-            self.failures.note(peer);
-            tracing::warn!(%peer, "a wrong token");
+        holder.ok_or_else(|| {
+            if self.failures.note(peer, token) {
+                tracing::warn!(%peer, "a wrong token");
+            }
             Denied::WrongToken
         })
     }
@@ -262,7 +282,7 @@ mod tests {
         let access = access();
         let mut guesses = 0;
         let denied = loop {
-            match access.who(Some("guess"), HERE) {
+            match access.who(Some(&format!("guess{guesses}")), HERE) {
                 Err(Denied::WrongToken) => guesses += 1,
                 other => break other.unwrap_err(),
             }
@@ -272,6 +292,28 @@ mod tests {
         assert!(matches!(access.who(Some("one"), HERE), Err(Denied::TooMany(_))));
         // One of them may share the bucket by chance; all of them do not.
         assert!((1..=9).any(|last| access.who(Some("one"), [10, 0, 0, last].into()).is_ok()));
+    }
+
+    #[test]
+    fn a_revoked_token_that_a_browser_still_sends_is_one_wrong_token_and_no_more() {
+        let access = access();
+        for _ in 0..100 {
+            for revoked in ["carol", "dave"] {
+                assert_eq!(access.who(Some(revoked), HERE), Err(Denied::WrongToken));
+            }
+        }
+        assert!(access.who(Some("one"), HERE).is_ok());
+    }
+
+    #[test]
+    fn who_has_a_token_that_nobody_guesses_does_not_wait_for_those_who_guess() {
+        let tokens = "ada:viewer:60e05bd1b195af2f94112fa7197a5c88289058840ce7c6df9693756bc6250f55";
+        let long = "0".repeat(64);
+        let access = Access::new(Tokens::parse(tokens).unwrap());
+        assert!(access.who(Some(&long), HERE).is_ok());
+        let denied = (0..100).map(|guess| access.who(Some(&format!("{guess:064}")), HERE).err()).next_back();
+        assert!(matches!(denied, Some(Some(Denied::TooMany(_)))), "{denied:?}");
+        assert!(access.who(Some(&long), HERE).is_ok());
     }
 
     #[test]

@@ -88,12 +88,12 @@ async fn a_wrong_token_is_refused_with_words_and_too_many_for_a_while() {
     let mut response = log_in(&stage, "token=four").await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(header(&response, "set-cookie"), "");
-    for _ in 0..50 {
+    for guess in 0..50 {
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
             break;
         }
         assert!(response.text().await.unwrap().contains("not valid"));
-        response = log_in(&stage, "token=four").await;
+        response = log_in(&stage, &format!("token=four{guess}")).await;
     }
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(response.text().await.unwrap().contains("Try again in"));
@@ -141,4 +141,31 @@ async fn without_tokens_there_is_no_login() {
     assert!(!stage.frontend.html("/").await.contains("Log out"));
     let response = send(&stage, Method::GET, "/login?next=/people", &[], "").await;
     assert_eq!((response.status(), header(&response, "location")), (StatusCode::SEE_OTHER, "/people"));
+}
+
+#[tokio::test]
+async fn a_browser_here_is_not_answered_under_a_name_that_anybody_may_lead_here() {
+    let stage = Stage::set_with(&["--receiver-address=127.0.0.1:1"]).await;
+    let browser = ("accept-language", "en");
+    for (method, path) in [(Method::GET, "/"), (Method::GET, "/people"), (Method::POST, "/api/people")] {
+        let headers =
+            [("host", "rebound.example.com:8081"), ("origin", "http://rebound.example.com:8081"), browser];
+        let response = send(&stage, method, path, &headers, "").await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
+        assert!(response.text().await.unwrap().contains("AUTH_TOKENS"), "it says what helps");
+    }
+    for host in ["localhost:8081", "kube-face", "192.168.1.7:30081", "[::1]:8081"] {
+        let response = send(&stage, Method::GET, "/people", &[("host", host), browser], "").await;
+        assert_eq!(response.status(), StatusCode::OK, "{host}");
+    }
+    let program = [("host", "rebound.example.com")];
+    assert_eq!(send(&stage, Method::GET, "/people", &program, "").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn with_tokens_the_name_does_not_matter() {
+    let stage = set().await;
+    let headers =
+        [("host", "faces.example.com"), ("accept-language", "en"), ("cookie", "kube_face_token=one")];
+    assert_eq!(send(&stage, Method::GET, "/people", &headers, "").await.status(), StatusCode::OK);
 }

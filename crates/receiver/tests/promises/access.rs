@@ -67,11 +67,11 @@ async fn the_audit_notes_whose_token_it_was() {
 async fn whoever_guesses_tokens_has_to_wait() {
     let stack = Stack::start_with(&[TOKENS]).await;
     let mut answer = post_as(&stack, "guess", "/image/post", PATH).await;
-    for _ in 0..50 {
+    for guess in 0..50 {
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             break;
         }
-        answer = post_as(&stack, "guess", "/image/post", PATH).await;
+        answer = post_as(&stack, &format!("guess{guess}"), "/image/post", PATH).await;
     }
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
     let seconds: u64 = answer.header("retry-after").parse().unwrap();
@@ -128,4 +128,19 @@ async fn a_page_of_another_site_changes_nothing_through_somebodys_browser() {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     let answer = send(&[("origin", &origin)]).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "they are one already: {}", answer.body);
+}
+
+#[tokio::test]
+async fn a_browser_here_reads_and_changes_nothing_under_a_name_that_anybody_may_lead_here() {
+    let stack = Stack::start().await;
+    let (name, browser) = ("rebound.example.com:8000", "accept-language");
+    let ask = stack.receiver.ask("/people").header("host", name);
+    assert_eq!(stack.receiver.send(ask).await.status, StatusCode::OK, "a program calls us as it likes");
+    let ask = stack.receiver.ask("/people").header("host", name).header(browser, "en");
+    let answer = stack.receiver.send(ask).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.body);
+    assert!(answer.body.contains("AUTH_TOKENS"), "{}", answer.body);
+    let post = stack.receiver.build("/image/post").header("host", name).header(browser, "en");
+    assert_eq!(stack.receiver.send(post.body(PATH)).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(stack.rows.count().await, 0);
 }

@@ -1,7 +1,8 @@
 //! How many wrong tokens came from where, in memory that never grows.
 //!
 //! Each address falls into one of a fixed number of buckets, by a hash that nobody outside can foresee. A bucket fills
-//! with failures and drains with time; addresses that share one share its limit.
+//! with failures and drains with time; addresses that share one share its limit. The same wrong token again is no further
+//! guess: a browser sends one that was revoked with every picture of a page.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -12,6 +13,9 @@ use std::{
 
 /// Buckets, 16 bytes each.
 const BUCKETS: usize = 1024;
+
+/// Wrong tokens that are known again, 8 bytes each; a new one takes the place of another.
+const REMEMBERED: usize = 1024;
 
 /// Failures that one address has at once.
 const AT_ONCE: u32 = 20;
@@ -26,6 +30,8 @@ pub struct Failures {
     began: Instant,
     /// When each bucket will be empty, after `began`.
     empty_at: Mutex<Box<[Duration; BUCKETS]>>,
+    /// Hashes of wrong tokens and whence they came, each at the place that it says.
+    remembered: Mutex<Box<[u64; REMEMBERED]>>,
 }
 
 impl Default for Failures {
@@ -34,6 +40,7 @@ impl Default for Failures {
             place: RandomState::new(),
             began: Instant::now(),
             empty_at: Mutex::new(Box::new([Duration::ZERO; BUCKETS])),
+            remembered: Mutex::new(Box::new([0; REMEMBERED])),
         }
     }
 }
@@ -44,9 +51,19 @@ impl Failures {
         self.wait_at(peer, self.began.elapsed())
     }
 
-    /// Notes a failure.
-    pub fn note(&self, peer: IpAddr) {
-        self.note_at(peer, self.began.elapsed());
+    /// Notes a wrong token; false when the address sent it before.
+    pub fn note(&self, peer: IpAddr, token: &str) -> bool {
+        let is_new = self.remember(peer, token);
+        if is_new {
+            self.note_at(peer, self.began.elapsed());
+        }
+        is_new
+    }
+
+    fn remember(&self, peer: IpAddr, token: &str) -> bool {
+        let hash = self.place.hash_one((network(peer), token));
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut remembered[hash as usize % REMEMBERED], hash) != hash
     }
 
     fn wait_at(&self, peer: IpAddr, now: Duration) -> Option<u64> {
@@ -60,13 +77,16 @@ impl Failures {
     }
 
     fn with<T>(&self, peer: IpAddr, work: impl FnOnce(&mut Duration) -> T) -> T {
-        // Whoever has one address of IPv6 has a network of them.
-        let network = match peer.to_canonical() {
-            IpAddr::V4(address) => u64::from(address.to_bits()),
-            IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
-        };
-        let place = self.place.hash_one(network) as usize % BUCKETS;
+        let place = self.place.hash_one(network(peer)) as usize % BUCKETS;
         work(&mut self.empty_at.lock().unwrap_or_else(PoisonError::into_inner)[place])
+    }
+}
+
+/// Whoever has one address of IPv6 has a network of them.
+fn network(peer: IpAddr) -> u64 {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
     }
 }
 
