@@ -57,7 +57,7 @@ pub(crate) async fn note(transaction: &mut MySqlConnection, images: &[ImageId]) 
 }
 
 /// Takes up to `limit` that are due, the longest due first, for `lease`.
-pub async fn take(pool: &MySqlPool, limit: u32, lease: Duration) -> sqlx::Result<Vec<Due>> {
+pub async fn take(pool: &MySqlPool, limit: usize, lease: Duration) -> sqlx::Result<Vec<Due>> {
     type Row = (u64, u64, i32, u32, DateTime<Utc>, bool);
     until_done(|| async {
         let mut transaction = pool.begin().await?;
@@ -67,7 +67,7 @@ pub async fn take(pool: &MySqlPool, limit: u32, lease: Duration) -> sqlx::Result
              FROM webhooks WHERE due_at <= NOW(6) ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
         )
         .bind(micros(GIVE_UP))
-        .bind(limit)
+        .bind(limit as u64)
         .fetch_all(&mut *transaction)
         .await?;
         for row in &rows {

@@ -4,7 +4,7 @@
 //! languages. What is to be told was written with the image's result ([`common::webhooks`]); any number of processors may
 //! tell it, each its share.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -19,7 +19,6 @@ use common::{
     lookup::{self, ImageStatus},
     webhooks::{self, Due},
 };
-use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -29,12 +28,12 @@ use hyper_util::{
 use serde::Serialize;
 use sha2::Sha256;
 use sqlx::MySqlPool;
-use tokio::time::timeout;
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::settings::WebhookSecret;
 
 /// Told at once.
-const AT_ONCE: u32 = 16;
+const AT_ONCE: usize = 16;
 
 /// How long nothing to tell is taken for the truth.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -84,29 +83,36 @@ impl Webhooks {
         Ok(Self { pool, client, url: url.parse()?, secret })
     }
 
-    /// Tells what is due, for ever.
-    pub(crate) async fn run(&self) {
+    /// Tells what is due, for ever. One that waits for its answer holds up nothing but its own place.
+    pub(crate) async fn run(self) {
+        let webhooks = Arc::new(self);
+        let mut telling = JoinSet::new();
         loop {
-            match self.tell_some().await {
-                Ok(0) => tokio::time::sleep(LOOK_AGAIN).await,
-                Ok(_) => {}
+            let places = AT_ONCE - telling.len();
+            match webhooks::take(&webhooks.pool, places, LEASE).await {
+                Ok(due) => {
+                    let is_all = due.len() < places;
+                    for due in due {
+                        telling.spawn(webhooks.clone().settle(due));
+                    }
+                    if is_all {
+                        tokio::time::sleep(LOOK_AGAIN).await;
+                    } else {
+                        telling.join_next().await;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot look for webhooks");
                     tokio::time::sleep(FIRST_PAUSE).await;
                 }
             }
+            while telling.try_join_next().is_some() {}
         }
     }
 
-    /// One share of what is due; how many there were.
-    async fn tell_some(&self) -> sqlx::Result<usize> {
-        let due = webhooks::take(&self.pool, AT_ONCE, LEASE).await?;
-        join_all(due.iter().map(|due| self.settle(due))).await;
-        Ok(due.len())
-    }
-
     /// Tells one, and notes what became of it. What cannot be noted is told again after its lease.
-    async fn settle(&self, due: &Due) {
+    async fn settle(self: Arc<Self>, due: Due) {
+        let due = &due;
         let (result, noted) = match self.tell(due).await {
             Ok(Outcome::Told) => ("delivered", webhooks::done(&self.pool, due).await),
             Ok(Outcome::Gone) => ("gone", webhooks::done(&self.pool, due).await),

@@ -181,6 +181,33 @@ async fn what_is_answered_with_an_error_is_told_again_under_the_same_name() {
 }
 
 #[tokio::test]
+async fn what_is_never_answered_holds_nothing_else_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = World::telling(listener.local_addr().unwrap().port()).await;
+    let told = Arc::new(Mutex::new(0));
+    let hear = async |State(told): State<Arc<Mutex<usize>>>, body: String| {
+        if body.contains("/hangs.jpg") {
+            std::future::pending::<()>().await;
+        }
+        *told.lock().unwrap() += 1;
+    };
+    let router = Router::new().route("/hook", post(hear)).with_state(told.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    world.image("/hangs.jpg", recognised()).await;
+    for nth in 0..100 {
+        world.image(&format!("/{nth}.jpg"), recognised()).await;
+    }
+    let hangs = async || {
+        sqlx::query_scalar("SELECT attempts = 0 FROM webhooks WHERE image_id = 1")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap()
+    };
+    world.until("the others are told", async || *told.lock().unwrap() == 100).await;
+    assert!(hangs().await, "while the first still waits for its answer");
+}
+
+#[tokio::test]
 async fn what_nobody_hears_is_kept_until_somebody_is_there() {
     let port = Port::reserve().unwrap();
     let world = World::telling(port.to_string().parse().unwrap()).await;
