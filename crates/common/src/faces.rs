@@ -9,9 +9,13 @@
 //! `faces.person` and `images.person` hold the result. They are derived: [`settle`] computes them anew for the images
 //! that a change touches, in the same transaction, so they never contradict the rows that they come from.
 
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
+    audit::{self, Change},
     database::{answered, until_done},
     images::{NOBODY, push_list},
     models::ImageId,
@@ -273,12 +277,19 @@ pub enum Said {
     NoSuchPerson,
 }
 
-/// What had been said about a face before a word, as the audit keeps it.
-#[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-struct Before {
-    face: u64,
+/// All that was said about a face and counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Words {
     chosen: Option<i32>,
-    rejected: Vec<i32>,
+    rejected: BTreeSet<i32>,
+}
+
+/// What a word changed, as the audit keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Correction {
+    face: u64,
+    before: Words,
+    after: Words,
 }
 
 /// Notes what `who` says about a face, and settles its image.
@@ -290,30 +301,29 @@ pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Re
         {
             return Ok(Said::NoSuchPerson);
         }
-        let Some((image, before)) = said_before(&mut transaction, face).await? else {
+        let Some((image, before)) = said(&mut transaction, face).await? else {
             return Ok(Said::NoSuchFace);
         };
-        let mut after = Before { face, chosen: before.chosen, rejected: before.rejected.clone() };
+        let mut after = before.clone();
         match word {
             Word::Is(person) => {
                 after.chosen = Some(person);
-                after.rejected.retain(|&rejected| rejected != person);
+                after.rejected.remove(&person);
             }
             Word::IsNot(person) => {
                 after.chosen = after.chosen.filter(|&chosen| chosen != person);
-                after.rejected.push(person);
+                after.rejected.insert(person);
             }
             Word::Nobody => after.chosen = Some(NOBODY),
-            Word::Unsaid => (after.chosen, after.rejected) = (None, Vec::new()),
+            Word::Unsaid => after = Words::default(),
         }
-        write_words(&mut transaction, &after).await?;
         let action = match word {
             Word::Is(_) => "confirm",
             Word::IsNot(_) => "reject",
             Word::Nobody => "ignore",
             Word::Unsaid => "forget",
         };
-        let entry = audit(&mut transaction, who, action, &format!("face {face}"), &before).await?;
+        let entry = correct(&mut transaction, Correction { face, before, after }, action, who).await?;
         settle(&mut transaction, &[image]).await?;
         transaction.commit().await?;
         Ok(Said::Noted { image, entry })
@@ -321,33 +331,52 @@ pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Re
     .await
 }
 
-/// Takes back the word that an entry of the audit tells of: what had been said before it counts again. The image of the
-/// face; `None` when the entry is none of a word about a face.
-pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Option<ImageId>> {
+/// Takes a word back: what had been said before it counts again. The image of the face; `None` when the word does not
+/// count any more, because something else was said about the face since, or the face is gone.
+pub async fn undo(pool: &MySqlPool, correction: &Correction, who: &str) -> sqlx::Result<Option<ImageId>> {
+    let face = correction.face;
     until_done(|| async {
         let mut transaction = pool.begin().await?;
-        let detail: Option<String> =
-            sqlx::query_scalar("SELECT detail FROM audit WHERE id = ? AND subject LIKE 'face %'")
-                .bind(entry)
-                .fetch_optional(&mut *transaction)
-                .await?;
-        let Some(mut then) = detail.and_then(|detail| serde_json::from_str::<Before>(&detail).ok()) else {
+        let Some((image, now)) = said(&mut transaction, face).await? else { return Ok(None) };
+        if now != still_known(&mut transaction, &correction.after).await? {
             return Ok(None);
-        };
-        let Some((image, now)) = said_before(&mut transaction, then.face).await? else {
-            return Ok(None);
-        };
-        if let Some(chosen) = then.chosen.filter(|&chosen| chosen != NOBODY) {
-            // Whoever was deleted meanwhile does not come back.
-            then.chosen = is_person(&mut transaction, chosen).await?.then_some(chosen);
         }
-        write_words(&mut transaction, &then).await?;
-        audit(&mut transaction, who, "undo", &format!("face {}", then.face), &now).await?;
+        let after = still_known(&mut transaction, &correction.before).await?;
+        correct(&mut transaction, Correction { face, before: now, after }, "undo", who).await?;
         settle(&mut transaction, &[image]).await?;
         transaction.commit().await?;
         Ok(Some(image))
     })
     .await
+}
+
+/// Writes what is said from now on, and notes it.
+async fn correct(
+    transaction: &mut MySqlConnection,
+    correction: Correction,
+    action: &str,
+    who: &str,
+) -> sqlx::Result<u64> {
+    let face = correction.face;
+    write_words(transaction, face, &correction.after).await?;
+    let change = Change::Correction(correction);
+    audit::note(transaction, who, action, &format!("face {face}"), &change).await
+}
+
+/// The words without those about people who were deleted since: nobody comes back by them.
+async fn still_known(transaction: &mut MySqlConnection, words: &Words) -> sqlx::Result<Words> {
+    let mut known = Words::default();
+    if let Some(chosen) = words.chosen
+        && (chosen == NOBODY || is_person(transaction, chosen).await?)
+    {
+        known.chosen = Some(chosen);
+    }
+    for &rejected in &words.rejected {
+        if is_person(transaction, rejected).await? {
+            known.rejected.insert(rejected);
+        }
+    }
+    Ok(known)
 }
 
 /// Whether there is such a person, who then stays until the transaction ends.
@@ -360,62 +389,36 @@ pub(crate) async fn is_person(transaction: &mut MySqlConnection, id: i32) -> sql
 }
 
 /// A face's image and what was said about it, locked until the transaction ends.
-async fn said_before(
-    transaction: &mut MySqlConnection,
-    face: u64,
-) -> sqlx::Result<Option<(ImageId, Before)>> {
+async fn said(transaction: &mut MySqlConnection, face: u64) -> sqlx::Result<Option<(ImageId, Words)>> {
     let row: Option<(u64, Option<i32>)> =
         sqlx::query_as("SELECT CAST(image_id AS UNSIGNED), chosen FROM faces WHERE id = ? FOR UPDATE")
             .bind(face)
             .fetch_optional(&mut *transaction)
             .await?;
     let Some((image, chosen)) = row else { return Ok(None) };
-    let rejected =
-        sqlx::query_scalar("SELECT person_id FROM face_rejections WHERE face_id = ? ORDER BY person_id")
-            .bind(face)
-            .fetch_all(&mut *transaction)
-            .await?;
-    Ok(Some((ImageId(image), Before { face, chosen, rejected })))
+    let rejected: Vec<i32> = sqlx::query_scalar("SELECT person_id FROM face_rejections WHERE face_id = ?")
+        .bind(face)
+        .fetch_all(&mut *transaction)
+        .await?;
+    Ok(Some((ImageId(image), Words { chosen, rejected: rejected.into_iter().collect() })))
 }
 
-async fn write_words(transaction: &mut MySqlConnection, words: &Before) -> sqlx::Result<()> {
+async fn write_words(transaction: &mut MySqlConnection, face: u64, words: &Words) -> sqlx::Result<()> {
     sqlx::query("UPDATE faces SET chosen = ? WHERE id = ?")
         .bind(words.chosen)
-        .bind(words.face)
+        .bind(face)
         .execute(&mut *transaction)
         .await?;
     sqlx::query("DELETE FROM face_rejections WHERE face_id = ?")
-        .bind(words.face)
+        .bind(face)
         .execute(&mut *transaction)
         .await?;
     for person in &words.rejected {
-        sqlx::query(
-            "INSERT INTO face_rejections (face_id, person_id) VALUES (?, ?)
-             ON DUPLICATE KEY UPDATE face_id = VALUES(face_id)",
-        )
-        .bind(words.face)
-        .bind(person)
-        .execute(&mut *transaction)
-        .await?;
+        sqlx::query("INSERT INTO face_rejections (face_id, person_id) VALUES (?, ?)")
+            .bind(face)
+            .bind(person)
+            .execute(&mut *transaction)
+            .await?;
     }
     Ok(())
-}
-
-/// Notes who changed what; `detail` is what undoing needs. The entry's id.
-pub(crate) async fn audit(
-    transaction: &mut MySqlConnection,
-    who: &str,
-    action: &str,
-    subject: &str,
-    detail: &impl serde::Serialize,
-) -> sqlx::Result<u64> {
-    let detail = serde_json::to_string(detail).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let done = sqlx::query("INSERT INTO audit (who, action, subject, detail) VALUES (?, ?, ?, ?)")
-        .bind(who)
-        .bind(action)
-        .bind(subject)
-        .bind(detail)
-        .execute(transaction)
-        .await?;
-    Ok(done.last_insert_id())
 }

@@ -10,6 +10,7 @@
 //! - [`webhooks`]: what is to be told when an image is done.
 //! - [`idempotency`]: requests that are repeated and done once.
 //! - [`people`]: the known people, and who a known picture shows.
+//! - [`audit`]: who changed what, and how it is taken back.
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
 //! - [`group`]: calls that come at the same time, served together.
 //! - [`breaker`]: the circuit breaker in front of face-recog.
@@ -17,6 +18,7 @@
 //!
 //! There is no HTTP and no gRPC in here: they live in `web` and `rpc`.
 
+pub mod audit;
 pub mod breaker;
 pub mod database;
 pub mod enrolment;

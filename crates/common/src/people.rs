@@ -4,15 +4,19 @@
 //! face near to it is nobody's until somebody says whose picture it is. Whatever changes here changes who is on images,
 //! so each change settles those that it touches, in its own transaction ([`faces::settle`]), and is noted in the audit.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
+    audit::{self, Change},
     database::{answered, until_all_done, until_done},
-    faces::{self, audit},
+    faces,
     idempotency::{Key, remember},
     images::push_list,
     models::{ImageId, Person},
@@ -125,7 +129,7 @@ pub(crate) async fn insert(transaction: &mut MySqlConnection, name: &str, who: &
     let insert = sqlx::query("INSERT INTO person (name) VALUES (?)").bind(name);
     let id = insert.execute(&mut *transaction).await?.last_insert_id();
     let id = i32::try_from(id).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    audit(transaction, who, "add", &subject(id), &()).await?;
+    audit::note(transaction, who, "add", &subject(id), &()).await?;
     Ok(Person { id, name: name.to_owned() })
 }
 
@@ -138,10 +142,12 @@ pub enum Changed<T> {
     NoSuchPerson(u64),
 }
 
-/// What undoes a renaming.
-#[derive(Serialize, Deserialize)]
-struct Renamed {
-    name: String,
+/// Another name for somebody, as the audit keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Renaming {
+    person: u64,
+    before: String,
+    after: String,
 }
 
 /// Gives somebody another name: the entry of the audit that can undo it.
@@ -149,26 +155,39 @@ pub async fn rename(pool: &MySqlPool, id: u64, name: &str, who: &str) -> sqlx::R
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let Some(before) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
-        sqlx::query("UPDATE person SET name = ? WHERE id = ?")
-            .bind(name)
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-        let old = Renamed { name: before.name };
-        let entry = audit(&mut transaction, who, "rename", &subject(before.id), &old).await?;
+        let renaming = Renaming { person: id, before: before.name, after: name.to_owned() };
+        let entry = write_name(&mut transaction, renaming, who).await?;
         transaction.commit().await?;
         Ok(Changed::Done(entry))
     })
     .await
 }
 
-/// Who was renamed, and their name before, if `entry` of the audit tells of that.
-pub async fn renaming(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<(u64, String)>> {
-    let select = sqlx::query_as("SELECT subject, detail FROM audit WHERE id = ? AND action = 'rename'");
-    let row: Option<(String, String)> = answered(select.bind(entry).fetch_optional(pool)).await?;
-    let Some((subject, detail)) = row else { return Ok(None) };
-    let id = subject.strip_prefix("person ").and_then(|id| id.parse().ok());
-    Ok(id.zip(serde_json::from_str(&detail).ok()).map(|(id, Renamed { name })| (id, name)))
+/// Takes a renaming back. Who has their old name again; `None` when they have got another one since, or are gone.
+pub async fn undo(pool: &MySqlPool, renaming: &Renaming, who: &str) -> sqlx::Result<Option<u64>> {
+    let &Renaming { person, ref before, ref after } = renaming;
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let now = locked(&mut transaction, person).await?;
+        if now.is_none_or(|now| now.name != *after) {
+            return Ok(None);
+        }
+        let back = Renaming { person, before: after.clone(), after: before.clone() };
+        write_name(&mut transaction, back, who).await?;
+        transaction.commit().await?;
+        Ok(Some(person))
+    })
+    .await
+}
+
+async fn write_name(transaction: &mut MySqlConnection, renaming: Renaming, who: &str) -> sqlx::Result<u64> {
+    let Renaming { person, ref after, .. } = renaming;
+    sqlx::query("UPDATE person SET name = ? WHERE id = ?")
+        .bind(after)
+        .bind(person)
+        .execute(&mut *transaction)
+        .await?;
+    audit::note(transaction, who, "rename", &subject(person), &Change::Renaming(renaming)).await
 }
 
 /// What the audit keeps of somebody who is no more.
@@ -204,7 +223,7 @@ pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::R
         }
         forget(&mut transaction, gone.id).await?;
         let gone = Gone { id: gone.id, name: gone.name, pictures };
-        audit(&mut transaction, who, "merge", &subject(stays.id), &gone).await?;
+        audit::note(&mut transaction, who, "merge", &subject(stays.id), &gone).await?;
         faces::settle(&mut transaction, &touched).await?;
         transaction.commit().await?;
         Ok(Changed::Done(()))
@@ -249,10 +268,10 @@ pub async fn delete(pool: &MySqlPool, id: u64, erase: bool, who: &str) -> sqlx::
         }
         forget(&mut transaction, person.id).await?;
         if erase {
-            audit(&mut transaction, who, "erase", &subject(person.id), &()).await?;
+            audit::note(&mut transaction, who, "erase", &subject(person.id), &()).await?;
         } else {
             let gone = Gone { id: person.id, name: person.name, pictures: deleted.pictures.clone() };
-            audit(&mut transaction, who, "delete", &subject(person.id), &gone).await?;
+            audit::note(&mut transaction, who, "delete", &subject(person.id), &gone).await?;
         }
         faces::settle(&mut transaction, &touched).await?;
         transaction.commit().await?;
@@ -334,7 +353,7 @@ pub async fn name_picture(
             let is_theirs = id == person.id;
             return Ok(Changed::Done(if is_theirs { Named::Already } else { Named::Anothers(Person { id, name }) }));
         }
-        audit(&mut transaction, who, "add picture", &subject(person.id), &image_name).await?;
+        audit::note(&mut transaction, who, "add picture", &subject(person.id), &image_name).await?;
         let touched = touched(&mut transaction, None, &[image_name.to_owned()]).await?;
         faces::settle(&mut transaction, &touched).await?;
         transaction.commit().await?;
@@ -361,7 +380,7 @@ pub async fn unname_picture(
         if gone.rows_affected() == 0 {
             return Ok(Changed::Done(false));
         }
-        audit(&mut transaction, who, "remove picture", &subject(person.id), &image_name).await?;
+        audit::note(&mut transaction, who, "remove picture", &subject(person.id), &image_name).await?;
         let touched = touched(&mut transaction, None, &[image_name.to_owned()]).await?;
         faces::settle(&mut transaction, &touched).await?;
         transaction.commit().await?;
@@ -381,7 +400,7 @@ pub async fn fingerprint(pool: &MySqlPool) -> sqlx::Result<u64> {
 }
 
 /// What the audit calls somebody.
-pub(crate) fn subject(id: i32) -> String {
+pub(crate) fn subject(id: impl fmt::Display) -> String {
     format!("person {id}")
 }
 

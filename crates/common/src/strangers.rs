@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
+    audit::{self, Change},
     database::{answered, until_all_done, until_done},
-    faces::{self, audit},
+    faces,
     images::push_list,
     models::{ImageId, Person},
     people,
@@ -117,10 +118,11 @@ pub enum Named {
     NoSuchPerson,
 }
 
-/// What undoes it.
-#[derive(Serialize, Deserialize)]
-struct Group {
+/// The faces of a stranger that got a name, as the audit keeps them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Naming {
     stranger: u64,
+    person: i32,
     faces: Vec<u64>,
 }
 
@@ -147,33 +149,28 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
         let (faces, images) = apart(rows);
         choose(&mut transaction, Some(person.id), &faces).await?;
         faces::settle(&mut transaction, &images).await?;
-        let (count, group) = (faces.len(), Group { stranger, faces });
-        let entry =
-            audit(&mut transaction, who, "name stranger", &people::subject(person.id), &group).await?;
+        let count = faces.len();
+        let change = Change::Naming(Naming { stranger, person: person.id, faces });
+        let subject = people::subject(person.id);
+        let entry = audit::note(&mut transaction, who, "name stranger", &subject, &change).await?;
         transaction.commit().await?;
         Ok(Named::Done { person, faces: count, entry })
     })
     .await
 }
 
-/// Takes the naming of a stranger back, if `entry` of the audit tells of one: who is a stranger again.
-pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Option<u64>> {
+/// Takes the naming of a stranger back: who is one again. `None` when nobody has that name by it any more: something
+/// else was said about each face since, or it is gone.
+pub async fn undo(pool: &MySqlPool, naming: &Naming, who: &str) -> sqlx::Result<Option<u64>> {
+    let &Naming { stranger, person, ref faces } = naming;
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
-        let row: Option<(String, String)> =
-            sqlx::query_as("SELECT subject, detail FROM audit WHERE id = ? AND action = 'name stranger'")
-                .bind(entry)
-                .fetch_optional(&mut *transaction)
-                .await?;
-        let Some((subject, detail)) = row else { return Ok(None) };
-        let Ok(Group { stranger, faces }) = serde_json::from_str(&detail) else { return Ok(None) };
-        // Of whom somebody has said something else since, that counts.
         let mut rows: Vec<(u64, u64)> = Vec::with_capacity(faces.len());
         for faces in faces.chunks(AT_ONCE) {
             let mut select = QueryBuilder::<MySql>::new(
-                "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE CONCAT('person ', chosen) = ",
+                "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE chosen = ",
             );
-            select.push_bind(&subject).push(" AND id IN ");
+            select.push_bind(person).push(" AND id IN ");
             push_list(&mut select, faces.iter().copied());
             select.push(" ORDER BY id FOR UPDATE");
             rows.extend(select.build_query_as::<(u64, u64)>().fetch_all(&mut *transaction).await?);
@@ -190,7 +187,7 @@ pub async fn undo(pool: &MySqlPool, entry: u64, who: &str) -> sqlx::Result<Optio
             push_list(&mut again, faces.iter().copied());
             again.build().execute(&mut *transaction).await?;
         }
-        audit(&mut transaction, who, "undo", &subject, &()).await?;
+        audit::note(&mut transaction, who, "undo", &people::subject(person), &()).await?;
         transaction.commit().await?;
         Ok(Some(stranger))
     })

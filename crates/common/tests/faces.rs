@@ -5,13 +5,15 @@
 mod support;
 
 use common::{
+    audit,
     faces::{self, Nearest, Said, Word},
     images::NOBODY,
     models::ImageId,
+    strangers::{self, Whom},
 };
 use sqlx::MySqlPool;
 
-use support::{execute, found, migrated, near, person, processed};
+use support::{execute, found, migrated, near, person, processed, undo};
 
 const HANNIBAL: i32 = 1;
 const SKARLSO: i32 = 2;
@@ -194,20 +196,26 @@ async fn until_somebody_waits(pool: &MySqlPool) {
     panic!("nobody waits");
 }
 
+/// Says something about a face: the entry that can undo it.
+async fn say(pool: &MySqlPool, face: u64, word: Word) -> u64 {
+    match faces::say(pool, face, word, WHO).await.unwrap() {
+        Said::Noted { entry, .. } => entry,
+        said => panic!("{said:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_word_can_be_undone_and_the_undoing_too() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
-    faces::say(&pool, face, Word::IsNot(HANNIBAL), WHO).await.unwrap();
-    let Said::Noted { entry, .. } = faces::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap() else {
-        panic!("the face is there")
-    };
-    assert_eq!(faces::undo(&pool, entry, WHO).await.unwrap(), Some(image));
+    say(&pool, face, Word::IsNot(HANNIBAL)).await;
+    let entry = say(&pool, face, Word::Is(SKARLSO)).await;
+    assert_eq!(undo(&pool, entry).await, Some(image.0));
     assert_eq!(person(&pool, image).await, NOBODY, "what had been said before counts again");
-    assert_eq!(faces::undo(&pool, entry + 1, WHO).await.unwrap(), Some(image));
+    assert_eq!(undo(&pool, entry + 1).await, Some(image.0));
     assert_eq!(person(&pool, image).await, SKARLSO);
-    faces::say(&pool, face, Word::Unsaid, WHO).await.unwrap();
+    say(&pool, face, Word::Unsaid).await;
     assert_eq!(person(&pool, image).await, HANNIBAL);
     let actions: Vec<String> =
         sqlx::query_scalar("SELECT action FROM audit ORDER BY id").fetch_all(&pool).await.unwrap();
@@ -215,11 +223,29 @@ async fn a_word_can_be_undone_and_the_undoing_too() {
 }
 
 #[tokio::test]
+async fn what_was_said_since_is_not_undone() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.8)]).await;
+    let face = face(&pool, image).await;
+    let is_not = say(&pool, face, Word::IsNot(HANNIBAL)).await;
+    let nobody = say(&pool, face, Word::Nobody).await;
+    assert_eq!(undo(&pool, is_not).await, None);
+    assert!(undo(&pool, nobody).await.is_some());
+    assert_eq!(undo(&pool, nobody).await, None, "once");
+
+    // Said of the stranger whose face it is, and so of the face.
+    strangers::join(&pool, &[(face, face)]).await.unwrap();
+    strangers::name(&pool, face, Whom::Known(SKARLSO), WHO).await.unwrap();
+    assert_eq!(undo(&pool, is_not).await, None);
+    assert_eq!(person(&pool, image).await, SKARLSO);
+}
+
+#[tokio::test]
 async fn a_word_about_what_does_not_exist_changes_nothing() {
     let (_database, pool) = migrated().await;
     assert_eq!(faces::say(&pool, 1, Word::Nobody, WHO).await.unwrap(), Said::NoSuchFace);
     assert_eq!(faces::say(&pool, 1, Word::Is(99), WHO).await.unwrap(), Said::NoSuchPerson);
-    assert_eq!(faces::undo(&pool, 1, WHO).await.unwrap(), None);
+    assert!(audit::change(&pool, 1).await.unwrap().is_none());
 }
 
 #[tokio::test]

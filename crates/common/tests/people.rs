@@ -12,7 +12,7 @@ use common::{
 };
 use sqlx::MySqlPool;
 
-use support::{execute, migrated, near, person, processed};
+use support::{execute, migrated, near, person, processed, undo};
 
 const HANNIBAL: u64 = 1;
 const SKARLSO: u64 = 2;
@@ -68,8 +68,11 @@ async fn somebody_new_has_a_name_and_no_pictures_yet() {
 async fn a_new_name_can_be_taken_back() {
     let (_database, pool) = migrated().await;
     let entry = done(people::rename(&pool, SKARLSO, "Gergely", WHO).await.unwrap());
-    assert_eq!(people::renaming(&pool, entry).await.unwrap(), Some((SKARLSO, "Skarlso".to_owned())));
-    assert_eq!(people::renaming(&pool, 99).await.unwrap(), None);
+    let newer = done(people::rename(&pool, SKARLSO, "Gergely B.", WHO).await.unwrap());
+    assert_eq!(undo(&pool, entry).await, None, "they have got another one since");
+    assert_eq!(undo(&pool, newer).await, Some(SKARLSO));
+    assert_eq!(undo(&pool, entry).await, Some(SKARLSO));
+    assert_eq!(people::one(&pool, SKARLSO).await.unwrap().unwrap().name, "Skarlso");
     let nobody = people::rename(&pool, 99, "x", WHO).await.unwrap();
     assert_eq!(nobody, Changed::NoSuchPerson(99));
 }
@@ -196,13 +199,19 @@ async fn a_word_about_somebody_who_is_gone_does_not_come_back_by_undoing() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("skarlso_1.jpg", 0.2)]).await;
     let face = face(&pool, image).await;
+    faces::say(&pool, face, Word::IsNot(4), WHO).await.unwrap();
     faces::say(&pool, face, Word::Is(1), WHO).await.unwrap();
     let faces::Said::Noted { entry, .. } = faces::say(&pool, face, Word::Is(3), WHO).await.unwrap() else {
         panic!("the face is there")
     };
-    done(people::delete(&pool, HANNIBAL, false, WHO).await.unwrap());
-    faces::undo(&pool, entry, WHO).await.unwrap();
+    for gone in [HANNIBAL, 4] {
+        done(people::delete(&pool, gone, false, WHO).await.unwrap());
+    }
+    assert_eq!(undo(&pool, entry).await, Some(image.0));
     assert_eq!(person(&pool, image).await, 2);
+    let rejections: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM face_rejections").fetch_one(&pool).await.unwrap();
+    assert_eq!(rejections, 0);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use common::{
 };
 use sqlx::MySqlPool;
 
-use support::{execute, migrated, near, person, processed};
+use support::{execute, migrated, near, person, processed, undo};
 
 const WHO: &str = "a test";
 
@@ -82,10 +82,10 @@ async fn naming_a_stranger_names_every_picture_of_them_and_no_other() {
     assert_eq!(person(&pool, images[2]).await, NOBODY);
     assert_eq!(strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap(), Named::NoSuchStranger);
 
-    assert_eq!(strangers::undo(&pool, entry, WHO).await.unwrap(), Some(group));
+    assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!(person(&pool, images[0]).await, NOBODY);
     assert_eq!(stranger(&pool, images[1]).await, Some(group), "they are one stranger again");
-    assert_eq!(strangers::undo(&pool, entry, WHO).await.unwrap(), None, "once");
+    assert_eq!(undo(&pool, entry).await, None, "once");
     assert_eq!(strangers::name(&pool, group, Whom::Known(99), WHO).await.unwrap(), Named::NoSuchPerson);
     assert!(matches!(strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap(), Named::Done { .. }));
 }
@@ -136,7 +136,7 @@ async fn a_stranger_of_very_many_faces_is_named_and_unnamed_at_once() {
     let named = strangers::name(&pool, group, Whom::New("Ada"), WHO).await.unwrap();
     let Named::Done { person: ada, faces: 32_769, entry } = named else { panic!("{named:?}") };
     assert_eq!((person(&pool, image).await, person(&pool, other).await), (ada.id, ada.id));
-    assert_eq!(strangers::undo(&pool, entry, WHO).await.unwrap(), Some(group));
+    assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!((person(&pool, image).await, person(&pool, other).await), (NOBODY, NOBODY));
     let grouped: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM faces WHERE stranger = ?")
         .bind(group)

@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use common::{
+    audit::{self, Change},
     faces::{self, Said, Word},
     lookup::ImageStatus,
     people::{self, Known},
@@ -22,7 +23,6 @@ use web::access::{Role, Who};
 use crate::{
     format,
     http::{Id, Receiver},
-    people::done,
     problem::Problem,
     request,
 };
@@ -130,10 +130,12 @@ enum Undone {
 
 /// Undo a correction
 ///
-/// What had been said before it counts again. To take a new name of somebody back needs the role admin.
+/// What had been said before it counts again. Nothing that was said since is lost: then this is refused. To take a new
+/// name of somebody back needs the role admin.
 #[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction", example = 1)), responses(
     (status = OK, description = "The image, the stranger or the person as they are now", body = Undone),
     (status = NOT_FOUND, description = "There is no such correction"),
+    (status = CONFLICT, description = "It does not count any more: something newer was said, or it was taken back before"),
 ))]
 async fn undo(
     State(receiver): State<Arc<Receiver>>,
@@ -141,19 +143,31 @@ async fn undo(
     Id(entry): Id,
 ) -> Result<Response, Problem> {
     let (pool, name) = (&receiver.pool, &who.name);
-    if let Some(image) = faces::undo(pool, entry, name).await? {
-        return Ok(format::fresh(StatusCode::OK, &receiver.image(image.0).await?));
-    }
-    if let Some(stranger) = strangers::undo(pool, entry, name).await? {
-        return Ok(format::fresh(StatusCode::OK, &Again { stranger }));
-    }
-    if let Some((person, before)) = people::renaming(pool, entry).await? {
-        // It is a renaming as well.
-        who.needs(Role::Admin)?;
-        done(people::rename(pool, person, &before, name).await?)?;
-        return Ok(format::fresh(StatusCode::OK, &receiver.person(person).await?));
-    }
-    Err(Problem::not_found("no_such_entry", format!("there is no correction {entry} to undo")))
+    let Some(change) = audit::change(pool, entry).await? else {
+        return Err(Problem::not_found("no_such_entry", format!("there is no correction {entry} to undo")));
+    };
+    let outdated = || {
+        let detail = format!(
+            "correction {entry} does not count any more: something newer was said, or it was taken back before"
+        );
+        Problem::new(StatusCode::CONFLICT, "outdated_entry", detail)
+    };
+    Ok(match change {
+        Change::Correction(correction) => {
+            let image = faces::undo(pool, &correction, name).await?.ok_or_else(outdated)?;
+            format::fresh(StatusCode::OK, &receiver.image(image.0).await?)
+        }
+        Change::Naming(naming) => {
+            let stranger = strangers::undo(pool, &naming, name).await?.ok_or_else(outdated)?;
+            format::fresh(StatusCode::OK, &Again { stranger })
+        }
+        Change::Renaming(renaming) => {
+            // It is a renaming as well.
+            who.needs(Role::Admin)?;
+            let person = people::undo(pool, &renaming, name).await?.ok_or_else(outdated)?;
+            format::fresh(StatusCode::OK, &receiver.person(person).await?)
+        }
+    })
 }
 
 async fn say(receiver: &Receiver, who: &Who, face: u64, word: Word) -> Result<Response, Problem> {

@@ -3,12 +3,14 @@
 #![allow(dead_code, reason = "not every test file uses everything")]
 
 use common::{
+    audit::{self, Change},
     database,
     faces::{self, Found, FoundFace, Nearest},
     images,
     models::ImageId,
-    schema,
+    people, schema,
     settings::DatabaseSettings,
+    strangers,
 };
 use devstack::Database;
 use sqlx::MySqlPool;
@@ -75,4 +77,17 @@ pub async fn processed(pool: &MySqlPool, path: &str, nearest: &[Option<Nearest>]
 /// Who is on an image.
 pub async fn person(pool: &MySqlPool, image: ImageId) -> i32 {
     sqlx::query_scalar("SELECT person FROM images WHERE id = ?").bind(image.0).fetch_one(pool).await.unwrap()
+}
+
+/// Takes back what an entry of the audit tells of: the number of the image, stranger or person that this was about;
+/// `None` when it does not count any more.
+pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
+    const WHO: &str = "a test";
+    match audit::change(pool, entry).await.unwrap().unwrap() {
+        Change::Correction(correction) => {
+            faces::undo(pool, &correction, WHO).await.unwrap().map(|image| image.0)
+        }
+        Change::Naming(naming) => strangers::undo(pool, &naming, WHO).await.unwrap(),
+        Change::Renaming(renaming) => people::undo(pool, &renaming, WHO).await.unwrap(),
+    }
 }

@@ -82,6 +82,36 @@ async fn undo_brings_back_what_was() {
 }
 
 #[tokio::test]
+async fn undo_takes_nothing_back_that_was_said_since() {
+    let stack = with_hannibal().await;
+    let older = said(&stack, "PUT", "/faces/1/person", json!({"person": null})).await;
+    let newer = said(&stack, "PUT", "/faces/1/person", json!({"person": SKARLSO})).await;
+    assert_refused(&stack, ("POST", older.as_str().unwrap(), ""), 409, "something newer was said").await;
+    assert_eq!(person(&stack).await, SKARLSO);
+    said(&stack, "POST", newer.as_str().unwrap(), json!(null)).await;
+    assert_refused(&stack, ("POST", newer.as_str().unwrap(), ""), 409, "taken back before").await;
+    said(&stack, "POST", older.as_str().unwrap(), json!(null)).await;
+    assert_eq!(person(&stack).await, HANNIBAL);
+}
+
+#[tokio::test]
+async fn undo_gives_nobody_their_old_name_who_got_another_one_since() {
+    let stack = with_hannibal().await;
+    let mut undo = Vec::new();
+    for name in ["Ann", "Ada"] {
+        let answer = say(&stack, "PATCH", "/people/1", &json!({ "name": name }).to_string()).await;
+        let renamed: Value = serde_json::from_str(&answer.body).unwrap();
+        undo.push(renamed["undo"].as_str().unwrap().to_owned());
+    }
+    assert_refused(&stack, ("POST", &undo[0], ""), 409, "something newer was said").await;
+    assert_eq!(image_now(&stack).await["person"]["name"], "Ada");
+    for (undo, name) in [(&undo[1], "Ann"), (&undo[0], "Hannibal")] {
+        assert_eq!(say(&stack, "POST", undo, "").await.status, 200);
+        assert_eq!(image_now(&stack).await["person"]["name"], name);
+    }
+}
+
+#[tokio::test]
 async fn the_same_correction_twice_does_no_harm() {
     let stack = with_hannibal().await;
     for _ in 0..2 {
