@@ -26,8 +26,11 @@ const POSTED_FOLDER: &str = "/unknown_people";
 /// The folder in it whose files the uploads post by themselves.
 const UPLOADS: &str = "uploads";
 
-/// Files that one scan looks at; more than that is for posts.
-const MOST_FILES: usize = 100_000;
+/// Pictures of one folder: each that is posted is known by some 40 bytes. More than that is for posts.
+const MOST_FILES: usize = 1_000_000;
+
+/// New pictures that one scan looks at; the next ones are for the next scans.
+const MOST_NEW: usize = 100_000;
 
 /// Folders within folders.
 const DEEPEST: usize = 16;
@@ -53,13 +56,19 @@ pub async fn run(folder: PathBuf, interval: Duration, ingest: &Ingest, readiness
             continue;
         }
         let place = folder.clone();
-        match spawn_blocking(move || scan(&place)).await.map_err(io::Error::other) {
-            Ok(Ok(files)) => {
-                for paths in watch.ripe(files).chunks(AT_ONCE) {
+        let looked = spawn_blocking(move || {
+            let ripe = watch.look(&place, MOST_NEW);
+            (watch, ripe)
+        });
+        let ripe;
+        (watch, ripe) = looked.await.unwrap_or_else(|error| (Watch::default(), Err(io::Error::other(error))));
+        match ripe {
+            Ok(ripe) => {
+                for paths in ripe.chunks(AT_ONCE) {
                     watch.posted(&post(ingest, paths).await);
                 }
             }
-            Ok(Err(error)) | Err(error) => tracing::warn!(%error, "cannot look into UNKNOWN_PEOPLE"),
+            Err(error) => tracing::warn!(%error, "cannot look into UNKNOWN_PEOPLE"),
         }
     }
 }
@@ -83,12 +92,29 @@ struct Watch {
 }
 
 impl Watch {
-    /// Of the files that are there, the paths to be posted. What is there no more is forgotten.
-    fn ripe(&mut self, files: HashMap<String, Look>) -> Vec<String> {
-        let there: HashSet<u64> = files.keys().map(|path| self.hash.hash_one(path)).collect();
-        self.posted.retain(|path| there.contains(path));
-        let new = files.into_iter().filter(|(path, _)| !self.posted.contains(&self.hash.hash_one(path)));
-        let before = std::mem::replace(&mut self.seen, new.collect());
+    /// Of the files in a folder, the paths to be posted, looking at up to `most` that are not yet. What is there no more
+    /// is forgotten.
+    fn look(&mut self, folder: &Path, most: usize) -> io::Result<Vec<String>> {
+        let most = most.min(MOST_FILES.saturating_sub(self.posted.len()));
+        let mut there = HashSet::new();
+        let (new, left_out) = scan(folder, most, |path| {
+            let path = self.hash.hash_one(path);
+            let is_posted = self.posted.contains(&path);
+            if is_posted {
+                there.insert(path);
+            }
+            is_posted
+        })?;
+        if left_out && most == 0 {
+            tracing::warn!(most = MOST_FILES, "too many pictures to watch: the others are not posted");
+        }
+        self.posted = there;
+        Ok(self.ripe(new))
+    }
+
+    /// Of the files that are not posted yet, those that look as they did before.
+    fn ripe(&mut self, new: HashMap<String, Look>) -> Vec<String> {
+        let before = std::mem::replace(&mut self.seen, new);
         let mut ripe: Vec<String> = self
             .seen
             .iter()
@@ -107,9 +133,14 @@ impl Watch {
     }
 }
 
-/// The pictures below a folder, by the paths that they are posted as. Links are not followed.
-fn scan(folder: &Path) -> io::Result<HashMap<String, Look>> {
-    let mut files = HashMap::new();
+/// Up to `most` pictures below a folder that are not posted, by the paths that they are posted as, and whether there are
+/// more. Links are not followed.
+fn scan(
+    folder: &Path,
+    most: usize,
+    mut is_posted: impl FnMut(&str) -> bool,
+) -> io::Result<(HashMap<String, Look>, bool)> {
+    let (mut files, mut left_out) = (HashMap::new(), false);
     let mut folders = vec![(folder.to_owned(), POSTED_FOLDER.to_owned(), 0)];
     while let Some((folder, posted, depth)) = folders.pop() {
         let entries = match fs::read_dir(&folder) {
@@ -128,28 +159,27 @@ fn scan(folder: &Path) -> io::Result<HashMap<String, Look>> {
             if name.starts_with('.') {
                 continue;
             }
-            // It may be gone already.
-            let Ok(metadata) = entry.metadata() else { continue };
             let path = format!("{posted}/{name}");
-            if metadata.is_dir() {
+            // It may be gone already.
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() {
                 if depth < DEEPEST && !(depth == 0 && name == UPLOADS) {
                     folders.push((entry.path(), path, depth + 1));
                 }
-            } else if let Some(look) = picture(&name, &metadata)
+            } else if !is_posted(&path)
+                && let Ok(metadata) = entry.metadata()
+                && let Some(look) = picture(&name, &metadata)
                 && can_be_posted(&path)
             {
-                files.insert(path, look);
-                if files.len() == MOST_FILES {
-                    tracing::warn!(
-                        most = MOST_FILES,
-                        "too many pictures to watch: the others are not posted"
-                    );
-                    return Ok(files);
+                if files.len() < most {
+                    files.insert(path, look);
+                } else {
+                    left_out = true;
                 }
             }
         }
     }
-    Ok(files)
+    Ok((files, left_out))
 }
 
 /// How a file looks, if it is a picture by its name and there is something in it.
@@ -171,22 +201,64 @@ fn can_be_posted(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn files(looks: &[(&str, u64)]) -> HashMap<String, Look> {
-        looks.iter().map(|(path, size)| ((*path).to_owned(), (*size, SystemTime::UNIX_EPOCH))).collect()
+    /// A folder in which files are put, and what becomes of it.
+    struct World {
+        folder: tempfile::TempDir,
+        watch: Watch,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self { folder: tempfile::tempdir().unwrap(), watch: Watch::default() }
+        }
+
+        fn put(&self, name: &str, content: &str) {
+            fs::write(self.folder.path().join(name), content).unwrap();
+        }
+
+        fn look(&mut self, most: usize) -> Vec<String> {
+            self.watch.look(self.folder.path(), most).unwrap()
+        }
     }
 
     #[test]
     fn a_file_is_posted_once_when_it_stands_still() {
-        let mut watch = Watch::default();
-        assert!(watch.ripe(files(&[("a", 1), ("b", 1)])).is_empty(), "both are new");
-        assert_eq!(watch.ripe(files(&[("a", 2), ("b", 1)])), ["b"], "a grows");
-        watch.posted(&["b".to_owned()]);
-        assert_eq!(watch.ripe(files(&[("a", 2), ("b", 1)])), ["a"]);
-        assert_eq!(watch.ripe(files(&[("a", 2), ("b", 1)])), ["a"], "it could not be posted");
-        watch.posted(&["a".to_owned()]);
-        assert!(watch.ripe(files(&[("a", 2), ("b", 3)])).is_empty());
-        watch.ripe(files(&[]));
-        assert!(watch.posted.is_empty() && watch.seen.is_empty(), "nothing is kept of what is gone");
+        let mut world = World::new();
+        let (a, b) = ("/unknown_people/a.jpg".to_owned(), "/unknown_people/b.jpg".to_owned());
+        world.put("a.jpg", "1");
+        world.put("b.jpg", "1");
+        assert!(world.look(9).is_empty(), "both are new");
+        world.put("a.jpg", "12");
+        assert_eq!(world.look(9), [&b[..]], "a grows");
+        world.watch.posted(&[b]);
+        assert_eq!(world.look(9), [&a[..]]);
+        assert_eq!(world.look(9), [&a[..]], "it could not be posted");
+        world.watch.posted(&[a]);
+        world.put("b.jpg", "123");
+        assert!(world.look(9).is_empty() && world.look(9).is_empty());
+        fs::remove_file(world.folder.path().join("a.jpg")).unwrap();
+        fs::remove_file(world.folder.path().join("b.jpg")).unwrap();
+        world.look(9);
+        assert!(
+            world.watch.posted.is_empty() && world.watch.seen.is_empty(),
+            "nothing is kept of what is gone"
+        );
+    }
+
+    #[test]
+    fn what_is_posted_makes_room_for_the_rest() {
+        let mut world = World::new();
+        for nth in 0..5 {
+            world.put(&format!("{nth}.jpg"), "x");
+        }
+        let mut posted = 0;
+        for _ in 0..9 {
+            let ripe = world.look(2);
+            assert!(ripe.len() <= 2);
+            posted += ripe.len();
+            world.watch.posted(&ripe);
+        }
+        assert_eq!((posted, world.watch.posted.len()), (5, 5));
     }
 
     #[test]
@@ -204,10 +276,10 @@ mod tests {
         fs::write(place.join("empty.jpg"), "").unwrap();
         std::os::unix::fs::symlink("/etc", place.join("link")).unwrap();
         std::os::unix::fs::symlink(place.join("a.jpg"), place.join("link.jpg")).unwrap();
-        let mut found: Vec<_> = scan(place).unwrap().into_keys().collect();
+        let mut found: Vec<_> = scan(place, 9, |_| false).unwrap().0.into_keys().collect();
         found.sort();
         assert_eq!(found, ["/unknown_people/2024/may/B.PNG", "/unknown_people/a.jpg"]);
-        assert!(scan(&place.join("nowhere")).is_err());
+        assert!(scan(&place.join("nowhere"), 9, |_| false).is_err());
     }
 
     #[test]
@@ -224,6 +296,6 @@ mod tests {
             fs::rename(place.join("outer"), place.join("inner")).unwrap();
         }
         fs::rename(place.join("inner"), place.join(&name)).unwrap();
-        assert!(scan(place).unwrap().contains_key("/unknown_people/a.jpg"));
+        assert!(scan(place, 9, |_| false).unwrap().0.contains_key("/unknown_people/a.jpg"));
     }
 }
