@@ -16,6 +16,8 @@ mod settings;
 mod strangers;
 mod suspects;
 mod sweep;
+#[cfg(test)]
+mod testing;
 mod verdict;
 mod webhooks;
 mod work;

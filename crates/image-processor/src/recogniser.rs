@@ -6,6 +6,7 @@ use common::{
     faces::{Found, FoundFace, Nearest},
     images::Failure,
 };
+use futures_util::future::join_all;
 use rpc::{
     FindRequest, FindResponse, IdentifyRequest, IdentifyResponse, MatchRequest, MatchResponse, NOT_FOUND,
     faces_client::FacesClient, identify_client::IdentifyClient,
@@ -53,6 +54,16 @@ impl Recogniser {
     /// Calls every address of `address` (`host:port`), each call for at most `deadline`.
     pub(crate) fn new(address: &str, deadline: Duration) -> Self {
         Self { replicas: Replicas::new(address), deadline }
+    }
+
+    /// Calls these replicas.
+    #[cfg(test)]
+    pub(crate) async fn calling(replicas: &[std::net::SocketAddr]) -> Self {
+        let this = Self::new("nowhere:1", Duration::from_secs(10));
+        for &replica in replicas {
+            this.replicas.add(replica).await;
+        }
+        this
     }
 
     /// Keeps the list of replicas up to date; never returns.
@@ -126,19 +137,31 @@ impl Recogniser {
     pub(crate) async fn compare(&self, embeddings: Vec<Vec<u8>>, model: &str) -> Option<MatchResponse> {
         let end = Instant::now() + self.deadline;
         let replica = timeout_at(end, self.replicas.pick()).await.ok()??;
-        if !replica.tells_faces() {
-            return None;
-        }
-        let request = limited(MatchRequest { embeddings, model: model.to_owned() }, end);
-        match timeout_at(end, FacesClient::new(replica.channel()).r#match(request)).await.ok()? {
-            Ok(response) => Some(response.into_inner()),
-            Err(status) => {
-                if status.code() == Code::Unimplemented {
-                    replica.note_tells_no_faces();
-                }
-                tracing::debug!(%status, "kept faces cannot be compared now");
-                None
+        matched(&replica, MatchRequest { embeddings, model: model.to_owned() }, end).await
+    }
+
+    /// Compares nothing: what is left is whom each replica knows, of those that answer.
+    pub(crate) async fn known(&self) -> Vec<MatchResponse> {
+        let end = Instant::now() + self.deadline;
+        let replicas = self.replicas.all();
+        let calls = replicas.iter().map(|replica| matched(replica, MatchRequest::default(), end));
+        join_all(calls).await.into_iter().flatten().collect()
+    }
+}
+
+async fn matched(replica: &Picked, request: MatchRequest, end: Instant) -> Option<MatchResponse> {
+    if !replica.tells_faces() {
+        return None;
+    }
+    let mut client = FacesClient::new(replica.channel());
+    match timeout_at(end, client.r#match(limited(request, end))).await.ok()? {
+        Ok(response) => Some(response.into_inner()),
+        Err(status) => {
+            if status.code() == Code::Unimplemented {
+                replica.note_tells_no_faces();
             }
+            tracing::debug!(%status, "kept faces cannot be compared now");
+            None
         }
     }
 }

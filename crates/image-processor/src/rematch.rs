@@ -22,13 +22,17 @@ const AT_ONCE: u32 = 500;
 /// Faces in one look at whether they show whom they should.
 const SETTLED_AT_ONCE: u32 = 2_000;
 
+/// Rounds in a row, five minutes of them, after which it is told that the replicas of face-recog know different people.
+/// After a change some take longer than others to see it.
+const DIFFERING: u32 = 60;
+
 /// One processor of all does this at a time. This is how long it may take over one portion before another takes over,
 /// which would do the same and harm nothing; after each portion it says that it is still at it.
 const LOCK: Duration = Duration::from_secs(60);
 
 /// Does whatever is to be done, now and then; never returns.
 pub(crate) async fn run(pool: &MySqlPool, recogniser: &Recogniser) {
-    let mut upkeep = Upkeep { pool, recogniser, names: None, strangers: strangers::Progress::default() };
+    let mut upkeep = Upkeep::new(pool, recogniser);
     loop {
         tokio::time::sleep(POLL).await;
         if let Err(error) = upkeep.round().await {
@@ -42,13 +46,19 @@ struct Upkeep<'a> {
     recogniser: &'a Recogniser,
     /// The names that every face was held against last: [`people::fingerprint`].
     names: Option<u64>,
+    /// How often in a row the replicas knew different people.
+    differing: u32,
     strangers: strangers::Progress,
 }
 
-impl Upkeep<'_> {
+impl<'a> Upkeep<'a> {
+    fn new(pool: &'a MySqlPool, recogniser: &'a Recogniser) -> Self {
+        Self { pool, recogniser, names: None, differing: 0, strangers: strangers::Progress::default() }
+    }
+
     async fn round(&mut self) -> sqlx::Result<()> {
         let named = self.settle().await?;
-        let Some(today) = self.recogniser.compare(Vec::new(), "").await else { return Ok(()) };
+        let Some(today) = self.today().await else { return Ok(()) };
         let images = self.compare(&today).await?;
         if images > 0 {
             tracing::info!(images, "the known people have changed, and so who is on these images");
@@ -78,6 +88,25 @@ impl Upkeep<'_> {
         Ok(true)
     }
 
+    /// Whom every replica of face-recog knows. `None` while they differ: what was compared with the people of one would be
+    /// compared with those of the other next, and again, by every processor, for as long as they do.
+    async fn today(&mut self) -> Option<MatchResponse> {
+        let mut known = self.recogniser.known().await;
+        known.dedup();
+        if known.len() < 2 {
+            self.differing = 0;
+            return known.pop();
+        }
+        self.differing += 1;
+        if self.differing.is_multiple_of(DIFFERING) {
+            tracing::warn!(
+                "the replicas of face-recog know different people: kept faces are compared again, and strangers grouped, \
+                 once all of them see the same pictures"
+            );
+        }
+        None
+    }
+
     /// Compares every face that was not compared with the known people of `today`. On how many images that changed
     /// anything.
     async fn compare(&self, today: &MatchResponse) -> sqlx::Result<usize> {
@@ -95,7 +124,7 @@ impl Upkeep<'_> {
             let Some(answer) = self.recogniser.compare(embeddings, &today.model).await else {
                 return Ok(images);
             };
-            // The replicas may not have seen the last change all at once: what the other one says counts next time.
+            // They have changed again.
             if answer.gallery != today.gallery || answer.matched.len() != outdated.len() {
                 return Ok(images);
             }
@@ -123,4 +152,99 @@ impl Upkeep<'_> {
 /// What has to be had before faces are changed; `None` when another processor has it.
 pub(crate) async fn lock(pool: &MySqlPool) -> sqlx::Result<Option<database::Lock>> {
     database::lock(pool, "rematch", Duration::from_secs(1), LOCK).await
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::{
+        net::SocketAddr,
+        sync::{
+            Arc,
+            atomic::{AtomicU64, AtomicUsize, Ordering},
+        },
+    };
+
+    use rpc::{
+        CropRequest, CropResponse, Empty, FindRequest, FindResponse, HealthCheckResponse, MatchRequest,
+        Matched,
+        faces_server::{Faces, FacesServer},
+        health_check_server::{HealthCheck, HealthCheckServer},
+    };
+    use tokio::net::TcpListener;
+    use tonic::{Request, Response, Status, transport::server::TcpIncoming};
+
+    use super::*;
+    use crate::testing;
+
+    /// A face-recog that knows people to whom nobody is near.
+    #[derive(Clone, Default)]
+    struct Replica {
+        gallery: Arc<AtomicU64>,
+        compared: Arc<AtomicUsize>,
+    }
+
+    impl Replica {
+        async fn start(gallery: u64) -> (Self, SocketAddr) {
+            let this = Self::default();
+            this.gallery.store(gallery, Ordering::Relaxed);
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            tokio::spawn(
+                tonic::transport::Server::builder()
+                    .add_service(FacesServer::new(this.clone()))
+                    .add_service(HealthCheckServer::new(this.clone()))
+                    .serve_with_incoming(TcpIncoming::from(listener)),
+            );
+            (this, address)
+        }
+    }
+
+    #[tonic::async_trait]
+    impl Faces for Replica {
+        async fn find(&self, _: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
+            Err(Status::internal("nobody asks"))
+        }
+
+        async fn r#match(&self, request: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {
+            let faces = request.into_inner().embeddings.len();
+            self.compared.fetch_add(faces, Ordering::Relaxed);
+            let matched = vec![Matched { nearest: None }; faces];
+            let gallery = self.gallery.load(Ordering::Relaxed);
+            Ok(Response::new(MatchResponse { matched, gallery, model: "dlib".to_owned(), tolerance: 0.6 }))
+        }
+
+        async fn crop(&self, _: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {
+            Err(Status::internal("nobody asks"))
+        }
+    }
+
+    #[tonic::async_trait]
+    impl HealthCheck for Replica {
+        async fn health_check(&self, _: Request<Empty>) -> Result<Response<HealthCheckResponse>, Status> {
+            Ok(Response::new(HealthCheckResponse { ready: true }))
+        }
+    }
+
+    #[tokio::test]
+    async fn replicas_that_know_different_people_do_not_have_faces_compared_to_and_fro() {
+        let (_database, pool) = testing::migrated().await;
+        testing::store_faces(&pool, &[[0.5; 128]]).await;
+        let ((one, first), (other, second)) = (Replica::start(1).await, Replica::start(2).await);
+        let recognisers =
+            [Recogniser::calling(&[first, second]).await, Recogniser::calling(&[second, first]).await];
+        let compared = || one.compared.load(Ordering::Relaxed) + other.compared.load(Ordering::Relaxed);
+        let mut processors = [Upkeep::new(&pool, &recognisers[0]), Upkeep::new(&pool, &recognisers[1])];
+        for _ in 0..3 {
+            for processor in &mut processors {
+                processor.round().await.unwrap();
+            }
+        }
+        assert_eq!(compared(), 0);
+        other.gallery.store(1, Ordering::Relaxed);
+        for processor in &mut processors {
+            processor.round().await.unwrap();
+        }
+        assert_eq!(compared(), 1);
+    }
 }

@@ -48,6 +48,11 @@ pub(crate) struct Replica {
 pub(crate) struct Picked(Arc<Replica>);
 
 impl Picked {
+    fn new(replica: &Arc<Replica>) -> Self {
+        replica.calls.fetch_add(1, Ordering::Relaxed);
+        Self(replica.clone())
+    }
+
     pub(crate) fn channel(&self) -> Channel {
         self.0.channel.clone()
     }
@@ -99,11 +104,15 @@ impl Replicas {
         self.least_loaded()
     }
 
+    /// Every replica that can be called now.
+    pub(crate) fn all(&self) -> Vec<Picked> {
+        self.ready().iter().map(Picked::new).collect()
+    }
+
     fn least_loaded(&self) -> Option<Picked> {
         let ready = self.ready();
         let replica = ready.iter().min_by_key(|replica| replica.calls.load(Ordering::Relaxed))?;
-        replica.calls.fetch_add(1, Ordering::Relaxed);
-        Some(Picked(replica.clone()))
+        Some(Picked::new(replica))
     }
 
     /// Leaves a replica out until it answers a HealthCheck again: its connection broke.
@@ -152,7 +161,8 @@ impl Replicas {
         Ok(addresses)
     }
 
-    async fn add(&self, address: SocketAddr) {
+    /// Adds a replica if it answers.
+    pub(crate) async fn add(&self, address: SocketAddr) {
         if self.ready().iter().any(|replica| replica.address == address) {
             return;
         }

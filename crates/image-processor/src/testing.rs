@@ -1,0 +1,51 @@
+//! What tests of these modules share: a database with faces in it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use common::{
+    database,
+    faces::{self, Found, FoundFace},
+    images,
+    models::ImageId,
+    schema,
+    settings::DatabaseSettings,
+};
+use devstack::Database;
+use sqlx::MySqlPool;
+
+/// A database with today's schema. Keep the first value: the database goes with it.
+pub(crate) async fn migrated() -> (Database, MySqlPool) {
+    let database = Database::fresh().await.unwrap();
+    let settings = DatabaseSettings {
+        host: database.host.clone(),
+        port: database.port,
+        credentials: database.user_password.as_str().into(),
+        name: database.name.clone(),
+    };
+    let pool = database::pool(&settings, 4);
+    schema::ensure(&settings, &pool).await;
+    (database, pool)
+}
+
+/// An image that was processed with these faces on it, all of them unknown.
+pub(crate) async fn store_faces(pool: &MySqlPool, embeddings: &[[f32; 128]]) -> ImageId {
+    let face = |embedding: &[f32; 128]| FoundFace {
+        area: [0, 0, 150, 150],
+        embedding: embedding.iter().flat_map(|number| number.to_le_bytes()).collect(),
+        sharpness: 100.0,
+        turned: 0.1,
+        nearest: None,
+    };
+    let found = Found {
+        size: (640, 480),
+        model: "dlib".to_owned(),
+        gallery: 0,
+        faces: embeddings.iter().map(face).collect(),
+    };
+    let path = format!("/{}.jpg", rand::random::<u64>());
+    let id = images::store(pool, &[&path]).await.unwrap()[0].id;
+    let mut transaction = pool.begin().await.unwrap();
+    faces::store(&mut transaction, &[(id, &found)]).await.unwrap();
+    transaction.commit().await.unwrap();
+    id
+}
