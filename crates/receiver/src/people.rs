@@ -84,26 +84,40 @@ async fn list(
 /// A name.
 #[derive(Deserialize, ToSchema)]
 struct GivenName {
-    /// As it is shown.
+    /// As it is shown; without control characters, and without those that nobody sees or that turn text around.
     #[schema(min_length = 1, max_length = 255, example = "Ada Lovelace")]
     name: String,
 }
 
 const NAME: &str = r#"a name, as in {"name":"Ada Lovelace"}"#;
 
-/// A name that can be shown and found again.
+/// Characters that join those beside them, without which some scripts and emoji cannot be written.
+const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
+
+/// A name that can be shown and found again, and does not look like another by what nobody sees.
 fn checked(name: &str) -> Result<&str, Problem> {
-    let name = name.trim();
+    let name = name.trim_matches(|c: char| c.is_whitespace() || JOINERS.contains(&c));
     let detail = if name.is_empty() {
-        "the name is empty"
+        "the name is empty".to_owned()
     } else if name.chars().count() > LONGEST_NAME {
-        "the name is longer than 255 characters"
-    } else if name.chars().any(char::is_control) {
-        "the name has control characters"
+        "the name is longer than 255 characters".to_owned()
+    } else if let Some(unseen) = name.chars().find(|&c| is_unseen(c)) {
+        let code = u32::from(unseen);
+        format!("the name has a character that nobody sees, U+{code:04X}; write it without that")
     } else {
         return Ok(name);
     };
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_name", detail))
+}
+
+/// Control characters, and of those for formatting the ones that turn text around, mark it, or leave no trace.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// Add somebody
@@ -356,6 +370,17 @@ mod tests {
         for wrong in ["", " \t", "a\nb", "a\0", &"é".repeat(256)] {
             assert!(checked(wrong).is_err(), "{wrong:?}");
         }
+        for other in ["سارا\u{200c}محمدی", "क्\u{200d}ष", "👩\u{200d}🔬", "דוד", "O’Brien-Łukasz 3."]
+        {
+            assert_eq!(checked(other).unwrap(), other);
+        }
+        // Turned around, isolated, marked, split or filled by what nobody sees.
+        for hidden in
+            ["\u{202e}", "\u{2066}", "\u{200f}", "\u{61c}", "\u{200b}", "\u{feff}", "\u{ad}", "\u{2028}"]
+        {
+            assert!(checked(&format!("A{hidden}da")).is_err(), "{hidden:?}");
+        }
+        assert!(checked("\u{200d}").is_err(), "there is nothing to see");
         assert!(checked(&"é".repeat(255)).is_ok());
     }
 }

@@ -66,6 +66,27 @@ async fn on_every_page_they_are_text_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_name_that_turns_text_around_turns_nothing_but_itself() {
+    let stage = Stage::set_with(&["--receiver-address=127.0.0.1:1"]).await;
+    let name = "\u{202e}adA";
+    sqlx::query("UPDATE person SET name = ? WHERE id = 1").bind(name).execute(&stage.pool).await.unwrap();
+    let (image, _) = stage.recognise("/a.jpg", &[1]).await;
+    for page in ["/", "/gallery", &format!("/images/{image}"), "/people", "/people/1", "/audit"] {
+        let html = stage.frontend.html(page).await;
+        for (place, _) in html.match_indices(name) {
+            let before = &html[..place];
+            // The label of a face's outline, and the name to be changed, stand for themselves.
+            let element = before.rsplit('<').next().filter(|tag| tag.ends_with('>')).unwrap_or_default();
+            let is_alone = element.starts_with("bdi dir=\"auto\"")
+                || element.starts_with("text ")
+                || before.ends_with("data-name=\"")
+                || before.ends_with("&#x2068;");
+            assert!(is_alone, "{page}: {}", &html[place.saturating_sub(100)..]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_page_asks_another_host() {
     let stage = Stage::set_with(&["--receiver-address=127.0.0.1:1"]).await;
     let (image, _) = stage.recognise("/a.jpg", &[1, -1]).await;
