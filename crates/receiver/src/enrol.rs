@@ -255,8 +255,8 @@ struct Unnamed {
 
 /// List known pictures that are nobody's
 ///
-/// Those that lie in the folder, and others that some face is nearest to: whom such a face shows is not known until the
-/// picture is somebody's.
+/// Whom a face shows that looks like one of them is not known until the picture is somebody's. A receiver without the
+/// folder of known people lists those that some face is nearest to.
 #[utoipa::path(get, path = "/people/unnamed", tag = "people", params(After), responses(
     (status = OK, description = "A page of them", body = Unnamed),
     (status = BAD_REQUEST, description = "That is no name to begin after"),
@@ -269,12 +269,15 @@ async fn unnamed(
         let detail = "\"after\" has to be the last name of the page before";
         Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail)
     })?;
-    let named = people::named(&receiver.pool, &after).await?;
-    let mut pictures = receiver.known_people.list().await?;
-    pictures.retain(|name| *name > after && !named.contains(name));
-    pictures.extend(people::unnamed(&receiver.pool, &after, PAGE).await?);
-    pictures.sort_unstable();
-    pictures.dedup();
-    pictures.truncate(PAGE as usize);
+    let pictures = match receiver.known_people.list().await? {
+        Some(mut pictures) => {
+            let named = people::named(&receiver.pool, &after).await?;
+            pictures.retain(|name| *name > after && !named.contains(name));
+            pictures.sort_unstable();
+            pictures.truncate(PAGE as usize);
+            pictures
+        }
+        None => people::unnamed(&receiver.pool, &after, PAGE).await?,
+    };
     Ok(format::fresh(StatusCode::OK, &Unnamed { pictures }))
 }

@@ -76,17 +76,17 @@ impl KnownPeople {
         looked.await.ok().flatten()
     }
 
-    /// The pictures that lie in the folder, by their names; none without a folder.
-    pub async fn list(&self) -> Result<Vec<String>, Problem> {
+    /// The pictures that lie in the folder, by their names; `None` when there is no folder.
+    pub async fn list(&self) -> Result<Option<Vec<String>>, Problem> {
         self.with(|folder| {
             let entries = match fs::read_dir(folder) {
                 Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error),
             };
             let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
             let names = names.collect::<io::Result<Vec<_>>>()?;
-            Ok(names.into_iter().flatten().filter(|name| is_picture_name(name)).collect())
+            Ok(Some(names.into_iter().flatten().filter(|name| is_picture_name(name)).collect()))
         })
         .await
     }

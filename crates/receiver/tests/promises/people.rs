@@ -245,12 +245,24 @@ async fn without_a_folder_or_face_recog_nobody_is_enrolled_and_nothing_is_stored
 }
 
 #[tokio::test]
-async fn a_picture_that_lies_in_the_folder_gets_a_name_and_can_be_taken_away() {
+async fn without_a_folder_the_pictures_that_faces_are_nearest_to_are_named() {
     let world = World::start().await;
+    fs::remove_dir(world.known.path()).unwrap();
     world.image("/x.jpg", &[10]).await;
     world.change("UPDATE faces SET nearest = 'by hand é.jpg', distance = 0.2, matches = TRUE").await;
     assert_eq!(world.get("/people/unnamed").await, json!({"pictures": ["by hand é.jpg"]}));
     assert_eq!(world.get("/people/unnamed?after=by%20hand%20%C3%A9.jpg").await, json!({"pictures": []}));
+    world.done("PUT", "/people/3/pictures/by%20hand%20%C3%A9.jpg", Value::Null, 201).await;
+    assert_eq!(world.get("/people/unnamed").await, json!({"pictures": []}));
+    fs::create_dir(world.known.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_picture_that_lies_in_the_folder_gets_a_name_and_can_be_taken_away() {
+    let world = World::start().await;
+    world.image("/x.jpg", &[10]).await;
+    world.change("UPDATE faces SET nearest = 'by hand é.jpg', distance = 0.2, matches = TRUE").await;
+    assert_eq!(world.get("/people/unnamed").await, json!({"pictures": []}), "it is gone, and gets no name");
     let route = "/people/3/pictures/by%20hand%20%C3%A9.jpg";
     world.refused("PUT", route, Value::Null, 404, "no picture").await;
     fs::write(world.known.path().join("by hand é.jpg"), "x").unwrap();
@@ -259,6 +271,7 @@ async fn a_picture_that_lies_in_the_folder_gets_a_name_and_can_be_taken_away() {
     fs::write(world.known.path().join("notes.txt"), "x").unwrap();
     let unnamed = world.get("/people/unnamed").await;
     assert_eq!(unnamed, json!({"pictures": ["another.PNG", "by hand é.jpg"]}));
+    assert_eq!(world.get("/people/unnamed?after=by%20hand%20%C3%A9.jpg").await, json!({"pictures": []}));
     world.done("PUT", route, Value::Null, 201).await;
     world.done("PUT", route, Value::Null, 200).await;
     let anothers = route.replace("/3/", "/4/");
