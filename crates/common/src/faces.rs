@@ -292,6 +292,18 @@ pub struct Correction {
     after: Words,
 }
 
+impl Correction {
+    /// Whom the face shows by it, if it shows somebody.
+    pub fn chosen(&self) -> Option<i32> {
+        self.after.chosen.filter(|&person| person != NOBODY)
+    }
+
+    /// Whom the face does not show by it, if that was not said before.
+    pub fn rejected(&self) -> Option<i32> {
+        self.after.rejected.difference(&self.before.rejected).next().copied()
+    }
+}
+
 /// Notes what `who` says about a face, and settles its image.
 pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Result<Said> {
     until_done(|| async {

@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
-use common::images::push_list;
+use common::{audit::Change, images::push_list};
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
@@ -37,9 +37,18 @@ struct Entry {
     action: String,
     /// Like face 77 or person 3.
     subject: String,
+    /// Whom a face was taken for by it, or was not.
+    person: Option<Whom>,
     /// Where what it is about can be looked at.
     #[serde(skip)]
     page: Option<String>,
+}
+
+/// Somebody, who may be deleted since.
+#[derive(Serialize)]
+struct Whom {
+    id: i32,
+    name: Option<String>,
 }
 
 impl Entry {
@@ -85,16 +94,28 @@ pub async fn show(
 }
 
 async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
-    let mut select = QueryBuilder::<MySql>::new("SELECT id, at, who, action, subject FROM audit WHERE TRUE");
+    type Row = (u64, DateTime<Utc>, String, String, String, Option<String>);
+    // Other details may be long: that of a stranger lists all their faces.
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT id, at, who, action, subject, IF(action IN ('confirm', 'reject'), detail, NULL)
+         FROM audit WHERE TRUE",
+    );
     cursor.push_bound(&mut select, "id");
     cursor.push_order(&mut select, "id", PAGE + 1);
-    let rows: Vec<(u64, DateTime<Utc>, String, String, String)> =
-        select.build_query_as().fetch_all(pool).await?;
-    let entry = |(id, at, who, action, subject)| Entry { id, at, who, action, subject, page: None };
+    let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
+    let entry = |(id, at, who, action, subject, detail): Row| {
+        let person = detail.and_then(|detail| whom(&action, &detail)).map(|id| Whom { id, name: None });
+        Entry { id, at, who, action, subject, person, page: None }
+    };
     let mut entries =
         Rows::new(rows.into_iter().map(entry).collect(), PAGE, cursor, |entry: &Entry| entry.id);
     let images = images_of(pool, entries.rows.iter().filter_map(|entry| entry.about("face"))).await?;
+    let people = entries.rows.iter().filter_map(|entry| entry.person.as_ref());
+    let names = names_of(pool, people.map(|person| person.id).collect()).await?;
     for entry in &mut entries.rows {
+        if let Some(person) = &mut entry.person {
+            person.name = names.get(&person.id).cloned();
+        }
         let image = entry.about("face").and_then(|face| images.get(&face));
         entry.page = image
             .map(|image| format!("/images/{image}"))
@@ -102,6 +123,23 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
             .or_else(|| entry.about("person").map(|person| format!("/people/{person}")));
     }
     Ok(entries)
+}
+
+/// Whom a word about a face was about. What older versions noted does not tell.
+fn whom(action: &str, detail: &str) -> Option<i32> {
+    let Ok(Change::Correction(correction)) = serde_json::from_str(detail) else { return None };
+    if action == "reject" { correction.rejected() } else { correction.chosen() }
+}
+
+/// What people are called, those that are still known.
+async fn names_of(pool: &MySqlPool, people: Vec<i32>) -> sqlx::Result<HashMap<i32, String>> {
+    if people.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new("SELECT id, name FROM person WHERE id IN ");
+    push_list(&mut select, people);
+    let rows: Vec<(i32, String)> = select.build_query_as().fetch_all(pool).await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// The images that these faces are on.

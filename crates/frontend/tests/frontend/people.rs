@@ -1,6 +1,7 @@
 //! The pages of people, and of what was changed.
 
-use serde_json::json;
+use common::faces::Word;
+use serde_json::{Value, json};
 
 use crate::frontend::{Stage, until};
 
@@ -52,18 +53,37 @@ async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
     let stage = Stage::set().await;
     assert!(stage.frontend.html("/audit").await.contains("Nobody has changed anything"));
     let (image, faces) = stage.recognise("/a.jpg", &[-1]).await;
-    let word = common::faces::Word::Is(3);
+    let word = Word::Is(3);
     common::faces::say(&stage.pool, faces[0], word, "grace").await.unwrap();
     let html = stage.frontend.html("/audit").await;
-    assert!(html.contains(&format!("confirm <a href=\"/images/{image}\">face {}</a>", faces[0])));
+    assert!(html.contains(&format!("confirm <a href=\"/images/{image}\">face {}</a> as ", faces[0])));
+    assert!(html.contains("<a href=\"/people/3\"><bdi dir=\"auto\">John Doe</bdi></a>"), "{html}");
     assert!(html.contains(">grace</bdi>"));
     let json = stage.frontend.json("/audit").await;
     assert_eq!(json["entries"][0]["action"], "confirm");
     assert_eq!(json["entries"][0]["who"], "grace");
+    assert_eq!(json["entries"][0]["person"], json!({"id": 3, "name": "John Doe"}));
     assert!(!html.contains("Undo</button>"), "nobody takes changes here");
     let writable = stage.another(&["--receiver-address=127.0.0.1:1"]).await;
     until(|| async { writable.readiness.missing().is_none() }).await;
     assert!(writable.html("/audit").await.contains("/undo\" data-done=\"Undone\">Undo</button>"));
     let html = stage.frontend.html(&format!("/images/{image}")).await;
     assert!(html.contains("by your word") && html.contains(">John Doe</text>"));
+}
+
+#[tokio::test]
+async fn the_audit_says_whom_a_face_was_taken_for_and_whom_not() {
+    let stage = Stage::set().await;
+    let (_, faces) = stage.recognise("/a.jpg", &[1]).await;
+    let say = async |word| common::faces::say(&stage.pool, faces[0], word, "grace").await.unwrap();
+    say(Word::Is(2)).await;
+    say(Word::IsNot(1)).await;
+    say(Word::Nobody).await;
+    common::people::delete(&stage.pool, 2, false, "grace").await.unwrap();
+    let json = stage.frontend.json("/audit").await;
+    let told: Vec<_> = json["entries"].as_array().unwrap().iter().map(|entry| &entry["person"]).collect();
+    let (hannibal, gone) = (json!({"id": 1, "name": "Hannibal"}), json!({"id": 2, "name": null}));
+    assert_eq!(told, [&Value::Null, &Value::Null, &hannibal, &gone]);
+    let html = stage.frontend.html("/audit").await;
+    assert!(html.contains("</a> as person 2<"), "who is deleted has no page: {html}");
 }
