@@ -229,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn replicas_that_know_different_people_do_not_have_faces_compared_to_and_fro() {
         let (_database, pool) = testing::migrated().await;
-        testing::store_faces(&pool, &[[0.5; 128]]).await;
+        testing::store_faces(&mut pool.acquire().await.unwrap(), &[[0.5; 128]]).await;
         let ((one, first), (other, second)) = (Replica::start(1).await, Replica::start(2).await);
         let recognisers =
             [Recogniser::calling(&[first, second]).await, Recogniser::calling(&[second, first]).await];

@@ -11,14 +11,22 @@ use tokio::{task::spawn_blocking, time::Instant};
 
 use crate::rematch;
 
-/// Faces that are looked at in one round, and held at once: 250 KiB.
-const FACES: u32 = 500;
+/// Faces that are put into groups in one round, and held at once: 2 MiB. The more, the seldomer all groups are read.
+const FACES: usize = 4_000;
 
-/// Looks of one round at faces of which none is to join a group: most are in one, once all were looked at.
+/// Faces of one look, and looks of one round: most faces are in a group, once all were looked at.
+const LOOK: u32 = 500;
 const LOOKS: usize = 50;
+
+/// A face has its id before it is committed, so others with later ids may be seen first. A round begins so many before
+/// the last that was seen.
+const LATE: u64 = 1_000;
 
 /// Groups that are held at once: 1 MiB.
 const GROUPS: u32 = 2_000;
+
+/// Faces that join their groups in one transaction, which whoever changes their images waits for.
+const JOINED: usize = 500;
 
 /// How often all unknown faces are looked at again, from the first: one that lost its name may stand anywhere.
 const AGAIN: Duration = Duration::from_secs(5 * 60);
@@ -60,41 +68,54 @@ pub(crate) async fn round(
     changed: bool,
 ) -> sqlx::Result<usize> {
     progress.next(Instant::now(), changed);
-    let mut looks = 0;
-    let (last, faces) = loop {
-        let unknown = strangers::unknown(pool, model, progress.last, FACES).await?;
-        let Some(last) = unknown.last().map(|face| face.id) else {
-            progress.ended = true;
-            return Ok(0);
-        };
-        let faces: Vec<_> = unknown.iter().filter_map(read).collect();
-        if !faces.is_empty() {
-            break (last, faces);
+    let (mut last, mut ended) = (progress.last.saturating_sub(LATE), false);
+    let mut faces = Vec::new();
+    for _ in 0..LOOKS {
+        let unknown = strangers::unknown(pool, model, last, LOOK).await?;
+        last = unknown.last().map_or(last, |face| face.id);
+        faces.extend(unknown.iter().filter_map(read));
+        ended = unknown.len() < LOOK as usize;
+        if ended || faces.len() >= FACES {
+            break;
         }
-        (progress.last, looks) = (last, looks + 1);
-        if looks == LOOKS {
-            return Ok(0);
-        }
-    };
-    let Some(mut lock) = rematch::lock(pool).await? else { return Ok(0) };
-    let mut grouping = Grouping::new(faces, tolerance as f32);
-    let mut group = 0;
+    }
+    let mut grouped = 0;
+    if !faces.is_empty() {
+        let grouping = Grouping::new(faces, tolerance as f32);
+        let Some(joined) = group(pool, model, grouping).await? else { return Ok(0) };
+        grouped = joined;
+    }
+    progress.last = progress.last.max(last);
+    progress.ended |= ended;
+    Ok(grouped)
+}
+
+/// Puts faces into groups. How many; `None` when another processor does that now.
+async fn group(pool: &MySqlPool, model: &str, mut grouping: Grouping) -> sqlx::Result<Option<usize>> {
+    let Some(mut lock) = rematch::lock(pool).await? else { return Ok(None) };
+    let mut last = 0;
     loop {
-        let groups = strangers::groups(pool, model, group, GROUPS).await?;
-        let Some(last) = groups.last() else { break };
-        group = last.stranger;
-        // Some ten milliseconds: too long for a thread that others wait for.
-        let compared = spawn_blocking(move || {
+        let groups = strangers::groups(pool, model, last, GROUPS).await?;
+        let Some(group) = groups.last() else { break };
+        last = group.stranger;
+        grouping = apart(move || {
             grouping.compare(&groups);
             grouping
-        });
-        grouping = compared.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?;
+        })
+        .await?;
         lock.keep().await?;
     }
-    let joined = grouping.joined();
-    strangers::join(pool, &joined).await?;
-    progress.last = last;
-    Ok(joined.len())
+    let joined = apart(move || grouping.joined()).await?;
+    for joined in joined.chunks(JOINED) {
+        lock.keep().await?;
+        strangers::join(pool, joined).await?;
+    }
+    Ok(Some(joined.len()))
+}
+
+/// Does what takes some tenths of a second: too long for a thread that others wait for.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> sqlx::Result<T> {
+    spawn_blocking(work).await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))
 }
 
 /// A face that is to join a group.
@@ -139,8 +160,8 @@ impl Grouping {
     /// Each face and its group. Those near to none begin one, which the faces after them may join.
     fn joined(mut self) -> Vec<(u64, u64)> {
         let mut joined = Vec::with_capacity(self.faces.len());
-        while !self.faces.is_empty() {
-            let face = self.faces.remove(0);
+        self.faces.reverse();
+        while let Some(face) = self.faces.pop() {
             let stranger = match face.nearest {
                 Some((stranger, distance)) if distance <= self.limit => stranger,
                 _ => {
@@ -156,16 +177,30 @@ impl Grouping {
 
 impl Face {
     fn meet(&mut self, stranger: u64, first: &Embedding) {
-        let distance = self.embedding.iter().zip(first).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
-        if self.nearest.is_none_or(|(_, nearest)| distance < nearest) {
+        let distance = squared_distance(&self.embedding, first);
+        if !distance.is_nan() && self.nearest.is_none_or(|(_, nearest)| distance < nearest) {
             self.nearest = Some((stranger, distance));
         }
     }
 }
 
+fn squared_distance(a: &Embedding, b: &Embedding) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0_f32; LANES];
+    for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            let difference = a[lane] - b[lane];
+            sums[lane] += difference * difference;
+        }
+    }
+    sums.iter().sum()
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::testing;
 
     fn embedding(value: f32) -> Embedding {
         let mut embedding = [0.0; DIMENSIONS];
@@ -194,7 +229,41 @@ mod tests {
 
     #[test]
     fn an_embedding_that_is_not_a_number_is_a_stranger_to_all() {
-        assert_eq!(joined(&[(10, f32::NAN), (11, 0.0)], &[(1, 0.0)]), [(10, 10), (11, 1)]);
+        assert_eq!(joined(&[(10, f32::NAN), (11, 0.0)], &[(0, f32::NAN), (1, 0.0)]), [(10, 10), (11, 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_face_that_was_committed_after_one_with_a_later_id_is_put_into_a_group_in_the_next_round() {
+        let (_database, pool) = testing::migrated().await;
+        let mut progress = Progress::default();
+        let mut late = pool.begin().await.unwrap();
+        testing::store_faces(&mut late, &[embedding(1.0)]).await;
+        testing::store_faces(&mut pool.acquire().await.unwrap(), &[embedding(2.0)]).await;
+        for _ in 0..2 {
+            round(&pool, "dlib", 0.6, &mut progress, false).await.unwrap();
+        }
+        late.commit().await.unwrap();
+        assert_eq!(round(&pool, "dlib", 0.6, &mut progress, false).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn very_many_faces_are_put_into_groups_in_more_rounds_than_one() {
+        let (_database, pool) = testing::migrated().await;
+        let faces: Vec<_> = (0..5000).map(|n| embedding((n % 10) as f32)).collect();
+        for faces in faces.chunks(1000) {
+            testing::store_faces(&mut pool.acquire().await.unwrap(), faces).await;
+        }
+        let mut progress = Progress::default();
+        let mut grouped = Vec::new();
+        while !progress.ended {
+            grouped.push(round(&pool, "dlib", 0.6, &mut progress, false).await.unwrap());
+        }
+        assert_eq!(grouped, [4000, 1000]);
+        let groups: Vec<i64> = sqlx::query_scalar("SELECT COUNT(*) FROM faces GROUP BY stranger")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+        assert_eq!(groups, [500; 10]);
     }
 
     #[test]
