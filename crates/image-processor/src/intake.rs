@@ -1,7 +1,7 @@
 //! Images that a message announced: from the queue to the workshop.
 //!
-//! A message is finished after its image's result is stored. Until then it is in flight. As many as there are slots may
-//! be in flight while they are claimed and recognised, and as many again while their results are stored.
+//! A message is finished after its image's result is stored. Until then it is in flight: while its image is claimed, waits
+//! for a slot, is recognised, and while the result is stored.
 
 use std::time::Duration;
 
@@ -17,9 +17,13 @@ use crate::{
 /// Pause before an image is announced again that could not be claimed because the database is away.
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
+/// Messages in flight for each slot. While the images of one are recognised, those of the others are claimed and stored
+/// in groups; with twice as few the groups are smaller, and an image takes half as much again of both processors.
+const IN_FLIGHT: usize = 4;
+
 /// Takes messages until `shutdown`, then waits until those in work are answered.
 pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &CancellationToken) {
-    let in_flight = 2 * settings.processor_concurrency as usize;
+    let in_flight = IN_FLIGHT * settings.processor_concurrency as usize;
     let mut config = ConsumerConfig::new(TOPIC, CHANNEL, vec![settings.nsq_lookup_address.clone()]);
     config.max_in_flight = in_flight;
     config.msg_timeout = settings.message_timeout();
@@ -52,8 +56,7 @@ async fn take(message: Message, workshop: &Workshop) {
             return message.finish();
         }
     };
-    let Some(slot) = workshop.slot_for_message().await else { return message.requeue(Duration::ZERO) };
-    if !workshop.breaker.is_closed() {
+    if workshop.is_stopping() || !workshop.breaker.is_closed() {
         return message.requeue(Duration::ZERO);
     }
     let claim = match workshop.ledger.claim(id).await {
@@ -68,7 +71,7 @@ async fn take(message: Message, workshop: &Workshop) {
             return message.requeue(DATABASE_PAUSE);
         }
     };
-    match workshop.work(&claim, slot).await {
+    match workshop.work_in_turn(&claim).await {
         Outcome::Settled => message.finish(),
         Outcome::Again(after) => message.requeue(after),
     }

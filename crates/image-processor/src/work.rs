@@ -37,8 +37,10 @@ pub(crate) struct Workshop {
     recogniser: Arc<Recogniser>,
     suspects: Arc<Suspects>,
     slots: Arc<Semaphore>,
-    /// Messages that wait for a slot.
-    announced: Arc<AtomicUsize>,
+    /// Claimed images that wait for a slot.
+    waiting: Arc<AtomicUsize>,
+    /// Longest wait for one: a whole call fits in between its end and that of the claim.
+    patience: Duration,
     tasks: TaskTracker,
     /// Cancelled when no new work may begin.
     stopping: CancellationToken,
@@ -47,8 +49,10 @@ pub(crate) struct Workshop {
     lease: Duration,
 }
 
-/// The right to claim one image and have it recognised.
+/// The right to have one image recognised.
 pub(crate) type Slot = OwnedSemaphorePermit;
+
+const STOPPING: &str = "the processor is stopping";
 
 /// Where an image stands when the work on it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +83,18 @@ impl Workshop {
             breaker,
             recogniser,
             slots: Arc::new(Semaphore::new(settings.processor_concurrency as usize)),
-            announced: Arc::default(),
+            waiting: Arc::default(),
+            patience: settings.message_timeout() - settings.identify_timeout,
             tasks: TaskTracker::new(),
             stopping,
             closing: CancellationToken::new(),
             lease: settings.claim_lease,
         }
+    }
+
+    /// Whether no new work may begin because the processor is stopping.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
     }
 
     /// Waits for a free slot; `None` when no new work may begin because the processor is stopping.
@@ -97,17 +107,9 @@ impl Workshop {
         }
     }
 
-    /// As [`Workshop::slot`], for an image that a message announced.
-    pub(crate) async fn slot_for_message(&self) -> Option<Slot> {
-        self.announced.fetch_add(1, Ordering::Relaxed);
-        let slot = self.slot().await;
-        self.announced.fetch_sub(1, Ordering::Relaxed);
-        slot
-    }
-
-    /// As [`Workshop::slot`], but `None`, too, when a message waits for one.
+    /// As [`Workshop::slot`], but `None`, too, when a claimed image waits for one.
     pub(crate) async fn spare_slot(&self) -> Option<Slot> {
-        self.slot().await.filter(|_| self.announced.load(Ordering::Relaxed) == 0)
+        self.slot().await.filter(|_| self.waiting.load(Ordering::Relaxed) == 0)
     }
 
     /// All slots that are free now, up to `most`, none if there is none.
@@ -139,6 +141,18 @@ impl Workshop {
         std::future::pending().await
     }
 
+    /// Works on an image that is ours as soon as there is a slot for it, to the end.
+    pub(crate) async fn work_in_turn(&self, claim: &Claim) -> Outcome {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let slot = timeout(self.patience, self.slot()).await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        match slot {
+            Ok(Some(slot)) => self.work(claim, slot).await,
+            Ok(None) => self.store(claim, Verdict::NotNow(STOPPING)).await,
+            Err(_) => self.store(claim, Verdict::NotNow("those before it take too long")).await,
+        }
+    }
+
     /// Works on an image that is ours, to the end; while its result is stored its slot is another's.
     pub(crate) async fn work(&self, claim: &Claim, slot: Slot) -> Outcome {
         let begun = tokio::time::Instant::now();
@@ -154,7 +168,7 @@ impl Workshop {
     async fn recognise(&self, claim: &Claim) -> Verdict {
         tokio::select! {
             verdict = self.call(claim) => verdict,
-            () = self.closing.cancelled() => Verdict::NotNow("the processor is stopping"),
+            () = self.closing.cancelled() => Verdict::NotNow(STOPPING),
         }
     }
 

@@ -1,6 +1,12 @@
 //! Peers that are busy, gone or frozen. What loses nothing while a whole part is away is shown by the crate faults.
 
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
+    time::Duration,
+};
 
 use devstack::{DatabaseServer, PrivateFolder, Recogniser, Reply, Stack};
 use reqwest::StatusCode;
@@ -21,6 +27,29 @@ async fn a_busy_face_recog_is_asked_again_and_opens_no_breaker() {
     assert!(system.settled().await.iter().all(|row| row.named() == Some("Skarlso")));
     let log = std::fs::read_to_string(system.stack.image_processor.server.log()).unwrap();
     assert!(!log.contains("circuit breaker try count"), "{log}");
+}
+
+#[tokio::test]
+async fn however_slow_the_calls_are_each_image_is_recognised_once() {
+    let calls = Arc::new(AtomicI32::new(0));
+    let recogniser = Recogniser::start({
+        let calls = calls.clone();
+        move |_| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            Reply::name("skarlso_1.jpg").after(Duration::from_millis(1_200))
+        }
+    })
+    .await;
+    let system = System::start_with(&[
+        ("GRPC_ADDRESS", &recogniser.address()),
+        ("PROCESSOR_CONCURRENCY", "1"),
+        ("IDENTIFY_TIMEOUT", "2s"),
+        ("CLAIM_LEASE", "4s"),
+    ])
+    .await;
+    system.post(&["1.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg", "6.jpg"]).await;
+    assert!(system.settled().await.iter().all(|row| row.named() == Some("Skarlso")));
+    assert_eq!(calls.load(Ordering::Relaxed), 6);
 }
 
 #[tokio::test]
