@@ -298,9 +298,7 @@ mod tests {
     fn a_revoked_token_that_a_browser_still_sends_is_one_wrong_token_and_no_more() {
         let access = access();
         for _ in 0..100 {
-            for revoked in ["carol", "dave"] {
-                assert_eq!(access.who(Some(revoked), HERE), Err(Denied::WrongToken));
-            }
+            assert_eq!(access.who(Some("revoked"), HERE), Err(Denied::WrongToken));
         }
         assert!(access.who(Some("one"), HERE).is_ok());
     }
