@@ -41,10 +41,10 @@ struct Measured {
 }
 
 pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
-    let small = Size { pending: 20_000, queues: 1, processors: 1, call: Duration::ZERO };
+    let small = Size { pending: 40_000, queues: 1, processors: 1, call: Duration::ZERO };
     let large = Size { pending: 1_000_000, ..small };
     let [few, many] = [run(small).await?, run(large).await?];
-    let beside = "with 20,000 waiting";
+    let beside = "with 40,000 waiting";
     report.add("posted in bulk until 1,000,000 wait", Unit::Rate, many.posted, beside, few.posted);
     report.add("processed while 1,000,000 wait", Unit::Rate, many.processed, beside, few.processed);
     report.add("memory of the processor", Unit::Bytes, many.processor, beside, few.processor);

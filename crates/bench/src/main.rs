@@ -33,10 +33,11 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
+    /// The search among known faces, by their number; how soon a restart knows them again. The first, because what other
+    /// parts have used and given back would hide its memory.
+    Gallery,
     /// One call beside the same work in a plain loop; time by picture size.
     Recognition,
-    /// The search among known faces, by their number; how soon a restart knows them again.
-    Gallery,
     /// Posts, one by one and in bulk, beside bare INSERTs and PUBs.
     Receiver,
     /// From message to result, beside the bare statements.
@@ -60,8 +61,8 @@ async fn main() -> anyhow::Result<()> {
     let mut report = Report::default();
     for part in parts {
         match part {
-            Part::Recognition => recognition::measure(&mut report).await?,
             Part::Gallery => gallery::measure(&mut report).await?,
+            Part::Recognition => recognition::measure(&mut report).await?,
             Part::Receiver => receiver::measure(&mut report).await?,
             Part::Processor => processor::measure(&mut report).await?,
             Part::Frontend => frontend::measure(&mut report).await?,

@@ -15,7 +15,9 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// Starts them once the disk has written what the world before this one left.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        std::process::Command::new("sync").status()?;
         let folder = PrivateFolder::new()?;
         let server = DatabaseServer::mariadb(folder.path()).await?;
         let database = server.database().await?;

@@ -2,21 +2,42 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry;
+
+/// On how many threads a service's tasks run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// One for each core.
+    PerCore,
+    /// One for all: for tasks that mostly wait for others, and would wake each other up across threads.
+    One,
+}
 
 /// Runs a service until it ends or is told to stop; the process's `main` in one call.
 ///
 /// `service` gets the token that is cancelled by SIGTERM or SIGINT. From then it has `drain` to finish.
 /// The exit code is 0 after a clean end, 1 after an error, an overrun drain or a second signal.
-pub fn run<F>(name: &str, drain: Duration, service: impl FnOnce(CancellationToken) -> F) -> ExitCode
+pub fn run<F>(
+    name: &str,
+    threads: Threads,
+    drain: Duration,
+    service: impl FnOnce(CancellationToken) -> F,
+) -> ExitCode
 where
     F: Future<Output = anyhow::Result<()>>,
 {
     telemetry::init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = match threads {
+        Threads::PerCore => Builder::new_multi_thread(),
+        Threads::One => Builder::new_current_thread(),
+    };
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "cannot start the async runtime");

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use common::lifecycle::{self, Threads};
 use face_recog::settings::Settings;
 use tokio_util::sync::CancellationToken;
 use web::ops::Readiness;
@@ -11,7 +12,7 @@ fn main() -> ExitCode {
     if settings.ops.healthy {
         return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
     }
-    common::lifecycle::run("face-recog", settings.process.shutdown_timeout, |shutdown| {
+    lifecycle::run("face-recog", Threads::PerCore, settings.process.shutdown_timeout, |shutdown| {
         run(settings, shutdown)
     })
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use common::lifecycle::{self, Threads};
 use frontend::Settings;
 use web::ops::{self, Readiness};
 
@@ -10,7 +11,7 @@ fn main() -> ExitCode {
     if settings.ops.healthy {
         return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
     }
-    common::lifecycle::run("frontend", settings.process.shutdown_timeout, |shutdown| async move {
+    lifecycle::run("frontend", Threads::PerCore, settings.process.shutdown_timeout, |shutdown| async move {
         let host = settings.process.bind_host;
         let ops = web::bind(host, settings.ops.ops_port, "OPS_PORT").await?;
         let listener = web::bind(host, settings.frontend_port, "FRONTEND_PORT").await?;

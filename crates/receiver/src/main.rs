@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use common::{lifecycle, settings};
+use common::{
+    lifecycle::{self, Threads},
+    settings,
+};
 use receiver::Settings;
 use web::ops::{self, Readiness};
 
@@ -11,7 +14,7 @@ fn main() -> ExitCode {
     if settings.ops.healthy {
         return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
     }
-    lifecycle::run("receiver", settings.process.shutdown_timeout, |shutdown| async move {
+    lifecycle::run("receiver", Threads::PerCore, settings.process.shutdown_timeout, |shutdown| async move {
         let host = settings.process.bind_host;
         let listener = web::bind(host, settings.receiver_port, "RECEIVER_PORT").await?;
         let ops = web::bind(host, settings.ops.ops_port, "OPS_PORT").await?;

@@ -2,12 +2,15 @@
 
 use std::process::ExitCode;
 
-use common::{lifecycle, settings};
+use common::{
+    lifecycle::{self, Threads},
+    settings,
+};
 use redeemer::{Settings, run};
 
 fn main() -> ExitCode {
     let settings: Settings = settings::load();
-    lifecycle::run("redeemer", settings.process.shutdown_timeout, |shutdown| async move {
+    lifecycle::run("redeemer", Threads::PerCore, settings.process.shutdown_timeout, |shutdown| async move {
         run(&settings, shutdown).await.map(|summary| println!("{summary}"))
     })
 }

@@ -2,12 +2,15 @@
 
 use std::process::ExitCode;
 
-use common::{lifecycle, settings};
+use common::{
+    lifecycle::{self, Threads},
+    settings,
+};
 use retention::{Settings, run};
 
 fn main() -> ExitCode {
     let settings: Settings = settings::load();
-    lifecycle::run("retention", settings.process.shutdown_timeout, |shutdown| async move {
+    lifecycle::run("retention", Threads::PerCore, settings.process.shutdown_timeout, |shutdown| async move {
         run(&settings, shutdown).await.map(|summary| println!("{summary}"))
     })
 }
