@@ -20,6 +20,8 @@ use crate::{
 const CONCURRENCY: usize = 8;
 const IMAGES: usize = 20_000;
 const LONELY: usize = 100;
+/// In between: whoever waits has fallen asleep by then, and a core, too.
+const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let world = World::start().await?;
@@ -59,21 +61,21 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     // The receiver closed the first one meanwhile: it idled.
     let mut client = Connection::open(&format!("127.0.0.1:{port}")).await?;
     let mut connection = world.pool.acquire().await?;
-    let commit = receiver::commit(&mut connection).await?;
+    let commit = receiver::commit(&mut connection, PAUSE).await?;
     let mut hops = [const { Vec::new() }; 4];
     for _ in 0..LONELY {
         let times = from_post_to_result(&mut client, &mut connection, &asked).await?;
         hops.iter_mut().zip(times).for_each(|(hop, time)| hop.push(time));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(PAUSE).await;
     }
     let [all, answered, called, stored] = hops.map(|mut times| median(&mut times));
-    report.add("from a lonely post to its result", Unit::Time, all, "one commit", commit);
+    report.add("from a lonely post to its result", Unit::Time, all, "a lonely commit", commit);
     for (hop, time) in [
         ("of it: until the post is answered", answered),
         ("then until face-recog is called", called),
         ("then until the result is seen", stored),
     ] {
-        report.add(hop, Unit::Time, time, "one commit", commit);
+        report.add(hop, Unit::Time, time, "a lonely commit", commit);
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
         "64 connections, an INSERT and a PUB each",
         limit,
     );
-    let commit = commit(&mut bare).await?;
+    let commit = commit(&mut bare, Duration::ZERO).await?;
     report.add(
         "single posts from 64 connections, 99th percentile",
         Unit::Time,
@@ -155,11 +155,12 @@ async fn insert_singles(pool: &MySqlPool, producers: &[Producer]) -> anyhow::Res
     Ok(f64::from(counts.iter().sum::<u32>()) / begun.elapsed().as_secs_f64())
 }
 
-/// How long a commit takes, in seconds.
-pub(crate) async fn commit(connection: &mut MySqlConnection) -> anyhow::Result<f64> {
+/// How long a commit takes, in seconds, some time after the one before it.
+pub(crate) async fn commit(connection: &mut MySqlConnection, pause: Duration) -> anyhow::Result<f64> {
     sqlx::raw_sql("CREATE TABLE IF NOT EXISTS commits (id INT)").execute(&mut *connection).await?;
     let mut times = Vec::new();
     for n in 0..200 {
+        tokio::time::sleep(pause).await;
         let begun = Instant::now();
         sqlx::query("INSERT INTO commits VALUES (?)").bind(n).execute(&mut *connection).await?;
         times.push(begun.elapsed().as_secs_f64());
