@@ -46,6 +46,12 @@ impl Suspects {
         Self { pool, queue: Mutex::default(), patience: settings.message_timeout() - call, call }
     }
 
+    /// Whether a suspect of this processor has a turn, or waits for one.
+    #[cfg(test)]
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.queue.try_lock().is_err()
+    }
+
     /// Waits for a turn; `None` when it does not come soon enough for a call within the claim's lease.
     pub(crate) async fn turn(&self) -> Option<Turn<'_>> {
         let turn = async {

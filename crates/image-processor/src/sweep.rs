@@ -71,7 +71,7 @@ async fn sweep(settings: &Settings, workshop: &Workshop, mut slots: Slot) -> boo
         let workshop = workshop.clone();
         workshop.clone().begin(async move {
             // Tried again by a later sweep, if need be: nothing announces it.
-            workshop.work(&claim, slot).await;
+            workshop.work(&claim, Some(slot)).await;
         });
     }
     full

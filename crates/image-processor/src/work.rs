@@ -141,20 +141,24 @@ impl Workshop {
         std::future::pending().await
     }
 
-    /// Works on an image that is ours as soon as there is a slot for it, to the end.
+    /// Works on an image that is ours as soon as there is a slot for it, to the end. A suspect has its turn instead, so that
+    /// those who wait for that keep no slot from others.
     pub(crate) async fn work_in_turn(&self, claim: &Claim) -> Outcome {
+        if claim.suspect {
+            return self.work(claim, None).await;
+        }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let slot = timeout(self.patience, self.slot()).await;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         match slot {
-            Ok(Some(slot)) => self.work(claim, slot).await,
+            Ok(Some(slot)) => self.work(claim, Some(slot)).await,
             Ok(None) => self.store(claim, Verdict::NotNow(STOPPING)).await,
             Err(_) => self.store(claim, Verdict::NotNow("those before it take too long")).await,
         }
     }
 
     /// Works on an image that is ours, to the end; while its result is stored its slot is another's.
-    pub(crate) async fn work(&self, claim: &Claim, slot: Slot) -> Outcome {
+    pub(crate) async fn work(&self, claim: &Claim, slot: Option<Slot>) -> Outcome {
         let begun = tokio::time::Instant::now();
         metrics::gauge!("images_in_work").increment(1.0);
         let verdict = self.recognise(claim).await;
@@ -268,4 +272,43 @@ impl Workshop {
 /// because one of them broke face-recog, do not come back together.
 fn pause_after(failures: u32) -> Duration {
     Duration::from_secs(1 << failures.min(6)).mul_f64(rand::random_range(0.5..1.5))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use clap::Parser;
+    use common::{database, images::ClaimOutcome, models::ImageId};
+
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn a_suspect_that_waits_for_its_turn_takes_no_slot_from_others() {
+        let (_database, pool) = testing::migrated().await;
+        let flags = ["image-processor", "--db-username-password=u:p", "--processor-concurrency=1"];
+        let settings = Settings::try_parse_from(flags).unwrap();
+        let recogniser = Arc::new(Recogniser::calling(&[]).await);
+        let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
+        let workshop = Workshop::new(&settings, pool.clone(), recogniser, breaker, CancellationToken::new());
+        let anothers = database::lock(&pool, "suspect", Duration::from_secs(9), Duration::from_secs(60));
+        let _anothers = anothers.await.unwrap().unwrap();
+
+        let insert = sqlx::query("INSERT INTO images (path, status, suspect) VALUES ('/x.jpg', 0, TRUE)");
+        let id = ImageId(insert.execute(&pool).await.unwrap().last_insert_id());
+        let ClaimOutcome::Won(claim) = workshop.ledger.claim(id).await.unwrap() else { panic!("it is free") };
+        let work = tokio::spawn({
+            let workshop = workshop.clone();
+            async move { workshop.work_in_turn(&claim).await }
+        });
+        timeout(Duration::from_secs(30), async {
+            while !workshop.suspects.is_waited_for() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+        assert!(workshop.free_slots(1).is_some());
+        work.abort();
+    }
 }
