@@ -29,7 +29,7 @@ pub struct Settings {
     /// Address of face-recog; every address that its name resolves to is used
     #[arg(long, env = "GRPC_ADDRESS", value_name = "GRPC_ADDRESS", default_value = "face-recog:50051", value_parser = address)]
     pub grpc_address: String,
-    /// Images recognised at once; up to four times as many are claimed ahead
+    /// Images recognised at once; up to three times as many are claimed ahead
     #[arg(long, env = "PROCESSOR_CONCURRENCY", value_name = "PROCESSOR_CONCURRENCY", default_value_t = 8, value_parser = count(1..=1024))]
     pub processor_concurrency: u32,
     /// Deadline of one Identify call
