@@ -1,5 +1,8 @@
 //! Recognises people on pictures: dlib embeddings behind gRPC.
 
+#[cfg(target_arch = "x86_64")]
+mod processor;
+
 use std::process::ExitCode;
 
 use common::lifecycle::{self, Threads};
@@ -8,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use web::ops::Readiness;
 
 fn main() -> ExitCode {
+    #[cfg(target_arch = "x86_64")]
+    processor::switch();
     let settings: Settings = common::settings::load();
     if settings.ops.healthy {
         return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
@@ -18,6 +23,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    tracing::info!(cxxflags = option_env!("CXXFLAGS").unwrap_or_default(), "dlib was compiled");
     let host = settings.process.bind_host;
     let listener = web::bind(host, settings.face_recog_port, "FACE_RECOG_PORT").await?;
     let ops = web::bind(host, settings.ops.ops_port, "OPS_PORT").await?;
