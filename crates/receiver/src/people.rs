@@ -94,6 +94,9 @@ const NAME: &str = r#"a name, as in {"name":"Ada Lovelace"}"#;
 /// Characters that join those beside them, without which some scripts and emoji cannot be written.
 const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
 
+/// What comes before it, Latin, Greek and Cyrillic letters among it, never joins: a joiner behind that leaves no trace.
+const FIRST_JOINED: char = '\u{590}';
+
 /// A name that can be shown and found again, and does not look like another by what nobody sees.
 fn checked(name: &str) -> Result<&str, Problem> {
     let name = name.trim_matches(|c: char| c.is_whitespace() || JOINERS.contains(&c));
@@ -101,7 +104,7 @@ fn checked(name: &str) -> Result<&str, Problem> {
         "the name is empty".to_owned()
     } else if name.chars().count() > LONGEST_NAME {
         "the name is longer than 255 characters".to_owned()
-    } else if let Some(unseen) = name.chars().find(|&c| is_unseen(c)) {
+    } else if let Some(unseen) = unseen(name) {
         let code = u32::from(unseen);
         format!("the name has a character that nobody sees, U+{code:04X}; write it without that")
     } else {
@@ -110,11 +113,19 @@ fn checked(name: &str) -> Result<&str, Problem> {
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_name", detail))
 }
 
-/// Control characters, and of those for formatting the ones that turn text around, mark it, or leave no trace.
+fn unseen(name: &str) -> Option<char> {
+    let joins_nothing = |&(before, c): &(char, char)| before < FIRST_JOINED && JOINERS.contains(&c);
+    let joiner = name.chars().zip(name.chars().skip(1)).find(joins_nothing).map(|(_, joiner)| joiner);
+    name.chars().find(|&c| is_unseen(c)).or(joiner)
+}
+
+/// Control characters; of those for formatting the ones that turn text around, mark it, or leave no trace; and letters
+/// that are blank.
 fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
+            '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}' |
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
         )
@@ -375,10 +386,14 @@ mod tests {
             assert_eq!(checked(other).unwrap(), other);
         }
         // Turned around, isolated, marked, split or filled by what nobody sees.
-        for hidden in
-            ["\u{202e}", "\u{2066}", "\u{200f}", "\u{61c}", "\u{200b}", "\u{feff}", "\u{ad}", "\u{2028}"]
-        {
+        for hidden in [
+            "\u{202e}", "\u{2066}", "\u{200f}", "\u{61c}", "\u{200b}", "\u{feff}", "\u{ad}", "\u{2028}",
+            "\u{200d}",
+        ] {
             assert!(checked(&format!("A{hidden}da")).is_err(), "{hidden:?}");
+        }
+        for blank in ["\u{3164}", "\u{ffa0}", "\u{115f}", "\u{1160}", "\u{2800}", "A\u{34f}da"] {
+            assert!(checked(blank).is_err(), "{blank:?}");
         }
         assert!(checked("\u{200d}").is_err(), "there is nothing to see");
         assert!(checked(&"é".repeat(255)).is_ok());
