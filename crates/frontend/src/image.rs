@@ -8,7 +8,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::MySqlPool;
+use sqlx::{AssertSqlSafe, FromRow, MySqlPool, Row as _};
 
 use crate::{
     Frontend,
@@ -17,7 +17,7 @@ use crate::{
     line::Line,
     page::{self, Frame},
     problem::Problem,
-    rows,
+    rows::{COLUMNS, Row},
 };
 
 #[derive(Template, Serialize)]
@@ -70,33 +70,25 @@ pub async fn show(
 }
 
 async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
-    type More = (DateTime<Utc>, i32, Option<i32>, Option<i32>, Option<u64>, Option<u64>);
-    let Some(row) = rows::one(pool, id).await? else { return Ok(None) };
-    let more: Option<More> = sqlx::query_as(
-        "SELECT created_at, attempts, width, height,
-                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ? ORDER BY id LIMIT 1),
-                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id < ? ORDER BY id DESC LIMIT 1)
-         FROM images WHERE id = ?",
-    )
-    .bind(id)
-    .bind(id)
-    .bind(id)
-    .fetch_optional(pool)
-    .await?;
-    let Some((created_at, attempts, width, height, newer, older)) = more else { return Ok(None) };
+    let image = format!(
+        "SELECT {COLUMNS}, created_at, attempts, width, height,
+                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ? ORDER BY id LIMIT 1) AS newer,
+                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id < ? ORDER BY id DESC LIMIT 1) AS older
+         FROM images LEFT JOIN person ON person.id = images.person WHERE images.id = ?"
+    );
+    let image = sqlx::query(AssertSqlSafe(image)).bind(id).bind(id).bind(id);
+    let Some(row) = image.fetch_optional(pool).await? else { return Ok(None) };
     let mut select = faces::select();
     select.push(" WHERE image_id = ").push_bind(id).push(" ORDER BY position");
-    let faces = faces::fetch(pool, select).await?;
-    let line = Line::from(row);
     Ok(Some(Image {
-        line,
-        created_at,
-        attempts,
-        width,
-        height,
-        faces,
-        newer,
-        older,
+        line: Row::from_row(&row)?.into(),
+        created_at: row.try_get("created_at")?,
+        attempts: row.try_get("attempts")?,
+        width: row.try_get("width")?,
+        height: row.try_get("height")?,
+        faces: faces::fetch(pool, select).await?,
+        newer: row.try_get("newer")?,
+        older: row.try_get("older")?,
         frame: Frame::default(),
     }))
 }

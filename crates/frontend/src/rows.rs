@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use common::{images::push_list, models::Status};
-use sqlx::{MySql, MySqlPool, QueryBuilder};
+use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 
 use crate::paging::{Cursor, Rows, end_of_search};
 
@@ -31,11 +31,24 @@ pub struct Row {
     pub updated_at: DateTime<Utc>,
 }
 
-type Columns =
-    (u64, String, Option<i32>, Option<i32>, Option<String>, Option<f64>, Option<String>, DateTime<Utc>);
+/// What a [`Row`] is read from, of `images LEFT JOIN person`.
+pub const COLUMNS: &str =
+    "CAST(images.id AS UNSIGNED) AS id, path, status, person, person.name, distance, reason, updated_at";
 
-const COLUMNS: &str =
-    "CAST(images.id AS UNSIGNED), path, status, person, person.name, distance, reason, updated_at";
+impl FromRow<'_, MySqlRow> for Row {
+    fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            path: row.try_get("path")?,
+            status: row.try_get("status")?,
+            person: row.try_get("person")?,
+            name: row.try_get("name")?,
+            distance: row.try_get("distance")?,
+            reason: row.try_get("reason")?,
+            updated_at: row.try_get("updated_at")?,
+        })
+    }
+}
 
 /// Which images; of those that fit all that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,24 +115,14 @@ pub async fn read(pool: &MySqlPool, filter: &Filter, cursor: Cursor, size: usize
     Ok(rows)
 }
 
-/// One image, if it is there.
-pub async fn one(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Row>> {
-    let mut select = QueryBuilder::<MySql>::new(format!(
-        "SELECT {COLUMNS} FROM images LEFT JOIN person ON person.id = images.person WHERE images.id = "
-    ));
-    let row: Option<Columns> = select.push_bind(id).build_query_as().fetch_optional(pool).await?;
-    Ok(row.map(Row::from))
-}
-
 async fn fetch(
     pool: &MySqlPool,
     mut select: QueryBuilder<MySql>,
     cursor: Cursor,
     size: usize,
 ) -> sqlx::Result<Rows<Row>> {
-    let rows: Vec<Columns> = select.build_query_as().fetch_all(pool).await?;
-    let rows = Rows::new(rows, size, cursor, |row| row.0);
-    Ok(Rows { rows: rows.rows.into_iter().map(Row::from).collect(), more: rows.more })
+    let rows = select.build_query_as().fetch_all(pool).await?;
+    Ok(Rows::new(rows, size, cursor, |row: &Row| row.id))
 }
 
 /// The ids of the images that were posted on certain days. Ids grow as time does.
@@ -199,11 +202,5 @@ fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &Filter) {
     }
     if let Some(text) = &filter.text {
         select.push(" AND LOCATE(LOWER(").push_bind(text.clone()).push("), LOWER(path)) > 0");
-    }
-}
-
-impl From<Columns> for Row {
-    fn from((id, path, status, person, name, distance, reason, updated_at): Columns) -> Self {
-        Self { id, path, status, person, name, distance, reason, updated_at }
     }
 }
