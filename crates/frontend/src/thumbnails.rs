@@ -23,10 +23,7 @@ use rpc::{Area, CropRequest, faces_client::FacesClient};
 use serde::Deserialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 use tokio::{sync::Semaphore, time::Instant};
-use tonic::{
-    Code, Request,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Request, transport::Channel};
 
 use crate::{
     Frontend,
@@ -84,10 +81,7 @@ enum Missing {
 impl Thumbnails {
     /// Made by face-recog at `address` (`host:port`), kept in `kept`. Connects when the first is asked for.
     pub fn new(address: &str, kept: Kept) -> Result<Self, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
-            .connect_timeout(Duration::from_secs(2))
-            .http2_keep_alive_interval(Duration::from_secs(10));
-        let client = FacesClient::new(endpoint.connect_lazy());
+        let client = rpc::faces_at(address)?;
         Ok(Self { kept: Arc::new(kept), client, calls: Arc::new(Semaphore::new(CALLS)) })
     }
 

@@ -5,30 +5,23 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use common::lookup::Area;
 use rpc::{CropRequest, faces_client::FacesClient};
-use tonic::{
-    Code,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Request, transport::Channel};
 
 use crate::problem::Problem;
 
 /// How long one picture may take, waiting behind others included.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(3);
-
-/// The way to face-recog, over one connection that is made when it is needed.
+/// The way to face-recog.
 #[derive(Clone, Debug)]
 pub struct Cropper {
-    channel: Channel,
+    client: FacesClient<Channel>,
 }
 
 impl Cropper {
     /// Asks the face-recog at `address` (`host:port`).
     pub fn new(address: &str) -> anyhow::Result<Self> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-        Ok(Self { channel: endpoint.connect_timeout(CONNECT).timeout(PATIENCE).connect_lazy() })
+        Ok(Self { client: rpc::faces_at(address)? })
     }
 
     /// What is around a face, as a JPEG.
@@ -37,8 +30,10 @@ impl Cropper {
         let length = |pixels: i32| u32::try_from(pixels).unwrap_or_default();
         let area =
             rpc::Area { left: face.x, top: face.y, width: length(face.width), height: length(face.height) };
-        let request = CropRequest { image_path: path.to_owned(), area: Some(area), side: 0, known: false };
-        match FacesClient::new(self.channel.clone()).crop(request).await {
+        let crop = CropRequest { image_path: path.to_owned(), area: Some(area), side: 0, known: false };
+        let mut request = Request::new(crop);
+        request.set_timeout(PATIENCE);
+        match self.client.clone().crop(request).await {
             Ok(answer) => Ok(answer.into_inner().jpeg),
             Err(status) => Err(problem(&status, path)),
         }

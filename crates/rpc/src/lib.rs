@@ -1,8 +1,28 @@
-//! The gRPC contract between image-processor and face-recog: code generated from `proto/face.proto`.
+//! The gRPC contract of face-recog: code generated from `proto/face.proto`, and the way to whoever shows pictures.
 
 #![allow(missing_docs, reason = "the generated code carries the comments of proto/face.proto")]
 
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint, Error};
+
 tonic::include_proto!("facerecog");
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// While an answer is due, a connection on which nothing comes back for so long, and then again, is broken.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Asks the face-recog at `address` (`host:port`) over one connection, made when it is first needed, and anew when it
+/// breaks. Each request needs a timeout of its own.
+pub fn faces_at(address: &str) -> Result<faces_client::FacesClient<Channel>, Error> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE);
+    Ok(faces_client::FacesClient::new(endpoint.connect_lazy()))
+}
 
 /// The image name that stands for "nobody known is on this picture".
 pub const NOT_FOUND: &str = "not_found";
