@@ -25,10 +25,8 @@ use crate::{
     gallery::Gallery,
     listing::Stamp,
     models::ModelId,
+    picture::ContentHash,
 };
-
-/// SHA-256 of a picture's file.
-pub type ContentHash = [u8; 32];
 
 /// Name of the file in its folder.
 const FILE: &str = "embeddings";

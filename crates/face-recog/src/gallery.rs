@@ -5,7 +5,10 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::faces::{DIMENSIONS, Embedding};
+use crate::{
+    faces::{DIMENSIONS, Embedding},
+    picture::ContentHash,
+};
 
 /// How many partial sums run side by side: enough to fill the widest vector registers.
 const LANES: usize = 16;
@@ -16,7 +19,17 @@ pub struct Gallery {
     names: Vec<Box<str>>,
     /// One after the other, [`DIMENSIONS`] numbers each: the search reads memory straight through.
     embeddings: Vec<f32>,
+    fingerprints: Vec<u64>,
     id: u64,
+}
+
+/// What is known of a picture.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Which picture it is.
+    pub content: ContentHash,
+    /// What the face on it looks like.
+    pub embedding: Embedding,
 }
 
 /// The known picture nearest to a face.
@@ -30,46 +43,48 @@ pub struct Nearest {
 
 impl Gallery {
     /// Builds a gallery from pictures in any order, each name once.
-    pub fn new(people: impl IntoIterator<Item = (String, Embedding)>) -> Self {
-        let people = people.into_iter().map(|(name, embedding)| (name, Some(embedding)));
+    pub fn new(people: impl IntoIterator<Item = (String, Known)>) -> Self {
+        let people = people.into_iter().map(|(name, known)| (name, Some(known)));
         Self::default().with(people.collect())
     }
 
-    /// A copy in which each of the names has a new embedding, or none any more; each name once, in any order.
+    /// A copy in which each of the names is another picture's, or none's any more; each name once, in any order.
     /// Takes as long as copying all numbers does.
     #[must_use]
-    pub fn with(&self, mut changes: Vec<(String, Option<Embedding>)>) -> Self {
+    pub fn with(&self, mut changes: Vec<(String, Option<Known>)>) -> Self {
         changes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let most = self.len() + changes.len();
         let mut copy = Self {
             names: Vec::with_capacity(most),
             embeddings: Vec::with_capacity(most * DIMENSIONS),
-            id: self.id,
+            fingerprints: Vec::with_capacity(most),
+            id: 0,
         };
-        let mut old = self.names.iter().zip(self.embeddings.chunks_exact(DIMENSIONS)).peekable();
-        for (name, embedding) in changes {
-            while let Some((before, same)) = old.next_if(|(old, _)| ***old < *name) {
-                copy.push(before.clone(), same);
+        let embeddings = self.embeddings.chunks_exact(DIMENSIONS);
+        let mut old = self.names.iter().zip(embeddings).zip(&self.fingerprints).peekable();
+        for (name, known) in changes {
+            while let Some(((before, same), &print)) = old.next_if(|((old, _), _)| ***old < *name) {
+                copy.push(before.clone(), same, print);
             }
-            if let Some((name, former)) = old.next_if(|(old, _)| ***old == *name) {
-                copy.id = copy.id.wrapping_sub(fingerprint(name, former));
-            }
-            if let Some(embedding) = embedding {
-                copy.id = copy.id.wrapping_add(fingerprint(&name, &embedding));
-                copy.push(name.into_boxed_str(), &embedding);
+            old.next_if(|((old, _), _)| ***old == *name);
+            if let Some(Known { content, embedding }) = known {
+                let print = fingerprint(&name, &content);
+                copy.push(name.into_boxed_str(), &embedding, print);
             }
         }
-        old.for_each(|(name, same)| copy.push(name.clone(), same));
+        old.for_each(|((name, same), &print)| copy.push(name.clone(), same, print));
         copy
     }
 
-    fn push(&mut self, name: Box<str>, embedding: &[f32]) {
+    fn push(&mut self, name: Box<str>, embedding: &[f32], fingerprint: u64) {
         self.names.push(name);
         self.embeddings.extend_from_slice(embedding);
+        self.fingerprints.push(fingerprint);
+        self.id = self.id.wrapping_add(fingerprint);
     }
 
-    /// Tells galleries apart: the same for the same names with the same numbers, in whatever order and by
-    /// whatever changes they came together, in every process.
+    /// Tells galleries apart: the same for the same names of the same pictures, by whatever changes they came together,
+    /// in every process. The numbers are left out of it: replicas on unlike processors round them differently.
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -110,14 +125,13 @@ impl Gallery {
     }
 }
 
-/// Galleries are told apart by the sum of these, which knows no order and follows a change without a look at
-/// all that stays.
-fn fingerprint(name: &str, embedding: &[f32]) -> u64 {
+/// Galleries are told apart by the sum of these, which knows no order.
+fn fingerprint(name: &str, content: &ContentHash) -> u64 {
     let mut hash = Sha256::new();
     // No file name contains NUL, so it ends there for certain.
     hash.update(name);
     hash.update([0]);
-    embedding.iter().for_each(|number| hash.update(number.to_le_bytes()));
+    hash.update(content);
     let hash = hash.finalize();
     hash.iter().take(8).fold(0, |id, &byte| id << 8 | u64::from(byte))
 }
@@ -141,8 +155,15 @@ mod tests {
         [value; DIMENSIONS]
     }
 
+    /// A picture of its own for each value.
+    fn known(value: f32) -> Known {
+        let mut content = [0; 32];
+        content[..4].copy_from_slice(&value.to_le_bytes());
+        Known { content, embedding: [value; DIMENSIONS] }
+    }
+
     fn gallery(people: &[(&str, f32)]) -> Gallery {
-        Gallery::new(people.iter().map(|&(name, value)| (name.to_owned(), [value; DIMENSIONS])))
+        Gallery::new(people.iter().map(|&(name, value)| (name.to_owned(), known(value))))
     }
 
     #[test]
@@ -177,13 +198,12 @@ mod tests {
     #[test]
     fn a_change_replaces_adds_and_removes_and_leaves_the_rest() {
         let before = gallery(&[("a.jpg", 1.0), ("c.jpg", 3.0), ("e.jpg", 5.0)]);
-        let embedding = |value| Some([value; DIMENSIONS]);
         let after = before.with(vec![
-            ("f.jpg".to_owned(), embedding(6.0)),
+            ("f.jpg".to_owned(), Some(known(6.0))),
             ("c.jpg".to_owned(), None),
             ("nobody.jpg".to_owned(), None),
-            ("b.jpg".to_owned(), embedding(2.0)),
-            ("e.jpg".to_owned(), embedding(4.0)),
+            ("b.jpg".to_owned(), Some(known(2.0))),
+            ("e.jpg".to_owned(), Some(known(4.0))),
         ]);
         let direct = gallery(&[("f.jpg", 6.0), ("e.jpg", 4.0), ("b.jpg", 2.0), ("a.jpg", 1.0)]);
         assert_eq!(after.names, direct.names);
@@ -194,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn galleries_have_the_same_id_when_they_know_the_same_people_by_the_same_numbers() {
+    fn galleries_have_the_same_id_when_they_know_the_same_pictures_by_the_same_names() {
         let id = |people: &[(&str, f32)]| gallery(people).id();
         let one = id(&[("a.jpg", 1.0), ("b.jpg", 2.0)]);
         assert_eq!(one, id(&[("b.jpg", 2.0), ("a.jpg", 1.0)]));
@@ -207,5 +227,13 @@ mod tests {
         ] {
             assert_ne!(one, other);
         }
+    }
+
+    #[test]
+    fn a_processor_that_rounds_differently_makes_no_other_gallery() {
+        let here = known(1.0);
+        let there = Known { embedding: here.embedding.map(f32::next_up), ..here };
+        let id = |known| Gallery::new([("a.jpg".to_owned(), known)]).id();
+        assert_eq!(id(here), id(there));
     }
 }

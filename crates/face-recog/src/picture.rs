@@ -19,6 +19,9 @@ use image::{
 
 use crate::{folder::Whose, shrink};
 
+/// SHA-256 of a picture's file.
+pub type ContentHash = [u8; 32];
+
 /// Largest file that is read, in bytes.
 pub const MAX_FILE: u64 = 64 << 20;
 

@@ -23,12 +23,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cache::{Cache, ContentHash, Remembered},
+    cache::{Cache, Remembered},
     faces::{Embedding, Recogniser, timed},
     folder,
-    gallery::Gallery,
+    gallery::{Gallery, Known},
     listing::{Stamp, list},
-    picture::{self, PictureError},
+    picture::{self, ContentHash, PictureError},
     pool::Pool,
 };
 
@@ -68,7 +68,7 @@ pub struct Watcher {
     seen: BTreeMap<OsString, Seen>,
     /// All that was found, but for `changes`.
     gallery: Arc<Gallery>,
-    changes: Vec<(String, Option<Embedding>)>,
+    changes: Vec<(String, Option<Known>)>,
     /// What the log was last told about the folder itself.
     complaint: Option<String>,
     /// What the log was last told about the cache.
@@ -254,8 +254,8 @@ impl Watcher {
     /// which the log knows.
     fn note(&mut self, look: Look) {
         let Look { name, stamp, content, face } = look;
-        let (embedding, trouble) = match face {
-            Ok(embedding) => (Some(embedding), None),
+        let (known, trouble) = match face {
+            Ok(embedding) => (content.map(|content| Known { content, embedding }), None),
             Err(trouble) => (None, Some(trouble)),
         };
         let old = self.seen.get(&name);
@@ -266,7 +266,7 @@ impl Watcher {
             tracing::warn!(file = %name.display(), reason = trouble.reason, "a known picture is skipped");
         }
         // A name that is no UTF-8 was refused when it was looked at.
-        self.changes.extend(name.to_str().map(|name| (name.to_owned(), embedding)));
+        self.changes.extend(name.to_str().map(|name| (name.to_owned(), known)));
         self.seen.insert(name, Seen { stamp, content, trouble });
     }
 
@@ -408,7 +408,12 @@ mod tests {
         let (pool, _) = Pool::start(Vec::new()).unwrap();
         let cache = Cache::new(Path::new("/nowhere"), ModelId::of([]));
         let (mut watcher, gallery) = Watcher::new(folder, pool, cache);
-        watcher.note(Look { name: "x.jpg".into(), stamp, content: None, face: Ok([0.0; DIMENSIONS]) });
+        watcher.note(Look {
+            name: "x.jpg".into(),
+            stamp,
+            content: Some([0; 32]),
+            face: Ok([0.0; DIMENSIONS]),
+        });
         (watcher, gallery)
     }
 

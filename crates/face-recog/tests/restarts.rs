@@ -9,7 +9,7 @@ use std::{collections::HashSet, ffi::OsStr, fs, path::Path, sync::LazyLock};
 
 use face_recog::{
     cache::{Cache, Remembered},
-    gallery::Gallery,
+    gallery::{Gallery, Known},
     listing::list,
     models::{ModelId, Models},
 };
@@ -50,7 +50,7 @@ async fn with_a_lie(model: ModelId) -> TempDir {
     for (name, stamp) in list(&folders.path().join("known")).unwrap() {
         let (content, embedding) = remembered.unchanged(&name, &stamp).unwrap();
         used.push((name, stamp, content));
-        faces.push(embedding.unwrap());
+        faces.push(Known { content, embedding: embedding.unwrap() });
     }
     let [biden, _obama] = faces[..] else { panic!("two are known") };
     fs::remove_file(folders.path().join("embeddings/embeddings")).unwrap();
