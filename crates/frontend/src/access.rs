@@ -20,10 +20,10 @@ use serde::Deserialize;
 use tokio::task_local;
 use web::{
     Peer,
-    access::{Denied, Role, Who, bearer, clear_cookie, cookie, set_cookie},
+    access::{Denied, Role, Who, bearer, clear_cookie, cookie, is_from_here, set_cookie},
 };
 
-use crate::{Frontend, format::Format, forward::is_from_here, page::Frame, paging::escape, problem::Problem};
+use crate::{Frontend, format::Format, page::Frame, paging::escape, problem::Problem};
 
 task_local! {
     /// Who asked for the page that is being made.
@@ -131,7 +131,7 @@ async fn show(State(frontend): State<Frontend>, next: Result<Query<Further>, Que
 /// `POST /login`
 async fn log_in(State(frontend): State<Frontend>, headers: HeaderMap, request: Request) -> Response {
     let peer = peer(&request);
-    if !is_from_here(&Method::POST, &headers) {
+    if is_from_here(&headers) != Some(true) {
         return Problem::OtherSite.answer(Format::Html);
     }
     let Ok(Form(Entered { token, next })) = Form::<Entered>::from_request(request, &frontend).await else {
@@ -153,7 +153,7 @@ async fn log_in(State(frontend): State<Frontend>, headers: HeaderMap, request: R
 
 /// `POST /logout`
 async fn log_out(headers: HeaderMap) -> Response {
-    if !is_from_here(&Method::POST, &headers) {
+    if is_from_here(&headers) != Some(true) {
         return Problem::OtherSite.answer(Format::Html);
     }
     let mut response = to("/login");

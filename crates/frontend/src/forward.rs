@@ -9,10 +9,10 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderName, HeaderValue, Method, Uri,
+        HeaderMap, HeaderName, HeaderValue, Uri,
         header::{
-            ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, LINK, LOCATION,
-            ORIGIN, RETRY_AFTER,
+            ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION,
+            RETRY_AFTER,
         },
         uri::{Authority, PathAndQuery, Scheme},
     },
@@ -24,6 +24,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::sync::Semaphore;
+use web::access::is_from_here;
 
 use crate::{Frontend, format::Format, problem::Problem};
 
@@ -40,7 +41,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What the receiver needs to know of a request; nothing else of a browser's request concerns it.
 const PASSED_ON: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, AUTHORIZATION, IDEMPOTENCY_KEY];
@@ -102,7 +102,8 @@ impl Receiver {
 pub async fn forward(State(frontend): State<Frontend>, request: Request) -> Response {
     let answer = async {
         let receiver = frontend.receiver.as_ref().ok_or(Problem::ReadOnly)?;
-        if !is_from_here(request.method(), request.headers()) {
+        // Programs, which are no browsers, have the receiver for themselves.
+        if !request.method().is_safe() && is_from_here(request.headers()) != Some(true) {
             return Err(Problem::OtherSite);
         }
         receiver.forward(request).await
@@ -110,61 +111,8 @@ pub async fn forward(State(frontend): State<Frontend>, request: Request) -> Resp
     answer.await.unwrap_or_else(|problem| problem.answer(Format::Json)).into_response()
 }
 
-/// Whether a request comes from a page of ours, as far as a browser tells: a current one says so itself, an older one
-/// names the page's origin. Programs, which are no browsers, have the receiver for themselves.
-pub fn is_from_here(method: &Method, headers: &HeaderMap) -> bool {
-    if method.is_safe() {
-        return true;
-    }
-    if let Some(site) = headers.get(SEC_FETCH_SITE) {
-        return site == "same-origin";
-    }
-    let (Some(origin), Some(host)) = (headers.get(ORIGIN), headers.get(HOST)) else { return false };
-    let origin = origin.as_bytes();
-    [b"http://".as_slice(), b"https://"]
-        .iter()
-        .any(|scheme| origin.strip_prefix(*scheme).is_some_and(|rest| rest == host.as_bytes()))
-}
-
 fn chosen(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
     let values =
         |name| headers.get_all(name).iter().map(move |value| (HeaderName::clone(name), value.clone()));
     names.iter().flat_map(values).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_from_here_with(headers: &[(&'static str, &str)]) -> bool {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-            .collect();
-        is_from_here(&Method::POST, &headers)
-    }
-
-    #[test]
-    fn a_change_comes_from_a_page_of_ours() {
-        assert!(is_from_here_with(&[("sec-fetch-site", "same-origin")]));
-        assert!(is_from_here_with(&[("origin", "http://a:8081"), ("host", "a:8081")]));
-        assert!(is_from_here_with(&[("origin", "https://a"), ("host", "a")]));
-    }
-
-    #[test]
-    fn a_change_from_elsewhere_is_refused() {
-        for site in ["cross-site", "same-site", "none", ""] {
-            assert!(!is_from_here_with(&[("sec-fetch-site", site), ("origin", "http://a"), ("host", "a")]));
-        }
-        assert!(!is_from_here_with(&[("origin", "http://b"), ("host", "a")]));
-        assert!(!is_from_here_with(&[("origin", "null"), ("host", "a")]));
-        assert!(!is_from_here_with(&[("origin", "http://a:1"), ("host", "a")]));
-        assert!(!is_from_here_with(&[("host", "a")]));
-        assert!(!is_from_here_with(&[]));
-    }
-
-    #[test]
-    fn everything_may_be_read() {
-        assert!(is_from_here(&Method::GET, &HeaderMap::new()));
-    }
 }

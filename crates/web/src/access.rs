@@ -180,20 +180,20 @@ impl Access {
     }
 }
 
-/// Fails when a browser says that a page of another site sends this to change something: a current one tells by itself,
-/// an older one names the page's origin. Whoever has no browser says neither.
+/// Fails when a browser says that a page of another site sends this to change something.
 pub fn not_from_other_site(method: &Method, headers: &HeaderMap) -> Result<(), Denied> {
-    let is_ours = match (headers.get("sec-fetch-site"), headers.get(ORIGIN)) {
-        _ if method.is_safe() => true,
-        (Some(site), _) => site == "same-origin" || site == "none",
-        (None, Some(origin)) => headers.get(HOST).is_some_and(|host| {
-            let origin = origin.as_bytes();
-            let rest = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
-            rest == Some(host.as_bytes())
-        }),
-        (None, None) => true,
-    };
-    if is_ours { Ok(()) } else { Err(Denied::OtherSite) }
+    if method.is_safe() || is_from_here(headers) != Some(false) { Ok(()) } else { Err(Denied::OtherSite) }
+}
+
+/// Whether a page of ours sends this, as a browser says: a current one tells by itself, an older one names the page's
+/// origin. Whoever has no browser says neither.
+pub fn is_from_here(headers: &HeaderMap) -> Option<bool> {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return Some(site == "same-origin" || site == "none");
+    }
+    let origin = headers.get(ORIGIN)?.as_bytes();
+    let rest = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+    Some(rest.is_some() && rest == headers.get(HOST).map(|host| host.as_bytes()))
 }
 
 /// The token in the header `Authorization`, where programs send it. What cannot be a token counts as a wrong one.
@@ -314,6 +314,32 @@ mod tests {
         }
         assert!(matches!(access.who(Some("guess"), HERE), Err(Denied::TooMany(_))));
         assert!(access.who(Some(&long), HERE).is_ok());
+    }
+
+    #[test]
+    fn a_browser_tells_whether_a_page_of_ours_sends_something() {
+        let is_from_here = |headers: &[(&'static str, &str)]| {
+            let headers = headers
+                .iter()
+                .map(|&(name, value)| (axum::http::HeaderName::from_static(name), value.parse().unwrap()));
+            is_from_here(&headers.collect())
+        };
+        assert_eq!(is_from_here(&[("host", "a")]), None);
+        for ours in [
+            &[("sec-fetch-site", "same-origin")][..],
+            &[("origin", "http://a:8081"), ("host", "a:8081")],
+            &[("origin", "https://a"), ("host", "a")],
+        ] {
+            assert_eq!(is_from_here(ours), Some(true), "{ours:?}");
+        }
+        for site in ["cross-site", "same-site", ""] {
+            let theirs = [("sec-fetch-site", site), ("origin", "http://a"), ("host", "a")];
+            assert_eq!(is_from_here(&theirs), Some(false), "{site:?}");
+        }
+        for origin in ["http://b", "http://a:1", "null"] {
+            assert_eq!(is_from_here(&[("origin", origin), ("host", "a")]), Some(false), "{origin}");
+        }
+        assert_eq!(is_from_here(&[("origin", "null")]), Some(false));
     }
 
     #[test]
