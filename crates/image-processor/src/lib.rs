@@ -32,8 +32,9 @@ use crate::{recogniser::Recogniser, webhooks::Webhooks, work::Workshop};
 
 pub use settings::Settings;
 
-/// Connections to the database beside those of the images in work: the sweep's, the backlog's and the suspects' lock.
-const SPARE_CONNECTIONS: u32 = 4;
+/// Connections to the database beside those of the images in work: the sweep's, the backlog's, the suspects' lock, two for
+/// comparing again, and one for webhooks.
+const SPARE_CONNECTIONS: u32 = 6;
 
 /// Images need the database only for moments: so many connections serve any number of them.
 const MAX_CONNECTIONS: u32 = 32;
