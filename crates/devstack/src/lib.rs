@@ -52,4 +52,4 @@ pub use process::{Process, Program, spawn_bound_to_us};
 pub use recogniser::{Gate, Recogniser, Reply};
 pub use server::Server;
 pub use service::{Finished, Service};
-pub use stack::Stack;
+pub use stack::{Stack, environment};

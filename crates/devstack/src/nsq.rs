@@ -97,6 +97,21 @@ impl Nsqd {
         format!("127.0.0.1:{}", self.http)
     }
 
+    /// Publishes a message, of any bytes or none, as other producers may.
+    ///
+    /// # Errors
+    /// When nsqd does not take it.
+    pub async fn publish(&self, topic: &str, message: &[u8]) -> Result<()> {
+        // A PUB of nothing is refused; of several messages each may be empty.
+        let mut body = 1_u32.to_be_bytes().to_vec();
+        body.extend(u32::try_from(message.len())?.to_be_bytes());
+        body.extend(message);
+        let url = format!("http://{}/mpub?topic={topic}&binary=true", self.http_address());
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        client.post(url).body(body).send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// Kills it and deletes all its messages, topics and channels, like a volume that is lost.
     ///
     /// # Errors

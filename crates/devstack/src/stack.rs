@@ -35,6 +35,27 @@ pub struct Stack {
     _face_recog_port: Port,
 }
 
+/// The settings that lead services to the queue, to a face-recog on the port `face_recog`, and to the two folders of
+/// pictures in `folder`. Of settings with one name the last counts.
+pub fn environment(
+    folder: &Path,
+    nsqlookupd: &Nsqlookupd,
+    nsqd: &Nsqd,
+    face_recog: &Port,
+) -> Vec<(String, String)> {
+    [
+        ("PRODUCER_ADDRESS", nsqd.tcp_address()),
+        ("NSQ_LOOKUP_ADDRESS", nsqlookupd.http_address()),
+        ("FACE_RECOG_PORT", face_recog.to_string()),
+        ("GRPC_ADDRESS", format!("127.0.0.1:{face_recog}")),
+        ("KNOWN_PEOPLE", folder.join("known_people").display().to_string()),
+        ("UNKNOWN_PEOPLE", folder.join("unknown_people").display().to_string()),
+        ("MODELS", paths::models().display().to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
 impl Stack {
     /// Starts everything in `folder` and waits until all services are ready.
     ///
@@ -60,18 +81,12 @@ impl Stack {
         let own = [
             ("RECEIVER_PORT", receiver_port.to_string()),
             ("FRONTEND_PORT", frontend_port.to_string()),
-            ("FACE_RECOG_PORT", face_recog_port.to_string()),
-            ("PRODUCER_ADDRESS", nsqd.tcp_address()),
-            ("NSQ_LOOKUP_ADDRESS", nsqlookupd.http_address()),
-            ("GRPC_ADDRESS", format!("127.0.0.1:{face_recog_port}")),
-            ("KNOWN_PEOPLE", folder.join("known_people").display().to_string()),
-            ("UNKNOWN_PEOPLE", folder.join("unknown_people").display().to_string()),
-            ("MODELS", paths::models().display().to_string()),
             ("RECEIVER_ADDRESS", format!("127.0.0.1:{receiver_port}")),
             ("THUMBNAILS", folder.join("thumbnails").display().to_string()),
         ];
-        let environment: Vec<_> =
-            own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(settings).collect();
+        let mut environment = environment(folder, &nsqlookupd, &nsqd, &face_recog_port);
+        environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        environment.extend(settings);
 
         // All at once: they wait for each other.
         let spawn = |name: &str| -> Result<Service> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use devstack::{Database, DatabaseServer, Nsqd, Nsqlookupd, Port, PrivateFolder, Recogniser, Service, paths};
-use reqwest::StatusCode;
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
 
@@ -115,22 +114,13 @@ impl Plan {
         }
 
         let face_recog_port = Port::reserve().unwrap();
+        let mut environment = database.environment();
+        environment.extend(devstack::environment(folder.path(), &nsqlookupd, &nsqd, &face_recog_port));
         let eyes = match &self.eyes {
             Eyes::Scripted(address) => address.clone(),
             Eyes::Real(_) => format!("127.0.0.1:{face_recog_port}"),
         };
-        let mut environment = database.environment();
-        for (name, value) in [
-            ("PRODUCER_ADDRESS", nsqd.tcp_address()),
-            ("NSQ_LOOKUP_ADDRESS", nsqlookupd.http_address()),
-            ("GRPC_ADDRESS", eyes.clone()),
-            ("FACE_RECOG_PORT", face_recog_port.to_string()),
-            ("KNOWN_PEOPLE", folder.path().join("known_people").display().to_string()),
-            ("UNKNOWN_PEOPLE", folder.path().join("unknown_people").display().to_string()),
-            ("MODELS", paths::models().display().to_string()),
-        ] {
-            environment.push((name.to_owned(), value));
-        }
+        environment.push(("GRPC_ADDRESS".to_owned(), eyes.clone()));
         let database_address = format!("{}:{}", database.host, database.port);
         for (link, setting, address) in [
             (Link::Producer, "PRODUCER_ADDRESS", nsqd.tcp_address()),
@@ -399,16 +389,6 @@ impl System {
     pub async fn failed_tries(&self) -> i64 {
         let sum = "SELECT CAST(COALESCE(SUM(attempts), 0) AS SIGNED) FROM images";
         sqlx::query_scalar(sum).fetch_one(&self.pool).await.unwrap()
-    }
-
-    /// Publishes a message as any producer can.
-    pub async fn publish(&self, body: &[u8]) {
-        let url = format!("http://{}/mpub?topic=images&binary=true", self.nsqd.http_address());
-        let mut message = 1_u32.to_be_bytes().to_vec();
-        message.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
-        message.extend(body);
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        assert_eq!(client.post(url).body(message).send().await.unwrap().status(), StatusCode::OK);
     }
 
     /// What a service's log holds.

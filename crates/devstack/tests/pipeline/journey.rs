@@ -121,18 +121,10 @@ async fn services_may_start_in_any_order() {
     }
 
     let mut environment = database.environment();
-    let folders =
-        ["known_people", "unknown_people"].map(|name| folder.path().join(name).display().to_string());
+    environment.extend(devstack::environment(folder.path(), &lookupd, &nsqd, &face_recog_port));
     for (name, value) in [
         ("RECEIVER_PORT", receiver_port.to_string()),
         ("FRONTEND_PORT", frontend_port.to_string()),
-        ("FACE_RECOG_PORT", face_recog_port.to_string()),
-        ("PRODUCER_ADDRESS", nsqd.tcp_address()),
-        ("NSQ_LOOKUP_ADDRESS", lookupd.http_address()),
-        ("GRPC_ADDRESS", format!("127.0.0.1:{face_recog_port}")),
-        ("KNOWN_PEOPLE", folders[0].clone()),
-        ("UNKNOWN_PEOPLE", folders[1].clone()),
-        ("MODELS", paths::models().display().to_string()),
         ("SWEEP_AFTER", "1s".to_owned()),
     ] {
         environment.push((name.to_owned(), value));
@@ -150,8 +142,8 @@ async fn services_may_start_in_any_order() {
     })
     .await;
 
-    for name in &folders {
-        fs::create_dir_all(name).unwrap();
+    for pictures in ["known_people", "unknown_people"] {
+        fs::create_dir(folder.path().join(pictures)).unwrap();
     }
     fs::copy(paths::photographs().join("coffee.png"), folder.path().join("unknown_people/cup.png")).unwrap();
     lookupd.server.start().await.unwrap();

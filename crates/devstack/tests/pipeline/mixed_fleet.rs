@@ -12,7 +12,7 @@ async fn what_an_original_receiver_stores_and_announces_is_recognised() {
     let insert =
         "insert into images (path, person, status) values ('/unknown_people/unknown0001.jpg', -1, 0)";
     sqlx::query(insert).execute(&system.pool).await.unwrap();
-    system.publish(&[1, 0, 0, 0, 0, 0, 0, 0]).await;
+    system.stack.nsqd.publish("images", &[1, 0, 0, 0, 0, 0, 0, 0]).await.unwrap();
     assert_eq!(system.settled().await[0].named(), Some("Barack Obama"));
 
     // As an original frontend reads it.

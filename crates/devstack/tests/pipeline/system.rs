@@ -154,15 +154,6 @@ impl System {
         let count = sqlx::query_scalar("SELECT COUNT(*) FROM images WHERE status = ?").bind(status);
         count.fetch_one(&self.pool).await.unwrap()
     }
-
-    /// Publishes a message as any producer can, through nsqd's HTTP port.
-    pub async fn publish(&self, body: &[u8]) {
-        let url = format!("http://{}/mpub?topic=images&binary=true", self.stack.nsqd.http_address());
-        let mut message = 1_u32.to_be_bytes().to_vec();
-        message.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
-        message.extend(body);
-        assert_eq!(http().post(url).body(message).send().await.unwrap().status(), StatusCode::OK);
-    }
 }
 
 fn collect_ids(body: &Value, ids: &mut Vec<u64>) {

@@ -117,7 +117,7 @@ async fn fault_16_an_image_that_is_announced_a_hundred_times_is_recognised_once(
     let system = System::with(&recogniser).processors(8).set("SWEEP_AFTER", "1h").start().await;
     let id = system.post(&["a.jpg"]).await.ids[0];
     for _ in 1..100 {
-        system.publish(&id.to_le_bytes()).await;
+        system.nsqd.publish("images", &id.to_le_bytes()).await.unwrap();
     }
     // Behind all of them; when they are done, so are those before, or nearly.
     system.post_many(50).await;
@@ -139,7 +139,7 @@ async fn fault_17_messages_that_announce_nothing_are_finished_and_named_in_the_l
         &(1_u64 << 63).to_le_bytes(),
         &[77, 0, 0, 0, 0, 0, 0, 0],
     ] {
-        system.publish(body).await;
+        system.nsqd.publish("images", body).await.unwrap();
     }
     system.post(&["a.jpg"]).await;
     system.nothing_is_lost_and_nothing_invented().await;
