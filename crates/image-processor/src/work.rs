@@ -279,36 +279,86 @@ fn pause_after(failures: u32) -> Duration {
 mod tests {
     use clap::Parser;
     use common::{database, images::ClaimOutcome, models::ImageId};
+    use devstack::Database;
+    use tokio::task::JoinHandle;
 
     use super::*;
     use crate::testing;
 
-    #[tokio::test]
-    async fn a_suspect_that_waits_for_its_turn_takes_no_slot_from_others() {
-        let (_database, pool) = testing::migrated().await;
-        let flags = ["image-processor", "--db-username-password=u:p", "--processor-concurrency=1"];
-        let settings = Settings::try_parse_from(flags).unwrap();
-        let recogniser = Arc::new(Recogniser::calling(&[]).await);
-        let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
-        let workshop = Workshop::new(&settings, pool.clone(), recogniser, breaker, CancellationToken::new());
-        let anothers = database::lock(&pool, "suspect", Duration::from_secs(9), Duration::from_secs(60));
-        let _anothers = anothers.await.unwrap().unwrap();
+    /// A workshop with one slot, and a claimed image.
+    struct World {
+        workshop: Workshop,
+        claim: Claim,
+        // Dropped last.
+        _database: Database,
+    }
 
-        let insert = sqlx::query("INSERT INTO images (path, status, suspect) VALUES ('/x.jpg', 0, TRUE)");
-        let id = ImageId(insert.execute(&pool).await.unwrap().last_insert_id());
-        let ClaimOutcome::Won(claim) = workshop.ledger.claim(id).await.unwrap() else { panic!("it is free") };
-        let work = tokio::spawn({
-            let workshop = workshop.clone();
-            async move { workshop.work_in_turn(&claim).await }
-        });
-        timeout(Duration::from_secs(30), async {
-            while !workshop.suspects.is_waited_for() {
+    impl World {
+        async fn with(suspect: bool, flags: &[&str]) -> Self {
+            let (database, pool) = testing::migrated().await;
+            let fixed = ["image-processor", "--db-username-password=u:p", "--processor-concurrency=1"];
+            let settings = Settings::try_parse_from(fixed.iter().chain(flags)).unwrap();
+            let recogniser = Arc::new(Recogniser::calling(&[]).await);
+            let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
+            let workshop =
+                Workshop::new(&settings, pool.clone(), recogniser, breaker, CancellationToken::new());
+            let insert = sqlx::query("INSERT INTO images (path, status, suspect) VALUES ('/x.jpg', 0, ?)");
+            let id = insert.bind(suspect).execute(&pool).await.unwrap().last_insert_id();
+            let claimed = workshop.ledger.claim(ImageId(id)).await.unwrap();
+            let ClaimOutcome::Won(claim) = claimed else { panic!("it is free") };
+            Self { workshop, claim, _database: database }
+        }
+
+        fn work_in_turn(&self) -> JoinHandle<Outcome> {
+            let (workshop, claim) = (self.workshop.clone(), self.claim.clone());
+            tokio::spawn(async move { workshop.work_in_turn(&claim).await })
+        }
+
+        async fn is_given_back(&self) -> bool {
+            let row = sqlx::query_as("SELECT status, attempts, claimed_until IS NULL FROM images");
+            row.fetch_one(&self.workshop.pool).await.ok() == Some((0, 0, true))
+        }
+    }
+
+    async fn until(holds: impl Fn() -> bool) {
+        let holding = async {
+            while !holds() {
                 tokio::task::yield_now().await;
             }
-        })
-        .await
-        .unwrap();
-        assert!(workshop.free_slots(1).is_some());
+        };
+        timeout(Duration::from_secs(30), holding).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_image_that_waits_for_a_slot_is_given_back_at_once_when_the_processor_stops() {
+        let world = World::with(false, &[]).await;
+        let _busy = world.workshop.slot().await.unwrap();
+        let work = world.work_in_turn();
+        until(|| world.workshop.waiting.load(Ordering::Relaxed) == 1).await;
+        assert!(!world.is_given_back().await);
+        world.workshop.stopping.cancel();
+        assert_eq!(work.await.unwrap(), Outcome::Again(Duration::ZERO));
+        assert!(world.is_given_back().await);
+    }
+
+    #[tokio::test]
+    async fn an_image_that_waits_for_a_slot_too_long_for_a_call_within_its_claim_is_given_back() {
+        let world = World::with(false, &["--identify-timeout=1s", "--claim-lease=2s"]).await;
+        let _busy = world.workshop.slot().await.unwrap();
+        assert_eq!(world.work_in_turn().await.unwrap(), Outcome::Again(Duration::ZERO));
+        assert!(world.is_given_back().await);
+        assert_eq!(world.workshop.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_suspect_that_waits_for_its_turn_takes_no_slot_from_others() {
+        let world = World::with(true, &[]).await;
+        let lock = Duration::from_secs(9);
+        let anothers = database::lock(&world.workshop.pool, "suspect", lock, 2 * lock).await;
+        let _anothers = anothers.unwrap().unwrap();
+        let work = world.work_in_turn();
+        until(|| world.workshop.suspects.is_waited_for()).await;
+        assert!(world.workshop.free_slots(1).is_some());
         work.abort();
     }
 }
