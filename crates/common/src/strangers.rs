@@ -159,20 +159,28 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
     .await
 }
 
-/// Takes the naming of a stranger back: who is one again. `None` when nobody has that name by it any more: something
-/// else was said about each face since, or it is gone.
-pub async fn undo(pool: &MySqlPool, naming: &Naming, who: &str) -> sqlx::Result<Option<u64>> {
+/// Takes the naming of a stranger back, which `entry` of the audit tells of: who is one again. `None` when nobody has that
+/// name by it any more: something else was said about each face since, or it is gone.
+pub async fn undo(pool: &MySqlPool, entry: u64, naming: &Naming, who: &str) -> sqlx::Result<Option<u64>> {
     let &Naming { stranger, person, ref faces } = naming;
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
         let mut rows: Vec<(u64, u64)> = Vec::with_capacity(faces.len());
         for faces in faces.chunks(AT_ONCE) {
+            // Waits for whoever is saying something about one of them: the next statement has to see it.
+            let mut held = QueryBuilder::<MySql>::new("SELECT COUNT(*) FROM faces WHERE id IN ");
+            push_list(&mut held, faces.iter().copied());
+            held.push(" FOR UPDATE").build().fetch_one(&mut *transaction).await?;
+
             let mut select = QueryBuilder::<MySql>::new(
                 "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE chosen = ",
             );
             select.push_bind(person).push(" AND id IN ");
             push_list(&mut select, faces.iter().copied());
-            select.push(" ORDER BY id FOR UPDATE");
+            select.push(
+                " AND NOT EXISTS (SELECT * FROM audit WHERE subject = CONCAT('face ', faces.id) AND audit.id > ",
+            );
+            select.push_bind(entry).push(") ORDER BY id");
             rows.extend(select.build_query_as::<(u64, u64)>().fetch_all(&mut *transaction).await?);
         }
         if rows.is_empty() {

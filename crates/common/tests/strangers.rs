@@ -91,6 +91,18 @@ async fn naming_a_stranger_names_every_picture_of_them_and_no_other() {
 }
 
 #[tokio::test]
+async fn what_was_said_about_one_face_of_a_stranger_stays_when_their_name_is_taken_back() {
+    let (_database, pool) = migrated().await;
+    let images = three_images(&pool).await;
+    let group = stranger(&pool, images[0]).await.unwrap();
+    let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    let Named::Done { entry, .. } = named else { panic!("{named:?}") };
+    faces::say(&pool, face(&pool, images[0]).await, Word::Is(1), WHO).await.unwrap();
+    assert_eq!(undo(&pool, entry).await, Some(group));
+    assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (1, NOBODY));
+}
+
+#[tokio::test]
 async fn a_group_dissolves_when_somebody_is_enrolled_and_goes_on_without_its_first_face() {
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;

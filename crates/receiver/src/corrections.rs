@@ -158,7 +158,7 @@ async fn undo(
             format::fresh(StatusCode::OK, &receiver.image(image.0).await?)
         }
         Change::Naming(naming) => {
-            let stranger = strangers::undo(pool, &naming, name).await?.ok_or_else(outdated)?;
+            let stranger = strangers::undo(pool, entry, &naming, name).await?.ok_or_else(outdated)?;
             format::fresh(StatusCode::OK, &Again { stranger })
         }
         Change::Renaming(renaming) => {

@@ -87,7 +87,7 @@ pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
         Change::Correction(correction) => {
             faces::undo(pool, &correction, WHO).await.unwrap().map(|image| image.0)
         }
-        Change::Naming(naming) => strangers::undo(pool, &naming, WHO).await.unwrap(),
+        Change::Naming(naming) => strangers::undo(pool, entry, &naming, WHO).await.unwrap(),
         Change::Renaming(renaming) => people::undo(pool, &renaming, WHO).await.unwrap(),
     }
 }
