@@ -7,7 +7,10 @@ use std::collections::HashSet;
 
 use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 
-use crate::{database::answered, images::push_list, models::ImageId};
+use crate::{
+    database::{answered, push_list},
+    models::ImageId,
+};
 
 /// Holds for images that are done and older than so many days, by the database's clock.
 fn expired(statement: &mut QueryBuilder<MySql>, days: u32) {

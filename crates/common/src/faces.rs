@@ -16,9 +16,8 @@ use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     audit::{self, Change},
-    database::{answered, until_done},
-    images::{NOBODY, push_list},
-    models::ImageId,
+    database::{answered, push_list, until_done},
+    models::{ImageId, NOBODY},
 };
 
 /// A face as face-recog found it.
@@ -71,7 +70,7 @@ pub async fn store(transaction: &mut MySqlConnection, images: &[(ImageId, &Found
         .collect();
     let mut rest = &all[..];
     while !rest.is_empty() {
-        // In powers of two, as everywhere: `images::push_list` says why.
+        // In powers of two, as everywhere: `push_list` says why.
         let (part, after) = rest.split_at(1 << rest.len().ilog2().min(8));
         let mut insert = QueryBuilder::<MySql>::new(
             "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned,

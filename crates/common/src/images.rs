@@ -24,14 +24,11 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection, MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{answered, is_deadlock, is_duplicate, micros},
+    database::{answered, is_deadlock, is_duplicate, micros, push_list},
     faces::{self, Found},
-    models::{ImageId, Status},
+    models::{ImageId, NOBODY, Status},
     webhooks,
 };
-
-/// The `person` of an image on which nobody was named; the original cannot read NULL.
-pub const NOBODY: i32 = -1;
 
 /// Longest `reason`, in characters.
 const REASON_LENGTH: usize = 255;
@@ -154,27 +151,6 @@ async fn insert_part(connection: &mut MySqlConnection, paths: &[&str]) -> sqlx::
     }
     let ids = ids(connection, paths).await?;
     paths.iter().map(|path| ids.get(*path).copied().ok_or(sqlx::Error::RowNotFound)).collect()
-}
-
-/// Ends a statement with `(?, ?, …)`, for `IN`; there has to be a value.
-///
-/// The list is as long as a power of two, the last value again and again: so a connection meets few different
-/// statements. It keeps a hundred of them prepared, and each that has to go for a new one holds the next up for 40 ms,
-/// because sqlx leaves Nagle's algorithm on.
-pub fn push_list<'v, T>(statement: &mut QueryBuilder<MySql>, values: impl IntoIterator<Item = T>)
-where
-    T: Copy + 'v + sqlx::Encode<'v, MySql> + sqlx::Type<MySql>,
-{
-    let mut values: Vec<T> = values.into_iter().collect();
-    if let Some(&last) = values.last() {
-        values.resize(values.len().next_power_of_two(), last);
-    }
-    statement.push("(");
-    let mut list = statement.separated(", ");
-    for value in values {
-        list.push_bind(value);
-    }
-    statement.push(")");
 }
 
 /// The ids of those of `paths` that are stored.

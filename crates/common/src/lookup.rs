@@ -8,8 +8,7 @@ use sqlx::{MySql, MySqlPool, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
-    database::answered,
-    images::push_list,
+    database::{answered, push_list},
     models::{ImageId, Person, Status},
 };
 
@@ -295,7 +294,7 @@ async fn batch_now(pool: &MySqlPool, ranges: &[RangeInclusive<u64>]) -> sqlx::Re
 }
 
 /// Pushes `(id BETWEEN ? AND ? OR …)`, as often as a power of two, the last range again and again:
-/// [`push_list`](crate::images::push_list) says why.
+/// [`push_list`] says why.
 fn push_ranges(statement: &mut QueryBuilder<MySql>, ranges: &[RangeInclusive<u64>]) {
     let Some(last) = ranges.last() else { return };
     let padding = ranges.len().next_power_of_two() - ranges.len();

@@ -31,6 +31,9 @@ impl fmt::Display for ImageId {
 #[error("a message of {0} bytes is no image id: 8 bytes, little-endian, were expected")]
 pub struct NotAnImageId(pub usize);
 
+/// The `person` of an image on which nobody was named; the original cannot read NULL.
+pub const NOBODY: i32 = -1;
+
 /// How far along an image is; the numbers are the original's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]

@@ -15,10 +15,9 @@ use utoipa::ToSchema;
 
 use crate::{
     audit::{self, Change},
-    database::{answered, until_all_done, until_done},
+    database::{answered, push_list, until_all_done, until_done},
     faces,
     idempotency::{Key, remember},
-    images::push_list,
     models::{ImageId, Person},
 };
 

@@ -9,9 +9,8 @@ use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     audit::{self, Change},
-    database::{answered, until_all_done, until_done},
+    database::{answered, push_list, until_all_done, until_done},
     faces,
-    images::push_list,
     models::{ImageId, Person},
     people,
     quality::{DULLEST, MOST_TURNED, SMALLEST},

@@ -9,8 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{answered, micros, until_done},
-    images::push_list,
+    database::{answered, micros, push_list, until_done},
     models::ImageId,
 };
 

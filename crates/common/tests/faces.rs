@@ -7,8 +7,7 @@ mod support;
 use common::{
     audit,
     faces::{self, Nearest, Said, Word},
-    images::NOBODY,
-    models::ImageId,
+    models::{ImageId, NOBODY},
     strangers::{self, Whom},
 };
 use sqlx::MySqlPool;

@@ -6,8 +6,7 @@ mod support;
 
 use common::{
     faces::{self, Word},
-    images::NOBODY,
-    models::ImageId,
+    models::{ImageId, NOBODY},
     people::{self, Changed, Known, Named},
 };
 use sqlx::MySqlPool;

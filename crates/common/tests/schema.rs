@@ -4,11 +4,7 @@
 
 mod support;
 
-use common::{
-    database,
-    images::{self, NOBODY},
-    people, schema,
-};
+use common::{database, images, models::NOBODY, people, schema};
 use devstack::Database;
 use sqlx::MySqlPool;
 

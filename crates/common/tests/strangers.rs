@@ -6,8 +6,7 @@ mod support;
 
 use common::{
     faces::{self, Word},
-    images::NOBODY,
-    models::ImageId,
+    models::{ImageId, NOBODY},
     people,
     strangers::{self, Named, Whom},
 };

@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
-use common::{audit::Change, images::push_list};
+use common::{audit::Change, database::push_list};
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 

@@ -1,8 +1,7 @@
 //! Faces as pages show them: who it is, and why.
 
 use common::{
-    images::NOBODY,
-    models::Person,
+    models::{NOBODY, Person},
     quality::{DULLEST, MOST_TURNED, SMALLEST},
 };
 use serde::Serialize;

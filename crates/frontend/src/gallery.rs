@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use chrono::NaiveDate;
-use common::{images::push_list, models::Person};
+use common::{database::push_list, models::Person};
 use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 

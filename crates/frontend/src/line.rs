@@ -10,10 +10,7 @@
 //! Rows that nobody should have written are shown as well as they can be, and break nothing.
 
 use chrono::{DateTime, Utc};
-use common::{
-    images::NOBODY,
-    models::{Person, Status},
-};
+use common::models::{NOBODY, Person, Status};
 use serde::Serialize;
 
 use crate::rows::Row;

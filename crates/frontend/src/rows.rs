@@ -1,7 +1,7 @@
 //! The query behind table and gallery: a page of images, newest first, found by id.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use common::{images::push_list, models::Status};
+use common::{database::push_list, models::Status};
 use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 
 use crate::paging::{Cursor, Rows, end_of_search};

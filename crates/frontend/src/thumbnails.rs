@@ -18,7 +18,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use common::images::push_list;
+use common::database::push_list;
 use rpc::{Area, CropRequest, faces_client::FacesClient};
 use serde::Deserialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
