@@ -36,15 +36,15 @@ async fn however_slow_the_calls_are_each_image_is_recognised_once() {
         let calls = calls.clone();
         move |_| {
             calls.fetch_add(1, Ordering::Relaxed);
-            Reply::name("skarlso_1.jpg").after(Duration::from_millis(1_200))
+            Reply::name("skarlso_1.jpg").after(Duration::from_millis(1_800))
         }
     })
     .await;
     let system = System::start_with(&[
         ("GRPC_ADDRESS", &recogniser.address()),
         ("PROCESSOR_CONCURRENCY", "1"),
-        ("IDENTIFY_TIMEOUT", "2s"),
-        ("CLAIM_LEASE", "4s"),
+        ("IDENTIFY_TIMEOUT", "5s"),
+        ("CLAIM_LEASE", "6s"),
     ])
     .await;
     system.post(&["1.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg", "6.jpg"]).await;
