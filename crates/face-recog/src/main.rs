@@ -1,7 +1,7 @@
 //! Recognises people on pictures: dlib embeddings behind gRPC.
 
 #[cfg(target_arch = "x86_64")]
-mod processor;
+mod cpu;
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use web::ops::Readiness;
 
 fn main() -> ExitCode {
     #[cfg(target_arch = "x86_64")]
-    processor::switch();
+    cpu::switch();
     let settings: Settings = common::settings::load();
     if settings.ops.healthy {
         return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
