@@ -18,7 +18,7 @@ use crate::{
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Messages in flight for each slot. While the images of one are recognised, those of the others are claimed and stored
-/// in groups; with twice as few the groups are smaller, and an image takes half as much again of both processors.
+/// in groups; with half as many the groups are smaller, and an image takes half as much again of all cores.
 const IN_FLIGHT: usize = 4;
 
 /// Takes messages until `shutdown`, then waits until those in work are answered.

@@ -190,6 +190,12 @@ impl Settings {
         (self.identify_timeout + self.claim_lease) / 2
     }
 
+    /// How long a claimed image may wait for its call: a whole call fits in between the end of the waiting and that of the
+    /// claim.
+    pub(crate) fn patience(&self) -> Duration {
+        self.message_timeout() - self.identify_timeout
+    }
+
     /// Whom to tell of what is done, and the key of the signatures.
     pub(crate) fn webhook(&self) -> Option<(String, WebhookSecret)> {
         match &self.webhook_url {

@@ -41,9 +41,7 @@ pub(crate) struct Turn<'s> {
 
 impl Suspects {
     pub(crate) fn new(settings: &Settings, pool: MySqlPool) -> Self {
-        let call = settings.identify_timeout;
-        // A whole call fits in between the end of the waiting and that of the claim.
-        Self { pool, queue: Mutex::default(), patience: settings.message_timeout() - call, call }
+        Self { pool, queue: Mutex::default(), patience: settings.patience(), call: settings.identify_timeout }
     }
 
     /// Whether a suspect of this processor has a turn, or waits for one.

@@ -39,7 +39,7 @@ pub(crate) struct Workshop {
     slots: Arc<Semaphore>,
     /// Claimed images that wait for a slot.
     waiting: Arc<AtomicUsize>,
-    /// Longest wait for one: a whole call fits in between its end and that of the claim.
+    /// Longest wait for one.
     patience: Duration,
     tasks: TaskTracker,
     /// Cancelled when no new work may begin.
@@ -84,7 +84,7 @@ impl Workshop {
             recogniser,
             slots: Arc::new(Semaphore::new(settings.processor_concurrency as usize)),
             waiting: Arc::default(),
-            patience: settings.message_timeout() - settings.identify_timeout,
+            patience: settings.patience(),
             tasks: TaskTracker::new(),
             stopping,
             closing: CancellationToken::new(),
