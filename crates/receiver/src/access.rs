@@ -22,11 +22,7 @@ use web::{
     access::{Denied, Role, Who, bearer, not_from_other_site},
 };
 
-use crate::{
-    body::discard,
-    http::{Receiver, format_of},
-    problem::Problem,
-};
+use crate::{body::discard, post::format_of, problem::Problem, state::Receiver};
 
 /// Lets a request pass whose sender may do what it asks for, with [`Who`] that is as an extension.
 pub async fn let_in(State(receiver): State<Arc<Receiver>>, mut request: Request, next: Next) -> Response {

@@ -20,12 +20,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::{Role, Who};
 
-use crate::{
-    format,
-    http::{Id, Receiver},
-    problem::Problem,
-    request,
-};
+use crate::{format, id::Id, problem::Problem, request, state::Receiver};
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new().routes(routes!(choose, forget)).routes(routes!(reject)).routes(routes!(undo))

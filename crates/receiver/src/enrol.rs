@@ -24,12 +24,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::Who;
 
 use crate::{
-    format,
-    http::{Id, Receiver},
-    known::is_picture_name,
-    people::done,
-    problem::Problem,
-    ranges, request,
+    format, id::Id, known::is_picture_name, people::done, problem::Problem, ranges, request, state::Receiver,
 };
 
 /// Unnamed pictures of one page.

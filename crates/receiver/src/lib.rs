@@ -6,12 +6,12 @@
 //! bytes     why not     message     or JSON
 //! ```
 //!
-//! `http` holds the routes and leads each post through these four, once `access` lets it in; `upload` turns
-//! pictures themselves into files and their paths, `status` and `list` answer what became of images, and
-//! `corrections` notes what people say about its faces. `people` and `enrol` change who is known and by which pictures,
-//! which `cropper` has cut by face-recog and `known` keeps. `watch` posts what is put into the
-//! folder of unknown people, where that is switched on. `openapi` describes all of it to programs. The row is the truth
-//! and the message a hint: what could not be announced is found in the table by the image-processor's sweep.
+//! `http` joins the routes of all subjects, each of which `access` lets a request reach. `post` leads paths through these
+//! four; `upload` turns pictures themselves into files and their paths, `status` and `list` answer what became of images,
+//! and `corrections` notes what people say about their faces. `people` and `enrol` change who is known and by which
+//! pictures, which `cropper` has cut by face-recog and `known` keeps. `watch` posts what is put into the folder of unknown
+//! people, where that is switched on. `openapi` describes all of it to programs. The row is the truth and the message a
+//! hint: what could not be announced is found in the table by the image-processor's sweep.
 
 mod access;
 mod answer;
@@ -24,6 +24,7 @@ mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod http;
+mod id;
 mod idempotency;
 mod ingest;
 mod json;
@@ -32,10 +33,12 @@ mod known;
 mod list;
 mod openapi;
 mod people;
+mod post;
 mod problem;
 mod ranges;
 mod request;
 mod settings;
+mod state;
 mod status;
 mod upload;
 mod watch;
@@ -48,7 +51,8 @@ use web::{access::Access, ops::Readiness};
 pub use crate::settings::Settings;
 use crate::settings::Watch;
 use crate::{
-    body::BodyReader, cropper::Cropper, ingest::Ingest, keep::Folder, known::KnownPeople, upload::Uploads,
+    body::BodyReader, cropper::Cropper, ingest::Ingest, keep::Folder, known::KnownPeople, state::Receiver,
+    upload::Uploads,
 };
 
 /// What a receiver that is not ready waits for.
@@ -78,7 +82,7 @@ pub async fn run(
         }
     };
     let ingest = Ingest::new(pool.clone(), producer.clone());
-    let router = http::router(http::Receiver {
+    let router = http::router(Receiver {
         bodies: BodyReader::new(settings.max_body, settings.body_timeout),
         ingest: ingest.clone(),
         uploads,

@@ -19,13 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::{Role, Who};
 
-use crate::{
-    format,
-    http::{Id, Receiver},
-    idempotency,
-    problem::Problem,
-    request,
-};
+use crate::{format, id::Id, idempotency, problem::Problem, request, state::Receiver};
 
 /// People of one page.
 const PAGE: u32 = 100;

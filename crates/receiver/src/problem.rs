@@ -2,7 +2,7 @@
 
 use axum::{
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -62,6 +62,13 @@ impl Problem {
     /// The problem as RFC 9457 writes it.
     pub fn details(&self) -> Details<'_> {
         Details::new(self.status, &self.detail)
+    }
+}
+
+/// As the routes answer that speak JSON alone.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.respond(Format::Json)
     }
 }
 

@@ -16,10 +16,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     format,
-    http::{Id, Receiver},
+    id::Id,
     ingest,
     problem::Problem,
     ranges::{NotRanges, Ranges},
+    state::Receiver,
 };
 
 /// When to ask again for an image that is not done, in seconds.

@@ -31,10 +31,10 @@ use crate::{
     answer::{Answer, PathJson, PathsJson, Route},
     body::{ReadError, discard, paced},
     format::Format,
-    http::Receiver,
     ingest::{Image, Ingest},
     keep::{Folder, NotKept},
     problem::Problem,
+    state::Receiver,
 };
 
 /// Uploads at once; each of them keeps a thread busy.

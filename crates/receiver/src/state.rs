@@ -1,0 +1,56 @@
+//! What all handlers work with.
+
+use axum::extract::Request;
+use common::{
+    lookup::{self, ImageStatus},
+    models::ImageId,
+};
+use nsq_client::Producer;
+use sqlx::MySqlPool;
+use web::{access::Access, ops::Readiness};
+
+use crate::{
+    body::{BodyReader, ReadBody},
+    cropper::Cropper,
+    ingest::Ingest,
+    known::KnownPeople,
+    problem::Problem,
+    upload::Uploads,
+};
+
+/// One for the whole service, shared by all requests.
+#[derive(Debug)]
+pub struct Receiver {
+    /// Reads bodies within bounds.
+    pub bodies: BodyReader,
+    /// Stores and announces.
+    pub ingest: Ingest,
+    /// Takes pictures themselves, where that is switched on.
+    pub uploads: Option<Uploads>,
+    /// Where examples of known people go.
+    pub known_people: KnownPeople,
+    /// Has these cut out of pictures.
+    pub cropper: Cropper,
+    /// Where everything is kept.
+    pub pool: MySqlPool,
+    /// Announces what is tried again.
+    pub producer: Producer,
+    /// Whether the database was there yet.
+    pub readiness: Readiness,
+    /// Who may do what.
+    pub access: Access,
+}
+
+impl Receiver {
+    /// A request's body, within bounds.
+    pub async fn body(&self, request: Request) -> Result<ReadBody, Problem> {
+        let (head, body) = request.into_parts();
+        Ok(self.bodies.read(&head.headers, body).await?)
+    }
+
+    /// What is known of an image.
+    pub async fn image(&self, id: u64) -> Result<ImageStatus, Problem> {
+        let image = lookup::image(&self.pool, ImageId(id)).await?;
+        image.ok_or_else(|| Problem::not_found("no_such_image", format!("there is no image {id}")))
+    }
+}
