@@ -6,13 +6,13 @@ use crate::{
     database::answered,
     lookup::Area,
     models::{ImageId, Person},
-    quality,
+    people, quality,
 };
 
 /// A face that somebody might be enrolled by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// The path of the image that it is on.
+    /// The path of the picture that it is on.
     pub path: String,
     /// Where it is on that.
     pub area: Area,
@@ -34,8 +34,7 @@ pub enum Unfit {
     Fault(String),
     /// It looks like somebody else.
     #[error(
-        "the face is already that of {} (person {}): their picture {picture} is at distance {distance:.2}; \
-         if it nevertheless is somebody else, say so of the face first",
+        "the face is already that of {} (person {}): their picture {picture} is at distance {distance:.2}",
         owner.name, owner.id
     )]
     Anothers {
@@ -65,6 +64,25 @@ impl Candidate {
             _ => Ok(()),
         }
     }
+}
+
+/// A face that was found on a picture that is no image; `matched` is the known picture that it matches, and the distance.
+pub async fn newcomer(
+    pool: &MySqlPool,
+    path: String,
+    area: Area,
+    (sharpness, turned): (f32, f32),
+    matched: Option<(String, f64)>,
+) -> sqlx::Result<Candidate> {
+    let owner = match matched {
+        Some((picture, distance)) => {
+            let mut connection = answered(pool.acquire()).await?;
+            let owner = people::by_image_names(&mut connection, &[&picture]).await?.remove(&picture);
+            owner.map(|owner| (owner, picture, distance))
+        }
+        None => None,
+    };
+    Ok(Candidate { path, area, sharpness, turned, chosen: None, owner, larger_beside: None })
 }
 
 /// A face, if there is one with this id.

@@ -45,7 +45,7 @@ impl Service {
             return Err(Status::resource_exhausted("too many pictures wait to be shown: try again later"));
         };
         let path = request.image_path.clone();
-        let folder = if request.known { &self.known_people } else { &self.unknown_people }.clone();
+        let folder = self.folder(request.known);
         self.pool
             .run_in_background(move |_| crop(&folder, &request))
             .await

@@ -24,7 +24,7 @@ const MOST: usize = 1000;
 #[tonic::async_trait]
 impl Faces for Service {
     async fn find(&self, request: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
-        let path = request.into_inner().image_path;
+        let FindRequest { image_path: path, known } = request.into_inner();
         let (gallery, tolerance) = (self.gallery()?, self.tolerance);
         let id = gallery_id(&gallery, tolerance);
         // What nobody can open shows nobody, as Identify answers it.
@@ -32,8 +32,9 @@ impl Faces for Service {
             let model = self.model.to_string();
             return Ok(Response::new(FindResponse { model, gallery: id, ..FindResponse::default() }));
         }
-        let found =
-            self.look(path, move |picture, faces| described(picture, faces, &gallery, tolerance)).await;
+        let describe =
+            move |picture: &Picture, faces: &[Face]| described(picture, faces, &gallery, tolerance);
+        let found = self.look(self.folder(known), path, describe).await;
         let outcome = match &found {
             Ok(found) if found.faces.is_empty() => "no_face",
             Ok(found)

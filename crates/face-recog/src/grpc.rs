@@ -155,7 +155,7 @@ impl Service {
             let embeddings: Vec<_> = faces.iter().map(|face| face.embedding).collect();
             (faces.len(), timed("search", || gallery.nearest(&embeddings)))
         };
-        let (faces, nearest) = self.look(path, identify).await?;
+        let (faces, nearest) = self.look(self.folder(false), path, identify).await?;
         Ok(answer(faces, nearest, self.tolerance))
     }
 
@@ -167,13 +167,19 @@ impl Service {
         })
     }
 
-    /// Has a worker open a picture of unknown people and find its faces, and answers with what `work` makes of them.
+    /// Where the pictures of known people lie, or those of unknown people.
+    pub(crate) fn folder(&self, known: bool) -> Folder {
+        if known { &self.known_people } else { &self.unknown_people }.clone()
+    }
+
+    /// Has a worker open a picture and find its faces, and answers with what `work` makes of them.
     pub(crate) async fn look<T: Send + 'static>(
         &self,
+        folder: Folder,
         path: String,
         work: impl FnOnce(&Picture, &[Face]) -> T + Send + 'static,
     ) -> Result<T, Status> {
-        let (folder, owned) = (self.unknown_people.clone(), path.clone());
+        let owned = path.clone();
         self.pool
             .run(move |recogniser| {
                 let picture = open(&folder, &owned)?;

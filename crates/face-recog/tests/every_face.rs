@@ -12,7 +12,7 @@ use support::{World, eventually, photograph, pixels};
 use tonic::{Code, Status};
 
 async fn find(world: &World, path: &str) -> Result<FindResponse, Status> {
-    let request = FindRequest { image_path: path.to_owned() };
+    let request = FindRequest { image_path: path.to_owned(), known: false };
     Ok(FacesClient::new(world.channel()).find(request).await?.into_inner())
 }
 
@@ -38,6 +38,17 @@ fn together(one: &str, another: &str) -> RgbImage {
 
 fn name(face: &Face) -> Option<&str> {
     face.nearest.as_ref().filter(|nearest| nearest.is_match).map(|nearest| &nearest.image_name[..])
+}
+
+#[tokio::test]
+async fn a_picture_beside_the_known_ones_can_be_looked_at_before_it_counts_as_one() {
+    let world = World::with_known(&["obama.jpg"]).await;
+    fs::copy(photograph("obama2.jpg"), world.known(".not-yet-complete")).unwrap();
+    let request = |known| FindRequest { image_path: ".not-yet-complete".to_owned(), known };
+    let mut client = FacesClient::new(world.channel());
+    let found = client.find(request(true)).await.unwrap().into_inner();
+    assert_eq!(found.faces.iter().map(name).collect::<Vec<_>>(), [Some("obama.jpg")]);
+    assert_eq!(client.find(request(false)).await.unwrap_err().code(), Code::NotFound);
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ async fn what_is_around_a_face_shows_the_same_face_again() {
     fs::copy(photograph("obama2.jpg"), world.unknown("x.jpg")).unwrap();
     let mut client = FacesClient::new(world.channel());
     let mut find = async |path: &str| {
-        client.find(FindRequest { image_path: path.to_owned() }).await.unwrap().into_inner()
+        client.find(FindRequest { image_path: path.to_owned(), known: false }).await.unwrap().into_inner()
     };
     let face = find("x.jpg").await.faces.remove(0);
     let area = Area { left: face.left, top: face.top, width: face.width, height: face.height };

@@ -112,7 +112,7 @@ impl Recogniser {
 
     async fn call(&self, replica: &Picked, path: &str, end: Instant) -> Result<Answer, Outcome> {
         if replica.tells_faces() {
-            let request = limited(FindRequest { image_path: path.to_owned() }, end);
+            let request = limited(FindRequest { image_path: path.to_owned(), known: false }, end);
             match timeout_at(end, FacesClient::new(replica.channel()).find(request)).await {
                 Ok(Ok(response)) => return Ok(response.into_inner().into()),
                 // The original, or a release that knew no faces: it is asked the other way from now on.

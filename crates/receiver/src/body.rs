@@ -6,7 +6,10 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     http::{HeaderMap, header},
 };
-use futures_util::{Stream, StreamExt, stream::try_unfold};
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, try_unfold},
+};
 use http_body_util::BodyExt;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -77,6 +80,22 @@ impl BodyReader {
     pub fn new(max_body: usize, limit: Duration) -> Self {
         let memory = max_body.saturating_mul(LARGEST_AT_ONCE).clamp(MEMORY, Semaphore::MAX_PERMITS);
         Self { max_body, limit, memory: Arc::new(Semaphore::new(memory)) }
+    }
+
+    /// How a body begins, and all of it.
+    pub async fn peek(&self, mut body: Body) -> Result<(Bytes, Body), ReadError> {
+        let beginning = timeout(self.limit, async {
+            loop {
+                match next_chunk(&mut body).await {
+                    Some(Ok(chunk)) if chunk.is_empty() => {}
+                    other => return other.unwrap_or(Ok(Bytes::new())),
+                }
+            }
+        });
+        let beginning = beginning.await.map_err(|_| ReadError::TooSlow(self.limit))?;
+        let beginning = beginning.map_err(|_| ReadError::Broken)?;
+        let rest = body.into_data_stream();
+        Ok((beginning.clone(), Body::from_stream(stream::iter([Ok(beginning)]).chain(rest))))
     }
 
     /// Reads one body.

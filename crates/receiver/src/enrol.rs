@@ -1,40 +1,43 @@
-//! The pictures that people are known by: a face of an image becomes one, one that lies in the folder gets its name, and
-//! one is taken away.
+//! Somebody becomes known by a face: one of an image, or the one on a picture that is sent.
 //!
-//! Of an enrolment the picture is written first, under a name that nobody reads; then the row is stored; then the picture
-//! gets its name. So face-recog never meets a picture that is nobody's. If the receiver is killed between the last two, a
-//! row stands there whose picture is missing, which harms nothing: to ask again, or to remove it, mends that.
+//! The new picture is written first, under a name that nobody reads; then the row is stored; then the picture gets its
+//! name. So face-recog never meets a picture that is nobody's. If the receiver is killed between the last two, a row stands
+//! there whose picture is missing, which harms nothing: to ask again, or to remove it, mends that.
 
 use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::{FromRequestParts, Path, Query, Request, State, rejection::QueryRejection},
-    http::{StatusCode, request::Parts},
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::Response,
 };
 use common::{
-    enrolment,
+    enrolment::{self, Candidate, Unfit},
+    lookup::Area,
     models::ImageId,
     people::{self, Named},
 };
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::Who;
 
 use crate::{
-    format, id::Id, known::is_picture_name, people::done, problem::Problem, ranges, request, state::Receiver,
+    id::Id,
+    people::done,
+    pictures::{PictureOf, answer, no_such_picture},
+    problem::Problem,
+    request,
+    state::Receiver,
+    upload::{Held, Picture, form_type},
 };
 
-/// Unnamed pictures of one page.
-const PAGE: u32 = 100;
-
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(enrol)).routes(routes!(name, remove)).routes(routes!(unnamed))
+    OpenApiRouter::new().routes(routes!(enrol))
 }
 
-/// What somebody is to be known by: a face, or an image with one face.
+/// A face that was found before. Either `face` or `image` has to be there.
 #[derive(Deserialize, ToSchema)]
 struct Example {
     /// A face of an image.
@@ -45,26 +48,28 @@ struct Example {
     image: Option<u64>,
 }
 
-/// A picture of somebody.
-#[derive(Serialize, ToSchema)]
-struct PictureOf {
-    /// Whose it is.
-    #[schema(example = 3)]
-    person: u64,
-    /// Its base name in the folder of known people.
-    #[schema(example = "grace.jpg")]
-    picture: String,
+/// A face, where it is, and what to say if it is another's.
+struct Shown<'r> {
+    face: Candidate,
+    otherwise: &'static str,
+    /// A picture that was sent, if that is what shows it.
+    sent: Option<Held<'r>>,
 }
 
 /// Enrol somebody by a face
 ///
-/// Either `face` or `image` has to be there. What is around the face is cut out and becomes a picture of theirs; every face
-/// like it is theirs within seconds. It has to be large, sharp and straight enough, and not like another person's.
-#[utoipa::path(post, path = "/people/{id}/pictures", tag = "people", params(("id" = u64, Path, description = "The person")), request_body = Example, responses(
+/// The body is a picture of theirs that shows one face, or names a face that was found before. What is around the face is
+/// cut out and becomes a picture that they are known by; every face like it is theirs within seconds. It has to be large,
+/// sharp and straight enough, and not like another person's.
+#[utoipa::path(post, path = "/people/{id}/pictures", tag = "people", params(("id" = u64, Path, description = "The person")),
+    request_body(content((Example = "application/json"), (Picture = "application/octet-stream"))),
+    responses(
     (status = CREATED, description = "The new picture", body = PictureOf),
     (status = OK, description = "It was theirs before", body = PictureOf),
     (status = NOT_FOUND, description = "There is no such person"),
     (status = CONFLICT, description = "The face or the picture is another person's, or the image's file is gone"),
+    (status = PAYLOAD_TOO_LARGE, description = "The picture is larger than MAX_UPLOAD"),
+    (status = UNSUPPORTED_MEDIA_TYPE, description = "What was sent is no picture, or a form"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such face, or it is no good example; the reason says why"),
     (status = NOT_IMPLEMENTED, description = "The receiver has no folder of known people"),
     (status = INSUFFICIENT_STORAGE, description = "The disk is full"),
@@ -75,24 +80,16 @@ async fn enrol(
     Id(id): Id,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = receiver.body(request).await?;
-    let wanted = r#"which face, as in {"face":77}, or an image with one face, as in {"image":13}"#;
-    let face = match request::object(&body.bytes, wanted)? {
-        Example { face: Some(face), image: None } => face,
-        Example { face: None, image: Some(image) } => only_face(&receiver, image).await?,
-        _ => return Err(request::BodyError::Shape("does not say what is asked for", wanted).into()),
-    };
+    let shown = shown(&receiver, request).await?;
     let person = receiver.person(id).await?;
-    let Some(candidate) = enrolment::candidate(&receiver.pool, face).await? else {
-        return Err(unfit("no_such_face", format!("there is no face {face}")));
-    };
-    candidate.check(person.id).map_err(|reason| match reason {
-        enrolment::Unfit::Fault(_) => unfit("no_good_example", reason.to_string()),
-        enrolment::Unfit::Anothers { .. } => {
-            Problem::new(StatusCode::CONFLICT, "anothers", reason.to_string())
+    shown.face.check(person.id).map_err(|reason| match reason {
+        Unfit::Fault(_) => unfit("no_good_example", reason.to_string()),
+        Unfit::Anothers { .. } => {
+            Problem::new(StatusCode::CONFLICT, "anothers", format!("{reason}; {}", shown.otherwise))
         }
     })?;
-    let jpeg = receiver.cropper.crop(&candidate.path, candidate.area).await?;
+    let jpeg = receiver.face_recog.crop(&shown.face.path, shown.face.area, shown.sent.is_some()).await?;
+    drop(shown);
     let unseen = receiver.known_people.write(jpeg).await?;
     let picture = unseen.name.clone();
     let named = done(people::name_picture(&receiver.pool, id, &picture, &who.name).await?)?;
@@ -108,8 +105,43 @@ async fn enrol(
     answer(named, id, picture)
 }
 
-fn unfit(reason: &'static str, detail: String) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, reason, detail)
+/// What the body says, or shows.
+async fn shown(receiver: &Receiver, request: Request) -> Result<Shown<'_>, Problem> {
+    let (head, body) = request.into_parts();
+    if form_type(&head.headers).is_some() {
+        let detail = "send one picture, as the body itself: curl --data-binary @me.jpg";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a_form", detail));
+    }
+    let (beginning, body) = receiver.bodies.peek(body).await?;
+    if may_be_words(&head.headers, &beginning) {
+        let body = receiver.bodies.read(&head.headers, body).await?;
+        chosen(receiver, &body.bytes).await
+    } else {
+        sent(receiver, receiver.examples.picture(&head.headers, body).await?).await
+    }
+}
+
+/// Whoever says that it is a picture is believed. curl says nothing; but no picture begins as JSON does, with ASCII that is
+/// neither R (WebP) nor G (GIF).
+fn may_be_words(headers: &HeaderMap, beginning: &[u8]) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase()).unwrap_or_default();
+    let says_picture = kind.starts_with(b"image/") || kind.starts_with(b"application/octet-stream");
+    !says_picture && beginning.first().is_none_or(|first| first.is_ascii() && !b"\0RG".contains(first))
+}
+
+/// A face that was found before.
+async fn chosen(receiver: &Receiver, body: &[u8]) -> Result<Shown<'static>, Problem> {
+    let wanted = r#"which face, as in {"face":77}, or an image with one face, as in {"image":13}, or a picture itself"#;
+    let face = match request::object(body, wanted)? {
+        Example { face: Some(face), image: None } => face,
+        Example { face: None, image: Some(image) } => only_face(receiver, image).await?,
+        _ => return Err(request::BodyError::Shape("does not say what is asked for", wanted).into()),
+    };
+    let Some(face) = enrolment::candidate(&receiver.pool, face).await? else {
+        return Err(unfit("no_such_face", format!("there is no face {face}")));
+    };
+    let otherwise = "if it nevertheless is somebody else, say so of the face first";
+    Ok(Shown { face, otherwise, sent: None })
 }
 
 async fn only_face(receiver: &Receiver, image: u64) -> Result<u64, Problem> {
@@ -132,147 +164,50 @@ async fn only_face(receiver: &Receiver, image: u64) -> Result<u64, Problem> {
     }
 }
 
-/// The answer to whoever said whose a picture is.
-fn answer(named: Named, person: u64, picture: String) -> Result<Response, Problem> {
-    let status = match named {
-        Named::Done => StatusCode::CREATED,
-        Named::Already => StatusCode::OK,
-        Named::Anothers(owner) => {
-            let detail = format!("the picture {picture} is that of {} (person {})", owner.name, owner.id);
-            return Err(Problem::new(StatusCode::CONFLICT, "anothers", detail));
-        }
+/// The one face of a picture that was sent.
+async fn sent<'r>(receiver: &'r Receiver, picture: Held<'r>) -> Result<Shown<'r>, Problem> {
+    let path = picture.file.name_for_now().into_owned();
+    let faces = receiver.face_recog.find_known(&path).await?;
+    let [face] = &faces[..] else {
+        let detail = match faces.len() {
+            0 => "no face was found on the picture".to_owned(),
+            several => format!(
+                "the picture shows {several} faces: cut it to one of them, or post it and say which of its faces"
+            ),
+        };
+        return Err(unfit(if faces.is_empty() { "no_face" } else { "several_faces" }, detail));
     };
-    Ok(format::fresh(status, &PictureOf { person, picture }))
+    // The detector's boxes are no larger than the picture.
+    let length = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+    let area = Area { x: face.left, y: face.top, width: length(face.width), height: length(face.height) };
+    let matched = face.nearest.as_ref().filter(|nearest| nearest.is_match);
+    let matched = matched.map(|nearest| (nearest.image_name.clone(), nearest.distance));
+    let quality = (face.sharpness, face.turned);
+    let face = enrolment::newcomer(&receiver.pool, path, area, quality, matched).await?;
+    let otherwise =
+        "if it nevertheless is somebody else, post the picture, say so of its face, and send that face's id";
+    Ok(Shown { face, otherwise, sent: Some(picture) })
 }
 
-/// A person's id and the base name of a picture, in a route's path.
-struct PictureAt(u64, String);
+fn unfit(reason: &'static str, detail: String) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, reason, detail)
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for PictureAt {
-    type Rejection = Problem;
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let texts: Result<Path<(String, String)>, _> = Path::from_request_parts(parts, state).await;
-        let texts = texts.ok().and_then(|Path((id, name))| Some((ranges::number(&id)?, name)));
-        let (id, name) = texts.ok_or_else(|| {
-            let detail = "a person is named by an id, a number like 13, and a picture by its file's name";
-            Problem::new(StatusCode::BAD_REQUEST, "not_an_id", detail)
-        })?;
-        if !is_picture_name(&name) {
-            let detail =
-                "a known picture is named by the name of its file alone, which ends in .jpg, .jpeg or .png";
-            return Err(unfit("wrong_picture_name", detail.to_owned()));
+    use super::*;
+
+    #[test]
+    fn words_are_told_from_pictures_by_their_first_byte() {
+        for words in [b"{\"face\":1}".as_slice(), b" [", b"\n{", b"null", b"7", b"hello", b""] {
+            assert!(may_be_words(&HeaderMap::new(), words), "{words:?}");
+            let picture = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("image/png"))]);
+            assert!(!may_be_words(&picture, words));
         }
-        Ok(Self(id, name))
-    }
-}
-
-/// Say whose a known picture is
-///
-/// It lies in the folder of known people already, and is nobody's yet.
-#[utoipa::path(put, path = "/people/{id}/pictures/{image_name}", tag = "people", params(
-    ("id" = u64, Path, description = "The person"),
-    ("image_name" = String, Path, description = "Base name of the picture", example = "grace.jpg"),
-), responses(
-    (status = CREATED, description = "It is theirs now", body = PictureOf),
-    (status = OK, description = "It was theirs before", body = PictureOf),
-    (status = NOT_FOUND, description = "There is no such person, or no such picture"),
-    (status = CONFLICT, description = "It is another person's"),
-    (status = UNPROCESSABLE_ENTITY, description = "That is no picture's name"),
-))]
-async fn name(
-    State(receiver): State<Arc<Receiver>>,
-    Extension(who): Extension<Who>,
-    PictureAt(id, picture): PictureAt,
-) -> Result<Response, Problem> {
-    if receiver.known_people.has(&picture).await == Some(false) {
-        return Err(no_such_picture(&picture));
-    }
-    let named = done(people::name_picture(&receiver.pool, id, &picture, &who.name).await?)?;
-    answer(named, id, picture)
-}
-
-fn no_such_picture(picture: &str) -> Problem {
-    Problem::not_found("no_such_picture", format!("there is no picture {picture}"))
-}
-
-/// A picture that was taken away.
-#[derive(Serialize, ToSchema)]
-struct Removed {
-    /// Base name of the picture.
-    #[schema(example = "grace.jpg")]
-    picture: String,
-    /// Whether its file was there and is removed; where not, it may lie in the folder and be nobody's.
-    removed: bool,
-}
-
-/// Take a picture of somebody away
-///
-/// Its file is removed from the folder of known people, if the receiver has that.
-#[utoipa::path(delete, path = "/people/{id}/pictures/{image_name}", tag = "people", params(
-    ("id" = u64, Path, description = "The person"),
-    ("image_name" = String, Path, description = "Base name of the picture", example = "grace.jpg"),
-), responses(
-    (status = OK, description = "It is theirs no longer", body = Removed),
-    (status = NOT_FOUND, description = "There is no such person, or the picture is not theirs"),
-    (status = UNPROCESSABLE_ENTITY, description = "That is no picture's name"),
-    (status = INSUFFICIENT_STORAGE, description = "The disk is full"),
-))]
-async fn remove(
-    State(receiver): State<Arc<Receiver>>,
-    Extension(who): Extension<Who>,
-    PictureAt(id, picture): PictureAt,
-) -> Result<Response, Problem> {
-    if !receiver.person(id).await?.pictures.contains(&picture) {
-        return Err(no_such_picture(&picture));
-    }
-    // The file first: as long as the row stands, this can be asked again.
-    let removed = receiver.known_people.remove(&picture).await?;
-    done(people::unname_picture(&receiver.pool, id, &picture, &who.name).await?)?;
-    Ok(format::fresh(StatusCode::OK, &Removed { picture, removed }))
-}
-
-/// From where on to list.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct After {
-    /// The last name of the page before.
-    #[serde(default)]
-    after: String,
-}
-
-/// Pictures that are nobody's.
-#[derive(Serialize, ToSchema)]
-struct Unnamed {
-    /// Base names, in their order, a hundred at most.
-    pictures: Vec<String>,
-}
-
-/// List known pictures that are nobody's
-///
-/// Whom a face shows that looks like one of them is not known until the picture is somebody's. A receiver without the
-/// folder of known people lists those that some face is nearest to.
-#[utoipa::path(get, path = "/people/unnamed", tag = "people", params(After), responses(
-    (status = OK, description = "A page of them", body = Unnamed),
-    (status = BAD_REQUEST, description = "That is no name to begin after"),
-))]
-async fn unnamed(
-    State(receiver): State<Arc<Receiver>>,
-    after: Result<Query<After>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(After { after }) = after.map_err(|_| {
-        let detail = "\"after\" has to be the last name of the page before";
-        Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail)
-    })?;
-    let pictures = match receiver.known_people.list().await? {
-        Some(mut pictures) => {
-            let named = people::named(&receiver.pool, &after).await?;
-            pictures.retain(|name| *name > after && !named.contains(name));
-            pictures.sort_unstable();
-            pictures.truncate(PAGE as usize);
-            pictures
+        for picture in [b"\xff\xd8\xff".as_slice(), b"\x89PNG", b"RIFF", b"GIF89a", b"\0\0\0\x18ftypheic"] {
+            assert!(!may_be_words(&HeaderMap::new(), picture), "{picture:?}");
         }
-        None => people::unnamed(&receiver.pool, &after, PAGE).await?,
-    };
-    Ok(format::fresh(StatusCode::OK, &Unnamed { pictures }))
+    }
 }

@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     access, corrections, enrol,
     format::Format,
-    list, openapi, people,
+    list, openapi, people, pictures,
     post::{self, format_of, is_original},
     problem::Problem,
     state::Receiver,
@@ -32,6 +32,7 @@ pub fn router(receiver: Receiver) -> Router {
         .merge(corrections::routes())
         .merge(people::routes())
         .merge(enrol::routes())
+        .merge(pictures::routes())
         .split_for_parts();
     router
         .route_layer(middleware::from_fn_with_state(receiver.clone(), when_ready))

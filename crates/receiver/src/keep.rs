@@ -4,6 +4,7 @@
 //! removes it; only a killed process leaves one behind, which the next start clears away.
 
 use std::{
+    borrow::Cow,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -15,6 +16,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use crate::file;
@@ -44,7 +46,7 @@ pub enum NotKept {
     #[error("there is no room for the file; tell whoever runs this, or send it again later")]
     DiskFull,
     /// The folder is away or cannot be written to, which the log tells more of.
-    #[error("the folder for uploads cannot be written to; send the file again later")]
+    #[error("the folder for the file cannot be written to; send it again later, or tell whoever runs this")]
     FolderAway,
 }
 
@@ -93,6 +95,17 @@ impl Folder {
         &self,
         pieces: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<Result<String, NotKept>, E> {
+        Ok(match self.take(pieces).await? {
+            Ok(nameless) => self.name(nameless).await,
+            Err(refusal) => Err(refusal),
+        })
+    }
+
+    /// Takes what `pieces` are the whole of. The outer error is theirs.
+    pub async fn take<E>(
+        &self,
+        pieces: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<Result<Nameless, NotKept>, E> {
         let (sender, receiver) = mpsc::channel(PIECES);
         let folder = self.clone();
         let writer = spawn_blocking(move || folder.write(receiver));
@@ -119,8 +132,18 @@ impl Folder {
         Ok(written.unwrap_or_else(|error| Err(io::Error::other(error).into())))
     }
 
+    /// Gives a file its name, which the answer is.
+    pub async fn name(&self, nameless: Nameless) -> Result<String, NotKept> {
+        let folder = self.path.clone();
+        let named = spawn_blocking(move || {
+            file::give_name(nameless.file, &folder, &nameless.name)?;
+            Ok(nameless.name)
+        });
+        named.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))
+    }
+
     /// Writes pieces until `None`. A channel that ends before means that nobody wants the file any more.
-    fn write(&self, mut pieces: mpsc::Receiver<Option<Bytes>>) -> Result<String, NotKept> {
+    fn write(&self, mut pieces: mpsc::Receiver<Option<Bytes>>) -> Result<Nameless, NotKept> {
         let mut file = file::unfinished(&self.path, UNFINISHED)?;
         let (mut hash, mut size, mut signature) = (Sha256::new(), 0, Vec::with_capacity(SIGNATURE));
         loop {
@@ -141,8 +164,21 @@ impl Folder {
         let extension = extension(&signature).ok_or(NotKept::NotAPicture)?;
         let name = format!("{}.{extension}", file::hex(&hash.finalize()));
         file.as_file().sync_all()?;
-        file::give_name(file, &self.path, &name)?;
-        Ok(name)
+        Ok(Nameless { name, file })
+    }
+}
+
+/// A file that is complete and has no name yet; it goes when this is dropped.
+#[derive(Debug)]
+pub struct Nameless {
+    name: String,
+    file: NamedTempFile,
+}
+
+impl Nameless {
+    /// What it is called meanwhile, in its folder.
+    pub fn name_for_now(&self) -> Cow<'_, str> {
+        self.file.path().file_name().unwrap_or_default().to_string_lossy()
     }
 }
 

@@ -17,8 +17,8 @@ mod access;
 mod answer;
 mod body;
 mod corrections;
-mod cropper;
 mod enrol;
+mod face_recog;
 mod file;
 mod format;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -33,6 +33,7 @@ mod known;
 mod list;
 mod openapi;
 mod people;
+mod pictures;
 mod post;
 mod problem;
 mod ranges;
@@ -51,8 +52,8 @@ use web::{access::Access, ops::Readiness};
 pub use crate::settings::Settings;
 use crate::settings::Watch;
 use crate::{
-    body::BodyReader, cropper::Cropper, ingest::Ingest, keep::Folder, known::KnownPeople, state::Receiver,
-    upload::Uploads,
+    body::BodyReader, face_recog::FaceRecog, ingest::Ingest, keep::Folder, known::KnownPeople,
+    state::Receiver, upload::Uploads,
 };
 
 /// What a receiver that is not ready waits for.
@@ -87,7 +88,11 @@ pub async fn run(
         ingest: ingest.clone(),
         uploads,
         known_people: KnownPeople::new(settings.known_people.clone()),
-        cropper: Cropper::new(&settings.grpc_address)?,
+        examples: Uploads::new(
+            Folder::new(settings.known_people.clone(), settings.max_upload as u64),
+            settings.body_timeout,
+        ),
+        face_recog: FaceRecog::new(&settings.grpc_address)?,
         pool: pool.clone(),
         producer: producer.clone(),
         readiness: readiness.clone(),

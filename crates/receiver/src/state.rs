@@ -11,7 +11,7 @@ use web::{access::Access, ops::Readiness};
 
 use crate::{
     body::{BodyReader, ReadBody},
-    cropper::Cropper,
+    face_recog::FaceRecog,
     ingest::Ingest,
     known::KnownPeople,
     problem::Problem,
@@ -27,10 +27,12 @@ pub struct Receiver {
     pub ingest: Ingest,
     /// Takes pictures themselves, where that is switched on.
     pub uploads: Option<Uploads>,
-    /// Where examples of known people go.
+    /// Where the pictures of known people go.
     pub known_people: KnownPeople,
-    /// Has these cut out of pictures.
-    pub cropper: Cropper,
+    /// Takes pictures that somebody is to be known by.
+    pub examples: Uploads,
+    /// Finds their faces, and cuts them out.
+    pub face_recog: FaceRecog,
     /// Where everything is kept.
     pub pool: MySqlPool,
     /// Announces what is tried again.

@@ -23,7 +23,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use multer::Multipart;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -32,7 +32,7 @@ use crate::{
     body::{ReadError, discard, paced},
     format::Format,
     ingest::{Image, Ingest},
-    keep::{Folder, NotKept},
+    keep::{Folder, Nameless, NotKept},
     problem::Problem,
     state::Receiver,
 };
@@ -91,7 +91,7 @@ enum Uploaded {
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]
 #[allow(dead_code, reason = "it describes the body for the OpenAPI document")]
-struct Picture(Bytes);
+pub struct Picture(Bytes);
 
 /// A form with pictures.
 #[derive(ToSchema)]
@@ -111,6 +111,14 @@ pub struct Uploads {
     slots: Semaphore,
 }
 
+/// A picture that has arrived, and its share of the uploads at once.
+#[derive(Debug)]
+pub struct Held<'u> {
+    /// It goes when this is dropped.
+    pub file: Nameless,
+    _slot: SemaphorePermit<'u>,
+}
+
 /// A kept file's path, if it was kept, and its image.
 type Taken = (Option<String>, Result<Image, Problem>);
 
@@ -123,28 +131,31 @@ impl Uploads {
     /// Takes the picture, or the pictures, of a request in.
     async fn take(&self, request: Request, ingest: &Ingest) -> Result<Response, Problem> {
         let (head, body) = request.into_parts();
+        let Some(form) = form_type(&head.headers) else {
+            let picture = self.picture(&head.headers, body).await?;
+            let name = self.folder.name(picture.file).await?;
+            return Ok(answer(Route::Single, vec![store(name, ingest).await]));
+        };
         let Ok(_slot) = self.slots.try_acquire() else {
             return Err(refuse(ReadError::Overloaded.into(), &head.headers, body).await);
         };
-        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        match content_type.filter(|kind| kind.to_ascii_lowercase().starts_with("multipart/")) {
-            Some(form) => match multer::parse_boundary(form) {
-                Ok(boundary) => self.form(body, boundary, ingest).await,
-                Err(error) => Err(refuse(no_form(error), &head.headers, body).await),
-            },
-            None if body.size_hint().lower() > self.folder.max_file() => {
-                let problem = NotKept::TooLarge(self.folder.max_file()).into();
-                Err(refuse(problem, &head.headers, body).await)
-            }
-            None => self.whole(body, ingest).await,
+        match multer::parse_boundary(form) {
+            Ok(boundary) => self.form(body, boundary, ingest).await,
+            Err(error) => Err(refuse(no_form(error), &head.headers, body).await),
         }
     }
 
-    /// The body is the picture.
-    async fn whole(&self, body: Body, ingest: &Ingest) -> Result<Response, Problem> {
+    /// The body is a picture, which gets no name yet.
+    pub async fn picture(&self, headers: &HeaderMap, body: Body) -> Result<Held<'_>, Problem> {
+        let Ok(slot) = self.slots.try_acquire() else {
+            return Err(refuse(ReadError::Overloaded.into(), headers, body).await);
+        };
+        if body.size_hint().lower() > self.folder.max_file() {
+            return Err(refuse(NotKept::TooLarge(self.folder.max_file()).into(), headers, body).await);
+        }
         let mut pieces = Box::pin(paced(body, self.patience));
-        match self.folder.keep(&mut pieces).await? {
-            Ok(name) => Ok(answer(Route::Single, vec![store(name, ingest).await])),
+        match self.folder.take(&mut pieces).await? {
+            Ok(file) => Ok(Held { file, _slot: slot }),
             Err(refusal) => {
                 discard(pieces).await;
                 Err(refusal.into())
@@ -204,6 +215,12 @@ impl Uploads {
         }
         Ok(())
     }
+}
+
+/// The content type of a form.
+pub fn form_type(headers: &HeaderMap) -> Option<&str> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.filter(|kind| kind.to_ascii_lowercase().starts_with("multipart/"))
 }
 
 /// Fails when more than a head has arrived since somebody set `held` to zero: multer holds it all in memory.

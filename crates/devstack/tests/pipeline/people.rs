@@ -18,6 +18,14 @@ impl System {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// What the receiver says to a photograph as the body.
+    async fn send_picture(&self, route: &str, photograph: &str) -> (StatusCode, Value) {
+        let picture = std::fs::read(paths::photographs().join(photograph)).unwrap();
+        let url = format!("{}{route}", self.stack.receiver_url());
+        let answer = http().post(url).body(picture).send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap())
+    }
+
     /// Who is on each image, the oldest first.
     async fn names(&self) -> Vec<Option<String>> {
         let rows = self.settled().await;
@@ -97,6 +105,29 @@ async fn whoever_is_enrolled_by_one_face_is_named_on_other_pictures_until_they_a
         .await
         .unwrap();
     assert_eq!(faces, [3], "only that of somebody else is left");
+}
+
+#[tokio::test]
+async fn whoever_is_enrolled_by_a_picture_that_is_sent_is_named_on_pictures_that_were_there_before() {
+    let system = strangers().await;
+    let person = system.ask("POST", "/people", json!({"name": "Barack"})).await;
+    let route = format!("/people/{}/pictures", person["id"]);
+    let (status, enrolled) = system.send_picture(&route, "obama3.jpg").await;
+    assert_eq!(status, StatusCode::CREATED, "{enrolled}");
+    system.become_named(&[Some("Barack"), Some("Barack"), None]).await;
+
+    // Now that he is known, the same face is nobody else's, and a cat's is none.
+    let other =
+        format!("/people/{}/pictures", system.ask("POST", "/people", json!({"name": "Joe"})).await["id"]);
+    let refusals = [("obama2.jpg", 409, "already that of Barack"), ("chelsea.png", 422, "no face was found")];
+    for (picture, expected, words) in refusals {
+        let (status, refusal) = system.send_picture(&other, picture).await;
+        assert_eq!(status, expected, "{refusal}");
+        assert!(refusal["detail"].as_str().unwrap().contains(words), "{refusal}");
+    }
+    let files = std::fs::read_dir(system.stack.known_people()).unwrap();
+    let files: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(files, [enrolled["picture"].as_str().unwrap()], "what was sent is cut, and does not stay");
 }
 
 #[tokio::test]

@@ -220,7 +220,7 @@ async fn without_the_folder_an_upload_is_refused_until_it_is_back() {
     let uploading = Uploading::start(&[]).await;
     fs::remove_dir(uploading.uploads()).unwrap();
     let answer = uploading.send(JPEG).await;
-    assert_problem(&answer, 503, "the folder for uploads cannot be written to");
+    assert_problem(&answer, 503, "the folder for the file cannot be written to");
     assert_eq!(answer.header("retry-after"), "5");
     assert!(!answer.body.contains("os error"), "{}", answer.body);
     assert_eq!(uploading.stack.rows.count().await, 0);

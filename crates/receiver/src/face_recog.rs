@@ -1,10 +1,10 @@
-//! Has face-recog cut a face out of a picture: no other service opens pictures.
+//! What face-recog does for the receiver: it finds a face and cuts it out. No other service opens pictures.
 
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use common::lookup::Area;
-use rpc::{CropRequest, faces_client::FacesClient};
+use rpc::{CropRequest, Face, FindRequest, faces_client::FacesClient};
 use tonic::{Code, Request, transport::Channel};
 
 use crate::problem::Problem;
@@ -14,30 +14,43 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The way to face-recog.
 #[derive(Clone, Debug)]
-pub struct Cropper {
+pub struct FaceRecog {
     client: FacesClient<Channel>,
 }
 
-impl Cropper {
+impl FaceRecog {
     /// Asks the face-recog at `address` (`host:port`).
     pub fn new(address: &str) -> anyhow::Result<Self> {
         Ok(Self { client: rpc::faces_at(address)? })
     }
 
-    /// What is around a face, as a JPEG.
-    pub async fn crop(&self, path: &str, face: Area) -> Result<Vec<u8>, Problem> {
+    /// Every face on a picture in the folder of known people.
+    pub async fn find_known(&self, name: &str) -> Result<Vec<Face>, Problem> {
+        let request = patient(FindRequest { image_path: name.to_owned(), known: true });
+        match self.client.clone().find(request).await {
+            Ok(answer) => Ok(answer.into_inner().faces),
+            Err(status) => Err(problem(&status, "that was sent")),
+        }
+    }
+
+    /// What is around a face, as a JPEG. With `known` the picture lies in the folder of known people.
+    pub async fn crop(&self, path: &str, face: Area, known: bool) -> Result<Vec<u8>, Problem> {
         // Widths and heights are never negative.
         let length = |pixels: i32| u32::try_from(pixels).unwrap_or_default();
         let area =
             rpc::Area { left: face.x, top: face.y, width: length(face.width), height: length(face.height) };
-        let crop = CropRequest { image_path: path.to_owned(), area: Some(area), side: 0, known: false };
-        let mut request = Request::new(crop);
-        request.set_timeout(PATIENCE);
+        let request = patient(CropRequest { image_path: path.to_owned(), area: Some(area), side: 0, known });
         match self.client.clone().crop(request).await {
             Ok(answer) => Ok(answer.into_inner().jpeg),
             Err(status) => Err(problem(&status, path)),
         }
     }
+}
+
+fn patient<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(PATIENCE);
+    request
 }
 
 fn problem(status: &tonic::Status, path: &str) -> Problem {
@@ -48,11 +61,11 @@ fn problem(status: &tonic::Status, path: &str) -> Problem {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "picture_unusable", about_it)
         }
         Code::Unimplemented => {
-            let detail = "nobody can be enrolled here: face-recog is of a release that shows no pictures";
+            let detail = "nobody can be enrolled here: face-recog is of a release that cannot do this";
             Problem::new(StatusCode::NOT_IMPLEMENTED, "no_crops", detail)
         }
         _ => {
-            tracing::error!(%status, "face-recog does not cut a face out");
+            tracing::error!(%status, "face-recog does not help to enrol somebody");
             let detail = "face-recog does not answer, or has too much to do; try again later";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "face_recog_away", detail)
         }
