@@ -4,6 +4,8 @@
 //! image-processor; here are the rows that it works on. A face leaves its group when it gets a name or a word
 //! ([`faces::settle`] sees to it), so a group dissolves by itself when its person is enrolled.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
@@ -102,7 +104,7 @@ pub enum Whom<'a> {
 /// What came of naming a stranger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
-    /// Every face of the group shows this person now, by a person's word.
+    /// Every face of the group shows this person now by a person's word, but those that are not theirs by another word.
     Done {
         /// Who it is.
         person: Person,
@@ -113,6 +115,8 @@ pub enum Named {
     },
     /// There is no face in such a group.
     NoSuchStranger,
+    /// A person said of every face of the group that it does not show this one.
+    NotThem,
     /// There is no such person.
     NoSuchPerson,
 }
@@ -125,11 +129,11 @@ pub struct Naming {
     faces: Vec<u64>,
 }
 
-/// Says who a stranger is: of every face of the group at once.
+/// Says who a stranger is: of every face of the group at once, but those of which a person said that they are not this one.
 pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) -> sqlx::Result<Named> {
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
-        let rows: Vec<(u64, u64)> = sqlx::query_as(
+        let mut rows: Vec<(u64, u64)> = sqlx::query_as(
             "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE stranger = ? ORDER BY id FOR UPDATE",
         )
         .bind(stranger)
@@ -145,6 +149,20 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
                 None => return Ok(Named::NoSuchPerson),
             },
         };
+        // Whoever was saying something about one of them has said it: they are locked.
+        let rejected: Vec<u64> = sqlx::query_scalar(
+            "SELECT face_id FROM face_rejections JOIN faces ON faces.id = face_id
+             WHERE stranger = ? AND person_id = ?",
+        )
+        .bind(stranger)
+        .bind(person.id)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let rejected: HashSet<u64> = rejected.into_iter().collect();
+        rows.retain(|(face, _)| !rejected.contains(face));
+        if rows.is_empty() {
+            return Ok(Named::NotThem);
+        }
         let (faces, images) = apart(rows);
         choose(&mut transaction, Some(person.id), &faces).await?;
         faces::settle(&mut transaction, &images).await?;

@@ -90,6 +90,26 @@ async fn naming_a_stranger_names_every_picture_of_them_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_face_that_is_not_theirs_by_a_persons_word_stays_a_stranger_when_the_others_get_their_name() {
+    let (_database, pool) = migrated().await;
+    let images = three_images(&pool).await;
+    let group = stranger(&pool, images[0]).await.unwrap();
+    faces::say(&pool, face(&pool, images[0]).await, Word::IsNot(1), WHO).await.unwrap();
+    let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    let Named::Done { faces: 1, entry, .. } = named else { panic!("{named:?}") };
+    assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, 1));
+    assert_eq!(stranger(&pool, images[0]).await, Some(group));
+
+    assert_eq!(undo(&pool, entry).await, Some(group));
+    assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, NOBODY));
+    faces::say(&pool, face(&pool, images[1]).await, Word::IsNot(1), WHO).await.unwrap();
+    let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    assert_eq!(named, Named::NotThem);
+    let named = strangers::name(&pool, group, Whom::Known(2), WHO).await.unwrap();
+    assert!(matches!(named, Named::Done { faces: 2, .. }), "{named:?}");
+}
+
+#[tokio::test]
 async fn what_was_said_about_one_face_of_a_stranger_stays_when_their_name_is_taken_back() {
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;

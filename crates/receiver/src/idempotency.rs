@@ -47,6 +47,14 @@ pub async fn made(pool: &MySqlPool, key: Option<&Key>) -> Result<u64, Problem> {
     }
 }
 
+/// What the same request made before is no more; to make it again is another request.
+pub fn gone(person: u64) -> Problem {
+    let detail = format!(
+        "this Idempotency-Key added person {person}, who is gone; take a new key to add somebody of this name again"
+    );
+    Problem::new(StatusCode::CONFLICT, "made_and_gone", detail)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {

@@ -132,6 +132,7 @@ fn is_unseen(c: char) -> bool {
     ("Idempotency-Key" = Option<String>, Header, description = "A word of your choice: repeated under it within a day, this adds nobody else", pattern = "^[!-~]{1,255}$"),
 ), responses(
     (status = CREATED, description = "The new person", body = Known, headers(("Location" = String, description = "Where to ask for them"))),
+    (status = CONFLICT, description = "Who was added under this key before is gone"),
 ))]
 async fn add(
     State(receiver): State<Arc<Receiver>>,
@@ -144,7 +145,10 @@ async fn add(
     let key = idempotency::key(&headers, &who, "/people", &body.bytes)?;
     let known = match people::add(&receiver.pool, checked(&name)?, &who.name, key.as_ref()).await? {
         Some(Person { id, name }) => Known { id, name, pictures: Vec::new() },
-        None => receiver.person(idempotency::made(&receiver.pool, key.as_ref()).await?).await?,
+        None => {
+            let id = idempotency::made(&receiver.pool, key.as_ref()).await?;
+            people::one(&receiver.pool, id).await?.ok_or_else(|| idempotency::gone(id))?
+        }
     };
     let mut response = format::fresh(StatusCode::CREATED, &known);
     if let Ok(location) = HeaderValue::try_from(format!("/people/{}", known.id)) {
@@ -325,11 +329,13 @@ struct Introduced {
 
 /// Say who a stranger is
 ///
-/// It is said of every face of the group. Either `person` or `name` has to be there; a new name needs the role admin.
+/// It is said of every face of the group, but those of which somebody said that they are not this person. Either `person`
+/// or `name` has to be there; a new name needs the role admin.
 #[utoipa::path(post, path = "/strangers/{id}/person", tag = "people", params(("id" = u64, Path, description = "The group of faces")), request_body = Identity, responses(
     (status = OK, description = "Who it is, and on how many faces", body = Introduced),
     (status = FORBIDDEN, description = "The token does not allow to add people"),
     (status = NOT_FOUND, description = "There is no such group"),
+    (status = CONFLICT, description = "Somebody said of each of its faces that it is not this person"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such person, or the name is none"),
 ))]
 async fn name_stranger(
@@ -357,6 +363,11 @@ async fn name_stranger(
         Named::NoSuchStranger => {
             let detail = format!("there is no stranger {stranger}; perhaps they have got a name meanwhile");
             Err(Problem::not_found("no_such_stranger", detail))
+        }
+        Named::NotThem => {
+            let detail = "somebody said of each face of this stranger that it is not this person; \
+                          if it is nevertheless, say so of the face itself";
+            Err(Problem::new(StatusCode::CONFLICT, "not_them", detail))
         }
         Named::NoSuchPerson => {
             let detail = "there is no such person; name one by the id that GET /people tells";

@@ -48,3 +48,16 @@ async fn a_key_that_comes_with_another_body_is_refused_and_one_that_is_a_day_old
     sqlx::raw_sql(age).execute(&stack.rows.0).await.unwrap();
     assert_ne!(id(&add(&stack, "one", r#"{"name":"Grace"}"#).await), ada);
 }
+
+#[tokio::test]
+async fn who_was_added_and_deleted_does_not_come_back_by_asking_again() {
+    let stack = Stack::start().await;
+    let ada = id(&add(&stack, "one", r#"{"name":"Ada"}"#).await);
+    assert_eq!(stack.receiver.request("DELETE", &format!("/people/{ada}")).await.status, 200);
+    let again = add(&stack, "one", r#"{"name":"Ada"}"#).await;
+    assert_eq!(again.status, 409, "{}", again.body);
+    assert!(again.body.contains(&format!("person {ada}, who is gone; take a new key")), "{}", again.body);
+    let api = stack.receiver.request("GET", "/openapi.json").await.body;
+    let api: Value = serde_json::from_str(&api).unwrap();
+    assert!(api["paths"]["/people"]["post"]["responses"]["409"].is_object());
+}

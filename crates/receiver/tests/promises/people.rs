@@ -382,8 +382,11 @@ async fn a_stranger_gets_a_name_on_every_picture_and_loses_it_by_undoing() {
     world.refused("POST", "/strangers/1/person", json!({"person": 99}), 422, "no such person").await;
     world.refused("POST", "/strangers/1/person", json!({"person": 3, "name": "x"}), 422, "send either").await;
     world.refused("POST", "/strangers/1/person", json!({}), 422, "send either").await;
-    world.done("POST", "/strangers/1/person", json!({"person": 3}), 200).await;
+    world.done("POST", "/faces/1/rejections", json!({"person": 3}), 200).await;
+    let named = world.done("POST", "/strangers/1/person", json!({"person": 3}), 200).await;
+    assert_eq!((&named["faces"], world.get("/images/1").await["person"].clone()), (&json!(1), Value::Null));
     assert_eq!(world.get("/images/2").await["person"]["id"], 3);
+    world.refused("POST", "/strangers/1/person", json!({"person": 3}), 409, "not this person").await;
 }
 
 #[tokio::test]
