@@ -263,11 +263,25 @@ document.addEventListener("keydown", (event) => {
 
 // --- Pictures that are dropped or chosen ----------------------------------------------------------------------
 
+// The form that takes them on this page, if one does: the gallery's, or that of a person who becomes known by them.
+const taker = () => document.getElementById("upload");
+
+// Only the receiver knows whether it takes pictures for the gallery.
+async function offerUploads() {
+  if (!taker()?.hidden) return;
+  const answer = await fetch("/api/images?limit=1", { method: "HEAD" });
+  taker().hidden = !answer.headers.has("Accept-Post");
+}
+
+offerUploads().catch(() => { /* nor does anybody take them */ });
+
 // One after the other: the receiver has more to do than to take pictures, and progress means something.
 async function upload(files) {
+  if (!taker()) return tell("Pictures are added in the gallery, or on the page of the person that they show");
   const pictures = [...files].filter((file) => file.type.startsWith("image/"));
   if (!pictures.length) return tell("Only pictures can be added: JPEG, PNG, WebP or GIF");
-  const progress = document.querySelector("#upload progress") ?? document.createElement("progress");
+  const { address } = taker().dataset;
+  const progress = taker().querySelector("progress");
   progress.max = pictures.length;
   progress.hidden = false;
   let added = 0;
@@ -276,15 +290,16 @@ async function upload(files) {
   for (const [at, picture] of pictures.entries()) {
     progress.value = at;
     try {
-      const image = await send("POST", "/api/images", picture);
-      if (image.created) added += 1;
-      else known += 1;
+      const kept = await send("POST", address, picture);
+      if (kept.created === false) known += 1;
+      else added += 1;
     } catch (error) {
       failed.push(`${picture.name}: ${error.message}`);
     }
   }
   progress.hidden = true;
-  const words = [`${added} added`];
+  const words = [];
+  if (added) words.push(`${added} added`);
   if (known) words.push(`${known} known already`);
   if (failed.length) words.push(`${failed.length} refused (${failed[0]})`);
   tell(words.join(", "));

@@ -102,7 +102,7 @@ function refresh() {
 }
 
 function listen() {
-  if (!isLive()) return;
+  if (!isLive() || document.hidden) return;
   news = new EventSource("/events");
   news.onmessage = () => {
     const known = changed;
@@ -113,7 +113,12 @@ function listen() {
   news.onerror = () => plan(pause);
 }
 
-document.addEventListener("visibilitychange", () => plan(0));
+// A browser has six connections to a host: pages that nobody looks at leave them to others.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return news?.close();
+  listen();
+  refresh();
+});
 window.addEventListener("online", () => plan(0));
 plan(USUAL_PAUSE);
 listen();

@@ -47,6 +47,8 @@ pub async fn let_in(
     mut request: Request,
     next: Next,
 ) -> Response {
+    // A script of a page, or a program: neither can log in at a form.
+    let format = if request.uri().path().starts_with("/api/") { Format::Json } else { format };
     let headers = request.headers();
     if frontend.access.is_open() {
         return match frontend.access.not_rebound(peer(&request), headers) {
@@ -54,8 +56,7 @@ pub async fn let_in(
             Err(denied) => denied_answer(denied, format),
         };
     }
-    let token = bearer(headers).or_else(|| cookie(headers));
-    match frontend.access.who(token, peer(&request)) {
+    match frontend.access.who(token(headers), peer(&request)) {
         Ok(who) => {
             pass_on(&mut request);
             READER.scope(who, next.run(request)).await
@@ -69,10 +70,14 @@ pub async fn let_in(
     }
 }
 
+/// A program's token, or a browser's, which may also send a name and password for a proxy before us.
+fn token(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers).filter(|token| !token.is_empty()).or_else(|| cookie(headers))
+}
+
 /// The receiver knows tokens as bearer alone.
 fn pass_on(request: &mut Request) {
-    if bearer(request.headers()).is_none()
-        && let Some(token) = cookie(request.headers())
+    if let Some(token) = token(request.headers())
         && let Ok(value) = HeaderValue::try_from(format!("Bearer {token}"))
     {
         request.headers_mut().insert(AUTHORIZATION, value);

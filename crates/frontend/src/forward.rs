@@ -41,13 +41,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
 /// What the receiver needs to know of a request; nothing else of a browser's request concerns it.
 const PASSED_ON: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, AUTHORIZATION, IDEMPOTENCY_KEY];
 
 /// What a page needs to know of the answer.
-const PASSED_BACK: [HeaderName; 7] =
-    [CONTENT_TYPE, CONTENT_LENGTH, LOCATION, LINK, RETRY_AFTER, ALLOW, CACHE_CONTROL];
+const PASSED_BACK: [HeaderName; 8] =
+    [CONTENT_TYPE, CONTENT_LENGTH, LOCATION, LINK, RETRY_AFTER, ALLOW, CACHE_CONTROL, ACCEPT_POST];
 
 /// The way to the receiver.
 #[derive(Clone, Debug)]

@@ -30,8 +30,10 @@ pub struct Frame {
     pub part: &'static str,
     /// Whether what is shown may change while it is being looked at.
     pub live: bool,
-    /// Whether there are buttons: changes have somebody who takes them, and the reader may make them.
-    pub writable: bool,
+    /// Whether there are buttons for pictures and for words about faces: there is a receiver, and the reader may use it so.
+    pub editor: bool,
+    /// Whether there are buttons for people, too.
+    pub admin: bool,
 }
 
 /// A page, or why there is none, in the form that the client wants.
@@ -65,8 +67,8 @@ pub fn id(text: &str) -> Result<u64, Problem> {
 impl Frontend {
     /// The frame of a page that may change.
     pub fn frame(&self, part: &'static str) -> Frame {
-        let role = if part == "/people" { Role::Admin } else { Role::Editor };
-        Frame { part, live: true, writable: self.receiver.is_some() && access::may(role) }
+        let may = |role| self.receiver.is_some() && access::may(role);
+        Frame { part, live: true, editor: may(Role::Editor), admin: may(Role::Admin) }
     }
 
     /// Reads from the database, not for longer than a reader waits.

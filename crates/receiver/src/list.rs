@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::Arc};
 
 use axum::{
     extract::{Query, State, rejection::QueryRejection},
-    http::StatusCode,
+    http::{HeaderName, HeaderValue, StatusCode},
     response::Response,
 };
 use common::{
@@ -16,6 +16,11 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{format, problem::Problem, state::Receiver};
+
+/// Tells that pictures themselves may be posted to the same address, and of which kinds.
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+const KINDS: HeaderValue =
+    HeaderValue::from_static("image/jpeg, image/png, image/webp, image/gif, multipart/form-data");
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new().routes(routes!(list))
@@ -77,7 +82,7 @@ struct Page {
 ///
 /// In the order in which they were stored. Follow `next` until it is `null`.
 #[utoipa::path(get, path = "/images", tag = "images", params(Asked), responses(
-    (status = OK, description = "A page of them", body = Page),
+    (status = OK, description = "A page of them", body = Page, headers(("Accept-Post" = String, description = "The kinds of pictures that may be posted here, where uploads are switched on"))),
     (status = BAD_REQUEST, description = "A parameter cannot be read"),
 ))]
 async fn list(
@@ -107,5 +112,9 @@ async fn list(
         }
         next
     });
-    Ok(format::fresh(StatusCode::OK, &Page { images, next }))
+    let mut response = format::fresh(StatusCode::OK, &Page { images, next });
+    if receiver.uploads.is_some() {
+        response.headers_mut().insert(ACCEPT_POST, KINDS);
+    }
+    Ok(response)
 }

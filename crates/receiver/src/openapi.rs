@@ -139,7 +139,8 @@ fn complete_operation(path: &str, operation: &mut Value, tokens: bool) {
     may(takes_body, "413", "The body is too large");
     may(takes_body, "422", "The body says something else than what is asked for");
     may(tokens, "401", "A token is needed, or it is a wrong one");
-    may(tokens, "403", "The token does not allow this");
+    let not_allowed = "The token does not allow this, or a browser asks for a page of another site";
+    may(true, "403", not_allowed);
     may(tokens, "429", "Too many wrong tokens came from this address");
     may(true, "503", "The database is away, or too much is under way; nothing was done");
     for (status, response) in responses.iter_mut().filter(|(status, _)| status.as_str() >= "400") {

@@ -66,10 +66,10 @@ async fn retry(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Resp
 ///
 /// A batch is nothing but its ids; the answer to a bulk names it in the header `Link`.
 #[utoipa::path(get, path = "/batches/{ranges}", tag = "images",
-    params(("ranges" = String, Path, description = "Ids of images, at most 10000 in 200 ranges", example = "13-512,600", pattern = "^[0-9]{1,9}(,[0-9]{1,9})*$")),
+    params(("ranges" = String, Path, description = "Ids of images, at most 10000 in 200 ranges", example = "13-512,600", pattern = "^[0-9]{1,9}(-[0-9]{1,9})?(,[0-9]{1,9}(-[0-9]{1,9})?)*$")),
     responses(
         (status = OK, description = "How many of them wait, are in work, are done, have failed", body = BatchStatus),
-        (status = UNPROCESSABLE_ENTITY, description = "These are no ids, or too many"),
+        (status = UNPROCESSABLE_ENTITY, description = "These are no ids, too many, or a range that ends before it begins"),
     ))]
 async fn batch(
     State(receiver): State<Arc<Receiver>>,

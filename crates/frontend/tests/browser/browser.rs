@@ -26,7 +26,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one. Whatever a page asks of another host than this machine cannot be found.
+    /// Starts one. Whatever a page asks of another host than this machine cannot be found; this is `faces.example`, too.
     pub async fn start(scripts: bool) -> Self {
         let (folder, port) = (PrivateFolder::new().unwrap(), Port::reserve().unwrap());
         let program = Program::new("/usr/bin/chromedriver").argument(format!("--port={port}"));
@@ -46,7 +46,8 @@ impl Browser {
             "--no-sandbox".to_owned(), // root has none, and the pages are ours
             "--disable-gpu".to_owned(),
             "--disable-dev-shm-usage".to_owned(),
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1".to_owned(),
+            "--host-resolver-rules=MAP faces.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+                .to_owned(),
             format!("--user-data-dir={}", folder.path().join("profile").display()),
         ];
         let allowed = if scripts { 1 } else { 2 };
@@ -83,6 +84,13 @@ impl Browser {
     /// Opens an address.
     pub async fn open(&self, address: &str) {
         self.post("/url", json!({ "url": address })).await.unwrap();
+    }
+
+    /// Opens an address in a window of its own, which is the one that is looked at from then on.
+    pub async fn open_beside(&self, address: &str) {
+        let window = self.post("/window/new", json!({ "type": "tab" })).await.unwrap();
+        self.post("/window", json!({ "handle": window["handle"] })).await.unwrap();
+        self.open(address).await;
     }
 
     /// The path of the page that is open.

@@ -100,7 +100,18 @@ async fn pictures_are_added_tried_again_and_corrected() {
     browser.click("[data-add-person]").await;
     browser.type_into("#naming input", "<b>Grace</b>\u{e007}").await;
     browser.sees("main h2", "<b>Grace</b>").await;
-    browser.click("[data-send^=DELETE]").await;
+    // Known by pictures from the disk.
+    browser.choose_file("#upload input", &paths::photographs().join("astronaut.png")).await;
+    browser.sees("#toast", "1 added").await;
+    browser.counts(".known .card", 1).await;
+    browser.choose_file("#upload input", &paths::photographs().join("obama2.jpg")).await;
+    browser.sees("#toast", "1 refused (obama2.jpg: the face is already that of Barack Obama").await;
+    browser.open(&scene.page(&format!("/images/{missing}"))).await;
+    browser.sees(".details h2", "<b>Grace</b>").await;
+
+    browser.click(".face .name").await;
+    browser.sees("main h2", "<b>Grace</b>").await;
+    browser.click("[data-send='DELETE /api/people/7']").await;
     browser.click("#asking button.main").await;
     browser.until("the way back to all people", async || browser.path().await == "/people").await;
     browser.sees("main", "Barack Obama").await;

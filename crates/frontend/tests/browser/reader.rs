@@ -68,3 +68,32 @@ async fn an_open_gallery_follows_what_happens() {
     assert_eq!(browser.complaints().await, [""; 0]);
     browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_who_came_over_plain_http_logs_in_and_out() {
+    // The token is `two`.
+    let token = "bob:editor:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3";
+    let scene = Scene::set_with(&[("AUTH_TOKENS", token)]).await;
+    let browser = Browser::start(true).await;
+    browser.open(&scene.page("/people").replace("127.0.0.1", "faces.example")).await;
+    browser.type_into("input[name=token]", "two\u{e007}").await;
+    browser.sees("header", "Log out bob").await;
+    assert_eq!(browser.path().await, "/people");
+    browser.click(".logout button").await;
+    browser.until("the login", async || browser.path().await.starts_with("/login")).await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_pages_can_be_open_at_once() {
+    let scene = Scene::set().await;
+    let browser = Browser::start(true).await;
+    browser.open(&scene.page("/gallery")).await;
+    for _ in 0..8 {
+        browser.open_beside(&scene.page("/gallery")).await;
+        browser.sees("main", "No pictures").await;
+    }
+    let image = scene.post("obama2.jpg", "obama2.jpg").await;
+    browser.sees(&format!("#image-{image}"), "Barack Obama").await;
+    browser.close().await;
+}

@@ -19,12 +19,18 @@ pub struct Scene {
 impl Scene {
     /// Starts it: Barack Obama is known.
     pub async fn set() -> Self {
+        Self::set_with(&[]).await
+    }
+
+    /// With more settings, as the environment has them.
+    pub async fn set_with(more: &[(&str, &str)]) -> Self {
         let folder = PrivateFolder::new().unwrap();
         let uploads = folder.path().join("unknown_people/uploads");
         fs::create_dir_all(&uploads).unwrap();
         let database = Database::fresh().await.unwrap();
         let mut settings = database.environment();
         settings.push(("UPLOADS".into(), uploads.display().to_string()));
+        settings.extend(more.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
         let stack = Stack::start(folder.path(), settings, false).await.unwrap();
         let pool = MySqlPool::connect_with(database.options()).await.unwrap();
         fs::copy(paths::photographs().join("obama.jpg"), stack.known_people().join("obama.jpg")).unwrap();

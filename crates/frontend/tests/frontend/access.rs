@@ -76,6 +76,8 @@ async fn a_program_is_told_that_it_needs_a_token_and_may_send_it_as_bearer() {
     assert_eq!(header(&response, "content-type"), "application/problem+json");
     let response = send(&stage, Method::GET, "/", &[json, ("authorization", "Bearer one")], "").await;
     assert_eq!(response.status(), StatusCode::OK);
+    let response = send(&stage, Method::GET, "/api/people", &[("accept", "*/*")], "").await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "no script can log in at a form");
     for path in ["/thumbnails/1", "/events", "/api/people"] {
         let response = send(&stage, Method::POST, path, &[], "").await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
@@ -117,14 +119,33 @@ async fn no_other_site_can_log_somebody_in_or_out() {
 #[tokio::test]
 async fn a_page_has_the_buttons_that_its_reader_may_press() {
     let stage = set().await;
-    let has_buttons =
-        async |token: &str, path: &str| html_as(&stage, token, path).await.contains("actions.js");
-    assert!(!has_buttons("one", "/gallery").await && !has_buttons("one", "/people").await);
-    assert!(has_buttons("two", "/gallery").await && !has_buttons("two", "/people").await);
-    assert!(has_buttons("three", "/gallery").await && has_buttons("three", "/people").await);
+    let (image, _) = stage.recognise("/x.jpg", &[1]).await;
+    // Pages with a face, with what is said of it, with people, and what is done to these.
+    let (face, confirm) = (format!("/images/{image}"), "PUT /api/faces/");
+    let (person, merge, enrol) = ("/people/1", "data-merge-person", "POST /api/people/1/pictures");
+    for (token, is_editor, is_admin) in [("one", false, false), ("two", true, false), ("three", true, true)] {
+        let (face, person) = (html_as(&stage, token, &face).await, html_as(&stage, token, person).await);
+        let told = (face.contains(confirm), person.contains(confirm), face.contains("actions.js"));
+        assert_eq!(told, (is_editor, is_editor, is_editor), "{token}");
+        assert_eq!((face.contains(enrol), person.contains(merge)), (is_admin, is_admin), "{token}");
+        let people = html_as(&stage, token, "/people").await;
+        assert_eq!(people.contains("data-add-person"), is_admin, "{token}");
+    }
     common::people::rename(&stage.pool, 1, "Ada", "eve").await.unwrap();
     assert!(!html_as(&stage, "two", "/audit").await.contains("Undo</button>"), "to rename needs an admin");
     assert!(html_as(&stage, "three", "/audit").await.contains("Undo</button>"));
+}
+
+#[tokio::test]
+async fn a_password_for_a_proxy_before_us_does_not_hide_the_readers_token() {
+    let stage = set().await;
+    let basic = ("authorization", "Basic YWxpY2U6c2VjcmV0");
+    let headers = [basic, ("cookie", "kube_face_token=two"), ("sec-fetch-site", "same-origin")];
+    assert_eq!(send(&stage, Method::GET, "/people", &headers, "").await.status(), StatusCode::OK);
+    let response = send(&stage, Method::POST, "/api/images/1/retry", &headers, "").await;
+    assert_eq!(response.text().await.unwrap(), "Bearer two");
+    let response = send(&stage, Method::GET, "/people", &[basic], "").await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER, "it is no token");
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ async fn every_answer_confines_the_browser() {
         let answer = stage.frontend.get(path).await;
         assert_eq!(answer.headers()["content-security-policy"], POLICY, "{path}");
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
-        assert_eq!(answer.headers()["referrer-policy"], "no-referrer", "{path}");
+        assert_eq!(answer.headers()["referrer-policy"], "same-origin", "{path}");
     }
 }
 

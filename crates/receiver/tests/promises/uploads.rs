@@ -138,6 +138,15 @@ async fn uploads_are_off_until_they_have_a_folder() {
 }
 
 #[tokio::test]
+async fn the_list_of_images_tells_whether_pictures_are_taken() {
+    let told = async |receiver: &crate::stack::Receiver| {
+        receiver.request("HEAD", "/images").await.header("accept-post").to_owned()
+    };
+    assert!(told(&Uploading::start(&[]).await.stack.receiver).await.contains("image/webp"));
+    assert_eq!(told(&Stack::start().await.receiver).await, "");
+}
+
+#[tokio::test]
 async fn what_is_no_picture_is_refused_and_not_kept() {
     let uploading = Uploading::start(&[]).await;
     for body in [b"".to_vec(), b"\xff\xd8".to_vec(), b"a text".to_vec(), vec![b'x'; 20 * 1024 * 1024]] {
