@@ -1,12 +1,22 @@
 //! The audit: who changed what, and which changes can be taken back.
 //!
-//! What can be is told by its entry, with what taking it back needs. It is taken back only while it counts: nothing that
-//! was said since is lost by it.
+//! What can be is told by its entry, with what taking it back needs. That is done once, and leaves an entry of its own,
+//! which names the other (`undoes`). Of what was said about the same the newest that counts goes first: nothing that was
+//! said since is lost.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
-use crate::{database::answered, faces::Correction, people::Renaming, strangers::Naming};
+use crate::{
+    database::{answered, push_list},
+    faces::Correction,
+    people::Renaming,
+    strangers::Naming,
+};
+
+/// Holds for entries that no other one took back.
+pub(crate) const COUNTS: &str =
+    "NOT EXISTS (SELECT * FROM audit AS later WHERE later.undoes = audit.id) AND audit.action <> 'undo'";
 
 /// A change that can be taken back, as its entry tells it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,9 +32,25 @@ pub enum Change {
 
 /// The change that an entry tells of; `None` when there is no such entry, or nothing of it can be taken back.
 pub async fn change(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<Change>> {
-    let select = sqlx::query_scalar("SELECT detail FROM audit WHERE id = ?").bind(entry);
+    let select = sqlx::query_scalar("SELECT detail FROM audit WHERE id = ? AND action <> 'undo'").bind(entry);
     let detail: Option<String> = answered(select.fetch_optional(pool)).await?;
     Ok(detail.and_then(|detail| serde_json::from_str(&detail).ok()))
+}
+
+/// Whether an entry is the newest that counts of those that did one of `actions` to its subject. It stays so until the
+/// transaction ends, which has locked what these change.
+pub(crate) async fn is_newest(
+    transaction: &mut MySqlConnection,
+    entry: u64,
+    subject: &str,
+    actions: &[&str],
+) -> sqlx::Result<bool> {
+    let mut select = QueryBuilder::<MySql>::new("SELECT MAX(id) FROM audit WHERE subject = ");
+    select.push_bind(subject).push(" AND id >= ").push_bind(entry).push(" AND ").push(COUNTS);
+    select.push(" AND action IN ");
+    push_list(&mut select, actions.iter().copied());
+    let newest: Option<u64> = select.build_query_scalar().fetch_one(transaction).await?;
+    Ok(newest == Some(entry))
 }
 
 /// Notes who changed what: a [`Change`] in `detail` can be taken back. The entry's id.
@@ -35,13 +61,32 @@ pub(crate) async fn note(
     subject: &str,
     detail: &impl Serialize,
 ) -> sqlx::Result<u64> {
+    insert(transaction, who, action, subject, detail, None).await
+}
+
+/// Notes who took an entry back, which nobody did before, and what it changed.
+pub(crate) async fn note_undo(
+    transaction: &mut MySqlConnection,
+    who: &str,
+    subject: &str,
+    detail: &impl Serialize,
+    entry: u64,
+) -> sqlx::Result<()> {
+    insert(transaction, who, "undo", subject, detail, Some(entry)).await?;
+    Ok(())
+}
+
+async fn insert(
+    transaction: &mut MySqlConnection,
+    who: &str,
+    action: &str,
+    subject: &str,
+    detail: &impl Serialize,
+    undoes: Option<u64>,
+) -> sqlx::Result<u64> {
     let detail = serde_json::to_string(detail).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let done = sqlx::query("INSERT INTO audit (who, action, subject, detail) VALUES (?, ?, ?, ?)")
-        .bind(who)
-        .bind(action)
-        .bind(subject)
-        .bind(detail)
-        .execute(transaction)
-        .await?;
-    Ok(done.last_insert_id())
+    let insert =
+        sqlx::query("INSERT INTO audit (who, action, subject, detail, undoes) VALUES (?, ?, ?, ?, ?)");
+    let insert = insert.bind(who).bind(action).bind(subject).bind(detail).bind(undoes);
+    Ok(insert.execute(transaction).await?.last_insert_id())
 }

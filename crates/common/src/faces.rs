@@ -260,6 +260,21 @@ pub enum Word {
     Unsaid,
 }
 
+impl Word {
+    /// What the audit calls them.
+    const ACTIONS: [&str; 4] = ["confirm", "reject", "ignore", "forget"];
+
+    fn action(self) -> &'static str {
+        let [confirm, reject, ignore, forget] = Self::ACTIONS;
+        match self {
+            Self::Is(_) => confirm,
+            Self::IsNot(_) => reject,
+            Self::Nobody => ignore,
+            Self::Unsaid => forget,
+        }
+    }
+}
+
 /// What came of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -328,13 +343,9 @@ pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Re
             Word::Nobody => after.chosen = Some(NOBODY),
             Word::Unsaid => after = Words::default(),
         }
-        let action = match word {
-            Word::Is(_) => "confirm",
-            Word::IsNot(_) => "reject",
-            Word::Nobody => "ignore",
-            Word::Unsaid => "forget",
-        };
-        let entry = correct(&mut transaction, Correction { face, before, after }, action, who).await?;
+        write_words(&mut transaction, face, &after).await?;
+        let change = Change::Correction(Correction { face, before, after });
+        let entry = audit::note(&mut transaction, who, word.action(), &subject(face), &change).await?;
         settle(&mut transaction, &[image]).await?;
         transaction.commit().await?;
         Ok(Said::Noted { image, entry })
@@ -342,18 +353,29 @@ pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Re
     .await
 }
 
-/// Takes a word back: what had been said before it counts again. The image of the face; `None` when the word does not
-/// count any more, because something else was said about the face since, or the face is gone.
-pub async fn undo(pool: &MySqlPool, correction: &Correction, who: &str) -> sqlx::Result<Option<ImageId>> {
+/// Takes a word back, which `entry` of the audit tells of: what had been said before it counts again. The image of the
+/// face; `None` when the word does not count any more, because something was said about the face since, or the face is
+/// gone, or it was taken back before.
+pub async fn undo(
+    pool: &MySqlPool,
+    entry: u64,
+    correction: &Correction,
+    who: &str,
+) -> sqlx::Result<Option<ImageId>> {
     let face = correction.face;
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let Some((image, now)) = said(&mut transaction, face).await? else { return Ok(None) };
-        if now != still_known(&mut transaction, &correction.after).await? {
+        // A stranger's name and the end of somebody known change the words, too, but are no entries about the face.
+        if !audit::is_newest(&mut transaction, entry, &subject(face), &Word::ACTIONS).await?
+            || now != still_known(&mut transaction, &correction.after).await?
+        {
             return Ok(None);
         }
         let after = still_known(&mut transaction, &correction.before).await?;
-        correct(&mut transaction, Correction { face, before: now, after }, "undo", who).await?;
+        write_words(&mut transaction, face, &after).await?;
+        let change = Change::Correction(Correction { face, before: now, after });
+        audit::note_undo(&mut transaction, who, &subject(face), &change, entry).await?;
         settle(&mut transaction, &[image]).await?;
         transaction.commit().await?;
         Ok(Some(image))
@@ -361,17 +383,9 @@ pub async fn undo(pool: &MySqlPool, correction: &Correction, who: &str) -> sqlx:
     .await
 }
 
-/// Writes what is said from now on, and notes it.
-async fn correct(
-    transaction: &mut MySqlConnection,
-    correction: Correction,
-    action: &str,
-    who: &str,
-) -> sqlx::Result<u64> {
-    let face = correction.face;
-    write_words(transaction, face, &correction.after).await?;
-    let change = Change::Correction(correction);
-    audit::note(transaction, who, action, &format!("face {face}"), &change).await
+/// What the audit calls a face.
+fn subject(face: u64) -> String {
+    format!("face {face}")
 }
 
 /// The words without those about people who were deleted since: nobody comes back by them.

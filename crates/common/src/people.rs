@@ -149,44 +149,51 @@ pub struct Renaming {
     after: String,
 }
 
+/// What the audit calls it.
+const RENAME: &str = "rename";
+
 /// Gives somebody another name: the entry of the audit that can undo it.
 pub async fn rename(pool: &MySqlPool, id: u64, name: &str, who: &str) -> sqlx::Result<Changed<u64>> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let Some(before) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
+        write_name(&mut transaction, id, name).await?;
         let renaming = Renaming { person: id, before: before.name, after: name.to_owned() };
-        let entry = write_name(&mut transaction, renaming, who).await?;
+        let change = Change::Renaming(renaming);
+        let entry = audit::note(&mut transaction, who, RENAME, &subject(id), &change).await?;
         transaction.commit().await?;
         Ok(Changed::Done(entry))
     })
     .await
 }
 
-/// Takes a renaming back. Who has their old name again; `None` when they have got another one since, or are gone.
-pub async fn undo(pool: &MySqlPool, renaming: &Renaming, who: &str) -> sqlx::Result<Option<u64>> {
+/// Takes a renaming back, which `entry` of the audit tells of. Who has their old name again; `None` when they have got
+/// another one since, or are gone, or it was taken back before.
+pub async fn undo(pool: &MySqlPool, entry: u64, renaming: &Renaming, who: &str) -> sqlx::Result<Option<u64>> {
     let &Renaming { person, ref before, ref after } = renaming;
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let now = locked(&mut transaction, person).await?;
-        if now.is_none_or(|now| now.name != *after) {
+        // Somebody may have changed it by hand.
+        if now.is_none_or(|now| now.name != *after)
+            || !audit::is_newest(&mut transaction, entry, &subject(person), &[RENAME]).await?
+        {
             return Ok(None);
         }
+        write_name(&mut transaction, person, before).await?;
         let back = Renaming { person, before: after.clone(), after: before.clone() };
-        write_name(&mut transaction, back, who).await?;
+        let change = Change::Renaming(back);
+        audit::note_undo(&mut transaction, who, &subject(person), &change, entry).await?;
         transaction.commit().await?;
         Ok(Some(person))
     })
     .await
 }
 
-async fn write_name(transaction: &mut MySqlConnection, renaming: Renaming, who: &str) -> sqlx::Result<u64> {
-    let Renaming { person, ref after, .. } = renaming;
-    sqlx::query("UPDATE person SET name = ? WHERE id = ?")
-        .bind(after)
-        .bind(person)
-        .execute(&mut *transaction)
-        .await?;
-    audit::note(transaction, who, "rename", &subject(person), &Change::Renaming(renaming)).await
+async fn write_name(transaction: &mut MySqlConnection, person: u64, name: &str) -> sqlx::Result<()> {
+    let update = sqlx::query("UPDATE person SET name = ? WHERE id = ?").bind(name).bind(person);
+    update.execute(transaction).await?;
+    Ok(())
 }
 
 /// What the audit keeps of somebody who is no more.

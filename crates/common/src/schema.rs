@@ -25,7 +25,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 8] = [
+const UPGRADES: [Upgrade; 9] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -58,6 +58,7 @@ const UPGRADES: [Upgrade; 8] = [
         table: "audit",
         sign: "detail mediumtext",
     },
+    Upgrade { sql: include_str!("../../../dbinit/upgrade/undo.sql"), table: "audit", sign: "audit_undoes" },
 ];
 
 /// Why the schema is not today's yet.

@@ -177,7 +177,7 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
 }
 
 /// Takes the naming of a stranger back, which `entry` of the audit tells of: who is one again. `None` when nobody has that
-/// name by it any more: something else was said about each face since, or it is gone.
+/// name by it any more: something else was said about each face since, or it is gone, or it was taken back before.
 pub async fn undo(pool: &MySqlPool, entry: u64, naming: &Naming, who: &str) -> sqlx::Result<Option<u64>> {
     let &Naming { stranger, person, ref faces } = naming;
     until_all_done(|| async {
@@ -194,10 +194,11 @@ pub async fn undo(pool: &MySqlPool, entry: u64, naming: &Naming, who: &str) -> s
             );
             select.push_bind(person).push(" AND id IN ");
             push_list(&mut select, faces.iter().copied());
+            select.push(" AND NOT EXISTS (SELECT * FROM audit WHERE undoes = ").push_bind(entry);
             select.push(
-                " AND NOT EXISTS (SELECT * FROM audit WHERE subject = CONCAT('face ', faces.id) AND audit.id > ",
+                ") AND NOT EXISTS (SELECT * FROM audit WHERE subject = CONCAT('face ', faces.id) AND audit.id > ",
             );
-            select.push_bind(entry).push(") ORDER BY id");
+            select.push_bind(entry).push(" AND ").push(audit::COUNTS).push(") ORDER BY id");
             rows.extend(select.build_query_as::<(u64, u64)>().fetch_all(&mut *transaction).await?);
         }
         if rows.is_empty() {
@@ -212,7 +213,7 @@ pub async fn undo(pool: &MySqlPool, entry: u64, naming: &Naming, who: &str) -> s
             push_list(&mut again, faces.iter().copied());
             again.build().execute(&mut *transaction).await?;
         }
-        audit::note(&mut transaction, who, "undo", &people::subject(person), &()).await?;
+        audit::note_undo(&mut transaction, who, &people::subject(person), &(), entry).await?;
         transaction.commit().await?;
         Ok(Some(stranger))
     })

@@ -204,21 +204,74 @@ async fn say(pool: &MySqlPool, face: u64, word: Word) -> u64 {
 }
 
 #[tokio::test]
-async fn a_word_can_be_undone_and_the_undoing_too() {
+async fn words_are_undone_one_after_the_other_and_what_had_been_said_before_counts_again() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
-    say(&pool, face, Word::IsNot(HANNIBAL)).await;
-    let entry = say(&pool, face, Word::Is(SKARLSO)).await;
-    assert_eq!(undo(&pool, entry).await, Some(image.0));
-    assert_eq!(person(&pool, image).await, NOBODY, "what had been said before counts again");
-    assert_eq!(undo(&pool, entry + 1).await, Some(image.0));
-    assert_eq!(person(&pool, image).await, SKARLSO);
-    say(&pool, face, Word::Unsaid).await;
+    let is_not = say(&pool, face, Word::IsNot(HANNIBAL)).await;
+    let is = say(&pool, face, Word::Is(SKARLSO)).await;
+    assert_eq!(undo(&pool, is).await, Some(image.0));
+    assert_eq!(person(&pool, image).await, NOBODY);
+    let unsaid = say(&pool, face, Word::Unsaid).await;
     assert_eq!(person(&pool, image).await, HANNIBAL);
-    let actions: Vec<String> =
-        sqlx::query_scalar("SELECT action FROM audit ORDER BY id").fetch_all(&pool).await.unwrap();
-    assert_eq!(actions, ["reject", "confirm", "undo", "undo", "forget"]);
+    for (entry, shown) in [(unsaid, NOBODY), (is_not, HANNIBAL)] {
+        assert_eq!(undo(&pool, entry).await, Some(image.0));
+        assert_eq!(person(&pool, image).await, shown);
+    }
+    let entries: Vec<(u64, String, Option<u64>)> =
+        sqlx::query_as("SELECT id, action, undoes FROM audit ORDER BY id").fetch_all(&pool).await.unwrap();
+    let actions: Vec<_> =
+        entries.iter().map(|(_, action, undoes)| (action.as_str(), undoes.unwrap_or_default())).collect();
+    assert_eq!(
+        actions,
+        [("reject", 0), ("confirm", 0), ("undo", is), ("forget", 0), ("undo", unsaid), ("undo", is_not)]
+    );
+    let last = entries.last().unwrap().0;
+    assert!(audit::change(&pool, last).await.unwrap().is_none(), "who wants it back says it again");
+}
+
+#[tokio::test]
+async fn a_word_that_was_said_again_is_not_undone_before_it_was() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
+    let face = face(&pool, image).await;
+    let [older, newer] =
+        [say(&pool, face, Word::Is(SKARLSO)).await, say(&pool, face, Word::Is(SKARLSO)).await];
+    assert_eq!(undo(&pool, older).await, None, "somebody said so since");
+    assert_eq!(undo(&pool, newer).await, Some(image.0));
+    assert_eq!(undo(&pool, newer).await, None, "once");
+    assert_eq!(person(&pool, image).await, SKARLSO, "somebody had said so before");
+    assert_eq!(undo(&pool, older).await, Some(image.0));
+    assert_eq!(person(&pool, image).await, HANNIBAL);
+
+    say(&pool, face, Word::Is(SKARLSO)).await;
+    assert_eq!((undo(&pool, older).await, undo(&pool, newer).await), (None, None));
+    assert_eq!(person(&pool, image).await, SKARLSO);
+}
+
+#[tokio::test]
+async fn of_many_who_undo_a_word_at_once_one_does() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
+    let face = face(&pool, image).await;
+    // So that nobody could tell by the words whether it counts.
+    let entries = [
+        say(&pool, face, Word::Is(SKARLSO)).await,
+        say(&pool, face, Word::Is(SKARLSO)).await,
+        say(&pool, face, Word::Is(SKARLSO)).await,
+    ];
+    for entry in entries.into_iter().rev() {
+        let undone = (0..8).map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move { undo(&pool, entry).await })
+        });
+        let mut done = 0;
+        for one in undone.collect::<Vec<_>>() {
+            done += usize::from(one.await.unwrap().is_some());
+        }
+        assert_eq!(done, 1);
+    }
+    assert_eq!(person(&pool, image).await, HANNIBAL);
 }
 
 #[tokio::test]

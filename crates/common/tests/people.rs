@@ -77,6 +77,29 @@ async fn a_new_name_can_be_taken_back() {
 }
 
 #[tokio::test]
+async fn an_older_name_is_not_taken_back_before_a_newer_one_that_is_the_same() {
+    let (_database, pool) = migrated().await;
+    let mut entries = Vec::new();
+    for name in ["Ada", "Skarlso", "Ada"] {
+        entries.push(done(people::rename(&pool, SKARLSO, name, WHO).await.unwrap()));
+    }
+    let name = async || people::one(&pool, SKARLSO).await.unwrap().unwrap().name;
+    assert_eq!(undo(&pool, entries[0]).await, None);
+    assert_eq!(name().await, "Ada");
+    for (nth, before) in [(2, "Skarlso"), (1, "Ada"), (0, "Skarlso")] {
+        assert_eq!(undo(&pool, entries[nth]).await, Some(SKARLSO));
+        assert_eq!(name().await, before);
+        assert_eq!(undo(&pool, entries[nth]).await, None, "once");
+    }
+    let last: (String, Option<u64>) =
+        sqlx::query_as("SELECT action, undoes FROM audit ORDER BY id DESC LIMIT 1")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(last, ("undo".to_owned(), Some(entries[0])));
+}
+
+#[tokio::test]
 async fn an_unnamed_picture_gives_its_faces_a_name_when_it_gets_one_and_takes_it_with_it() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("by_hand.jpg", 0.2)]).await;

@@ -122,6 +122,37 @@ async fn what_was_said_about_one_face_of_a_stranger_stays_when_their_name_is_tak
 }
 
 #[tokio::test]
+async fn an_older_name_of_a_stranger_is_not_taken_back_before_a_newer_one_that_is_the_same() {
+    let (_database, pool) = migrated().await;
+    let images = three_images(&pool).await;
+    let group = stranger(&pool, images[0]).await.unwrap();
+    let name = async || match strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap() {
+        Named::Done { entry, .. } => entry,
+        named => panic!("{named:?}"),
+    };
+    let older = name().await;
+    assert_eq!(undo(&pool, older).await, Some(group));
+    let newer = name().await;
+    assert_eq!(undo(&pool, older).await, None, "once");
+    assert_eq!(person(&pool, images[1]).await, 1);
+    assert_eq!(undo(&pool, newer).await, Some(group));
+}
+
+#[tokio::test]
+async fn what_was_said_about_one_face_of_a_stranger_and_taken_back_holds_nothing_up() {
+    let (_database, pool) = migrated().await;
+    let images = three_images(&pool).await;
+    let group = stranger(&pool, images[0]).await.unwrap();
+    let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    let Named::Done { entry, .. } = named else { panic!("{named:?}") };
+    let said = faces::say(&pool, face(&pool, images[0]).await, Word::Is(2), WHO).await.unwrap();
+    let faces::Said::Noted { entry: word, .. } = said else { panic!("{said:?}") };
+    assert!(undo(&pool, word).await.is_some());
+    assert_eq!(undo(&pool, entry).await, Some(group));
+    assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, NOBODY));
+}
+
+#[tokio::test]
 async fn a_group_dissolves_when_somebody_is_enrolled_and_goes_on_without_its_first_face() {
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;

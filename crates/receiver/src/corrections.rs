@@ -125,8 +125,8 @@ enum Undone {
 
 /// Undo a correction
 ///
-/// What had been said before it counts again. Nothing that was said since is lost: then this is refused. To take a new
-/// name of somebody back needs the role admin.
+/// What had been said before it counts again. Nothing that was said since is lost: then this is refused, until that was
+/// taken back. To take a new name of somebody back needs the role admin.
 #[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction", example = 1)), responses(
     (status = OK, description = "The image, the stranger or the person as they are now", body = Undone),
     (status = NOT_FOUND, description = "There is no such correction"),
@@ -149,7 +149,7 @@ async fn undo(
     };
     Ok(match change {
         Change::Correction(correction) => {
-            let image = faces::undo(pool, &correction, name).await?.ok_or_else(outdated)?;
+            let image = faces::undo(pool, entry, &correction, name).await?.ok_or_else(outdated)?;
             format::fresh(StatusCode::OK, &receiver.image(image.0).await?)
         }
         Change::Naming(naming) => {
@@ -159,7 +159,7 @@ async fn undo(
         Change::Renaming(renaming) => {
             // It is a renaming as well.
             who.needs(Role::Admin)?;
-            let person = people::undo(pool, &renaming, name).await?.ok_or_else(outdated)?;
+            let person = people::undo(pool, entry, &renaming, name).await?.ok_or_else(outdated)?;
             format::fresh(StatusCode::OK, &receiver.person(person).await?)
         }
     })

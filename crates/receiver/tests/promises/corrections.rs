@@ -95,6 +95,31 @@ async fn undo_takes_nothing_back_that_was_said_since() {
 }
 
 #[tokio::test]
+async fn undo_takes_nothing_back_that_was_said_again_since() {
+    let stack = with_hannibal().await;
+    let older = said(&stack, "PUT", "/faces/1/person", json!({"person": SKARLSO})).await;
+    let newer = said(&stack, "PUT", "/faces/1/person", json!({"person": SKARLSO})).await;
+    assert_refused(&stack, ("POST", older.as_str().unwrap(), ""), 409, "something newer was said").await;
+    said(&stack, "POST", newer.as_str().unwrap(), json!(null)).await;
+    assert_eq!(person(&stack).await, SKARLSO);
+    said(&stack, "POST", older.as_str().unwrap(), json!(null)).await;
+    assert_eq!(person(&stack).await, HANNIBAL);
+}
+
+#[tokio::test]
+async fn of_two_who_undo_the_same_at_once_one_is_told_that_it_does_not_count_any_more() {
+    let stack = with_hannibal().await;
+    said(&stack, "PUT", "/faces/1/person", json!({"person": SKARLSO})).await;
+    let newer = said(&stack, "PUT", "/faces/1/person", json!({"person": SKARLSO})).await;
+    let undo = || say(&stack, "POST", newer.as_str().unwrap(), "");
+    let (one, other) = tokio::join!(undo(), undo());
+    let mut told = [one.status.as_u16(), other.status.as_u16()];
+    told.sort_unstable();
+    assert_eq!(told, [200, 409]);
+    assert_eq!(person(&stack).await, SKARLSO);
+}
+
+#[tokio::test]
 async fn undo_gives_nobody_their_old_name_who_got_another_one_since() {
     let stack = with_hannibal().await;
     let mut undo = Vec::new();
