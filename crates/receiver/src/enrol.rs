@@ -1,7 +1,7 @@
 //! Somebody becomes known by a face: one of an image, or the one on a picture that is sent.
 //!
-//! The new picture is written first, under a name that nobody reads; then the row is stored; then the picture gets its
-//! name. So face-recog never meets a picture that is nobody's. If the receiver is killed between the last two, a row stands
+//! The new picture is written first, under a name that nobody reads; face-recog looks at it as it will when it counts; then
+//! the row is stored; then the picture gets its name. So face-recog never meets a picture that is nobody's. If the receiver is killed between the last two, a row stands
 //! there whose picture is missing, which harms nothing: to ask again, or to remove it, mends that.
 
 use std::sync::Arc;
@@ -9,15 +9,20 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_TYPE, EXPECT},
+    },
     response::Response,
 };
 use common::{
-    enrolment::{self, Candidate, Unfit},
+    enrolment::{self, Candidate, Look, Unfit},
+    faces::Nearest,
     lookup::Area,
     models::ImageId,
     people::{self, Named},
 };
+use rpc::FindResponse;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -25,12 +30,13 @@ use web::access::Who;
 
 use crate::{
     id::Id,
+    known::Unseen,
     people::done,
     pictures::{PictureOf, answer, no_such_picture},
     problem::Problem,
     request,
     state::Receiver,
-    upload::{Held, Picture, form_type},
+    upload::{Held, Picture, form_type, refuse},
 };
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
@@ -48,10 +54,10 @@ struct Example {
     image: Option<u64>,
 }
 
-/// A face, where it is, and what to say if it is another's.
+/// A face, where it is, and what to do if it seems to be somebody else's and is not.
 struct Shown<'r> {
     face: Candidate,
-    otherwise: &'static str,
+    way_out: &'static str,
     /// A picture that was sent, if that is what shows it.
     sent: Option<Held<'r>>,
 }
@@ -60,14 +66,14 @@ struct Shown<'r> {
 ///
 /// The body is a picture of theirs that shows one face, or names a face that was found before. What is around the face is
 /// cut out and becomes a picture that they are known by; every face like it is theirs within seconds. It has to be large,
-/// sharp and straight enough, and not like another person's.
+/// sharp and straight enough, not like another person's, and not somebody else's by a word.
 #[utoipa::path(post, path = "/people/{id}/pictures", tag = "people", params(("id" = u64, Path, description = "The person")),
     request_body(content((Example = "application/json"), (Picture = "application/octet-stream"))),
     responses(
     (status = CREATED, description = "The new picture", body = PictureOf),
     (status = OK, description = "It was theirs before", body = PictureOf),
     (status = NOT_FOUND, description = "There is no such person"),
-    (status = CONFLICT, description = "The face or the picture is another person's, or the image's file is gone"),
+    (status = CONFLICT, description = "The face or the picture is another person's, somebody said that it is not theirs, or the image's file is gone"),
     (status = PAYLOAD_TOO_LARGE, description = "The picture is larger than MAX_UPLOAD"),
     (status = UNSUPPORTED_MEDIA_TYPE, description = "What was sent is no picture, or a form"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such face, or it is no good example; the reason says why"),
@@ -82,15 +88,7 @@ async fn enrol(
 ) -> Result<Response, Problem> {
     let shown = shown(&receiver, request).await?;
     let person = receiver.person(id).await?;
-    shown.face.check(person.id).map_err(|reason| match reason {
-        Unfit::Fault(_) => unfit("no_good_example", reason.to_string()),
-        Unfit::Anothers { .. } => {
-            Problem::new(StatusCode::CONFLICT, "anothers", format!("{reason}; {}", shown.otherwise))
-        }
-    })?;
-    let jpeg = receiver.face_recog.crop(&shown.face.path, shown.face.area, shown.sent.is_some()).await?;
-    drop(shown);
-    let unseen = receiver.known_people.write(jpeg).await?;
+    let unseen = example(&receiver, &shown, person.id).await?;
     let picture = unseen.name.clone();
     let named = done(people::name_picture(&receiver.pool, id, &picture, &who.name).await?)?;
     if matches!(named, Named::Done | Named::Already) {
@@ -105,17 +103,53 @@ async fn enrol(
     answer(named, id, picture)
 }
 
+/// What is to be a picture of theirs, once face-recog has seen that it is a good one.
+async fn example(receiver: &Receiver, shown: &Shown<'_>, person: i32) -> Result<Unseen, Problem> {
+    let Shown { face, way_out, sent } = shown;
+    let refused = |why: Unfit| {
+        let reason = match why {
+            Unfit::Fault(_) => return unfit("no_good_example", why.to_string()),
+            Unfit::Chosen(_) | Unfit::Rejected => "said_otherwise",
+            Unfit::Anothers { .. } => "anothers",
+        };
+        let detail = format!("{why}; if it nevertheless is person {person}, {way_out}");
+        Problem::new(StatusCode::CONFLICT, reason, detail)
+    };
+    face.check(person).map_err(refused)?;
+    let jpeg = receiver.face_recog.crop(&face.path, face.area, sent.is_some()).await?;
+    let unseen = receiver.known_people.write(jpeg).await?;
+    let seen = counting(receiver.face_recog.find_known(&unseen.name_for_now()).await?);
+    face.check_example(&receiver.pool, person, seen).await?.map_err(refused)?;
+    Ok(unseen)
+}
+
+/// Of several faces the largest counts, as on every known picture.
+fn counting(seen: FindResponse) -> Option<(Look, Option<Nearest>)> {
+    let FindResponse { faces, model, .. } = seen;
+    let face = faces.into_iter().max_by_key(|face| u64::from(face.width) * u64::from(face.height))?;
+    let nearest = face.nearest.map(|nearest| {
+        let rpc::Nearest { image_name, distance, is_match } = nearest;
+        Nearest { image_name, distance, is_match }
+    });
+    Some((Look { embedding: face.embedding, model }, nearest))
+}
+
 /// What the body says, or shows.
 async fn shown(receiver: &Receiver, request: Request) -> Result<Shown<'_>, Problem> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     if form_type(&head.headers).is_some() {
         let detail = "send one picture, as the body itself: curl --data-binary @me.jpg";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a_form", detail));
+        let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a_form", detail);
+        return Err(refuse(problem, &head.headers, body).await);
     }
     let (beginning, body) = receiver.bodies.peek(body).await?;
+    // Who asked first has been told to go on.
+    head.headers.remove(EXPECT);
     if may_be_words(&head.headers, &beginning) {
         let body = receiver.bodies.read(&head.headers, body).await?;
         chosen(receiver, &body.bytes).await
+    } else if let Err(problem) = receiver.known_people.is_there().await {
+        Err(refuse(problem, &head.headers, body).await)
     } else {
         sent(receiver, receiver.examples.picture(&head.headers, body).await?).await
     }
@@ -140,8 +174,7 @@ async fn chosen(receiver: &Receiver, body: &[u8]) -> Result<Shown<'static>, Prob
     let Some(face) = enrolment::candidate(&receiver.pool, face).await? else {
         return Err(unfit("no_such_face", format!("there is no face {face}")));
     };
-    let otherwise = "if it nevertheless is somebody else, say so of the face first";
-    Ok(Shown { face, otherwise, sent: None })
+    Ok(Shown { face, way_out: "say so of the face first", sent: None })
 }
 
 async fn only_face(receiver: &Receiver, image: u64) -> Result<u64, Problem> {
@@ -167,7 +200,7 @@ async fn only_face(receiver: &Receiver, image: u64) -> Result<u64, Problem> {
 /// The one face of a picture that was sent.
 async fn sent<'r>(receiver: &'r Receiver, picture: Held<'r>) -> Result<Shown<'r>, Problem> {
     let path = picture.file.name_for_now().into_owned();
-    let faces = receiver.face_recog.find_known(&path).await?;
+    let FindResponse { faces, model, .. } = receiver.face_recog.find_known(&path).await?;
     let [face] = &faces[..] else {
         let detail = match faces.len() {
             0 => "no face was found on the picture".to_owned(),
@@ -180,13 +213,10 @@ async fn sent<'r>(receiver: &'r Receiver, picture: Held<'r>) -> Result<Shown<'r>
     // The detector's boxes are no larger than the picture.
     let length = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
     let area = Area { x: face.left, y: face.top, width: length(face.width), height: length(face.height) };
-    let matched = face.nearest.as_ref().filter(|nearest| nearest.is_match);
-    let matched = matched.map(|nearest| (nearest.image_name.clone(), nearest.distance));
-    let quality = (face.sharpness, face.turned);
-    let face = enrolment::newcomer(&receiver.pool, path, area, quality, matched).await?;
-    let otherwise =
-        "if it nevertheless is somebody else, post the picture, say so of its face, and send that face's id";
-    Ok(Shown { face, otherwise, sent: Some(picture) })
+    let look = Look { embedding: face.embedding.clone(), model };
+    let face = Candidate::newcomer(path, area, look, (face.sharpness, face.turned));
+    let way_out = "post the picture, say so of its face, and send that face's id";
+    Ok(Shown { face, way_out, sent: Some(picture) })
 }
 
 fn unfit(reason: &'static str, detail: String) -> Problem {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use common::lookup::Area;
-use rpc::{CropRequest, Face, FindRequest, faces_client::FacesClient};
+use rpc::{CropRequest, FindRequest, FindResponse, faces_client::FacesClient};
 use tonic::{Code, Request, transport::Channel};
 
 use crate::problem::Problem;
@@ -25,11 +25,11 @@ impl FaceRecog {
     }
 
     /// Every face on a picture in the folder of known people.
-    pub async fn find_known(&self, name: &str) -> Result<Vec<Face>, Problem> {
+    pub async fn find_known(&self, name: &str) -> Result<FindResponse, Problem> {
         let request = patient(FindRequest { image_path: name.to_owned(), known: true });
         match self.client.clone().find(request).await {
-            Ok(answer) => Ok(answer.into_inner().faces),
-            Err(status) => Err(problem(&status, "that was sent")),
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) => Err(problem(&status, None)),
         }
     }
 
@@ -42,7 +42,7 @@ impl FaceRecog {
         let request = patient(CropRequest { image_path: path.to_owned(), area: Some(area), side: 0, known });
         match self.client.clone().crop(request).await {
             Ok(answer) => Ok(answer.into_inner().jpeg),
-            Err(status) => Err(problem(&status, path)),
+            Err(status) => Err(problem(&status, (!known).then_some(path))),
         }
     }
 }
@@ -53,9 +53,17 @@ fn patient<T>(message: T) -> Request<T> {
     request
 }
 
-fn problem(status: &tonic::Status, path: &str) -> Problem {
-    let about_it = format!("the picture {path} cannot be used: {}", status.message());
+/// Why a picture is of no use: that with this path, or one that the receiver has just written among the known ones.
+fn problem(status: &tonic::Status, path: Option<&str>) -> Problem {
+    let which = path.unwrap_or("that was sent");
+    let about_it = format!("the picture {which} cannot be used: {}", status.message());
     match status.code() {
+        Code::NotFound | Code::PermissionDenied if path.is_none() => {
+            tracing::error!(%status, "face-recog cannot read what the receiver writes to the folder of known people");
+            let detail =
+                "face-recog does not see the receiver's folder of known people; tell whoever runs this";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "known_people_away", detail)
+        }
         Code::NotFound => Problem::new(StatusCode::CONFLICT, "picture_gone", about_it),
         Code::InvalidArgument | Code::PermissionDenied => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "picture_unusable", about_it)
@@ -78,7 +86,7 @@ mod tests {
 
     #[test]
     fn what_is_about_the_picture_is_told_from_what_is_about_the_service() {
-        let status = |code| problem(&tonic::Status::new(code, "why"), "/x.jpg");
+        let status = |code| problem(&tonic::Status::new(code, "why"), Some("/x.jpg"));
         assert_eq!(status(Code::NotFound).status, StatusCode::CONFLICT);
         assert!(status(Code::InvalidArgument).detail.contains("/x.jpg cannot be used: why"));
         assert_eq!(status(Code::Unimplemented).status, StatusCode::NOT_IMPLEMENTED);
@@ -87,5 +95,7 @@ mod tests {
             assert_eq!(problem.status, StatusCode::SERVICE_UNAVAILABLE);
             assert!(!problem.detail.contains("why"), "only we should know that");
         }
+        let written = problem(&tonic::Status::new(Code::NotFound, "why"), None);
+        assert_eq!(written.status, StatusCode::SERVICE_UNAVAILABLE, "nobody took it away but another folder");
     }
 }

@@ -4,6 +4,7 @@
 //! A file gets its name when all of it is safe on the disk; until then its name is none that face-recog reads.
 
 use std::{
+    borrow::Cow,
     ffi::OsStr,
     fs::{self, File},
     io::{self, Write},
@@ -36,6 +37,11 @@ impl KnownPeople {
     /// The pictures in `folder`.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder: Arc::new(folder) }
+    }
+
+    /// Whether there is a folder, so that somebody can be enrolled here.
+    pub async fn is_there(&self) -> Result<(), Problem> {
+        self.with(|folder| fs::metadata(folder).map(drop)).await
     }
 
     /// Writes a picture beside the others, unseen, under the name that its content gives it.
@@ -107,6 +113,13 @@ pub struct Unseen {
     /// The name that it will have: the SHA-256 of its content, so that two with one name are the same.
     pub name: String,
     file: tempfile::NamedTempFile,
+}
+
+impl Unseen {
+    /// What it is called meanwhile, in the folder.
+    pub fn name_for_now(&self) -> Cow<'_, str> {
+        self.file.path().file_name().unwrap_or_default().to_string_lossy()
+    }
 }
 
 /// Whether a picture of this name can lie in the folder, and would be read by face-recog.
@@ -193,6 +206,7 @@ mod tests {
         assert!(secret.exists());
         let none = KnownPeople::new(folder.path().join("missing"));
         assert_eq!(none.write(vec![]).await.unwrap_err().status, StatusCode::NOT_IMPLEMENTED);
+        assert_eq!(none.is_there().await.unwrap_err().status, StatusCode::NOT_IMPLEMENTED);
         assert_eq!((none.has("x.jpg").await, none.remove("x.jpg").await.unwrap()), (None, false));
     }
 }

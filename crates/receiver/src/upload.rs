@@ -269,7 +269,7 @@ async fn refuse_all(request: Request) -> Problem {
 }
 
 /// Reads a body away so that the client reads the answer; who asks first sends nothing after a refusal.
-async fn refuse(problem: Problem, headers: &HeaderMap, body: Body) -> Problem {
+pub async fn refuse(problem: Problem, headers: &HeaderMap, body: Body) -> Problem {
     if !headers.contains_key(EXPECT) {
         discard(body.into_data_stream()).await;
     }

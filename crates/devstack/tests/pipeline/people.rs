@@ -20,9 +20,12 @@ impl System {
 
     /// What the receiver says to a photograph as the body.
     async fn send_picture(&self, route: &str, photograph: &str) -> (StatusCode, Value) {
-        let picture = std::fs::read(paths::photographs().join(photograph)).unwrap();
+        self.send(route, std::fs::read(paths::photographs().join(photograph)).unwrap()).await
+    }
+
+    async fn send(&self, route: &str, body: impl Into<reqwest::Body>) -> (StatusCode, Value) {
         let url = format!("{}{route}", self.stack.receiver_url());
-        let answer = http().post(url).body(picture).send().await.unwrap();
+        let answer = http().post(url).body(body).send().await.unwrap();
         (answer.status(), answer.json().await.unwrap())
     }
 
@@ -128,6 +131,22 @@ async fn whoever_is_enrolled_by_a_picture_that_is_sent_is_named_on_pictures_that
     let files = std::fs::read_dir(system.stack.known_people()).unwrap();
     let files: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(files, [enrolled["picture"].as_str().unwrap()], "what was sent is cut, and does not stay");
+}
+
+#[tokio::test]
+async fn nobody_is_enrolled_by_a_face_that_its_picture_does_not_show_any_more() {
+    let system = strangers().await;
+    let person = system.ask("POST", "/people", json!({"name": "Barack"})).await;
+    let route = format!("/people/{}/pictures", person["id"]);
+    for (photograph, words) in [("biden.jpg", "shows another face"), ("chelsea.png", "no face is found")] {
+        system.lay_out(photograph, "one.jpg");
+        let (status, refusal) = system.send(&route, r#"{"image":1}"#).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{photograph}: {refusal}");
+        assert!(refusal["detail"].as_str().unwrap().contains(words), "{refusal}");
+    }
+    assert_eq!(std::fs::read_dir(system.stack.known_people()).unwrap().count(), 0);
+    system.lay_out("obama.jpg", "one.jpg");
+    system.ask("POST", &route, json!({"image": 1})).await;
 }
 
 #[tokio::test]

@@ -16,10 +16,14 @@ use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
 use crate::stack::{Answer, Stack};
 
-/// A face-recog that cuts: what it answers tells what it was asked for. On a picture it finds what its last byte says.
+/// A face-recog that cuts: what it answers tells what it was asked for. The last word of a picture's path, or of its
+/// content if it was sent, says what it shows.
 struct Scissors {
     known: PathBuf,
 }
+
+/// How what was cut out begins.
+const CUT: &str = "cut of ";
 
 #[tonic::async_trait]
 impl Faces for Scissors {
@@ -31,7 +35,7 @@ impl Faces for Scissors {
         if image_path == "/gone.jpg" {
             return Err(Status::not_found("there is no such file in the folder of unknown people"));
         }
-        let jpeg = format!("{image_path} {:?}", area.unwrap().left).into_bytes();
+        let jpeg = format!("{CUT}{image_path} {:?}", area.unwrap().left).into_bytes();
         Ok(Response::new(CropResponse { jpeg, width: 1, height: 1 }))
     }
 
@@ -39,22 +43,38 @@ impl Faces for Scissors {
         let FindRequest { image_path, known } = request.into_inner();
         assert!(known);
         let picture = fs::read(self.known.join(image_path))?;
-        let nearest = Nearest { image_name: "skarlso_1.jpg".to_owned(), distance: 0.31, is_match: true };
-        let face = |width, nearest| Face { width, height: 100, sharpness: 120.5, nearest, ..Face::default() };
-        let faces = match picture.last() {
-            Some(b'1') => vec![face(100, None)],
-            Some(b'2') => vec![face(100, None), face(100, None)],
-            Some(b's') => vec![face(40, None)],
-            Some(b'k') => vec![face(100, Some(nearest))],
-            _ => vec![],
+        let picture = String::from_utf8_lossy(&picture);
+        let cut = picture.strip_prefix(CUT).and_then(|cut| Some(cut.rsplit_once(' ')?.0));
+        let word = cut.unwrap_or(&picture).trim_end_matches(".jpg").rsplit([' ', '/']).next().unwrap();
+        let face = |width, look: u8, nearest| Face {
+            width,
+            height: 100,
+            sharpness: 120.5,
+            embedding: vec![look; 512],
+            nearest,
+            ..Face::default()
         };
-        Ok(Response::new(FindResponse { faces, ..FindResponse::default() }))
+        let nearest = Nearest { image_name: "skarlso_1.jpg".to_owned(), distance: 0.31, is_match: true };
+        let faces = match (word, cut.is_some()) {
+            ("none", _) | ("false", true) => vec![],
+            ("two", _) => vec![face(100, LOOK, None), face(100, LOOK, None)],
+            ("small", _) => vec![face(40, LOOK, None)],
+            ("known", _) => vec![face(100, LOOK, Some(nearest))],
+            ("replaced", true) => vec![face(100, LOOK + 1, None)],
+            ("beside", true) => vec![face(100, LOOK, None), face(101, LOOK + 1, None)],
+            (_, true) => vec![face(90, LOOK + 1, None), face(100, LOOK, None)],
+            (_, false) => vec![face(100, LOOK, None)],
+        };
+        Ok(Response::new(FindResponse { faces, model: "dlib".to_owned(), ..FindResponse::default() }))
     }
 
     async fn r#match(&self, _: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {
         Err(Status::unimplemented("only cuts"))
     }
 }
+
+/// Each byte of the embedding of every face.
+const LOOK: u8 = b'@';
 
 /// A receiver with a folder of known people.
 pub struct World {
@@ -115,7 +135,7 @@ impl World {
             let insert = sqlx::query(
                 "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery,
                                     matches)
-                 SELECT id, ?, ?, 4, 100, 100, '', 'dlib', 120.5, 0.1, 1, FALSE FROM images WHERE path = ?",
+                 SELECT id, ?, ?, 4, 100, 100, REPEAT('@', 512), 'dlib', 120.5, 0.1, 1, FALSE FROM images WHERE path = ?",
             );
             let inserted = insert.bind(position as u32).bind(x).bind(path).execute(pool).await.unwrap();
             ids.push(inserted.last_insert_id());
@@ -211,7 +231,7 @@ async fn a_face_becomes_a_known_picture_once() {
     let name = picture["picture"].as_str().unwrap().to_owned();
     assert_eq!(picture, json!({"person": 3, "picture": name}));
     assert_eq!(world.files(), std::slice::from_ref(&name));
-    assert_eq!(fs::read_to_string(world.known.path().join(&name)).unwrap(), "/group.jpg 500");
+    assert_eq!(fs::read_to_string(world.known.path().join(&name)).unwrap(), "cut of /group.jpg 500");
     assert_eq!(world.get("/people/3").await["pictures"], json!(["john_doe_1.jpg", name]));
 
     assert_eq!(world.done("POST", "/people/3/pictures", json!({"face": faces[1]}), 200).await, picture);
@@ -234,19 +254,20 @@ async fn a_picture_that_is_sent_becomes_a_known_picture_once() {
         (answer.status.as_u16(), serde_json::from_str::<Value>(&answer.body).unwrap())
     };
     let theirs = "/people/3/pictures";
-    let (status, picture) = send(theirs, "", b"\xff\xd8\xff one face: 1").await;
+    let (status, picture) = send(theirs, "", b"\xff\xd8\xff one").await;
     let name = picture["picture"].as_str().unwrap_or_default().to_owned();
     assert_eq!((status, &picture), (201, &json!({"person": 3, "picture": name})));
     assert_eq!(world.files(), std::slice::from_ref(&name));
-    assert!(fs::read_to_string(world.known.path().join(&name)).unwrap().ends_with("one face: 1 0"));
-    assert_eq!(send(theirs, "image/jpeg", b"\xff\xd8\xff one face: 1").await, (200, picture));
-    assert_eq!(send("/people/99/pictures", "", b"\xff\xd8\xff 1").await.0, 404);
+    assert!(fs::read_to_string(world.known.path().join(&name)).unwrap().ends_with("one 0"));
+    assert_eq!(send(theirs, "image/jpeg", b"\xff\xd8\xff one").await, (200, picture));
+    assert_eq!(send("/people/99/pictures", "", b"\xff\xd8\xff one").await.0, 404);
 
-    let refusals: [(&[u8], u16, &str); 8] = [
+    let refusals: [(&[u8], u16, &str); 9] = [
+        (b"\xff\xd8\xff false", 422, "no face is found"),
         (b"\xff\xd8\xff none", 422, "no face was found"),
-        (b"\x89PNG\r\n\x1a\n 2", 422, "shows 2 faces"),
-        (b"GIF89a small: s", 422, "40 pixels, and 80 are needed"),
-        (b"RIFF....WEBP known: k", 409, "skarlso_1.jpg is at distance 0.31; if it nevertheless"),
+        (b"\x89PNG\r\n\x1a\n two", 422, "shows 2 faces"),
+        (b"GIF89a small", 422, "40 pixels, and 80 are needed"),
+        (b"RIFF....WEBP known", 409, "skarlso_1.jpg is at distance 0.31; if it nevertheless"),
         (b"\0\0\0\x18ftypheic", 415, "no JPEG, PNG, WebP or GIF"),
         (&[0xff; 2000], 413, "at most 1024 bytes"),
         (b"hello", 400, "no valid JSON"),
@@ -276,14 +297,39 @@ async fn what_is_no_good_example_is_refused_with_the_reason() {
     world.refused("POST", enrol, json!({"face": 1, "image": 1}), 422, "send which face").await;
     world.refused("POST", "/people/99/pictures", json!({"face": 1}), 404, "no person 99").await;
     world.refused("POST", enrol, json!({"face": gone[0]}), 409, "no such file").await;
-    world
-        .change("UPDATE faces SET nearest = 'skarlso_1.jpg', distance = 0.31, matches = TRUE WHERE id = 1")
-        .await;
-    world.refused("POST", enrol, json!({"face": faces[0]}), 409, "skarlso_1.jpg is at distance 0.31").await;
+    for (path, status, words) in [
+        ("/known.jpg", 409, "skarlso_1.jpg is at distance 0.31; if it nevertheless is person 3, say so"),
+        ("/false.jpg", 422, "no face is found"),
+        ("/replaced.jpg", 422, "shows another face"),
+        ("/beside.jpg", 422, "shows another face"),
+    ] {
+        let face = world.image(path, &[10]).await[0];
+        world.refused("POST", enrol, json!({"face": face}), status, words).await;
+    }
     world.change("UPDATE faces SET width = 40").await;
     world.refused("POST", enrol, json!({"face": faces[1]}), 422, "40 pixels, and 80 are needed").await;
     assert!(world.files().is_empty());
     assert_eq!(world.get("/people/3").await["pictures"], json!(["john_doe_1.jpg"]));
+}
+
+#[tokio::test]
+async fn nobody_is_enrolled_by_a_face_that_is_not_theirs_by_a_persons_word() {
+    let world = World::start().await;
+    let face = world.image("/known.jpg", &[10]).await[0];
+    let (enrol, example) = ("/people/3/pictures", json!({ "face": face }));
+    let (word, rejections) = (format!("/faces/{face}/person"), format!("/faces/{face}/rejections"));
+    let way_out = "if it nevertheless is person 3, say so of the face first";
+    for (person, words) in [(json!(4), "shows Gergely (person 4); "), (Value::Null, "shows nobody; ")] {
+        world.done("PUT", &word, json!({ "person": person }), 200).await;
+        world.refused("POST", enrol, example.clone(), 409, &format!("{words}{way_out}")).await;
+    }
+    world.done("DELETE", &word, Value::Null, 200).await;
+    world.done("POST", &rejections, json!({"person": 3}), 200).await;
+    world.refused("POST", enrol, example.clone(), 409, &format!("does not show them; {way_out}")).await;
+    assert!(world.files().is_empty());
+    // Although it looks like Skarlso.
+    world.done("PUT", &word, json!({"person": 3}), 200).await;
+    world.done("POST", enrol, example, 201).await;
 }
 
 #[tokio::test]
@@ -292,6 +338,8 @@ async fn without_a_folder_or_face_recog_nobody_is_enrolled_and_nothing_is_stored
     let face = world.image("/x.jpg", &[10]).await[0];
     fs::remove_dir(world.known.path()).unwrap();
     world.refused("POST", "/people/3/pictures", json!({"face": face}), 501, "KNOWN_PEOPLE").await;
+    let sent = world.stack.receiver.post("/people/3/pictures", b"\xff\xd8\xff one".to_vec()).await;
+    assert_eq!((sent.status.as_u16(), sent.body.contains("KNOWN_PEOPLE")), (501, true), "{}", sent.body);
     world.refused("DELETE", "/people/3?erase=true", Value::Null, 501, "KNOWN_PEOPLE").await;
     fs::create_dir(world.known.path()).unwrap();
 
