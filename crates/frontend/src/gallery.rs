@@ -11,10 +11,11 @@ use axum::{
 use chrono::NaiveDate;
 use common::{database::push_list, models::Person};
 use serde::{Deserialize, Serialize};
-use sqlx::{MySql, MySqlPool, QueryBuilder};
+use sqlx::MySqlPool;
 
 use crate::{
     Frontend,
+    faces::{self, Face},
     format::Format,
     line::Line,
     page::{self, Frame},
@@ -57,6 +58,27 @@ struct Card {
     line: Line,
     /// Everybody who is on it.
     people: Vec<Person>,
+    /// All faces on it.
+    #[serde(skip)]
+    faces: Vec<Face>,
+}
+
+impl Card {
+    /// Which part of a high picture its card shows, as SVG calls it: that with the faces, or the top.
+    fn part(&self) -> &'static str {
+        let top = self.faces.iter().map(|face| face.area.y).min();
+        let bottom = self.faces.iter().map(|face| face.area.y.saturating_add(face.area.height)).max();
+        match (top.zip(bottom), self.line.height) {
+            (Some((top, bottom)), Some(height @ 1..)) => {
+                match (f64::from(top) + f64::from(bottom)) / 2.0 / f64::from(height) {
+                    ..0.4 => "YMin",
+                    ..0.6 => "YMid",
+                    _ => "YMax",
+                }
+            }
+            _ => "YMin",
+        }
+    }
 }
 
 #[derive(Template, Serialize)]
@@ -84,9 +106,9 @@ pub async fn show(
         let Query(wanted) = wanted.map_err(|_| Problem::WrongFilter)?;
         let cursor = wanted.asked.cursor()?;
         let filter = wanted.filter()?;
-        let (rows, people) = frontend.read(read(&frontend.pool, filter, &wanted.person, cursor)).await?;
+        let (rows, faces) = frontend.read(read(&frontend.pool, filter, &wanted.person, cursor)).await?;
         let links = Links::new(&wanted.address(), cursor, &rows, |card: &Line| card.id);
-        let images = with_people(rows.rows, people);
+        let images = cards(rows.rows, faces);
         let filtered = wanted.address() != "/gallery?";
         Ok(Gallery { images, links, wanted, filtered, frame: frontend.frame("/gallery") })
     })
@@ -123,21 +145,19 @@ impl Wanted {
     }
 }
 
-type Shown = HashMap<u64, Vec<Person>>;
-
 async fn read(
     pool: &MySqlPool,
     mut filter: Filter,
     person: &str,
     cursor: Cursor,
-) -> sqlx::Result<(Rows<Line>, Shown)> {
+) -> sqlx::Result<(Rows<Line>, Vec<Face>)> {
     if !person.trim().is_empty() {
         filter.people = Some(people_called(pool, person.trim()).await?);
     }
     let Rows { rows, more } = rows::read(pool, &filter, cursor, PAGE).await?;
     let lines: Vec<_> = rows.into_iter().map(Line::from).collect();
-    let people = people_on(pool, &lines).await?;
-    Ok((Rows { rows: lines, more }, people))
+    let faces = faces_on(pool, &lines).await?;
+    Ok((Rows { rows: lines, more }, faces))
 }
 
 /// The ids of the people whom the filter means.
@@ -154,34 +174,36 @@ async fn people_called(pool: &MySqlPool, person: &str) -> sqlx::Result<Vec<i32>>
     }
 }
 
-/// Everybody on these images, by the image.
-async fn people_on(pool: &MySqlPool, lines: &[Line]) -> sqlx::Result<Shown> {
+/// The faces on these images, of each together.
+async fn faces_on(pool: &MySqlPool, lines: &[Line]) -> sqlx::Result<Vec<Face>> {
     if lines.is_empty() {
-        return Ok(Shown::new());
+        return Ok(Vec::new());
     }
-    let mut select = QueryBuilder::<MySql>::new(
-        // From the faces to the people: the other way round is a scan of both.
-        "SELECT CAST(image_id AS UNSIGNED), person.id, person.name
-         FROM faces STRAIGHT_JOIN person ON person.id = faces.person WHERE image_id IN ",
-    );
+    let mut select = faces::select();
+    select.push(" WHERE image_id IN ");
     push_list(&mut select, lines.iter().map(|line| line.id));
     select.push(" ORDER BY image_id, position");
-    let rows: Vec<(u64, i32, String)> = select.build_query_as().fetch_all(pool).await?;
-    let mut shown = Shown::new();
-    for (image, id, name) in rows {
-        let people = shown.entry(image).or_default();
-        if people.iter().all(|person| person.id != id) {
-            people.push(Person { id, name });
-        }
-    }
-    Ok(shown)
+    faces::fetch(pool, select).await
 }
 
-fn with_people(lines: Vec<Line>, mut shown: Shown) -> Vec<Card> {
+fn cards(lines: Vec<Line>, faces: Vec<Face>) -> Vec<Card> {
+    let mut of_images: HashMap<u64, Vec<Face>> = HashMap::new();
+    for face in faces {
+        of_images.entry(face.image).or_default().push(face);
+    }
     let card = |line: Line| {
+        let faces = of_images.remove(&line.id).unwrap_or_default();
+        let mut people: Vec<Person> = Vec::new();
+        for person in faces.iter().filter_map(|face| face.person.as_ref()) {
+            if people.iter().all(|known| known.id != person.id) {
+                people.push(person.clone());
+            }
+        }
         // An image without faces has been recognised by an older face-recog: it has its one name.
-        let people = shown.remove(&line.id).unwrap_or_else(|| line.person.iter().cloned().collect());
-        Card { line, people }
+        if people.is_empty() {
+            people.extend(line.person.clone());
+        }
+        Card { line, people, faces }
     };
     lines.into_iter().map(card).collect()
 }

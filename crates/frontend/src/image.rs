@@ -27,9 +27,6 @@ struct Image {
     line: Line,
     created_at: DateTime<Utc>,
     attempts: i32,
-    /// Of the upright picture, in pixels; not set before its faces were found.
-    width: Option<i32>,
-    height: Option<i32>,
     faces: Vec<Face>,
     #[serde(skip)]
     newer: Option<u64>,
@@ -71,7 +68,7 @@ pub async fn show(
 
 async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
     let image = format!(
-        "SELECT {COLUMNS}, created_at, attempts, width, height,
+        "SELECT {COLUMNS}, created_at, attempts,
                 (SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ? ORDER BY id LIMIT 1) AS newer,
                 (SELECT CAST(id AS UNSIGNED) FROM images WHERE id < ? ORDER BY id DESC LIMIT 1) AS older
          FROM images LEFT JOIN person ON person.id = images.person WHERE images.id = ?"
@@ -84,8 +81,6 @@ async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
         line: Row::from_row(&row)?.into(),
         created_at: row.try_get("created_at")?,
         attempts: row.try_get("attempts")?,
-        width: row.try_get("width")?,
-        height: row.try_get("height")?,
         faces: faces::fetch(pool, select).await?,
         newer: row.try_get("newer")?,
         older: row.try_get("older")?,
@@ -95,7 +90,9 @@ async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
 
 impl Image {
     fn outlines(&self) -> Vec<Outline<'_>> {
-        let (Some(width @ 1..), Some(height @ 1..)) = (self.width, self.height) else { return Vec::new() };
+        let (Some(width @ 1..), Some(height @ 1..)) = (self.line.width, self.line.height) else {
+            return Vec::new();
+        };
         let percent = |length: i32, whole: i32| 100.0 * f64::from(length) / f64::from(whole);
         let text = |percent: f64| format!("{percent:.2}%");
         self.faces

@@ -32,6 +32,10 @@ pub struct Line {
     pub reason: Option<String>,
     /// When the row changed last.
     pub updated_at: DateTime<Utc>,
+    /// Of the upright picture, in pixels; not set before its faces were looked for.
+    pub width: Option<i32>,
+    /// Likewise.
+    pub height: Option<i32>,
     /// Whether recognition, or another try of it, is still to come.
     #[serde(skip)]
     pub pending: bool,
@@ -95,6 +99,8 @@ impl From<Row> for Line {
             distance: row.distance.filter(|_| processed),
             reason,
             updated_at: row.updated_at,
+            width: row.size.map(|(width, _)| width),
+            height: row.size.map(|(_, height)| height),
             pending: status.is_some() && !processed,
         }
     }

@@ -29,11 +29,12 @@ pub struct Row {
     pub reason: Option<String>,
     /// When the row changed last, by the database's clock.
     pub updated_at: DateTime<Utc>,
+    /// Width and height of the upright picture, in pixels, once its faces were looked for.
+    pub size: Option<(i32, i32)>,
 }
 
 /// What a [`Row`] is read from, of `images LEFT JOIN person`.
-pub const COLUMNS: &str =
-    "CAST(images.id AS UNSIGNED) AS id, path, status, person, person.name, distance, reason, updated_at";
+pub const COLUMNS: &str = "CAST(images.id AS UNSIGNED) AS id, path, status, person, person.name, distance, reason, updated_at, width, height";
 
 impl FromRow<'_, MySqlRow> for Row {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
@@ -46,6 +47,7 @@ impl FromRow<'_, MySqlRow> for Row {
             distance: row.try_get("distance")?,
             reason: row.try_get("reason")?,
             updated_at: row.try_get("updated_at")?,
+            size: row.try_get::<Option<i32>, _>("width")?.zip(row.try_get("height")?),
         })
     }
 }
