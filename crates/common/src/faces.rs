@@ -7,17 +7,19 @@
 //! 3. nobody.
 //!
 //! `faces.person` and `images.person` hold the result. They are derived: [`settle`] computes them anew for the images
-//! that a change touches, in the same transaction, so they never contradict the rows that they come from.
+//! that a change touches, in the same transaction, so they never contradict the rows that they come from. Only a result
+//! that is being stored while somebody changes the people may not know of it, nor they of the result, as neither waits for
+//! the other: [`settle_after`] finds it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     audit::{self, Change},
     database::{answered, push_list, until_done},
-    models::{ImageId, NOBODY},
+    models::{ImageId, NOBODY, Person},
 };
 
 /// A face as face-recog found it.
@@ -60,8 +62,15 @@ pub struct Found {
 }
 
 /// Keeps the faces of images, in the transaction that stores their results. Faces that stand there already stay as
-/// they are: the same result is being stored again.
-pub async fn store(transaction: &mut MySqlConnection, images: &[(ImageId, &Found)]) -> sqlx::Result<()> {
+/// they are: the picture was looked at again, because somebody wanted it by hand.
+///
+/// `names` tells whose the known pictures are, as it was looked up a moment ago. So the faces have their names at once, and
+/// reading them back is enough to see whether all is as it has to be; if not, the images are settled.
+pub async fn store(
+    transaction: &mut MySqlConnection,
+    images: &[(ImageId, &Found)],
+    names: &HashMap<String, Person>,
+) -> sqlx::Result<()> {
     let all: Vec<_> = images
         .iter()
         .flat_map(|&(id, found)| {
@@ -74,7 +83,7 @@ pub async fn store(transaction: &mut MySqlConnection, images: &[(ImageId, &Found
         let (part, after) = rest.split_at(1 << rest.len().ilog2().min(8));
         let mut insert = QueryBuilder::<MySql>::new(
             "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned,
-                                gallery, nearest, distance, matches) ",
+                                gallery, nearest, distance, matches, person) ",
         );
         insert.push_values(part, |mut row, &(id, found, position, face)| {
             row.push_bind(id.0).push_bind(position);
@@ -87,23 +96,25 @@ pub async fn store(transaction: &mut MySqlConnection, images: &[(ImageId, &Found
             row.push_bind(nearest.map(|nearest| &nearest.image_name[..]));
             row.push_bind(nearest.map(|nearest| nearest.distance));
             row.push_bind(nearest.is_some_and(|nearest| nearest.is_match));
+            let owner = matched(face).and_then(|nearest| names.get(&nearest.image_name));
+            row.push_bind(owner.map_or(NOBODY, |owner| owner.id));
         });
         insert.push(" ON DUPLICATE KEY UPDATE faces.id = faces.id");
         insert.build().execute(&mut *transaction).await?;
         rest = after;
     }
-    let is_match = |face: &FoundFace| face.nearest.as_ref().is_some_and(|nearest| nearest.is_match);
-    let matched: Vec<u64> =
-        images.iter().filter(|(_, found)| found.faces.iter().any(is_match)).map(|(id, _)| id.0).collect();
-    if !matched.is_empty() {
-        // Not with the rows: an INSERT, unlike an UPDATE, waits for whoever is changing the people that it reads.
-        let mut update = QueryBuilder::<MySql>::new(format!(
-            "UPDATE faces SET person = {TODAY} WHERE matches AND image_id IN "
-        ));
-        push_list(&mut update, matched);
-        update.build().execute(transaction).await?;
-    }
-    Ok(())
+    let matched: Vec<ImageId> = images
+        .iter()
+        .filter(|(_, found)| found.faces.iter().any(|face| matched(face).is_some()))
+        .map(|(id, _)| *id)
+        .collect();
+    let wrong = wrong(transaction, &matched).await?;
+    settle(transaction, &wrong).await
+}
+
+/// The known picture that a face matches.
+fn matched(face: &FoundFace) -> Option<&Nearest> {
+    face.nearest.as_ref().filter(|nearest| nearest.is_match)
 }
 
 /// Who a row of `faces` shows, by the words, the matches and the names of today.
@@ -112,6 +123,29 @@ const TODAY: &str = "COALESCE(chosen, (
     WHERE faces.matches AND image_name = faces.nearest AND NOT EXISTS (
         SELECT * FROM face_rejections WHERE face_id = faces.id AND face_rejections.person_id = person.id)
     ORDER BY person_images.id LIMIT 1), -1)";
+
+/// The face that gives an image its name: of several people the one that a person named, or else the nearest, as face-recog
+/// answers it.
+const SHOWN: &str = "FROM faces WHERE image_id = images.id
+    ORDER BY person = -1, chosen IS NULL, distance, position LIMIT 1";
+
+/// Those of `images` that show somebody else than they should, or have a face that does.
+///
+/// It waits for nobody who is changing the people that it reads. An INSERT that read them would, and an image would have no
+/// result until a long change is over.
+async fn wrong(connection: &mut MySqlConnection, images: &[ImageId]) -> sqlx::Result<Vec<ImageId>> {
+    if images.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new(format!(
+        "SELECT CAST(id AS UNSIGNED) FROM images
+         WHERE ((status = 1 AND person <> (SELECT faces.person {SHOWN}))
+                OR EXISTS (SELECT * FROM faces WHERE image_id = images.id AND person <> {TODAY})) AND id IN "
+    ));
+    push_list(&mut select, images.iter().map(|image| image.0));
+    let ids: Vec<u64> = select.build_query_scalar().fetch_all(connection).await?;
+    Ok(ids.into_iter().map(ImageId).collect())
+}
 
 /// Computes anew who is on these images, from the words, the matches and the names of today.
 pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sqlx::Result<()> {
@@ -129,13 +163,10 @@ pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sq
         push_list(&mut faces, images.iter().map(|image| image.0));
         faces.build().execute(&mut *transaction).await?;
 
-        // Of several people the one that a person named, or else the nearest, as face-recog answers it.
-        let shown =
-            "FROM faces WHERE image_id = images.id ORDER BY person = -1, chosen IS NULL, distance LIMIT 1";
         let mut update = QueryBuilder::<MySql>::new(format!(
             "UPDATE images SET
-                 distance = (SELECT faces.distance {shown}),
-                 person = (SELECT faces.person {shown}),
+                 distance = (SELECT faces.distance {SHOWN}),
+                 person = (SELECT faces.person {SHOWN}),
                  reason = IF(person = -1, COALESCE(reason, 'no face on it is that of a known person'), NULL)
              WHERE status = 1 AND EXISTS (SELECT * FROM faces WHERE image_id = images.id) AND id IN "
         ));
@@ -145,26 +176,27 @@ pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sq
     Ok(())
 }
 
-/// Settles the images of those among the `limit` faces after `after` that show somebody else by today's names: somebody
-/// changed these by hand. The last face that was looked at, and how many images were settled; `None` after the last.
+/// Settles those images of the `limit` faces after `after` that show somebody else by today's names: somebody changed these
+/// by hand, or while a result was being stored. The last face that was looked at, and how many images were settled; `None`
+/// after the last.
 pub async fn settle_after(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Option<(u64, usize)>> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
-        let rows: Vec<(u64, u64, bool)> = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT id, CAST(image_id AS UNSIGNED), person <> {TODAY} FROM faces WHERE id > ? ORDER BY id LIMIT ?"
-        )))
+        let rows: Vec<(u64, u64)> = sqlx::query_as(
+            "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE id > ? ORDER BY id LIMIT ?",
+        )
         .bind(after)
         .bind(limit)
         .fetch_all(&mut *transaction)
         .await?;
-        let Some(&(last, ..)) = rows.last() else { return Ok(None) };
-        let mut images: Vec<_> =
-            rows.iter().filter(|(.., wrong)| *wrong).map(|&(_, image, _)| ImageId(image)).collect();
+        let Some(&(last, _)) = rows.last() else { return Ok(None) };
+        let mut images: Vec<_> = rows.iter().map(|&(_, image)| ImageId(image)).collect();
         images.sort_unstable();
         images.dedup();
-        settle(&mut transaction, &images).await?;
+        let wrong = wrong(&mut transaction, &images).await?;
+        settle(&mut transaction, &wrong).await?;
         transaction.commit().await?;
-        Ok(Some((last, images.len())))
+        Ok(Some((last, wrong.len())))
     })
     .await
 }

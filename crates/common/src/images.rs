@@ -12,7 +12,7 @@
 //! writes afterwards is fenced: it counts only while its token stands there. A lease that is over may be
 //! claimed by another; its former owner then finds its token gone and its result is dropped. When the work ends the
 //! token stays until the next claim, so a write that is repeated because its answer was lost counts again
-//! and changes nothing. All times are the database's, so no process needs a right clock.
+//! and changes nothing, nor what people said since. All times are the database's, so no process needs a right clock.
 
 use std::{
     borrow::Cow,
@@ -26,7 +26,7 @@ use sqlx::{AssertSqlSafe, Connection, MySql, MySqlConnection, MySqlExecutor, MyS
 use crate::{
     database::{answered, is_deadlock, is_duplicate, micros, push_list},
     faces::{self, Found},
-    models::{ImageId, NOBODY, Status},
+    models::{ImageId, NOBODY, Person, Status},
     webhooks,
 };
 
@@ -435,17 +435,19 @@ impl<'e> Written<'e> {
 
 /// Finishes the work on claimed images, in one transaction, and answers for each of them in the same order.
 ///
-/// Each ending counts only while the token of its claim stands in the row. With `tell`, what is done now is to be told
-/// ([`webhooks`]).
+/// Each ending counts only while the token of its claim stands in the row. `names` tells whose the known pictures were when
+/// the endings were made; on an image with faces whoever they are today counts. With `tell`, what is done now is to be
+/// told ([`webhooks`]).
 pub async fn finish(
     connection: &mut MySqlConnection,
     endings: &[(&Claim, &Ending)],
+    names: &HashMap<String, Person>,
     tell: bool,
 ) -> sqlx::Result<Vec<Fenced>> {
     // What gave way to another statement has written nothing.
     answered(async {
         loop {
-            match finish_now(connection, endings, tell).await {
+            match finish_now(connection, endings, names, tell).await {
                 Err(error) if is_deadlock(&error) => {}
                 result => return result,
             }
@@ -457,6 +459,7 @@ pub async fn finish(
 async fn finish_now(
     connection: &mut MySqlConnection,
     endings: &[(&Claim, &Ending)],
+    names: &HashMap<String, Person>,
     tell: bool,
 ) -> sqlx::Result<Vec<Fenced>> {
     if endings.is_empty() {
@@ -492,7 +495,8 @@ async fn finish_now(
             .push(" AS reason");
     }
     update.push(
-        ") AS ending STRAIGHT_JOIN images ON images.id = ending.id AND images.claim = ending.claim
+        ") AS ending STRAIGHT_JOIN images
+             ON images.id = ending.id AND images.claim = ending.claim AND images.status = 3
          SET images.status = ending.status,
              images.attempts = ending.attempts,
              images.suspect = ending.suspect,
@@ -513,28 +517,29 @@ async fn finish_now(
     let mut transaction = connection.begin().await?;
     let written = update.execute(&mut *transaction).await?.rows_affected();
     let fenced = fenced(&mut transaction, endings, written).await?;
-    let with_faces: Vec<(ImageId, &Found)> = endings
-        .iter()
-        .zip(&fenced)
-        .filter(|(_, fenced)| **fenced == Fenced::Written)
-        .filter_map(|((claim, ending), _)| match ending {
-            Ending::Recognised(found) => Some((claim.id, found.found.as_deref()?)),
-            _ => None,
-        })
-        .collect();
-    faces::store(&mut transaction, &with_faces).await?;
-    if tell {
-        let ours = endings.iter().zip(&fenced).filter(|(_, fenced)| **fenced == Fenced::Written);
-        let done = ours.filter(|((claim, ending), _)| Written::by(claim, ending).status != Status::Pending);
-        let done: Vec<ImageId> = done.map(|((claim, _), _)| claim.id).collect();
-        webhooks::note(&mut transaction, &done).await?;
+    // Otherwise all that counts was written before, as far as it goes: people may have said more since.
+    if written > 0 {
+        let ours = || endings.iter().zip(&fenced).filter(|(_, fenced)| **fenced == Fenced::Written);
+        let with_faces: Vec<(ImageId, &Found)> = ours()
+            .filter_map(|((claim, ending), _)| match ending {
+                Ending::Recognised(found) => Some((claim.id, found.found.as_deref()?)),
+                _ => None,
+            })
+            .collect();
+        faces::store(&mut transaction, &with_faces, names).await?;
+        if tell {
+            let done =
+                ours().filter(|((claim, ending), _)| Written::by(claim, ending).status != Status::Pending);
+            let done: Vec<ImageId> = done.map(|((claim, _), _)| claim.id).collect();
+            webhooks::note(&mut transaction, &done).await?;
+        }
     }
     transaction.commit().await?;
     Ok(fenced)
 }
 
-/// Which of `endings` count, of which `written` do: those whose token stands in the row. What was given back, and
-/// taken by another since, counts no longer.
+/// Which of `endings` count, of which `written` were written now: those whose token stands in the row. What was given back,
+/// and taken by another since, counts no longer.
 async fn fenced(
     connection: &mut MySqlConnection,
     endings: &[(&Claim, &Ending)],

@@ -286,6 +286,30 @@ pub async fn delete(pool: &MySqlPool, id: u64, erase: bool, who: &str) -> sqlx::
     .await
 }
 
+/// Takes people who are gone off images without faces, up to `limit` of each of them: a result that was being stored when
+/// they went may have named them. How many images.
+pub async fn clear_gone(pool: &MySqlPool, limit: u32) -> sqlx::Result<u64> {
+    until_done(|| async {
+        // An index leads from each to the next, over all their images.
+        let gone: Vec<i32> = sqlx::query_scalar(
+            "SELECT shown.person FROM (SELECT DISTINCT person FROM images) AS shown
+             WHERE shown.person <> -1 AND NOT EXISTS (SELECT * FROM person WHERE id = shown.person)",
+        )
+        .fetch_all(pool)
+        .await?;
+        let mut cleared = 0;
+        for person in gone {
+            let update = sqlx::query(
+                "UPDATE images SET person = -1, distance = NULL, reason = 'the person on it is not known any more'
+                 WHERE person = ? AND NOT EXISTS (SELECT * FROM faces WHERE image_id = images.id) LIMIT ?",
+            );
+            cleared += update.bind(person).bind(limit).execute(pool).await?.rows_affected();
+        }
+        Ok(cleared)
+    })
+    .await
+}
+
 /// Deletes the faces of somebody, and empties what the audit says about these and about them. How many faces.
 async fn erase_traces(transaction: &mut MySqlConnection, person: i32) -> sqlx::Result<u64> {
     // Those who were merged into them were them, too.

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::collections::HashMap;
+
 use common::{
     audit,
     faces::{self, Nearest, Said, Word},
@@ -62,7 +64,7 @@ async fn a_result_that_is_stored_twice_leaves_its_faces_once() {
     let image = processed(&pool, "/twice.jpg", &nearest).await;
     let before = people(&pool, image).await;
     let mut transaction = pool.begin().await.unwrap();
-    faces::store(&mut transaction, &[(image, &found(&nearest))]).await.unwrap();
+    faces::store(&mut transaction, &[(image, &found(&nearest))], &HashMap::new()).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(people(&pool, image).await, before);
 }
@@ -340,4 +342,7 @@ async fn names_that_somebody_changed_by_hand_are_found_a_few_faces_at_a_time() {
     execute(&pool, "DELETE FROM person WHERE id = 4").await;
     assert_eq!(settled().await, 5);
     assert_eq!(person(&pool, images[4]).await, NOBODY);
+    execute(&pool, "UPDATE images SET person = 3 LIMIT 2").await;
+    assert_eq!(settled().await, 2, "an image shows whom its faces show");
+    assert_eq!(person(&pool, images[0]).await, NOBODY);
 }

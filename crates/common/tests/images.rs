@@ -4,16 +4,22 @@
 
 mod support;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use common::{
     database,
+    faces::{self, Word},
     images::{self, Claim, ClaimOutcome, Ending, Failure, Fenced, Recognition, RedeemPolicy},
-    models::{ImageId, Status},
+    models::{ImageId, NOBODY, Person, Status},
+    people,
 };
 use sqlx::MySqlPool;
 
-use support::{execute, migrated};
+use support::{execute, found, migrated, near, person};
 
 const LEASE: Duration = Duration::from_secs(60);
 const POLICY: RedeemPolicy = RedeemPolicy { lease: LEASE, max_redeems: 2 };
@@ -34,7 +40,11 @@ async fn claim(pool: &MySqlPool, id: ImageId) -> Claim {
 }
 
 async fn finish(pool: &MySqlPool, claim: &Claim, ending: &Ending) -> Fenced {
-    images::finish(&mut pool.acquire().await.unwrap(), &[(claim, ending)], false).await.unwrap().remove(0)
+    // As they were looked up before somebody changed them.
+    let hannibal = Person { id: 1, name: "Hannibal".to_owned() };
+    let names = HashMap::from([("hannibal_1.jpg".to_owned(), hannibal)]);
+    let mut connection = pool.acquire().await.unwrap();
+    images::finish(&mut connection, &[(claim, ending)], &names, false).await.unwrap().remove(0)
 }
 
 async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognition) -> Fenced {
@@ -210,6 +220,70 @@ async fn a_write_that_is_repeated_because_its_answer_was_lost_counts_and_changes
     assert_eq!(fail(&pool, &failed, &failure(true), true).await, Fenced::Stale);
 }
 
+/// What a face that is Hannibal's comes to.
+fn hannibal() -> Recognition {
+    let found = found(&[near("hannibal_1.jpg", 0.3), None]);
+    Recognition { person: Some(1), distance: Some(0.3), reason: None, found: Some(Arc::new(found)) }
+}
+
+async fn faces(pool: &MySqlPool, id: ImageId) -> Vec<(u64, i32)> {
+    sqlx::query_as("SELECT id, person FROM faces WHERE image_id = ? ORDER BY position")
+        .bind(id.0)
+        .fetch_all(pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_result_that_is_written_again_leaves_what_was_said_meanwhile() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    let claim = claim(&pool, id).await;
+    assert_eq!(complete(&pool, &claim, &hannibal()).await, Fenced::Written);
+    assert_eq!(person(&pool, id).await, 1);
+    let face = faces(&pool, id).await[0].0;
+    faces::say(&pool, face, Word::Is(2), "a test").await.unwrap();
+    assert_eq!(complete(&pool, &claim, &hannibal()).await, Fenced::Written);
+    assert_eq!(person(&pool, id).await, 2);
+}
+
+#[tokio::test]
+async fn a_picture_that_is_looked_at_again_shows_whom_a_person_said() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    let first = claim(&pool, id).await;
+    assert_eq!(complete(&pool, &first, &hannibal()).await, Fenced::Written);
+    faces::say(&pool, faces(&pool, id).await[0].0, Word::IsNot(1), "a test").await.unwrap();
+    execute(&pool, "UPDATE images SET status = 0").await;
+    let again = claim(&pool, id).await;
+    assert_eq!(complete(&pool, &again, &hannibal()).await, Fenced::Written);
+    assert_eq!(person(&pool, id).await, NOBODY);
+}
+
+#[tokio::test]
+async fn an_image_shows_whom_its_faces_show_though_the_names_changed_after_they_were_looked_up() {
+    let (_database, pool) = migrated().await;
+    let id = store_one(&pool).await;
+    let claimed = claim(&pool, id).await;
+    people::merge(&pool, 1, 2, "a test").await.unwrap();
+    assert_eq!(complete(&pool, &claimed, &hannibal()).await, Fenced::Written);
+    let shown: Vec<_> = faces(&pool, id).await.into_iter().map(|(_, person)| person).collect();
+    assert_eq!((shown, row(&pool, id).await.1), (vec![2, NOBODY], 2));
+
+    let other = images::store(&pool, &["/other.jpg"]).await.unwrap()[0].id;
+    let claimed = claim(&pool, other).await;
+    people::delete(&pool, 2, false, "a test").await.unwrap();
+    assert_eq!(complete(&pool, &claimed, &hannibal()).await, Fenced::Written);
+    let shown: Vec<_> = faces(&pool, other).await.into_iter().map(|(_, person)| person).collect();
+    assert_eq!(shown, [NOBODY, NOBODY]);
+    let (_, shown, reason, _) = row(&pool, other).await;
+    assert_eq!(
+        (shown, reason.as_deref()),
+        (NOBODY, Some("no face on it is that of a known person")),
+        "it has to say why"
+    );
+}
+
 #[tokio::test]
 async fn images_that_are_claimed_together_are_told_apart() {
     let (_database, pool) = migrated().await;
@@ -258,7 +332,9 @@ async fn of_many_groups_who_want_the_same_images_each_image_goes_to_one() {
                     .collect();
                 let released: Vec<_> = won.iter().map(|claim| (claim, &Ending::Suspected)).collect();
                 let fenced =
-                    images::finish(&mut pool.acquire().await.unwrap(), &released, false).await.unwrap();
+                    images::finish(&mut pool.acquire().await.unwrap(), &released, &HashMap::new(), false)
+                        .await
+                        .unwrap();
                 assert!(fenced.iter().all(|fenced| *fenced == Fenced::Written));
                 won.len()
             })
@@ -311,7 +387,9 @@ async fn endings_that_are_written_together_leave_each_row_as_if_alone() {
     // Twice, as when the first answer was lost.
     for _ in 0..2 {
         assert_eq!(
-            images::finish(&mut pool.acquire().await.unwrap(), &endings, false).await.unwrap(),
+            images::finish(&mut pool.acquire().await.unwrap(), &endings, &HashMap::new(), false)
+                .await
+                .unwrap(),
             expected
         );
     }

@@ -193,6 +193,25 @@ async fn who_is_deleted_is_on_no_image_and_their_pictures_are_nobodys() {
 }
 
 #[tokio::test]
+async fn who_is_gone_is_taken_off_the_images_without_faces_that_named_them_meanwhile() {
+    let (_database, pool) = migrated().await;
+    // As the original stores it.
+    let store = "INSERT INTO images (path, person, status) VALUES ('/1', 77, 1), ('/2', 77, 1), ('/3', 78, 1), ('/4', 1, 1), ('/5', -1, 1)";
+    execute(&pool, store).await;
+    let mut cleared = Vec::new();
+    loop {
+        cleared.push(people::clear_gone(&pool, 1).await.unwrap());
+        if cleared.last() == Some(&0) {
+            break;
+        }
+    }
+    assert_eq!(cleared, [2, 1, 0], "one of each at a time");
+    let shown: Vec<i32> =
+        sqlx::query_scalar("SELECT person FROM images ORDER BY id").fetch_all(&pool).await.unwrap();
+    assert_eq!(shown, [NOBODY, NOBODY, NOBODY, 1, NOBODY]);
+}
+
+#[tokio::test]
 async fn who_is_erased_leaves_no_face_and_no_name_behind() {
     let (_database, pool) = migrated().await;
     let ada = people::add(&pool, "Ada", WHO, None).await.unwrap().unwrap().id as u64;

@@ -121,7 +121,7 @@ async fn finish(
     let ending = |work: &Work| work.1.ending(&people, work.0.attempts + 1 >= max_attempts);
     let endings: Vec<Ending> = works.iter().map(ending).collect();
     let claimed: Vec<_> = works.iter().map(|work| &work.0).zip(&endings).collect();
-    let fenced = images::finish(connection, &claimed, tell).await?;
+    let fenced = images::finish(connection, &claimed, &people, tell).await?;
     Ok(fenced.into_iter().zip(endings).collect())
 }
 

@@ -1,12 +1,13 @@
 //! Keeps what is known of faces up to date, without reading a picture: when somebody is enrolled or a known picture is
-//! taken away, every kept face is compared again; when somebody changes by hand whose the known pictures are, the images
-//! of these are settled; and unknown faces that belong together become one [stranger](crate::strangers).
+//! taken away, every kept face is compared again; when somebody changes by hand, or while a result is being stored, whose the
+//! known pictures are, the images of these are settled; and unknown faces that belong together become one [stranger](crate::strangers).
 
 use std::time::Duration;
 
 use common::{database, faces, people};
 use rpc::MatchResponse;
 use sqlx::MySqlPool;
+use tokio::time::Instant;
 
 use crate::{
     recogniser::{self, Recogniser},
@@ -21,6 +22,17 @@ const AT_ONCE: u32 = 500;
 
 /// Faces in one look at whether they show whom they should.
 const SETTLED_AT_ONCE: u32 = 2_000;
+
+/// Images in one statement that takes people who are gone off them.
+const CLEARED_AT_ONCE: u32 = 500;
+
+/// All faces are looked at when the names have changed, and again so long after that: by then a result is stored that was
+/// being stored at the time, and had looked the names up before.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// From then on after twice as long each time, as nobody knows how long a processor may be held up, but no seldomer than
+/// this.
+const SELDOMEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Rounds in a row, five minutes of them, after which it is told that the replicas of face-recog know different people.
 /// After a change some take longer than others to see it.
@@ -44,8 +56,7 @@ pub(crate) async fn run(pool: &MySqlPool, recogniser: &Recogniser) {
 struct Upkeep<'a> {
     pool: &'a MySqlPool,
     recogniser: &'a Recogniser,
-    /// The names that every face was held against last: [`people::fingerprint`].
-    names: Option<u64>,
+    looks: Looks,
     /// How often in a row the replicas knew different people.
     differing: u32,
     strangers: strangers::Progress,
@@ -53,7 +64,13 @@ struct Upkeep<'a> {
 
 impl<'a> Upkeep<'a> {
     fn new(pool: &'a MySqlPool, recogniser: &'a Recogniser) -> Self {
-        Self { pool, recogniser, names: None, differing: 0, strangers: strangers::Progress::default() }
+        Self {
+            pool,
+            recogniser,
+            looks: Looks::default(),
+            differing: 0,
+            strangers: strangers::Progress::default(),
+        }
     }
 
     async fn round(&mut self) -> sqlx::Result<()> {
@@ -66,10 +83,11 @@ impl<'a> Upkeep<'a> {
         self.group(&today, named || images > 0).await
     }
 
-    /// Settles what shows somebody else by the names of today, if these have changed, by whomever. Whether they have.
+    /// Settles what shows somebody else than by the names of today, when it is time for a look. Whether faces may have lost
+    /// their names.
     async fn settle(&mut self) -> sqlx::Result<bool> {
-        let today = people::fingerprint(self.pool).await?;
-        if self.names == Some(today) {
+        let (today, now) = (people::fingerprint(self.pool).await?, Instant::now());
+        if !self.looks.is_due(today, now) {
             return Ok(false);
         }
         let Some(mut lock) = lock(self.pool).await? else { return Ok(false) };
@@ -78,14 +96,22 @@ impl<'a> Upkeep<'a> {
             (last, images) = (face, images + settled);
             lock.keep().await?;
         }
-        if images > 0 {
+        let mut cleared = 0;
+        loop {
+            match people::clear_gone(self.pool, CLEARED_AT_ONCE).await? {
+                0 => break,
+                images => cleared += images,
+            }
+            lock.keep().await?;
+        }
+        if images > 0 || cleared > 0 {
             tracing::info!(
                 images,
+                cleared,
                 "known pictures belong to others than before, and so who is on these images"
             );
         }
-        self.names = Some(today);
-        Ok(true)
+        Ok(self.looks.done(today, now) || images > 0)
     }
 
     /// Whom every replica of face-recog knows. `None` while they differ: what was compared with the people of one would be
@@ -146,6 +172,27 @@ impl<'a> Upkeep<'a> {
             tracing::debug!(faces, "unknown faces were put into groups");
         }
         Ok(())
+    }
+}
+
+/// When all faces are to be held against the names.
+#[derive(Debug, Default)]
+struct Looks {
+    /// The names of the last look, [`people::fingerprint`], when the next one is due, and how long that is after the last.
+    last: Option<(u64, Instant, Duration)>,
+}
+
+impl Looks {
+    fn is_due(&self, names: u64, now: Instant) -> bool {
+        self.last.is_none_or(|(known, next, _)| known != names || now >= next)
+    }
+
+    /// Notes a look that began at `began`. Whether these names were new.
+    fn done(&mut self, names: u64, began: Instant) -> bool {
+        let known = self.last.filter(|(known, ..)| *known == names);
+        let pause = known.map_or(AGAIN, |(.., pause)| (2 * pause).min(SELDOMEST));
+        self.last = Some((names, began + pause, pause));
+        known.is_none()
     }
 }
 
@@ -224,6 +271,51 @@ mod tests {
         async fn health_check(&self, _: Request<Empty>) -> Result<Response<HealthCheckResponse>, Status> {
             Ok(Response::new(HealthCheckResponse { ready: true }))
         }
+    }
+
+    #[test]
+    fn all_faces_are_looked_at_when_the_names_change_and_again_and_again_but_ever_seldomer() {
+        let (mut looks, mut now) = (Looks::default(), Instant::now());
+        for names in [1, 2, 1] {
+            assert!(looks.is_due(names, now));
+            assert!(looks.done(names, now), "they are new");
+            for pause in [AGAIN, 2 * AGAIN, 4 * AGAIN] {
+                assert!(!looks.is_due(names, now + pause - Duration::from_nanos(1)));
+                now += pause;
+                assert!(looks.is_due(names, now));
+                assert!(!looks.done(names, now));
+            }
+        }
+        for _ in 0..20 {
+            now += SELDOMEST;
+            assert!(looks.is_due(1, now));
+            looks.done(1, now);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_result_that_names_somebody_who_went_while_it_was_stored_is_mended_by_a_later_look() {
+        let (_database, pool) = testing::migrated().await;
+        let recogniser = Recogniser::calling(&[]).await;
+        let mut upkeep = Upkeep::new(&pool, &recogniser);
+        upkeep.round().await.unwrap();
+        testing::store_faces(&mut pool.acquire().await.unwrap(), &[[0.5; 128]]).await;
+        sqlx::raw_sql(
+            "UPDATE faces SET person = 77; UPDATE images SET person = 77;
+             INSERT INTO images (path, person, status) VALUES ('/without_faces.jpg', 77, 1)",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        let named = "SELECT COUNT(*) FROM images LEFT JOIN faces ON image_id = images.id
+                     WHERE images.person <> -1 OR faces.person <> -1";
+        let named = async || sqlx::query_scalar::<_, i64>(named).fetch_one(&pool).await.unwrap();
+        upkeep.round().await.unwrap();
+        assert_eq!(named().await, 2, "no look is due");
+        let (_, next, _) = upkeep.looks.last.as_mut().unwrap();
+        *next = Instant::now();
+        upkeep.round().await.unwrap();
+        assert_eq!(named().await, 0);
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashMap;
+
 use common::{
     database,
     faces::{self, Found, FoundFace},
@@ -44,5 +46,5 @@ pub(crate) async fn store_faces(connection: &mut MySqlConnection, embeddings: &[
     let path = format!("/{}.jpg", rand::random::<u64>());
     let insert = sqlx::query("INSERT INTO images (path, status) VALUES (?, 1)").bind(path);
     let id = insert.execute(&mut *connection).await.unwrap().last_insert_id();
-    faces::store(connection, &[(ImageId(id), &found)]).await.unwrap();
+    faces::store(connection, &[(ImageId(id), &found)], &HashMap::new()).await.unwrap();
 }

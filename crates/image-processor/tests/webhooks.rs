@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -84,7 +85,8 @@ impl World {
         };
         // Its answer may get lost, and so it is written again.
         for _ in 0..2 {
-            let ended = images::finish(&mut connection, &[(&claim, &ending)], true).await.unwrap();
+            let ended =
+                images::finish(&mut connection, &[(&claim, &ending)], &HashMap::new(), true).await.unwrap();
             assert_eq!(ended, [Fenced::Written]);
         }
     }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test file uses everything")]
 
+use std::collections::HashMap;
+
 use common::{
     audit::{self, Change},
     database,
@@ -63,7 +65,7 @@ pub fn found(nearest: &[Option<Nearest>]) -> Found {
 pub async fn processed(pool: &MySqlPool, path: &str, nearest: &[Option<Nearest>]) -> ImageId {
     let id = images::store(pool, &[path]).await.unwrap()[0].id;
     let mut transaction = pool.begin().await.unwrap();
-    faces::store(&mut transaction, &[(id, &found(nearest))]).await.unwrap();
+    faces::store(&mut transaction, &[(id, &found(nearest))], &HashMap::new()).await.unwrap();
     sqlx::query("UPDATE images SET status = 1 WHERE id = ?")
         .bind(id.0)
         .execute(&mut *transaction)
