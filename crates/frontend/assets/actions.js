@@ -8,7 +8,7 @@ const TOAST_STAYS = 10_000; // milliseconds
 const NAMES_AFTER = 150; // milliseconds without a key before names are looked up
 
 const toast = document.getElementById("toast");
-let undo = null; // where to post what takes the last change back
+let undo = null; // what takes the last change back: calls, one after the other
 let toastTimer;
 
 // --- Sending --------------------------------------------------------------------------------------------------
@@ -30,9 +30,9 @@ async function send(method, address, body) {
   return data;
 }
 
-function tell(words, undoAddress = null) {
+function tell(words, steps = null) {
   clearTimeout(toastTimer);
-  undo = undoAddress;
+  undo = steps;
   toast.textContent = words;
   if (undo) {
     const button = document.createElement("button");
@@ -44,13 +44,15 @@ function tell(words, undoAddress = null) {
   toastTimer = setTimeout(() => { toast.hidden = true; }, TOAST_STAYS);
 }
 
-// Does something that may fail, and says what came of it.
+// What takes a change back, as its answer says it.
+const backBy = ({ undo: address }) => () => send("POST", `/api${address}`);
+
+// Does something that may fail, and says what came of it: `done`, unless the answer has words and steps back of its own.
 async function attempt(action, done) {
   try {
     const data = await action();
     if (data === null) return; // thought better of it
-    const address = data?.undo ?? null;
-    tell(done, address && !address.startsWith("/api") ? `/api${address}` : address);
+    tell(data.words ?? done, data.steps ?? (data.undo ? [backBy(data)] : null));
     refresh();
     return data;
   } catch (error) {
@@ -61,9 +63,12 @@ async function attempt(action, done) {
 
 function takeBack() {
   if (!undo) return;
-  const address = undo;
+  const steps = undo;
   undo = null;
-  attempt(() => send("POST", address), "Undone");
+  attempt(async () => {
+    for (const step of steps) await step();
+    return {};
+  }, "Undone");
 }
 
 // --- Dialogs --------------------------------------------------------------------------------------------------
@@ -80,20 +85,37 @@ function answered(dialog) {
   });
 }
 
-async function confirmed(question) {
-  document.getElementById("asking-title").textContent = question;
-  return answered(document.getElementById("asking"));
+// Fills in what a dialog says beside its title. The box to tick, if there is something to choose, is not ticked yet.
+function fill(dialog, title, { hint = "", option = "", save }) {
+  dialog.querySelector("h2").textContent = title;
+  dialog.querySelector(".hint").textContent = hint;
+  if (save) dialog.querySelector("button.main").textContent = save;
+  const label = dialog.querySelector("label.check");
+  label.hidden = !option;
+  label.querySelector("span").textContent = option;
+  const box = label.querySelector("input");
+  box.checked = false;
+  return box;
 }
 
-// A name that is given; null for none.
-async function askName(title, value = "") {
+// Whether that is wanted, and the option with it; null for no.
+async function confirmed(question, more = {}) {
+  const dialog = document.getElementById("asking");
+  const box = fill(dialog, question, { save: "Yes", ...more });
+  return (await answered(dialog)) ? { chosen: box.checked } : null;
+}
+
+// A name that is given, and whether the option is wanted with it; null for none.
+async function askName(title, { value = "", chosen = false, ...more } = {}) {
   const dialog = document.getElementById("naming");
-  document.getElementById("naming-title").textContent = title;
-  const input = dialog.querySelector("input");
+  const box = fill(dialog, title, { save: "Save", ...more });
+  box.checked = chosen;
+  const input = dialog.querySelector("input[name=name]");
   input.value = value;
   const answer = answered(dialog);
   input.select();
-  return (await answer) ? input.value.trim() || null : null;
+  const name = (await answer) && input.value.trim();
+  return name ? { name, chosen: !box.closest("label").hidden && box.checked } : null;
 }
 
 // By a part of their names ("text"), or by the whole ("called"): of very many people a part brings the newest alone.
@@ -102,14 +124,20 @@ const sameName = (a, b) => a.localeCompare(b, undefined, { sensitivity: "accent"
 
 const peopleCalled = async (name) => (await people("called", name)).filter((person) => sameName(person.name, name));
 
-// One of them does for a word that can be taken back.
-async function personCalled(name) {
-  return (await peopleCalled(name))[0] ?? null;
+// Who is meant by a name, or by a number like #8; null for nobody who is known.
+async function known(name, except = null) {
+  const number = /^#(\d+)$/.exec(name)?.[1];
+  if (number) return send("GET", `/people/${number}`);
+  const all = (await peopleCalled(name)).filter(({ id }) => String(id) !== except);
+  // No guess will do.
+  if (all.length > 1) throw new Error(`${all.length} people are called ${name}; say who by ${all.map(({ id }) => `#${id}`).join(" or ")}`);
+  return all[0] ?? null;
 }
 
-// Somebody who is known, or becomes known now.
-async function personToBe(name) {
-  return (await personCalled(name)) ?? send("POST", "/api/people", { name });
+// Whether a name that others have, too, is wanted.
+async function isMeant(name, except = null) {
+  const others = (await peopleCalled(name)).filter(({ id }) => String(id) !== except);
+  return !others.length || (await confirmed(`Somebody is called ${name} already. Is this another?`)) !== null;
 }
 
 // Looks names up while they are typed.
@@ -120,37 +148,57 @@ document.addEventListener("input", ({ target }) => {
   namesTimer = setTimeout(async () => {
     const found = await people("text", target.value).catch(() => []);
     const list = document.getElementById("names");
-    list.replaceChildren(...found.map(({ name }) => Object.assign(document.createElement("option"), { value: name })));
+    const shared = (name) => found.filter((other) => sameName(other.name, name)).length > 1;
+    const option = ({ id, name }) =>
+      Object.assign(document.createElement("option"), shared(name) ? { value: `#${id}`, label: `${name}, #${id}` } : { value: name });
+    list.replaceChildren(...found.map(option));
   }, NAMES_AFTER);
 });
 
 // --- What the buttons do --------------------------------------------------------------------------------------
 
-async function nameFace(face) {
-  const name = await askName("Who is it?");
-  if (!name) return;
-  await attempt(async () => {
-    const person = await personToBe(name);
-    return send("PUT", `/api/faces/${face}/person`, { person: person.id });
-  }, `Named ${name}`);
+const NEW_NAME = "A new name becomes a new person.";
+const BY_THIS_FACE = "Recognise them by this face from now on";
+
+// Says who somebody is by `say`. Who is new is added; and is known by a face from then on, if that is wanted and it is fit.
+async function named({ name, chosen }, example, say) {
+  const person = (await known(name)) ?? (await send("POST", "/api/people", { name }));
+  const steps = [backBy(await say(person))];
+  let words = `Named ${person.name}`;
+  if (chosen) {
+    const theirs = `/api/people/${person.id}/pictures`;
+    try {
+      const { picture } = await send("POST", theirs, { face: Number(example) });
+      steps.unshift(() => send("DELETE", `${theirs}/${encodeURIComponent(picture)}`));
+      words += ", and known by this face";
+    } catch (error) {
+      words += `, but not known by it: ${error.message}`;
+    }
+  }
+  return { words, steps };
 }
 
-async function nameStranger(stranger) {
-  const name = await askName("Who is this stranger?");
-  if (!name) return;
-  await attempt(async () => {
-    const person = await personCalled(name);
-    return send("POST", `/api/strangers/${stranger}/person`, person ? { person: person.id } : { name });
-  }, `Named ${name}`);
+async function nameFace({ nameFace: face, example }) {
+  const given = await askName("Who is it?", { hint: NEW_NAME, option: example && BY_THIS_FACE, chosen: true });
+  if (!given) return;
+  await attempt(() => named(given, example, ({ id }) => send("PUT", `/api/faces/${face}/person`, { person: id })));
+}
+
+async function nameStranger({ nameStranger: stranger, example }) {
+  const option = example && "Recognise them by the best of these faces from now on";
+  const given = await askName("Who is this stranger?", { hint: NEW_NAME, option, chosen: true });
+  if (!given) return;
+  await attempt(() => named(given, example, ({ id }) => send("POST", `/api/strangers/${stranger}/person`, { person: id })));
 }
 
 async function namePicture(picture) {
-  const name = await askName("Whose picture is it?");
-  if (!name) return;
+  const given = await askName("Whose picture is it?", { hint: NEW_NAME });
+  if (!given) return;
   await attempt(async () => {
-    const person = await personToBe(name);
-    return send("PUT", `/api/people/${person.id}/pictures/${encodeURIComponent(picture)}`);
-  }, `${name} is known by it`);
+    const person = (await known(given.name)) ?? (await send("POST", "/api/people", { name: given.name }));
+    await send("PUT", `/api/people/${person.id}/pictures/${encodeURIComponent(picture)}`);
+    return { words: `${person.name} is known by it` };
+  });
   await listUnnamed();
 }
 
@@ -173,30 +221,40 @@ async function listUnnamed() {
 listUnnamed();
 
 async function addPerson() {
-  const name = await askName("Who becomes known?");
-  if (!name) return;
-  const person = await attempt(() => send("POST", "/api/people", { name }), `Added ${name}`);
+  const given = await askName("Who becomes known?");
+  if (!given || !(await isMeant(given.name))) return;
+  const person = await attempt(() => send("POST", "/api/people", { name: given.name }), `Added ${given.name}`);
   if (person?.id) location.assign(`/people/${person.id}`);
 }
 
-async function renamePerson(id, old) {
-  const name = await askName("What is the name?", old);
-  if (name) await attempt(() => send("PATCH", `/api/people/${id}`, { name }), `Renamed to ${name}`);
+async function renamePerson({ renamePerson: id, name: value }) {
+  const given = await askName("What is the name?", { value });
+  if (!given || !(await isMeant(given.name, id))) return;
+  await attempt(() => send("PATCH", `/api/people/${id}`, { name: given.name }), `Renamed to ${given.name}`);
 }
 
-async function mergePerson(id) {
-  const name = await askName("Who is the same person?");
-  if (!name) return;
-  let into;
+async function mergePerson({ mergePerson: id, name }) {
+  const hint = `All that is known of ${name} becomes theirs, and ${name} is no more. This cannot be undone.`;
+  const given = await askName("Who is the same person?", { hint, save: "Merge" });
+  if (!given) return;
   const merged = await attempt(async () => {
-    const others = (await peopleCalled(name)).filter((person) => String(person.id) !== id);
-    if (!others.length) throw new Error(`nobody else is called ${name}`);
-    // It cannot be undone: no guess will do.
-    if (others.length > 1) throw new Error(`${others.length} people are called ${name}: rename one of them first`);
-    [into] = others;
-    return send("POST", `/api/people/${id}/merge`, { into: into.id });
+    const into = await known(given.name, id);
+    if (!into) throw new Error(`nobody else is called ${given.name}`);
+    await send("POST", `/api/people/${id}/merge`, { into: into.id });
+    return into;
   }, "Merged");
-  if (merged) location.assign(`/people/${into.id}`);
+  if (merged) location.assign(`/people/${merged.id}`);
+}
+
+async function deletePerson({ deletePerson: id, name }) {
+  const sure = await confirmed(`Delete ${name}?`, {
+    hint: "Their faces become unknown. Their known pictures stay in the folder: whoever is like one of them is unknown until it is somebody's. This cannot be undone.",
+    option: "Erase their known pictures and the faces that show them, too",
+    save: "Delete",
+  });
+  if (!sure) return;
+  const deleted = await attempt(() => send("DELETE", `/api/people/${id}${sure.chosen ? "?erase=true" : ""}`), "Deleted");
+  if (deleted) location.assign("/people");
 }
 
 async function sendButton({ send: what, body, done, ask, then }) {
@@ -212,16 +270,17 @@ document.addEventListener("click", async ({ target }) => {
   const data = button.dataset;
   const action =
     data.send ? () => sendButton(data)
-    : data.nameFace ? () => nameFace(data.nameFace)
-    : data.nameStranger ? () => nameStranger(data.nameStranger)
+    : data.nameFace ? () => nameFace(data)
+    : data.nameStranger ? () => nameStranger(data)
     : data.namePicture ? () => namePicture(data.namePicture)
     : "addPerson" in data ? addPerson
-    : data.renamePerson ? () => renamePerson(data.renamePerson, data.name)
-    : data.mergePerson ? () => mergePerson(data.mergePerson)
+    : data.renamePerson ? () => renamePerson(data)
+    : data.mergePerson ? () => mergePerson(data)
+    : data.deletePerson ? () => deletePerson(data)
     : null;
   if (!action) return;
   button.disabled = true; // not twice
-  await action();
+  await action().catch((error) => tell(`That did not work: ${error.message}`));
   button.disabled = false;
 });
 
@@ -241,12 +300,25 @@ function go(step) {
   all[place]?.querySelector("a, button")?.focus({ preventScroll: true });
 }
 
+// Beside one picture the arrows lead to the next.
+function turnTo(link, step) {
+  const next = location.pathname.startsWith("/images/") && document.getElementById(link);
+  if (next) next.click();
+  else go(step);
+}
+
+function nameCard() {
+  const button = (current() ?? cards()[place])?.querySelector("[data-name-face], [data-name-stranger], [data-name-picture]");
+  if (button) button.click();
+  else tell("Nobody is to be named here: open a picture to name its faces");
+}
+
 const KEYS = {
   j: () => go(1),
-  ArrowRight: () => go(1),
   k: () => go(-1),
-  ArrowLeft: () => go(-1),
-  n: () => (current() ?? cards()[place])?.querySelector("[data-name-face], [data-name-stranger], [data-name-picture]")?.click(),
+  ArrowRight: () => turnTo("older", 1),
+  ArrowLeft: () => turnTo("newer", -1),
+  n: nameCard,
   u: takeBack,
   "/": () => document.querySelector("main input[type=search]")?.focus(),
   "?": () => answered(document.getElementById("help")),

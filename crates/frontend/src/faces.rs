@@ -32,6 +32,9 @@ pub struct Face {
     pub distance: Option<f64>,
     /// Base name of the known picture with that face.
     pub nearest: Option<String>,
+    /// Whether that is near enough to be the same person's.
+    #[serde(skip)]
+    pub matches: bool,
     /// Variance of the Laplacian; little is blurred.
     pub sharpness: f32,
     /// 0 looks straight ahead, 1 is a profile.
@@ -78,6 +81,11 @@ impl Face {
         match (self.word, self.distance) {
             (Some(_), _) => "by your word".to_owned(),
             (None, Some(distance)) if self.person.is_some() => format!("distance {distance:.2}"),
+            // It is nobody's picture, or somebody said that it is not them.
+            (None, Some(distance)) if self.matches => {
+                let nearest = self.nearest.as_deref().unwrap_or_default();
+                format!("like the known picture {nearest}, distance {distance:.2}")
+            }
             (None, Some(distance)) => format!("nearest known face at {distance:.2}"),
             (None, None) => "nobody to compare with".to_owned(),
         }
@@ -107,11 +115,28 @@ impl Face {
     }
 }
 
+/// Everybody whom these faces show, once each.
+pub fn people(faces: &[Face]) -> Vec<&Person> {
+    let mut people: Vec<&Person> = Vec::new();
+    for person in faces.iter().filter_map(|face| face.person.as_ref()) {
+        if people.iter().all(|known| known.id != person.id) {
+            people.push(person);
+        }
+    }
+    people
+}
+
+/// The face that somebody is best known by, if one is good enough for it.
+pub fn example(faces: &[Face]) -> Option<u64> {
+    let good = faces.iter().filter(|face| face.flaw().is_none());
+    good.max_by_key(|face| face.area.width.min(face.area.height)).map(|face| face.id)
+}
+
 /// The columns of a [`Face`], for a statement that goes on with conditions on `faces`.
 pub fn select() -> QueryBuilder<MySql> {
     QueryBuilder::new(
         "SELECT faces.id, CAST(image_id AS UNSIGNED) AS image, path, x, y, faces.width, faces.height,
-                person.id AS person_id, person.name, chosen, faces.distance, nearest, sharpness, turned, stranger
+                person.id AS person_id, person.name, chosen, faces.distance, nearest, matches, sharpness, turned, stranger
          FROM faces JOIN images ON images.id = image_id LEFT JOIN person ON person.id = faces.person",
     )
 }
@@ -161,6 +186,7 @@ fn read(row: &MySqlRow) -> sqlx::Result<Face> {
         word,
         distance: row.try_get("distance")?,
         nearest: row.try_get("nearest")?,
+        matches: row.try_get("matches")?,
         sharpness: row.try_get("sharpness")?,
         turned: row.try_get("turned")?,
         stranger: row.try_get("stranger")?,

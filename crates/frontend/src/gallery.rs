@@ -193,12 +193,7 @@ fn cards(lines: Vec<Line>, faces: Vec<Face>) -> Vec<Card> {
     }
     let card = |line: Line| {
         let faces = of_images.remove(&line.id).unwrap_or_default();
-        let mut people: Vec<Person> = Vec::new();
-        for person in faces.iter().filter_map(|face| face.person.as_ref()) {
-            if people.iter().all(|known| known.id != person.id) {
-                people.push(person.clone());
-            }
-        }
+        let mut people: Vec<Person> = faces::people(&faces).into_iter().cloned().collect();
         // An image without faces has been recognised by an older face-recog: it has its one name.
         if people.is_empty() {
             people.extend(line.person.clone());
