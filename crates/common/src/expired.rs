@@ -5,11 +5,12 @@
 
 use std::collections::HashSet;
 
-use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlExecutor, MySqlPool, QueryBuilder};
 
 use crate::{
     database::{answered, push_list},
     models::ImageId,
+    removal,
 };
 
 /// Holds for images that are done and older than so many days, by the database's clock.
@@ -46,28 +47,11 @@ pub async fn delete(pool: &MySqlPool, days: u32, images: &[ImageId]) -> sqlx::Re
         expired(&mut select, days);
         select.push(" FOR UPDATE SKIP LOCKED");
         let images = ids(select, &mut *transaction).await?;
-        let deleted = forget(&mut transaction, &images).await?;
+        let deleted = removal::forget(&mut transaction, &images).await?;
         transaction.commit().await?;
         Ok(deleted)
     })
     .await
-}
-
-async fn forget(transaction: &mut MySqlConnection, images: &[ImageId]) -> sqlx::Result<u64> {
-    if images.is_empty() {
-        return Ok(0);
-    }
-    let mut deleted = 0;
-    for statement in [
-        "DELETE face_rejections FROM face_rejections JOIN faces ON faces.id = face_id WHERE image_id IN ",
-        "DELETE FROM faces WHERE image_id IN ",
-        "DELETE FROM images WHERE id IN ",
-    ] {
-        let mut delete = QueryBuilder::<MySql>::new(statement);
-        push_list(&mut delete, images.iter().map(|image| image.0));
-        deleted = delete.build().execute(&mut *transaction).await?.rows_affected();
-    }
-    Ok(deleted)
 }
 
 /// Those of `paths` that an image has which stays, because it is not older than `days` or not done.

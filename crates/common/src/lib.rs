@@ -6,7 +6,7 @@
 //! - [`enrolment`]: whether somebody can be known by a face.
 //! - [`strangers`]: unknown faces that belong together; [`quality`]: how well a face is seen.
 //! - [`lookup`]: how far along an image, or a batch of them, is.
-//! - [`expired`]: the end of an image's life.
+//! - [`removal`]: an image that goes, and [`expired`]: those whose time is over; [`uploads`]: whose files go with them.
 //! - [`webhooks`]: what is to be told when an image is done.
 //! - [`idempotency`]: requests that are repeated and done once.
 //! - [`people`]: the known people, and who a known picture shows.
@@ -32,11 +32,13 @@ pub mod lookup;
 pub mod models;
 pub mod people;
 pub mod quality;
+pub mod removal;
 pub mod retry;
 pub mod schema;
 pub mod settings;
 pub mod strangers;
 pub mod telemetry;
+pub mod uploads;
 pub mod webhooks;
 
 /// The queue's topic, fixed by the original.

@@ -236,7 +236,7 @@ impl Workshop {
             }
         };
         let Ok((Fenced::Written, ending)) = timeout(self.lease, write).await else {
-            tracing::warn!(%id, path = ?claim.path, "the claim was lost: its result is dropped, another processor has the image");
+            tracing::warn!(%id, path = ?claim.path, "the claim was lost: its result is dropped, another processor has the image or somebody deleted it");
             metrics::counter!("images_total", "result" => "stale").increment(1);
             return Outcome::Settled;
         };

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write,
-    fs::{File, Permissions},
+    fs::{self, File, Permissions},
     io,
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -22,6 +22,15 @@ pub fn unfinished(folder: &Path, prefix: &str) -> io::Result<NamedTempFile> {
 pub fn give_name(file: NamedTempFile, folder: &Path, name: &str) -> io::Result<()> {
     file.persist(folder.join(name)).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
+}
+
+/// Removes a file of `folder`; false when there is none.
+pub fn remove(folder: &Path, name: &str) -> io::Result<bool> {
+    match fs::remove_file(folder.join(name)) {
+        Ok(()) => File::open(folder)?.sync_all().map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A hash as part of a name.

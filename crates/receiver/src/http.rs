@@ -12,7 +12,7 @@ use axum::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    access, corrections, enrol,
+    access, corrections, delete, enrol,
     format::Format,
     list, openapi, people, pictures,
     post::{self, format_of, is_original},
@@ -29,6 +29,7 @@ pub fn router(receiver: Receiver) -> Router {
         .merge(upload::routes())
         .merge(status::routes())
         .merge(list::routes())
+        .merge(delete::routes())
         .merge(corrections::routes())
         .merge(people::routes())
         .merge(enrol::routes())
@@ -60,7 +61,8 @@ async fn method_not_allowed(request: Request) -> Response {
 }
 
 async fn not_found(request: Request) -> Response {
-    let detail = "there is nothing here; POST to /image/post or /images/post";
+    let detail =
+        "there is nothing here; POST to /image/post or /images/post, or see /docs, which lists all routes";
     Problem::not_found("no_such_route", detail).respond(Format::wanted(request.headers()))
 }
 

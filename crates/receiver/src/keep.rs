@@ -142,6 +142,13 @@ impl Folder {
         named.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))
     }
 
+    /// Removes a file; false when there is none.
+    pub async fn remove(&self, name: &str) -> Result<bool, NotKept> {
+        let (folder, name) = (self.path.clone(), name.to_owned());
+        let removed = spawn_blocking(move || file::remove(&folder, &name));
+        Ok(removed.await.unwrap_or_else(|error| Err(io::Error::other(error)))?)
+    }
+
     /// Writes pieces until `None`. A channel that ends before means that nobody wants the file any more.
     fn write(&self, mut pieces: mpsc::Receiver<Option<Bytes>>) -> Result<Nameless, NotKept> {
         let mut file = file::unfinished(&self.path, UNFINISHED)?;

@@ -6,7 +6,7 @@
 use std::{
     borrow::Cow,
     ffi::OsStr,
-    fs::{self, File},
+    fs,
     io::{self, Write},
     path::{Component, Path, PathBuf},
     sync::Arc,
@@ -67,12 +67,7 @@ impl KnownPeople {
             return Ok(false);
         }
         let name = name.to_owned();
-        self.with(move |folder| match fs::remove_file(folder.join(name)) {
-            Ok(()) => File::open(folder)?.sync_all().map(|()| true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        })
-        .await
+        self.with(move |folder| file::remove(folder, &name)).await
     }
 
     /// Whether a picture lies in the folder; `None` when there is no folder to tell.

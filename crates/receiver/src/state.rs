@@ -53,6 +53,11 @@ impl Receiver {
     /// What is known of an image.
     pub async fn image(&self, id: u64) -> Result<ImageStatus, Problem> {
         let image = lookup::image(&self.pool, ImageId(id)).await?;
-        image.ok_or_else(|| Problem::not_found("no_such_image", format!("there is no image {id}")))
+        image.ok_or_else(|| no_such_image(id))
     }
+}
+
+/// What is said to whoever names an image that is not there.
+pub fn no_such_image(id: u64) -> Problem {
+    Problem::not_found("no_such_image", format!("there is no image {id}"))
 }

@@ -21,6 +21,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use common::uploads;
 use futures_util::{Stream, StreamExt};
 use multer::Multipart;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -45,9 +46,6 @@ const MAX_FIELDS: usize = 100;
 
 /// How much of a form may come between one piece of a file and the next: a field's head, or the end of one.
 const MAX_HEAD: usize = 64 * 1024;
-
-/// Where the folder of uploads lies for whoever reads the paths.
-const POSTED_FOLDER: &str = "/unknown_people/uploads";
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new().routes(routes!(upload))
@@ -163,6 +161,11 @@ impl Uploads {
         }
     }
 
+    /// Removes an upload; false when there is none of this name.
+    pub async fn remove(&self, name: &str) -> Result<bool, NotKept> {
+        self.folder.remove(name).await
+    }
+
     /// The body is a form, whose files are the pictures. What was taken in before the form broke stays so.
     async fn form(&self, body: Body, boundary: String, ingest: &Ingest) -> Result<Response, Problem> {
         let held = Arc::new(AtomicUsize::new(0));
@@ -237,7 +240,7 @@ fn with_head_limit(
 
 /// From a file to its image, as from any posted path.
 async fn store(name: String, ingest: &Ingest) -> Taken {
-    let path = format!("{POSTED_FOLDER}/{name}");
+    let path = uploads::path_of(&name);
     let image = ingest.take(&[&path]).await.into_iter().next();
     let result = image.ok_or_else(|| crate::answer::not_stored(&path));
     (Some(path), result)

@@ -1,6 +1,4 @@
 //! The files that uploads wrote, and no others: paths that people posted lead to files of theirs.
-//!
-//! An upload is told by its place and its name, the SHA-256 of its content, which only the receiver gives.
 
 use std::{
     fs::{self, ReadDir},
@@ -9,13 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use common::uploads;
 use tokio::task::spawn_blocking;
-
-/// How the receiver posts a file of the folder.
-const POSTED_FOLDER: &str = "/unknown_people/uploads";
-
-/// The same file, as somebody else may have posted it.
-const SHORT_FOLDER: &str = "uploads";
 
 /// The files of the folder that have not changed for some time, piece by piece.
 #[derive(Debug)]
@@ -41,7 +34,7 @@ impl OldFiles {
                 let Some(entry) = self.entries.next() else { break };
                 let entry = entry?;
                 let Ok(name) = entry.file_name().into_string() else { continue };
-                if is_upload(&name) && is_old(&entry.path(), self.before) {
+                if uploads::is_name(&name) && is_old(&entry.path(), self.before) {
                     names.push(name);
                 }
             }
@@ -70,23 +63,10 @@ impl OldFiles {
     }
 }
 
-/// The paths under which an image may have this file.
-pub fn paths_of(name: &str) -> [String; 2] {
-    [format!("{POSTED_FOLDER}/{name}"), format!("{SHORT_FOLDER}/{name}")]
-}
-
 /// Whether a file was changed last before some time. A link is none: no upload is one.
 fn is_old(file: &Path, before: SystemTime) -> bool {
     fs::symlink_metadata(file)
         .is_ok_and(|file| file.is_file() && file.modified().is_ok_and(|changed| changed < before))
-}
-
-/// Whether the receiver gives such names to what it keeps.
-fn is_upload(name: &str) -> bool {
-    let Some((hash, extension)) = name.split_once('.') else { return false };
-    hash.len() == 64
-        && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        && ["jpg", "png", "webp", "gif"].contains(&extension)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
@@ -119,21 +99,5 @@ mod tests {
         File::create(folder.path().join(&names[0])).unwrap();
         assert_eq!(files.remove(found).await.unwrap(), 1);
         assert!(folder.path().join(&names[0]).exists() && !folder.path().join(&names[1]).exists());
-    }
-
-    #[test]
-    fn an_upload_is_known_by_its_name() {
-        let hash = "0123456789abcdef".repeat(4);
-        assert!(is_upload(&format!("{hash}.jpg")) && is_upload(&format!("{hash}.webp")));
-        for other in [
-            "",
-            "me.jpg",
-            &hash,
-            &format!("{hash}.txt"),
-            &format!("{hash}.jpg.gif"),
-            &format!("A{}.jpg", &hash[1..]),
-        ] {
-            assert!(!is_upload(other), "{other}");
-        }
     }
 }

@@ -16,7 +16,7 @@ mod settings;
 use std::{fmt, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use common::{database, expired, models::ImageId, retry, schema, settings::UploadFolder};
+use common::{database, expired, models::ImageId, retry, schema, settings::UploadFolder, uploads};
 use sqlx::MySqlPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -102,9 +102,9 @@ async fn delete_files(
         if names.is_empty() {
             return Ok(());
         }
-        let paths: Vec<String> = names.iter().flat_map(|name| files::paths_of(name)).collect();
+        let paths: Vec<String> = names.iter().flat_map(|name| uploads::paths_of(name)).collect();
         let kept = patiently(|| expired::kept(pool, days, &paths)).await?;
-        names.retain(|name| !files::paths_of(name).iter().any(|path| kept.contains(path)));
+        names.retain(|name| !uploads::paths_of(name).iter().any(|path| kept.contains(path)));
         summary.files += match summary.dry_run {
             true => names.len() as u64,
             false => files.remove(names).await.with_context(cannot)? as u64,

@@ -6,6 +6,7 @@
 
 mod access;
 mod corrections;
+mod deleting;
 mod errors;
 mod idempotency;
 mod json;

@@ -1,0 +1,130 @@
+//! An image that somebody takes away is gone entirely, whoever is at work on it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use common::{
+    faces::{self, Word},
+    images::{self, ClaimOutcome, Ending, Fenced, Recognition},
+    models::ImageId,
+    removal, strangers,
+};
+use sqlx::{AssertSqlSafe, MySqlPool};
+
+use support::{execute, found, migrated, near, person, processed, undo};
+
+const WHO: &str = "a test";
+const LEASE: Duration = Duration::from_secs(60);
+
+async fn count(pool: &MySqlPool, table: &str) -> i64 {
+    let select = format!("SELECT COUNT(*) FROM {table}");
+    sqlx::query_scalar(AssertSqlSafe(select)).fetch_one(pool).await.unwrap()
+}
+
+async fn face_of(pool: &MySqlPool, image: ImageId) -> u64 {
+    sqlx::query_scalar("SELECT id FROM faces WHERE image_id = ?").bind(image.0).fetch_one(pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_image_goes_with_its_faces_what_was_said_of_them_and_what_was_to_be_told() {
+    let (_database, pool) = migrated().await;
+    let gone = processed(&pool, "/gone.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
+    let stays = processed(&pool, "/stays.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
+    for image in [gone, stays] {
+        faces::say(&pool, face_of(&pool, image).await, Word::IsNot(1), WHO).await.unwrap();
+    }
+    execute(&pool, "INSERT INTO webhooks (image_id, claim, status) SELECT id, 7, 1 FROM images").await;
+
+    assert!(removal::delete(&pool, gone, "ada").await.unwrap());
+    for table in ["images", "faces", "face_rejections", "webhooks"] {
+        assert_eq!(count(&pool, table).await, 1, "{table}");
+    }
+    assert_eq!(person(&pool, stays).await, -1);
+    let (who, subject, detail): (String, String, String) =
+        sqlx::query_as("SELECT who, subject, detail FROM audit WHERE action = 'delete image'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        (who, subject, detail),
+        ("ada".into(), format!("image {gone}"), r#"{"path":"/gone.jpg"}"#.into())
+    );
+
+    assert!(!removal::delete(&pool, gone, "ada").await.unwrap(), "there is none any more");
+    assert_eq!(count(&pool, "audit").await, 3, "and nothing more is noted");
+    assert_eq!(undo(&pool, 1).await, None, "what was said about its face does not count any more");
+}
+
+#[tokio::test]
+async fn the_result_of_an_image_that_was_taken_away_meanwhile_is_dropped() {
+    let (_database, pool) = migrated().await;
+    let ids: Vec<_> =
+        images::store(&pool, &["/gone.jpg", "/stays.jpg"]).await.unwrap().iter().map(|row| row.id).collect();
+    let mut connection = pool.acquire().await.unwrap();
+    let mut claims = Vec::new();
+    for outcome in images::claim(&mut connection, &ids, LEASE).await.unwrap() {
+        let ClaimOutcome::Won(claim) = outcome else { panic!("{outcome:?}") };
+        claims.push(claim);
+    }
+    assert!(removal::delete(&pool, ids[0], WHO).await.unwrap());
+
+    let found = Some(Arc::new(found(&[near("hannibal_1.jpg", 0.3)])));
+    let ending = Ending::Recognised(Recognition { found, ..Recognition::default() });
+    let endings = [(&claims[0], &ending), (&claims[1], &ending)];
+    let fenced = images::finish(&mut connection, &endings, &HashMap::new(), true).await.unwrap();
+    assert_eq!(fenced, [Fenced::Stale, Fenced::Written]);
+    for table in ["images", "faces", "webhooks"] {
+        assert_eq!(count(&pool, table).await, 1, "{table}");
+    }
+    let again = images::claim(&mut connection, &ids[..1], LEASE).await.unwrap();
+    assert!(matches!(again[..], [ClaimOutcome::Unknown]), "its message leads nowhere: {again:?}");
+}
+
+#[tokio::test]
+async fn a_stranger_stays_one_when_the_image_goes_that_they_were_first_seen_on() {
+    let (_database, pool) = migrated().await;
+    let mut images = Vec::new();
+    for path in ["/1.jpg", "/2.jpg", "/3.jpg"] {
+        images.push(processed(&pool, path, &[None]).await);
+    }
+    let first = face_of(&pool, images[0]).await;
+    for image in &images {
+        strangers::join(&pool, &[(face_of(&pool, *image).await, first)]).await.unwrap();
+    }
+    assert!(removal::delete(&pool, images[0], WHO).await.unwrap());
+    let groups = strangers::groups(&pool, "dlib", 0, 9).await.unwrap();
+    assert!(
+        matches!(&groups[..], [group] if group.stranger == first && group.embedding.is_some()),
+        "{groups:?}"
+    );
+    let named = strangers::name(&pool, first, strangers::Whom::New("Ada"), WHO).await.unwrap();
+    assert!(matches!(named, strangers::Named::Done { faces: 2, .. }), "{named:?}");
+}
+
+#[tokio::test]
+async fn deleting_gives_way_to_words_and_results_and_comes_to_an_end() {
+    let (_database, pool) = migrated().await;
+    for round in 0..20 {
+        let image = processed(&pool, &format!("/{round}.jpg"), &[near("hannibal_1.jpg", 0.3)]).await;
+        let face = face_of(&pool, image).await;
+        let (said, deleted) =
+            tokio::join!(faces::say(&pool, face, Word::Nobody, WHO), removal::delete(&pool, image, WHO),);
+        said.unwrap();
+        assert!(deleted.unwrap());
+    }
+    assert_eq!((count(&pool, "images").await, count(&pool, "faces").await), (0, 0));
+}
+
+#[tokio::test]
+async fn a_file_is_shared_when_another_image_has_it_by_either_of_its_paths() {
+    let (_database, pool) = migrated().await;
+    let upload = format!("{}.jpg", "0".repeat(64));
+    let [long, short] = common::uploads::paths_of(&upload);
+    let id = images::store(&pool, &[&long]).await.unwrap()[0].id;
+    assert!(!removal::is_shared(&pool, id, &upload).await.unwrap());
+    images::store(&pool, &[&short]).await.unwrap();
+    assert!(removal::is_shared(&pool, id, &upload).await.unwrap());
+}

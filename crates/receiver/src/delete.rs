@@ -1,0 +1,60 @@
+//! An image that somebody takes away: a wrong picture was posted, or uploaded.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State, http::StatusCode, response::Response};
+use common::{models::ImageId, removal, uploads};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use web::access::Who;
+
+use crate::{
+    format,
+    id::Id,
+    problem::Problem,
+    state::{Receiver, no_such_image},
+};
+
+pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
+    OpenApiRouter::new().routes(routes!(delete))
+}
+
+/// An image that was taken away.
+#[derive(Serialize, ToSchema)]
+struct Deleted {
+    /// The number that it had.
+    #[schema(example = 13)]
+    id: u64,
+    /// As it was posted.
+    path: String,
+    /// Whether its file was an upload, and is removed.
+    removed: bool,
+}
+
+/// Delete an image
+///
+/// However far along it is, with its faces and what was said about them. The file goes, too, if an upload wrote it and no
+/// other image has it; what was posted by its path stays.
+#[utoipa::path(delete, path = "/images/{id}", tag = "images", params(("id" = u64, Path, description = "The image", example = 1)), responses(
+    (status = OK, description = "It is gone", body = Deleted),
+    (status = NOT_FOUND, description = "There is no such image"),
+))]
+async fn delete(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    let path = receiver.image(id).await?.path;
+    // The file first: as long as the row stands, this can be asked again.
+    let removed = match (&receiver.uploads, uploads::name_in(&path)) {
+        (Some(uploads), Some(name)) if !removal::is_shared(&receiver.pool, ImageId(id), name).await? => {
+            uploads.remove(name).await?
+        }
+        _ => false,
+    };
+    if !removal::delete(&receiver.pool, ImageId(id), &who.name).await? {
+        return Err(no_such_image(id));
+    }
+    Ok(format::fresh(StatusCode::OK, &Deleted { id, path, removed }))
+}
