@@ -14,7 +14,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     audit::{self, Change},
@@ -103,12 +103,21 @@ pub async fn store(
         insert.build().execute(&mut *transaction).await?;
         rest = after;
     }
-    let matched: Vec<ImageId> = images
-        .iter()
-        .filter(|(_, found)| found.faces.iter().any(|face| matched(face).is_some()))
-        .map(|(id, _)| *id)
-        .collect();
-    let wrong = wrong(transaction, &matched).await?;
+    let has_match = |found: &Found| found.faces.iter().any(|face| matched(face).is_some());
+    let matched: Vec<u64> = images.iter().filter(|(_, found)| has_match(found)).map(|(id, _)| id.0).collect();
+    if matched.is_empty() {
+        return Ok(());
+    }
+    // It waits for nobody who is changing the people that it reads. An INSERT that read them would, and an image would have
+    // no result until a long change is over.
+    let mut select = QueryBuilder::<MySql>::new(format!(
+        "SELECT DISTINCT CAST(image_id AS UNSIGNED) FROM faces STRAIGHT_JOIN images ON images.id = image_id
+         WHERE {} AND image_id IN ",
+        wrong()
+    ));
+    push_list(&mut select, matched.into_iter());
+    let wrong: Vec<u64> = select.build_query_scalar().fetch_all(&mut *transaction).await?;
+    let wrong: Vec<_> = wrong.into_iter().map(ImageId).collect();
     settle(transaction, &wrong).await
 }
 
@@ -129,22 +138,13 @@ const TODAY: &str = "COALESCE(chosen, (
 const SHOWN: &str = "FROM faces WHERE image_id = images.id
     ORDER BY person = -1, chosen IS NULL, distance, position LIMIT 1";
 
-/// Those of `images` that show somebody else than they should, or have a face that does.
-///
-/// It waits for nobody who is changing the people that it reads. An INSERT that read them would, and an image would have no
-/// result until a long change is over.
-async fn wrong(connection: &mut MySqlConnection, images: &[ImageId]) -> sqlx::Result<Vec<ImageId>> {
-    if images.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut select = QueryBuilder::<MySql>::new(format!(
-        "SELECT CAST(id AS UNSIGNED) FROM images
-         WHERE ((status = 1 AND person <> (SELECT faces.person {SHOWN}))
-                OR EXISTS (SELECT * FROM faces WHERE image_id = images.id AND person <> {TODAY})) AND id IN "
-    ));
-    push_list(&mut select, images.iter().map(|image| image.0));
-    let ids: Vec<u64> = select.build_query_scalar().fetch_all(connection).await?;
-    Ok(ids.into_iter().map(ImageId).collect())
+/// Whether a row of `faces` shows somebody else than it should, or the row of `images` does that it belongs to.
+fn wrong() -> String {
+    // For most images the first comparison is enough: with their only face.
+    format!(
+        "(faces.person <> {TODAY} OR (status = 1 AND NOT images.person <=> faces.person
+             AND NOT images.person <=> (SELECT faces.person {SHOWN})))"
+    )
 }
 
 /// Computes anew who is on these images, from the words, the matches and the names of today.
@@ -182,21 +182,23 @@ pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sq
 pub async fn settle_after(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Option<(u64, usize)>> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
-        let rows: Vec<(u64, u64)> = sqlx::query_as(
-            "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE id > ? ORDER BY id LIMIT ?",
-        )
+        let rows: Vec<(u64, u64, bool)> = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT faces.id, CAST(image_id AS UNSIGNED), {}
+             FROM faces STRAIGHT_JOIN images ON images.id = image_id WHERE faces.id > ? ORDER BY faces.id LIMIT ?",
+            wrong()
+        )))
         .bind(after)
         .bind(limit)
         .fetch_all(&mut *transaction)
         .await?;
-        let Some(&(last, _)) = rows.last() else { return Ok(None) };
-        let mut images: Vec<_> = rows.iter().map(|&(_, image)| ImageId(image)).collect();
+        let Some(&(last, ..)) = rows.last() else { return Ok(None) };
+        let mut images: Vec<_> =
+            rows.iter().filter(|(.., wrong)| *wrong).map(|&(_, image, _)| ImageId(image)).collect();
         images.sort_unstable();
         images.dedup();
-        let wrong = wrong(&mut transaction, &images).await?;
-        settle(&mut transaction, &wrong).await?;
+        settle(&mut transaction, &images).await?;
         transaction.commit().await?;
-        Ok(Some((last, wrong.len())))
+        Ok(Some((last, images.len())))
     })
     .await
 }
