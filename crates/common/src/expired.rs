@@ -68,6 +68,35 @@ pub async fn kept(pool: &MySqlPool, days: u32, paths: &[String]) -> sqlx::Result
     Ok(paths.into_iter().collect())
 }
 
+/// Among the `limit` images after `after`, the paths of those that stay which match the regular expression `like` and not
+/// `unlike`, and the last image that was looked at; `None` after the last.
+pub async fn kept_like(
+    pool: &MySqlPool,
+    days: u32,
+    like: &str,
+    unlike: &str,
+    after: ImageId,
+    limit: u32,
+) -> sqlx::Result<Option<(ImageId, Vec<String>)>> {
+    answered(async {
+        let last: Option<u64> = sqlx::query_scalar(
+            "SELECT CAST(MAX(id) AS UNSIGNED) FROM (SELECT id FROM images WHERE id > ? ORDER BY id LIMIT ?) AS next",
+        )
+        .bind(after.0)
+        .bind(limit)
+        .fetch_one(pool)
+        .await?;
+        let Some(last) = last else { return Ok(None) };
+        let mut select = QueryBuilder::<MySql>::new("SELECT path FROM images WHERE id > ");
+        select.push_bind(after.0).push(" AND id <= ").push_bind(last).push(" AND path REGEXP ").push_bind(like);
+        select.push(" AND NOT path REGEXP ").push_bind(unlike).push(" AND NOT (");
+        expired(&mut select, days);
+        select.push(")");
+        Ok(Some((ImageId(last), select.build_query_scalar().fetch_all(pool).await?)))
+    })
+    .await
+}
+
 async fn ids<'c>(
     mut select: QueryBuilder<MySql>,
     database: impl MySqlExecutor<'c>,

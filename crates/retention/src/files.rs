@@ -1,6 +1,7 @@
 //! The files that uploads wrote, and no others: paths that people posted lead to files of theirs.
 
 use std::{
+    collections::HashSet,
     fs::{self, ReadDir},
     io,
     path::{Path, PathBuf},
@@ -61,6 +62,31 @@ impl OldFiles {
         })
         .await
     }
+}
+
+/// What the path of an upload looks like, however it is spelled, and in the two usual ways, which an index leads to. Face-recog
+/// reads the file under more: `uploads//x`, `./uploads/x`, by way of a link, or in the folder as it is called there.
+pub const UPLOAD: &str = "[0-9a-f]{64}[.]";
+pub const USUAL: &str = "^(/unknown_people/)?uploads/[^/]+$";
+
+/// Uploads that are known by the first quarter of their names. Who shares it with another one stays with it.
+#[derive(Debug, Default)]
+pub struct Uploads(HashSet<u64>);
+
+impl Uploads {
+    /// Adds every upload that is named in a path.
+    pub fn add_named_in(&mut self, path: &str) {
+        self.0.extend(path.split('/').filter(|part| uploads::is_name(part)).map(key));
+    }
+
+    /// Whether `name`, of an upload, is among them.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains(&key(name))
+    }
+}
+
+fn key(name: &str) -> u64 {
+    name.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
 }
 
 /// Whether a file was changed last before some time. A link is none: no upload is one.

@@ -188,6 +188,39 @@ async fn an_upload_goes_with_its_image_and_no_other_file_does() {
 }
 
 #[tokio::test]
+async fn an_upload_stays_with_its_image_however_its_path_is_spelled() {
+    let (database, pool) = migrated().await;
+    let folder = PrivateFolder::new().unwrap();
+    let uploads = folder.path().join("uploads");
+    fs::create_dir(&uploads).unwrap();
+    let spelled = [
+        "/unknown_people//uploads/",
+        "./uploads/",
+        "uploads//",
+        "/unknown_people/uploads/./",
+        "/mnt/people/uploads/", // UNKNOWN_PEOPLE of face-recog
+        "a_link/",
+    ];
+    let mut kept = Vec::new();
+    for (folder, digit) in spelled.into_iter().zip('1'..) {
+        kept.push(upload(digit));
+        insert(&pool, &[(&format!("{folder}{}", upload(digit)), 1, 29)]).await;
+    }
+    kept.push(upload('9'));
+    insert(&pool, &[(&format!("/unknown_people/uploads/{}/.", upload('9')), 0, 31)]).await;
+    let gone = upload('a');
+    insert(&pool, &[(&format!("./uploads/{gone}"), 1, 31)]).await;
+    // Far behind the others.
+    execute(&pool, "UPDATE images SET id = 2000000000 WHERE path LIKE 'a_link/%'").await;
+    for name in kept.iter().chain([&gone]) {
+        write(&uploads, name, 5000);
+    }
+    let flag = format!("--uploads={}", uploads.display());
+    assert_eq!(ran(&database, &["--retention=30", &flag]).await.files, 1);
+    assert_eq!(files(&uploads), kept);
+}
+
+#[tokio::test]
 async fn a_folder_that_is_away_is_an_error_that_names_it() {
     let (database, pool) = migrated().await;
     insert(&pool, &[("/old", 1, 31)]).await;
