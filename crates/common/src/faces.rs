@@ -115,7 +115,7 @@ pub async fn store(
          WHERE {} AND image_id IN ",
         wrong()
     ));
-    push_list(&mut select, matched.into_iter());
+    push_list(&mut select, matched);
     let wrong: Vec<u64> = select.build_query_scalar().fetch_all(&mut *transaction).await?;
     let wrong: Vec<_> = wrong.into_iter().map(ImageId).collect();
     settle(transaction, &wrong).await
