@@ -22,6 +22,9 @@ pub struct ImageStatus {
     pub id: u64,
     /// As it was posted.
     pub path: String,
+    /// What its file was called where it came from, if it was uploaded with a name.
+    #[schema(example = "me.jpg")]
+    pub file_name: Option<String>,
     /// `Pending`, `Processing`, `Processed` or `Failed`; `Unknown` for a number that none of the services writes.
     #[serde(serialize_with = "word")]
     #[schema(value_type = String, pattern = "^(Pending|Processing|Processed|Failed|Unknown)$", example = "Processed")]
@@ -140,7 +143,7 @@ fn push_status(select: &mut QueryBuilder<MySql>, status: Option<Status>) {
 
 /// The beginning of a statement that selects images; its condition is to follow.
 const SELECT: &str =
-    "SELECT CAST(images.id AS UNSIGNED), path, status, person.id, person.name, distance, reason,
+    "SELECT CAST(images.id AS UNSIGNED), path, file_name, status, person.id, person.name, distance, reason,
             CAST(attempts AS UNSIGNED), created_at, updated_at
      FROM images LEFT JOIN person ON person.id = images.person ";
 
@@ -148,6 +151,7 @@ async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>) -> sqlx::
     type Row = (
         u64,
         String,
+        Option<String>,
         i32,
         Option<i32>,
         Option<String>,
@@ -160,10 +164,12 @@ async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>) -> sqlx::
     let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
     let mut faces = faces(pool, rows.iter().map(|row| row.0)).await?;
     let image = |row: Row| {
-        let (id, path, status, person, name, distance, reason, attempts, created_at, updated_at) = row;
+        let (id, path, file_name, status, person, name, distance, reason, attempts, created_at, updated_at) =
+            row;
         ImageStatus {
             id,
             path,
+            file_name,
             status: Status::from_code(status),
             person: known(person, name),
             distance,

@@ -25,7 +25,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 9] = [
+const UPGRADES: [Upgrade; 10] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -59,6 +59,11 @@ const UPGRADES: [Upgrade; 9] = [
         sign: "detail mediumtext",
     },
     Upgrade { sql: include_str!("../../../dbinit/upgrade/undo.sql"), table: "audit", sign: "audit_undoes" },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/file_names.sql"),
+        table: "images",
+        sign: "file_name",
+    },
 ];
 
 /// Why the schema is not today's yet.

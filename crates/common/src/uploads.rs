@@ -1,5 +1,9 @@
 //! How the files that uploads wrote are told from others: by their place, and by their names, which only the receiver
-//! gives.
+//! gives. What they were called where they came from is kept beside that.
+
+use sqlx::MySqlPool;
+
+use crate::{database::until_done, models::ImageId};
 
 /// Where the folder of uploads lies for whoever reads paths.
 const POSTED_FOLDER: &str = "/unknown_people/uploads";
@@ -29,6 +33,16 @@ pub fn is_name(name: &str) -> bool {
     hash.len() == 64
         && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         && ["jpg", "png", "webp", "gif"].contains(&extension)
+}
+
+/// Keeps what the file of an image was called where it came from, at most 255 characters. The first name stays.
+pub async fn keep_name(pool: &MySqlPool, image: ImageId, file_name: &str) -> sqlx::Result<()> {
+    until_done(|| async {
+        let update = sqlx::query("UPDATE images SET file_name = ? WHERE id = ? AND file_name IS NULL");
+        update.bind(file_name).bind(image.0).execute(pool).await?;
+        Ok(())
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ async fn an_image_is_told_with_everybody_who_is_on_it() {
     assert_eq!(
         told,
         json!({
-            "id": id.0, "path": "/0.jpg", "status": "Processed", "person": hannibal, "distance": 0.25, "reason": null,
+            "id": id.0, "path": "/0.jpg", "file_name": null, "status": "Processed", "person": hannibal, "distance": 0.25, "reason": null,
             "attempts": 0, "created_at": image.created_at, "updated_at": image.updated_at,
             "faces": [
                 {"box": {"x": -3, "y": 4, "width": 50, "height": 60}, "person": hannibal, "distance": 0.25,

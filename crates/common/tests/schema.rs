@@ -179,7 +179,7 @@ async fn an_upgrade_that_broke_off_is_taken_up_again() {
 async fn a_database_of_an_earlier_version_gets_what_is_new() {
     let (database, pool) = migrated().await;
     let today = shape(&pool).await;
-    execute(&pool, "ALTER TABLE images DROP COLUMN suspect").await;
+    execute(&pool, "ALTER TABLE images DROP COLUMN suspect, DROP COLUMN file_name").await;
     execute(&pool, "INSERT INTO images (path, claim, status) VALUES ('/x.jpg', 7, 1)").await;
     schema::ensure(&settings(&database), &pool).await;
     assert_eq!(shape(&pool).await, today);

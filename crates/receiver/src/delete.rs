@@ -17,12 +17,12 @@ use crate::{
 };
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(delete))
+    OpenApiRouter::new().routes(routes!(delete_image))
 }
 
 /// An image that was taken away.
 #[derive(Serialize, ToSchema)]
-struct Deleted {
+struct DeletedImage {
     /// The number that it had.
     #[schema(example = 13)]
     id: u64,
@@ -37,10 +37,10 @@ struct Deleted {
 /// However far along it is, with its faces and what was said about them. The file goes, too, if an upload wrote it and no
 /// other image has it; what was posted by its path stays.
 #[utoipa::path(delete, path = "/images/{id}", tag = "images", params(("id" = u64, Path, description = "The image", example = 1)), responses(
-    (status = OK, description = "It is gone", body = Deleted),
+    (status = OK, description = "It is gone", body = DeletedImage),
     (status = NOT_FOUND, description = "There is no such image"),
 ))]
-async fn delete(
+async fn delete_image(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     Id(id): Id,
@@ -56,5 +56,5 @@ async fn delete(
     if !removal::delete(&receiver.pool, ImageId(id), &who.name).await? {
         return Err(no_such_image(id));
     }
-    Ok(format::fresh(StatusCode::OK, &Deleted { id, path, removed }))
+    Ok(format::fresh(StatusCode::OK, &DeletedImage { id, path, removed }))
 }

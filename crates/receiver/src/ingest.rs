@@ -11,6 +11,7 @@ use common::{
     images::{self, Stored},
     models::ImageId,
     settings::ProducerSettings,
+    uploads,
 };
 use nsq_client::{Producer, ProducerConfig};
 use sqlx::MySqlPool;
@@ -93,6 +94,14 @@ impl Ingest {
         let image =
             |Stored { id, created }| if created { Image::Saved { id, queued } } else { Image::Known { id } };
         rows.into_iter().map(image).collect()
+    }
+
+    /// Keeps what an image's file was called where it came from. Without that it is found by its path alone: no reason to
+    /// refuse it.
+    pub async fn keep_name(&self, image: ImageId, file_name: &str) {
+        if let Err(error) = uploads::keep_name(&self.pool, image, file_name).await {
+            tracing::warn!(%error, %image, "cannot keep the name of an upload");
+        }
     }
 }
 

@@ -32,6 +32,7 @@ mod json;
 mod keep;
 mod known;
 mod list;
+mod name;
 mod openapi;
 mod people;
 mod pictures;

@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     body::{Body, HttpBody},
-    extract::{Request, State},
+    extract::{Query, Request, State, rejection::QueryRejection},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{CONTENT_TYPE, EXPECT, LOCATION},
@@ -24,8 +24,9 @@ use bytes::Bytes;
 use common::uploads;
 use futures_util::{Stream, StreamExt};
 use multer::Multipart;
+use serde::Deserialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -34,6 +35,7 @@ use crate::{
     format::Format,
     ingest::{Image, Ingest},
     keep::{Folder, Nameless, NotKept},
+    name,
     problem::Problem,
     state::Receiver,
 };
@@ -53,8 +55,9 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
 
 /// Upload pictures
 ///
-/// The body is a picture, or a form with up to 100 of them. The same picture twice is one image.
-#[utoipa::path(post, path = "/images", tag = "images",
+/// The body is a picture, or a form with up to 100 of them. The same picture twice is one image, which keeps the first name
+/// that its file came with.
+#[utoipa::path(post, path = "/images", tag = "images", params(Named),
     request_body(description = "JPEG, PNG, WebP or GIF", content(
         (Picture = "application/octet-stream"),
         (UploadForm = "multipart/form-data"),
@@ -69,11 +72,31 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
         (status = NOT_IMPLEMENTED, description = "Uploads are switched off"),
         (status = INSUFFICIENT_STORAGE, description = "The disk is full"),
     ))]
-async fn upload(State(receiver): State<Arc<Receiver>>, request: Request) -> Result<Response, Problem> {
-    match &receiver.uploads {
-        Some(uploads) => uploads.take(request, &receiver.ingest).await,
-        None => Err(refuse_all(request).await),
+async fn upload(
+    State(receiver): State<Arc<Receiver>>,
+    named: Result<Query<Named>, QueryRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Some(uploads) = &receiver.uploads else { return Err(refuse_all(request).await) };
+    match named {
+        Ok(Query(Named { name })) => uploads.take(request, name, &receiver.ingest).await,
+        Err(_) => {
+            let detail = "allowed is name, once: what the file is called";
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail);
+            let (head, body) = request.into_parts();
+            Err(refuse(problem, &head.headers, body).await)
+        }
     }
+}
+
+/// What the file of a picture is called.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    /// What the file is called, if the body is a picture; the files of a form have names of their own
+    #[param(example = "me.jpg")]
+    name: Option<String>,
 }
 
 /// The answer to one picture, or to a form.
@@ -127,12 +150,17 @@ impl Uploads {
     }
 
     /// Takes the picture, or the pictures, of a request in.
-    async fn take(&self, request: Request, ingest: &Ingest) -> Result<Response, Problem> {
+    async fn take(
+        &self,
+        request: Request,
+        file_name: Option<String>,
+        ingest: &Ingest,
+    ) -> Result<Response, Problem> {
         let (head, body) = request.into_parts();
         let Some(form) = form_type(&head.headers) else {
             let picture = self.picture(&head.headers, body).await?;
             let name = self.folder.name(picture.file).await?;
-            return Ok(answer(Route::Single, vec![store(name, ingest).await]));
+            return Ok(answer(Route::Single, vec![store(name, file_name.as_deref(), ingest).await]));
         };
         let Ok(_slot) = self.slots.try_acquire() else {
             return Err(refuse(ReadError::Overloaded.into(), &head.headers, body).await);
@@ -203,11 +231,11 @@ impl Uploads {
                 let detail = format!("a form may have {MAX_FIELDS} fields; send the other files in another");
                 return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_files", detail));
             }
-            let is_file = field.file_name().is_some_and(|name| !name.is_empty());
+            let file_name = field.file_name().filter(|name| !name.is_empty()).map(ToOwned::to_owned);
             let mut pieces = (&mut field).inspect(|_| held.store(0, Ordering::Relaxed));
-            if is_file {
+            if file_name.is_some() {
                 taken.push(match self.folder.keep(&mut pieces).await? {
-                    Ok(name) => store(name, ingest).await,
+                    Ok(name) => store(name, file_name.as_deref(), ingest).await,
                     Err(refusal) => (None, Err(refusal.into())),
                 });
             }
@@ -238,10 +266,13 @@ fn with_head_limit(
     })
 }
 
-/// From a file to its image, as from any posted path.
-async fn store(name: String, ingest: &Ingest) -> Taken {
+/// From a file to its image, as from any posted path, and what it was called before.
+async fn store(name: String, file_name: Option<&str>, ingest: &Ingest) -> Taken {
     let path = uploads::path_of(&name);
     let image = ingest.take(&[&path]).await.into_iter().next();
+    if let (Some(image), Some(file_name)) = (image, file_name.and_then(name::of_file)) {
+        ingest.keep_name(image.id(), &file_name).await;
+    }
     let result = image.ok_or_else(|| crate::answer::not_stored(&path));
     (Some(path), result)
 }

@@ -86,7 +86,7 @@ async fn another_method_is_told_which_one_is_allowed() {
 async fn whoever_asks_with_another_method_is_told_which_one_is_allowed_in_json() {
     let stack = Stack::start().await;
     for (route, allowed) in [
-        ("/images/1", "GET,HEAD"),
+        ("/images/1", "GET,HEAD,DELETE"),
         ("/images/1/retry", "POST"),
         ("/batches/1-2", "GET,HEAD"),
         ("/faces/1/person", "PUT,DELETE"),

@@ -105,6 +105,44 @@ async fn the_same_picture_twice_is_one_file_and_one_image() {
     assert_eq!(uploading.stack.message_count().await, 1);
 }
 
+/// What an image's file was called, as its status tells it.
+async fn file_name(uploading: &Uploading, image: u64) -> Value {
+    let answer = uploading.stack.receiver.request("GET", &format!("/images/{image}")).await;
+    object(&answer)["file_name"].take()
+}
+
+#[tokio::test]
+async fn an_upload_keeps_the_first_name_that_its_file_came_with() {
+    let uploading = Uploading::start(&[]).await;
+    uploading.send(JPEG).await;
+    assert_eq!(file_name(&uploading, 1).await, Value::Null);
+    for (given, kept) in [
+        ("", Value::Null),
+        ("%20/%E2%80%AE", Value::Null),
+        ("C:%5Calbum%5Cich%20%C3%BC.jpg", json!("ich ü.jpg")),
+        ("other.jpg", json!("ich ü.jpg")),
+    ] {
+        let answer = uploading.stack.receiver.post(&format!("/images?name={given}"), JPEG).await;
+        assert_eq!((answer.status.as_u16(), file_name(&uploading, 1).await), (200, kept), "{given}");
+    }
+    let list = uploading.stack.receiver.request("GET", "/images").await;
+    assert_eq!(object(&list)["images"][0]["file_name"], "ich ü.jpg");
+
+    assert_eq!(uploading.send_form(form(&[JPEG, PNG])).await.status, 201);
+    assert_eq!(file_name(&uploading, 1).await, "ich ü.jpg");
+    assert_eq!(file_name(&uploading, 2).await, "a.jpg", "the form calls it ../a.jpg");
+}
+
+#[tokio::test]
+async fn an_upload_with_a_misspelt_parameter_is_refused() {
+    let uploading = Uploading::start(&[]).await;
+    for query in ["nmae=me.jpg", "name=a&name=b"] {
+        let answer = uploading.stack.receiver.post(&format!("/images?{query}"), JPEG).await;
+        assert_problem(&answer, 400, "allowed is name");
+    }
+    assert_eq!((uploading.files().len(), uploading.stack.rows.count().await), (0, 0));
+}
+
 #[tokio::test]
 async fn each_file_of_a_form_is_answered_for_by_itself() {
     let uploading = Uploading::start(&["--max-upload", "100KiB"]).await;
