@@ -30,6 +30,36 @@ pub enum Change {
     Renaming(Renaming),
 }
 
+/// What an entry tells beside its action and subject.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Told {
+    /// What can be taken back, or what taking it back changed.
+    Change(Change),
+    /// Who is no more: was deleted, or is the subject of a merge.
+    Gone {
+        /// They had this row in `person`.
+        id: i32,
+        /// What they were called.
+        name: String,
+    },
+    /// The path of an image that was taken away.
+    Image {
+        /// As it was posted.
+        path: String,
+    },
+    /// The base name of a known picture.
+    Picture(String),
+}
+
+/// What an entry tells, as [`DETAIL`] selects it; `None` for nothing, which may be because whom it told of was erased.
+pub fn told(detail: &str) -> Option<Told> {
+    serde_json::from_str(detail).ok()
+}
+
+/// What [`told`] reads: the column, but where it lists every face of a stranger.
+pub const DETAIL: &str = "IF(action = 'name stranger', NULL, detail)";
+
 /// The change that an entry tells of; `None` when there is no such entry, or nothing of it can be taken back.
 pub async fn change(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<Change>> {
     let select = sqlx::query_scalar("SELECT detail FROM audit WHERE id = ? AND action <> 'undo'").bind(entry);

@@ -149,6 +149,13 @@ pub struct Renaming {
     after: String,
 }
 
+impl Renaming {
+    /// The name before, and after.
+    pub fn names(&self) -> (&str, &str) {
+        (&self.before, &self.after)
+    }
+}
+
 /// What the audit calls it.
 const RENAME: &str = "rename";
 

@@ -157,7 +157,7 @@ document.addEventListener("input", ({ target }) => {
 
 // --- What the buttons do --------------------------------------------------------------------------------------
 
-const NEW_NAME = "A new name becomes a new person.";
+const NEW_NAME = document.querySelector("#naming .hint").dataset.new;
 const BY_THIS_FACE = "Recognise them by this face from now on";
 
 // Says who somebody is by `say`. Who is new is added; and is known by a face from then on, if that is wanted and it is fit.

@@ -9,7 +9,10 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
-use common::{audit::Change, database::push_list};
+use common::{
+    audit::{self, Change, Told},
+    database::push_list,
+};
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
@@ -37,8 +40,16 @@ struct Entry {
     action: String,
     /// Like face 77 or person 3.
     subject: String,
+    /// What the person is called now whom it is about.
+    name: Option<String>,
     /// Whom a face was taken for by it, or was not.
     person: Option<Whom>,
+    /// More about it: the names, the picture, who is no more.
+    more: Option<String>,
+    /// The entry that it takes back.
+    undoes: Option<u64>,
+    /// Whether it was taken back.
+    undone: bool,
     /// Where what it is about can be looked at.
     #[serde(skip)]
     page: Option<String>,
@@ -55,8 +66,10 @@ impl Entry {
     /// Whether the receiver takes it back for this reader: a word about a face or a stranger, and a name.
     fn can_be_undone(&self) -> bool {
         match self.action.as_str() {
-            "confirm" | "reject" | "ignore" | "forget" | "name stranger" => true,
-            "rename" => may(Role::Admin),
+            _ if self.undone => false,
+            "confirm" | "reject" | "ignore" | "forget" => self.page.is_some(),
+            "name stranger" => true,
+            "rename" => self.name.is_some() && may(Role::Admin),
             _ => false,
         }
     }
@@ -94,51 +107,81 @@ pub async fn show(
 }
 
 async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
-    type Row = (u64, DateTime<Utc>, String, String, String, Option<String>);
-    // Other details may be long: that of a stranger lists all their faces.
-    let mut select = QueryBuilder::<MySql>::new(
-        "SELECT id, at, who, action, subject, IF(action IN ('confirm', 'reject'), detail, NULL)
+    type Row = (u64, DateTime<Utc>, String, String, String, Option<String>, Option<u64>, bool);
+    let mut select = QueryBuilder::<MySql>::new(format!(
+        "SELECT id, at, who, action, subject, {DETAIL}, undoes,
+                EXISTS (SELECT * FROM audit AS later WHERE later.undoes = audit.id)
          FROM audit WHERE TRUE",
-    );
+        DETAIL = audit::DETAIL
+    ));
     cursor.push_bound(&mut select, "id");
     cursor.push_order(&mut select, "id", PAGE + 1);
     let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
-    let entry = |(id, at, who, action, subject, detail): Row| {
-        let person = detail.and_then(|detail| whom(&action, &detail)).map(|id| Whom { id, name: None });
-        Entry { id, at, who, action, subject, person, page: None }
+    let entry = |(id, at, who, action, subject, detail, undoes, undone): Row| {
+        let told = detail.as_deref().and_then(audit::told);
+        let person = told.as_ref().and_then(|told| whom(&action, told)).map(|id| Whom { id, name: None });
+        let more = told.as_ref().and_then(more);
+        Entry { id, at, who, action, subject, name: None, person, more, undoes, undone, page: None }
     };
     let mut entries =
         Rows::new(rows.into_iter().map(entry).collect(), PAGE, cursor, |entry: &Entry| entry.id);
     let images = images_of(pool, entries.rows.iter().filter_map(|entry| entry.about("face"))).await?;
-    let people = entries.rows.iter().filter_map(|entry| entry.person.as_ref());
-    let names = names_of(pool, people.map(|person| person.id).collect()).await?;
+    let names = names_of(pool, &entries.rows).await?;
     for entry in &mut entries.rows {
         if let Some(person) = &mut entry.person {
-            person.name = names.get(&person.id).cloned();
+            person.name = names.get(&i64::from(person.id)).cloned();
         }
+        entry.name = entry.about("person").and_then(|id| names.get(&id.try_into().ok()?)).cloned();
         let image = entry.about("face").and_then(|face| images.get(&face));
         entry.page = image
             .map(|image| format!("/images/{image}"))
             .or_else(|| entry.about("image").map(|image| format!("/images/{image}")))
-            .or_else(|| entry.about("person").map(|person| format!("/people/{person}")));
+            .or_else(|| entry.about("person").map(|person| format!("/people/{person}")))
+            .filter(|_| {
+                entry.action != "delete image" && (entry.about("person").is_none() || entry.name.is_some())
+            });
     }
     Ok(entries)
 }
 
-/// Whom a word about a face was about. What older versions noted does not tell.
-fn whom(action: &str, detail: &str) -> Option<i32> {
-    let Ok(Change::Correction(correction)) = serde_json::from_str(detail) else { return None };
-    if action == "reject" { correction.rejected() } else { correction.chosen() }
+/// Whom a word about a face, or a stranger's name, was about. What older versions noted does not tell.
+fn whom(action: &str, told: &Told) -> Option<i32> {
+    match told {
+        Told::Change(Change::Correction(correction)) if action == "reject" => correction.rejected(),
+        Told::Change(Change::Correction(correction)) if action == "confirm" => correction.chosen(),
+        _ => None,
+    }
 }
 
-/// What people are called, those that are still known.
-async fn names_of(pool: &MySqlPool, people: Vec<i32>) -> sqlx::Result<HashMap<i32, String>> {
+fn more(told: &Told) -> Option<String> {
+    match told {
+        Told::Change(Change::Renaming(renaming)) => {
+            let (before, after) = renaming.names();
+            Some(format!("from {} to {}", isolated(before), isolated(after)))
+        }
+        Told::Gone { id, name } => Some(format!("{} (person {id})", isolated(name))),
+        Told::Image { path } => Some(isolated(path)),
+        Told::Picture(name) => Some(isolated(name)),
+        Told::Change(_) => None,
+    }
+}
+
+/// A name that turns nothing around it, whichever way it is written.
+fn isolated(name: &str) -> String {
+    format!("\u{2068}{name}\u{2069}")
+}
+
+/// What people are called whom the entries are about, those that are still known.
+async fn names_of(pool: &MySqlPool, entries: &[Entry]) -> sqlx::Result<HashMap<i64, String>> {
+    let subjects = entries.iter().filter_map(|entry| entry.about("person")?.try_into().ok());
+    let whom = entries.iter().filter_map(|entry| entry.person.as_ref()).map(|person| i64::from(person.id));
+    let people: Vec<i64> = subjects.chain(whom).collect();
     if people.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut select = QueryBuilder::<MySql>::new("SELECT id, name FROM person WHERE id IN ");
+    let mut select = QueryBuilder::<MySql>::new("SELECT CAST(id AS SIGNED), name FROM person WHERE id IN ");
     push_list(&mut select, people);
-    let rows: Vec<(i32, String)> = select.build_query_as().fetch_all(pool).await?;
+    let rows: Vec<(i64, String)> = select.build_query_as().fetch_all(pool).await?;
     Ok(rows.into_iter().collect())
 }
 

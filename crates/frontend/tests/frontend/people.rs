@@ -1,6 +1,6 @@
 //! The pages of people, and of what was changed.
 
-use common::faces::Word;
+use common::{audit::Change, faces::Word, strangers::Whom};
 use serde_json::{Value, json};
 
 use crate::frontend::{Stage, until};
@@ -86,4 +86,50 @@ async fn the_audit_says_whom_a_face_was_taken_for_and_whom_not() {
     assert_eq!(told, [&Value::Null, &Value::Null, &hannibal, &gone]);
     let html = stage.frontend.html("/audit").await;
     assert!(html.contains("</a> as person 2<"), "who is deleted has no page: {html}");
+}
+
+#[tokio::test]
+async fn the_audit_says_what_somebody_was_called_and_what_was_taken_back() {
+    let stage = Stage::set().await;
+    let (pool, who) = (&stage.pool, "grace");
+    let (_, faces) = stage.recognise("/a.jpg", &[-1]).await;
+    stage.sql(&format!("UPDATE faces SET stranger = id WHERE id = {}", faces[0])).await;
+    common::people::rename(pool, 1, "B", who).await.unwrap();
+    let Some(Change::Renaming(renaming)) = common::audit::change(pool, 1).await.unwrap() else { panic!() };
+    common::people::undo(pool, 1, &renaming, who).await.unwrap().unwrap();
+    common::people::merge(pool, 2, 1, who).await.unwrap();
+    common::people::unname_picture(pool, 1, "hannibal_1.jpg", who).await.unwrap();
+    common::strangers::name(pool, faces[0], Whom::Known(3), who).await.unwrap();
+    common::people::delete(pool, 4, false, who).await.unwrap();
+    let frontend = stage.another(&["--receiver-address=127.0.0.1:1"]).await;
+    until(|| async { frontend.readiness.missing().is_none() }).await;
+    let told = async || -> Vec<String> {
+        let json = frontend.json("/audit").await;
+        let told = |entry: &Value| {
+            let more = entry["more"].as_str().unwrap_or("-").replace(['\u{2068}', '\u{2069}'], "'");
+            format!("{} {}: {more}", entry["action"].as_str().unwrap(), entry["subject"].as_str().unwrap())
+        };
+        json["entries"].as_array().unwrap().iter().map(told).collect()
+    };
+    let expected = [
+        "delete person 4: 'Gergely' (person 4)",
+        "name stranger person 3: -",
+        "remove picture person 1: 'hannibal_1.jpg'",
+        "merge person 1: 'Skarlso' (person 2)",
+        "undo person 1: from 'B' to 'Hannibal'",
+        "rename person 1: from 'Hannibal' to 'B'",
+    ];
+    assert_eq!(told().await, expected);
+    let (html, json) = (frontend.html("/audit").await, frontend.json("/audit").await);
+    assert_eq!((&json["entries"][4]["undoes"], &json["entries"][5]["undone"]), (&json!(1), &json!(true)));
+    assert_eq!(json["entries"][1]["name"], "John Doe");
+    assert_eq!(html.matches("Undo</button>").count(), 1, "what was taken back is not taken back again");
+    assert!(html.contains("undo <a href=\"#entry-1\">1</a>: <a href=\"/people/1\">"), "{html}");
+
+    common::people::delete(pool, 1, true, who).await.unwrap();
+    let erased = told().await;
+    assert_eq!(
+        erased[3..],
+        ["remove picture person 1: -", "merge person 1: -", "undo person 1: -", "rename person 1: -"]
+    );
 }
