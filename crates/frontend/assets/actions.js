@@ -362,7 +362,8 @@ async function upload(files) {
   for (const [at, picture] of pictures.entries()) {
     progress.value = at;
     try {
-      const kept = await send("POST", address, picture);
+      const name = new URLSearchParams({ name: picture.name });
+      const kept = await send("POST", "named" in taker().dataset ? `${address}?${name}` : address, picture);
       if (kept.created === false) known += 1;
       else added += 1;
     } catch (error) {

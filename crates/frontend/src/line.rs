@@ -22,6 +22,8 @@ pub struct Line {
     pub id: u64,
     /// Its path, as it was posted.
     pub path: String,
+    /// What the file of an upload was called where it came from.
+    pub file_name: Option<String>,
     /// Who was recognised.
     pub person: Option<Person>,
     /// Pending, Processing, Processed, Failed, or Unknown for a number that means nothing.
@@ -56,9 +58,9 @@ impl Line {
         self.status == "Failed"
     }
 
-    /// The end of its path, which most people call its name.
+    /// What its file was called, or the end of its path, which most people call its name.
     pub fn file(&self) -> &str {
-        file(&self.path)
+        self.file_name.as_deref().unwrap_or_else(|| file(&self.path))
     }
 
     /// The distance as people read it, beside a name.
@@ -94,6 +96,7 @@ impl From<Row> for Line {
         Self {
             id: row.id,
             path: row.path,
+            file_name: row.file_name,
             person,
             status: status.map_or_else(|| "Unknown".to_owned(), |status| status.to_string()),
             distance: row.distance.filter(|_| processed),

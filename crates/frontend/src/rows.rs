@@ -29,12 +29,15 @@ pub struct Row {
     pub reason: Option<String>,
     /// When the row changed last, by the database's clock.
     pub updated_at: DateTime<Utc>,
+    /// What the file of an upload was called where it came from.
+    pub file_name: Option<String>,
     /// Width and height of the upright picture, in pixels, once its faces were looked for.
     pub size: Option<(i32, i32)>,
 }
 
 /// What a [`Row`] is read from, of `images LEFT JOIN person`.
-pub const COLUMNS: &str = "CAST(images.id AS UNSIGNED) AS id, path, status, person, person.name, distance, reason, updated_at, width, height";
+pub const COLUMNS: &str = "CAST(images.id AS UNSIGNED) AS id, path, status, person, person.name, distance, reason, updated_at, width, height,
+     file_name";
 
 impl FromRow<'_, MySqlRow> for Row {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
@@ -47,6 +50,7 @@ impl FromRow<'_, MySqlRow> for Row {
             distance: row.try_get("distance")?,
             reason: row.try_get("reason")?,
             updated_at: row.try_get("updated_at")?,
+            file_name: row.try_get("file_name")?,
             size: row.try_get::<Option<i32>, _>("width")?.zip(row.try_get("height")?),
         })
     }
@@ -63,7 +67,7 @@ pub struct Filter {
     pub from: Option<NaiveDate>,
     /// Posted on this day (UTC) or earlier.
     pub to: Option<NaiveDate>,
-    /// In the path, anywhere.
+    /// In the path or the file's name, anywhere.
     pub text: Option<String>,
 }
 
@@ -203,6 +207,8 @@ fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &Filter) {
         }
     }
     if let Some(text) = &filter.text {
-        select.push(" AND LOCATE(LOWER(").push_bind(text.clone()).push("), LOWER(path)) > 0");
+        // CONCAT_WS leaves out what is NULL.
+        select.push(" AND LOCATE(LOWER(").push_bind(text.clone());
+        select.push("), LOWER(CONCAT_WS('\n', path, file_name))) > 0");
     }
 }

@@ -76,8 +76,13 @@ async fn pictures_are_added_tried_again_and_corrected() {
     browser.choose_file("#upload input", &paths::photographs().join("obama3.jpg")).await;
     browser.sees("#toast", "1 added").await;
     browser.sees(".card", "Barack Obama").await;
+    browser.sees(".card", "obama3.jpg").await;
     browser.choose_file("#upload input", &paths::photographs().join("obama3.jpg")).await;
     browser.sees("#toast", "1 known already").await;
+    browser.click(".card .picture").await;
+    browser.click("[data-send^='DELETE /api/images/']").await;
+    browser.click("#asking button.main").await;
+    browser.sees("main", "No pictures yet").await;
 
     let missing = scene.post("", "late.png").await;
     browser.sees(&format!("#image-{missing}"), "Failed").await;

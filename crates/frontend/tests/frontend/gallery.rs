@@ -37,6 +37,18 @@ async fn an_image_without_faces_keeps_its_one_name() {
 }
 
 #[tokio::test]
+async fn an_upload_is_called_what_its_file_was_called() {
+    let stage = Stage::set().await;
+    let image = stage.store("/unknown_people/uploads/5d41.jpg").await;
+    stage.sql(&format!("UPDATE images SET file_name = 'Été <1>.jpg' WHERE id = {image}")).await;
+    stage.store("/other.jpg").await;
+    assert!(stage.frontend.html("/gallery").await.contains(">Été &#60;1&#62;.jpg</bdi>"));
+    assert_eq!(ids(&stage, "/gallery?text=%C3%A9T%C3%89").await, [image]);
+    assert_eq!(ids(&stage, "/gallery?text=uploads/5d").await, [image]);
+    assert_eq!(stage.frontend.json(&format!("/images/{image}")).await["file_name"], "Été <1>.jpg");
+}
+
+#[tokio::test]
 async fn what_failed_says_why_and_nobody_is_unknown() {
     let stage = Stage::set().await;
     let failed = stage.store("/a.jpg").await;
