@@ -4,12 +4,12 @@ use std::{collections::HashMap, ops::RangeInclusive};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{MySql, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 use utoipa::ToSchema;
 
 use crate::{
     database::{answered, push_list},
-    models::{ImageId, Person, Status},
+    models::{ImageId, NOBODY, Person, Status},
 };
 
 /// Failed images that a [`BatchStatus`] names, at most.
@@ -69,6 +69,8 @@ pub struct FaceStatus {
     pub area: Area,
     /// Whom it shows; `null` for a stranger.
     pub person: Option<Person>,
+    /// What a person said of whom it shows, if somebody did.
+    pub word: Option<Word>,
     /// Euclidean distance to the nearest known face.
     pub distance: Option<f64>,
     /// Base name of the known picture with that face.
@@ -79,6 +81,23 @@ pub struct FaceStatus {
     pub sharpness: f32,
     /// 0 looks straight ahead, 1 is a profile.
     pub turned: f32,
+}
+
+/// What a person said about a face.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// It shows the person that is named.
+    Confirmed,
+    /// It shows nobody who matters.
+    Nobody,
+}
+
+impl Word {
+    /// Reads the column `chosen`.
+    fn of(chosen: i32) -> Self {
+        if chosen == NOBODY { Self::Nobody } else { Self::Confirmed }
+    }
 }
 
 /// A box in the upright picture, in pixels. It may reach over the edges.
@@ -188,40 +207,41 @@ async fn faces(
     pool: &MySqlPool,
     images: impl ExactSizeIterator<Item = u64>,
 ) -> sqlx::Result<HashMap<u64, Vec<FaceStatus>>> {
-    type Row = (
-        u64,
-        u64,
-        i32,
-        i32,
-        i32,
-        i32,
-        Option<i32>,
-        Option<String>,
-        Option<f64>,
-        Option<String>,
-        Option<u64>,
-        f32,
-        f32,
-    );
     let mut all: HashMap<u64, Vec<FaceStatus>> = HashMap::new();
     if images.len() == 0 {
         return Ok(all);
     }
     let mut select = QueryBuilder::<MySql>::new(
-        "SELECT CAST(image_id AS UNSIGNED), faces.id, x, y, width, height, person.id, person.name, distance, nearest,
-                stranger, sharpness, turned
+        "SELECT CAST(image_id AS UNSIGNED) AS image, faces.id, x, y, width, height, person.id AS person_id, person.name,
+                chosen, distance, nearest, stranger, sharpness, turned
          FROM faces LEFT JOIN person ON person.id = faces.person WHERE image_id IN ",
     );
     push_list(&mut select, images);
     select.push(" ORDER BY image_id, position");
-    let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
-    for (image, id, x, y, width, height, person, name, distance, nearest, stranger, sharpness, turned) in rows
-    {
-        let (area, person) = (Area { x, y, width, height }, known(person, name));
-        let face = FaceStatus { id, area, person, distance, nearest, stranger, sharpness, turned };
-        all.entry(image).or_default().push(face);
+    for row in select.build().fetch_all(pool).await? {
+        all.entry(row.try_get("image")?).or_default().push(face(&row)?);
     }
     Ok(all)
+}
+
+fn face(row: &MySqlRow) -> sqlx::Result<FaceStatus> {
+    let chosen: Option<i32> = row.try_get("chosen")?;
+    Ok(FaceStatus {
+        id: row.try_get("id")?,
+        area: Area {
+            x: row.try_get("x")?,
+            y: row.try_get("y")?,
+            width: row.try_get("width")?,
+            height: row.try_get("height")?,
+        },
+        person: known(row.try_get("person_id")?, row.try_get("name")?),
+        word: chosen.map(Word::of),
+        distance: row.try_get("distance")?,
+        nearest: row.try_get("nearest")?,
+        stranger: row.try_get("stranger")?,
+        sharpness: row.try_get("sharpness")?,
+        turned: row.try_get("turned")?,
+    })
 }
 
 fn known(id: Option<i32>, name: Option<String>) -> Option<Person> {

@@ -61,7 +61,7 @@ fn recognition(answer: &Answer, people: &HashMap<String, Person>) -> Result<Reco
         (Some(_), _) => None,
         (None, None) => Some(why_nobody(*distance, *faces)),
         (None, Some(unnamed)) => Some(format!(
-            "looks like the known picture {unnamed:?}, which belongs to nobody: add it to the table person_images"
+            "looks like the known picture {unnamed:?}, which belongs to nobody: say whose it is, on the page People"
         )),
     };
     match reason {

@@ -11,7 +11,7 @@ use common::{
     lookup::{self, ImageStatus, Wanted},
     models::Status,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -23,19 +23,21 @@ const KINDS: HeaderValue =
     HeaderValue::from_static("image/jpeg, image/png, image/webp, image/gif, multipart/form-data");
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().routes(routes!(list_images))
 }
 
 /// Which images are asked for.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct Asked {
     /// The last id of the page before
     #[serde(default)]
     after: u64,
     /// Those that are this far along
-    #[param(inline)]
-    status: Option<Word>,
+    #[serde(default, deserialize_with = "status")]
+    #[param(inline, value_type = Option<Word>)]
+    status: Option<Status>,
     /// Those that show this person, by their id
     person: Option<i32>,
     /// Images of a page
@@ -48,8 +50,9 @@ fn page() -> u32 {
     100
 }
 
-/// How far along an image is, as its status says it.
-#[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
+/// How far along an image is, in the words of its status; any case will do.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "`status` reads it; this describes it")]
 enum Word {
     Pending,
     Processing,
@@ -57,15 +60,12 @@ enum Word {
     Failed,
 }
 
-impl From<Word> for Status {
-    fn from(word: Word) -> Self {
-        match word {
-            Word::Pending => Self::Pending,
-            Word::Processing => Self::Processing,
-            Word::Processed => Self::Processed,
-            Word::Failed => Self::FailedProcessing,
-        }
-    }
+fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Status>, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    let named = [Status::Pending, Status::Processing, Status::Processed, Status::FailedProcessing]
+        .into_iter()
+        .find(|status| status.to_string().eq_ignore_ascii_case(&word));
+    named.map(Some).ok_or_else(|| D::Error::custom("no status"))
 }
 
 /// A page of images.
@@ -83,9 +83,9 @@ struct Page {
 /// In the order in which they were stored. Follow `next` until it is `null`.
 #[utoipa::path(get, path = "/images", tag = "images", params(Asked), responses(
     (status = OK, description = "A page of them", body = Page, headers(("Accept-Post" = String, description = "The kinds of pictures that may be posted here, where uploads are switched on"))),
-    (status = BAD_REQUEST, description = "A parameter cannot be read"),
+    (status = BAD_REQUEST, description = "A parameter is unknown, or cannot be read"),
 ))]
-async fn list(
+async fn list_images(
     State(receiver): State<Arc<Receiver>>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
@@ -98,7 +98,7 @@ async fn list(
         }
     };
     // One more than is shown tells whether there is a next page.
-    let wanted = Wanted { after, status: status.map(Status::from), person, limit: limit + 1 };
+    let wanted = Wanted { after, status, person, limit: limit + 1 };
     let mut images = lookup::images(&receiver.pool, &wanted).await?;
     let more = images.len() > limit as usize;
     images.truncate(limit as usize);

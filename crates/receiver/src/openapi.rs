@@ -20,8 +20,8 @@ use utoipa::{
 
 use crate::problem::Details;
 
-/// What the page may load and call: its own files and this API.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+/// What the page may load and call: its own files, its empty icon and this API.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; connect-src 'self'; \
                       base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
 
 #[derive(OpenApi)]

@@ -105,7 +105,11 @@ async fn whoever_asks_with_another_method_is_told_which_one_is_allowed_in_json()
 async fn an_unknown_route_is_not_found() {
     let stack = Stack::start().await;
     for route in ["/", "/image", "/image/post/1", "/images/1/post"] {
-        assert_error(&stack.receiver.post(route, "{}").await, 404, "/image/post or /images/post");
+        assert_error(
+            &stack.receiver.post(route, "{}").await,
+            404,
+            "/image/post or /images/post, or see /docs",
+        );
         assert_error(&stack.receiver.request("GET", route).await, 404, "/image/post or /images/post");
     }
 }

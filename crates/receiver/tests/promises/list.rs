@@ -48,6 +48,7 @@ async fn a_list_can_be_narrowed_and_its_next_page_is_so_too() {
     let stack = five_images().await;
     assert_eq!(page(&stack, "/images?status=Failed").await.0, [4]);
     assert_eq!(page(&stack, "/images?status=Pending").await.0, [5]);
+    assert_eq!(page(&stack, "/images?status=failed").await.0, [4], "in any case");
     assert_eq!(page(&stack, "/images?person=1").await.0, [1, 2, 3], "wherever one of the faces is theirs");
     let (first, next) = page(&stack, "/images?person=1&status=Processed&limit=1").await;
     assert_eq!(first, [1]);
@@ -68,7 +69,19 @@ async fn each_image_comes_with_its_faces_as_it_does_by_itself() {
 #[tokio::test]
 async fn what_cannot_be_read_is_refused_with_what_can() {
     let stack = five_images().await;
-    for query in ["after=x", "after=-1", "status=failed", "person=x", "limit=0", "limit=1001", "limit="] {
+    for query in [
+        "after=x",
+        "after=-1",
+        "status=done",
+        "status=",
+        "person=x",
+        "limit=0",
+        "limit=1001",
+        "limit=",
+        "path=/a",
+        "page=2",
+        "limit=2&limit=3",
+    ] {
         let answer = stack.receiver.request("GET", &format!("/images?{query}")).await;
         assert_eq!(answer.status, 400, "{query}");
         assert!(answer.body.contains("allowed are after"), "{}", answer.body);
