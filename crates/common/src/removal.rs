@@ -8,7 +8,6 @@ use crate::{
     audit,
     database::{answered, push_list, until_done},
     models::ImageId,
-    uploads,
 };
 
 /// Deletes an image, however far along it is, with its faces and what was said about these; false when there is none.
@@ -36,14 +35,11 @@ struct Gone {
     path: String,
 }
 
-/// Whether another image has the same uploaded file.
+/// Whether another image has the same uploaded file, however its path is spelled: all paths are looked at.
 pub async fn is_shared(pool: &MySqlPool, id: ImageId, upload: &str) -> sqlx::Result<bool> {
-    let mut select = QueryBuilder::<MySql>::new("SELECT COUNT(*) FROM images WHERE id <> ");
-    select.push_bind(id.0).push(" AND path IN ");
-    let paths = uploads::paths_of(upload);
-    push_list(&mut select, paths.iter().map(String::as_str));
-    let others: i64 = answered(select.build_query_scalar().fetch_one(pool)).await?;
-    Ok(others > 0)
+    let select =
+        sqlx::query_scalar("SELECT EXISTS (SELECT * FROM images WHERE id <> ? AND LOCATE(?, path) > 0)");
+    answered(select.bind(id.0).bind(upload).fetch_one(pool)).await
 }
 
 /// Deletes images, which the transaction has locked. How many went.

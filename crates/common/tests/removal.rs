@@ -119,12 +119,14 @@ async fn deleting_gives_way_to_words_and_results_and_comes_to_an_end() {
 }
 
 #[tokio::test]
-async fn a_file_is_shared_when_another_image_has_it_by_either_of_its_paths() {
+async fn a_file_is_shared_when_another_image_has_it_by_whichever_path() {
     let (_database, pool) = migrated().await;
-    let upload = format!("{}.jpg", "0".repeat(64));
-    let [long, short] = common::uploads::paths_of(&upload);
-    let id = images::store(&pool, &[&long]).await.unwrap()[0].id;
-    assert!(!removal::is_shared(&pool, id, &upload).await.unwrap());
-    images::store(&pool, &[&short]).await.unwrap();
-    assert!(removal::is_shared(&pool, id, &upload).await.unwrap());
+    let upload = |digit: &str| format!("{}.jpg", digit.repeat(64));
+    for (digit, other) in [("0", "uploads/"), ("1", "/unknown_people//uploads/./"), ("2", "./uploads/")] {
+        let upload = upload(digit);
+        let id = images::store(&pool, &[&common::uploads::path_of(&upload)]).await.unwrap()[0].id;
+        assert!(!removal::is_shared(&pool, id, &upload).await.unwrap());
+        images::store(&pool, &[&format!("{other}{upload}")]).await.unwrap();
+        assert!(removal::is_shared(&pool, id, &upload).await.unwrap(), "{other}");
+    }
 }
