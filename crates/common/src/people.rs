@@ -308,7 +308,7 @@ pub async fn clear_gone(pool: &MySqlPool, limit: u32) -> sqlx::Result<u64> {
         for person in gone {
             let update = sqlx::query(
                 "UPDATE images SET person = -1, distance = NULL, reason = 'the person on it is not known any more'
-                 WHERE person = ? AND NOT EXISTS (SELECT * FROM faces WHERE image_id = images.id) LIMIT ?",
+                 WHERE person = ? AND status = 1 AND NOT EXISTS (SELECT * FROM faces WHERE image_id = images.id) LIMIT ?",
             );
             cleared += update.bind(person).bind(limit).execute(pool).await?.rows_affected();
         }

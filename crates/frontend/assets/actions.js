@@ -27,7 +27,7 @@ async function send(method, address, body) {
   let data = {};
   try { data = JSON.parse(text); } catch { /* an answer without a body, or not from the receiver */ }
   if (!answer.ok) throw new Error(data.detail ?? data.title ?? `the answer has status ${answer.status}`);
-  return data;
+  return Object.assign(data, { fresh: data.created ?? answer.status === 201 });
 }
 
 function tell(words, steps = null) {
@@ -160,16 +160,18 @@ document.addEventListener("input", ({ target }) => {
 const NEW_NAME = document.querySelector("#naming .hint").dataset.new;
 const BY_THIS_FACE = "Recognise them by this face from now on";
 
-// Says who somebody is by `say`. Who is new is added; and is known by a face from then on, if that is wanted and it is fit.
+// Says by `say` who somebody is. Who is known by a face then, if that is wanted and it is fit, is so no longer when the
+// name is taken back; what they were known by before stays.
 async function named({ name, chosen }, example, say) {
-  const person = (await known(name)) ?? (await send("POST", "/api/people", { name }));
-  const steps = [backBy(await say(person))];
+  const said = await say(await known(name), name);
+  const person = said.person;
+  const steps = [backBy(said)];
   let words = `Named ${person.name}`;
   if (chosen) {
     const theirs = `/api/people/${person.id}/pictures`;
     try {
-      const { picture } = await send("POST", theirs, { face: Number(example) });
-      steps.unshift(() => send("DELETE", `${theirs}/${encodeURIComponent(picture)}`));
+      const { picture, fresh } = await send("POST", theirs, { face: Number(example) });
+      if (fresh) steps.push(() => send("DELETE", `${theirs}/${encodeURIComponent(picture)}`));
       words += ", and known by this face";
     } catch (error) {
       words += `, but not known by it: ${error.message}`;
@@ -181,14 +183,18 @@ async function named({ name, chosen }, example, say) {
 async function nameFace({ nameFace: face, example }) {
   const given = await askName("Who is it?", { hint: NEW_NAME, option: example && BY_THIS_FACE, chosen: true });
   if (!given) return;
-  await attempt(() => named(given, example, ({ id }) => send("PUT", `/api/faces/${face}/person`, { person: id })));
+  await attempt(() => named(given, example, async (whom, name) => {
+    const person = whom ?? (await send("POST", "/api/people", { name }));
+    return { ...(await send("PUT", `/api/faces/${face}/person`, { person: person.id })), person };
+  }));
 }
 
 async function nameStranger({ nameStranger: stranger, example }) {
   const option = example && "Recognise them by the best of these faces from now on";
   const given = await askName("Who is this stranger?", { hint: NEW_NAME, option, chosen: true });
   if (!given) return;
-  await attempt(() => named(given, example, ({ id }) => send("POST", `/api/strangers/${stranger}/person`, { person: id })));
+  await attempt(() => named(given, example, (whom, name) =>
+    send("POST", `/api/strangers/${stranger}/person`, whom ? { person: whom.id } : { name })));
 }
 
 async function namePicture(picture) {
@@ -363,9 +369,9 @@ async function upload(files) {
     progress.value = at;
     try {
       const name = new URLSearchParams({ name: picture.name });
-      const kept = await send("POST", "named" in taker().dataset ? `${address}?${name}` : address, picture);
-      if (kept.created === false) known += 1;
-      else added += 1;
+      const { fresh } = await send("POST", "named" in taker().dataset ? `${address}?${name}` : address, picture);
+      if (fresh) added += 1;
+      else known += 1;
     } catch (error) {
       failed.push(`${picture.name}: ${error.message}`);
     }

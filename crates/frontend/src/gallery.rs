@@ -11,11 +11,11 @@ use axum::{
 use chrono::NaiveDate;
 use common::{database::push_list, models::Person};
 use serde::{Deserialize, Serialize};
-use sqlx::MySqlPool;
+use sqlx::{MySql, MySqlPool, QueryBuilder};
 
 use crate::{
     Frontend,
-    faces::{self, Face},
+    faces::Area,
     format::Format,
     line::Line,
     page::{self, Frame},
@@ -26,6 +26,9 @@ use crate::{
 
 /// Cards on a page.
 const PAGE: usize = 48;
+
+/// Boxes on a card: of a crowd more would show nothing.
+const BOXES: usize = 30;
 
 /// People that a name in the filter may stand for, at most.
 const NAMESAKES: u32 = 20;
@@ -58,16 +61,22 @@ struct Card {
     line: Line,
     /// Everybody who is on it.
     people: Vec<Person>,
-    /// All faces on it.
+    /// The surest faces on it.
     #[serde(skip)]
-    faces: Vec<Face>,
+    boxes: Vec<Marked>,
+}
+
+/// A face as its card marks it.
+struct Marked {
+    area: Area,
+    is_known: bool,
 }
 
 impl Card {
     /// Which part of a high picture its card shows, as SVG calls it: that with the faces, or the top.
     fn part(&self) -> &'static str {
-        let top = self.faces.iter().map(|face| face.area.y).min();
-        let bottom = self.faces.iter().map(|face| face.area.y.saturating_add(face.area.height)).max();
+        let top = self.boxes.iter().map(|face| face.area.y).min();
+        let bottom = self.boxes.iter().map(|face| face.area.y.saturating_add(face.area.height)).max();
         match (top.zip(bottom), self.line.height) {
             (Some((top, bottom)), Some(height @ 1..)) => {
                 match (f64::from(top) + f64::from(bottom)) / 2.0 / f64::from(height) {
@@ -150,7 +159,7 @@ async fn read(
     mut filter: Filter,
     person: &str,
     cursor: Cursor,
-) -> sqlx::Result<(Rows<Line>, Vec<Face>)> {
+) -> sqlx::Result<(Rows<Line>, Vec<OnImage>)> {
     if !person.trim().is_empty() {
         filter.people = Some(people_called(pool, person.trim()).await?);
     }
@@ -174,31 +183,43 @@ async fn people_called(pool: &MySqlPool, person: &str) -> sqlx::Result<Vec<i32>>
     }
 }
 
-/// The faces on these images, of each together.
-async fn faces_on(pool: &MySqlPool, lines: &[Line]) -> sqlx::Result<Vec<Face>> {
+/// A face's image, its box, and whom it shows.
+type OnImage = (u64, i32, i32, i32, i32, Option<i32>, Option<String>);
+
+/// The faces on these images, of each the surest first.
+async fn faces_on(pool: &MySqlPool, lines: &[Line]) -> sqlx::Result<Vec<OnImage>> {
     if lines.is_empty() {
         return Ok(Vec::new());
     }
-    let mut select = faces::select();
-    select.push(" WHERE image_id IN ");
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT CAST(image_id AS UNSIGNED), x, y, width, height, person.id, person.name
+         FROM faces LEFT JOIN person ON person.id = faces.person WHERE image_id IN ",
+    );
     push_list(&mut select, lines.iter().map(|line| line.id));
     select.push(" ORDER BY image_id, position");
-    faces::fetch(pool, select).await
+    select.build_query_as().fetch_all(pool).await
 }
 
-fn cards(lines: Vec<Line>, faces: Vec<Face>) -> Vec<Card> {
-    let mut of_images: HashMap<u64, Vec<Face>> = HashMap::new();
-    for face in faces {
-        of_images.entry(face.image).or_default().push(face);
+fn cards(lines: Vec<Line>, faces: Vec<OnImage>) -> Vec<Card> {
+    let mut shown: HashMap<u64, (Vec<Marked>, Vec<Person>)> = HashMap::new();
+    for (image, x, y, width, height, person, name) in faces {
+        let (boxes, people) = shown.entry(image).or_default();
+        if boxes.len() < BOXES {
+            boxes.push(Marked { area: Area { x, y, width, height }, is_known: person.is_some() });
+        }
+        if let Some((id, name)) = person.zip(name)
+            && people.iter().all(|person| person.id != id)
+        {
+            people.push(Person { id, name });
+        }
     }
     let card = |line: Line| {
-        let faces = of_images.remove(&line.id).unwrap_or_default();
-        let mut people: Vec<Person> = faces::people(&faces).into_iter().cloned().collect();
+        let (boxes, mut people) = shown.remove(&line.id).unwrap_or_default();
         // An image without faces has been recognised by an older face-recog: it has its one name.
         if people.is_empty() {
             people.extend(line.person.clone());
         }
-        Card { line, people, faces }
+        Card { line, people, boxes }
     };
     lines.into_iter().map(card).collect()
 }

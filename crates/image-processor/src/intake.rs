@@ -63,7 +63,8 @@ async fn take(message: Message, workshop: &Workshop) {
         Ok(ClaimOutcome::Won(claim)) => claim,
         Ok(ClaimOutcome::Done | ClaimOutcome::Taken) => return message.finish(),
         Ok(ClaimOutcome::Unknown) => {
-            tracing::warn!(%id, "a message announced an image that is not stored");
+            // It was deleted, or the database is of an older day.
+            tracing::info!(%id, "a message announced an image that is not stored");
             return message.finish();
         }
         Err(error) => {

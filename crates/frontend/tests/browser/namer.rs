@@ -64,6 +64,15 @@ async fn a_stranger_is_named_once_for_all_pictures_and_recognised_from_then_on()
     let image = scene.post("astronaut.png", "another.png").await;
     browser.open(&scene.page(&format!("/images/{image}"))).await;
     browser.sees(".details h2", "Eileen Collins").await;
+
+    // What is taken back is the word, and not what she was known by before.
+    browser.click("[data-name-face]").await;
+    browser.type_into("#naming input", "Eileen Collins\u{e007}").await;
+    browser.sees("#toast", "Named Eileen Collins").await;
+    browser.click("#toast button").await;
+    browser.sees("#toast", "Undone").await;
+    browser.click(".face .name").await;
+    browser.counts(".known .card", 1).await;
     assert_eq!(browser.complaints().await, [""; 0]);
     browser.close().await;
 }
