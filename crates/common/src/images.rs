@@ -21,10 +21,12 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{AssertSqlSafe, Connection, MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+use sqlx::{
+    AssertSqlSafe, Connection, MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder, Transaction,
+};
 
 use crate::{
-    database::{answered, is_deadlock, is_duplicate, micros, push_list},
+    database::{answered, is_deadlock, is_duplicate, micros, push_list, until_done},
     faces::{self, Found},
     models::{ImageId, NOBODY, Person, Status},
     webhooks,
@@ -166,6 +168,61 @@ async fn ids(
     push_list(&mut select, paths.iter().copied());
     let rows: Vec<(String, u64)> = select.build_query_as().fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(path, id)| (path.into(), ImageId(id))).collect())
+}
+
+/// The row of an upload, as [`upload`] made or found it. Until this is committed or dropped it stands still, and a new one is
+/// not seen: meanwhile the file gets its name. So whoever deletes the image finds both, or neither.
+#[derive(Debug)]
+#[must_use]
+pub struct Upload {
+    transaction: Transaction<'static, MySql>,
+    stored: Stored,
+}
+
+impl Upload {
+    /// Stores what is new.
+    pub async fn commit(self) -> sqlx::Result<Stored> {
+        answered(self.transaction.commit()).await?;
+        Ok(self.stored)
+    }
+}
+
+/// Stores the path of an upload once, as PENDING, and what its file was called where it came from, at most 255 characters. The
+/// first name stays, and does not count as a change.
+pub async fn upload(pool: &MySqlPool, path: &str, file_name: Option<&str>) -> sqlx::Result<Upload> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let stored = lock(&mut transaction, path).await?;
+        if let Some(file_name) = file_name {
+            let update = sqlx::query(
+                "UPDATE images SET file_name = ?, updated_at = updated_at WHERE id = ? AND file_name IS NULL",
+            );
+            update.bind(file_name).bind(stored.id.0).execute(&mut *transaction).await?;
+        }
+        Ok(Upload { transaction, stored })
+    })
+    .await
+}
+
+/// Makes or finds the row of a path, for which others wait until the end of the transaction.
+pub(crate) async fn lock(transaction: &mut MySqlConnection, path: &str) -> sqlx::Result<Stored> {
+    loop {
+        // An INSERT that meets a known path uses up an id: see LOOKED_UP.
+        let select = sqlx::query_scalar("SELECT CAST(id AS UNSIGNED) FROM images WHERE path = ? FOR UPDATE");
+        let known: Option<u64> = select.bind(path).fetch_optional(&mut *transaction).await?;
+        if let Some(id) = known {
+            return Ok(Stored { id: ImageId(id), created: false });
+        }
+        match insert_part(transaction, &[path]).await {
+            Ok(ids) => {
+                let id = *ids.first().ok_or(sqlx::Error::RowNotFound)?;
+                return Ok(Stored { id, created: true });
+            }
+            // Another was first.
+            Err(error) if is_duplicate(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// An image that this processor may work on until its lease is over.

@@ -2,44 +2,72 @@
 //! takes it away.
 
 use serde::Serialize;
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Transaction};
 
 use crate::{
     audit,
     database::{answered, push_list, until_done},
+    images::{self, Stored},
     models::ImageId,
+    uploads,
 };
 
-/// Deletes an image, however far along it is, with its faces and what was said about these; false when there is none.
-/// Whoever works on it finds the row gone, and its result is dropped.
-pub async fn delete(pool: &MySqlPool, id: ImageId, who: &str) -> sqlx::Result<bool> {
+/// An image that is deleted, which others wait for until this is committed or dropped: meanwhile its file goes. So whoever
+/// uploads the same picture finds both, or neither.
+#[derive(Debug)]
+#[must_use]
+pub struct Removal {
+    transaction: Transaction<'static, MySql>,
+    /// As it was posted.
+    pub path: String,
+    /// The name of its file, if that is an upload which no other image has.
+    pub upload: Option<String>,
+}
+
+impl Removal {
+    /// Whoever works on the image finds the row gone, and its result is dropped.
+    pub async fn commit(self) -> sqlx::Result<()> {
+        answered(self.transaction.commit()).await
+    }
+}
+
+/// Deletes an image, however far along it is, with its faces and what was said about these; `None` when there is none.
+pub async fn delete(pool: &MySqlPool, id: ImageId, who: &str) -> sqlx::Result<Option<Removal>> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let path: Option<String> = sqlx::query_scalar("SELECT path FROM images WHERE id = ? FOR UPDATE")
             .bind(id.0)
             .fetch_optional(&mut *transaction)
             .await?;
-        let Some(path) = path else { return Ok(false) };
-        forget(&mut transaction, &[id]).await?;
-        let gone = Gone { path };
-        audit::note(&mut transaction, who, "delete image", &format!("image {id}"), &gone).await?;
-        transaction.commit().await?;
-        Ok(true)
+        let Some(path) = path else { return Ok(None) };
+        let mut gone = vec![id];
+        if let Some(name) = uploads::name_in(&path) {
+            // Whoever touches the file of an upload holds the row that an upload makes; nobody sees this one.
+            let Stored { id, created } = images::lock(&mut transaction, &uploads::path_of(name)).await?;
+            gone.extend(created.then_some(id));
+        }
+        forget(&mut transaction, &gone).await?;
+        audit::note(&mut transaction, who, "delete image", &format!("image {id}"), &Gone { path: &path })
+            .await?;
+        let upload = match uploads::name_in(&path) {
+            Some(name) if !is_needed(&mut transaction, name).await? => Some(name.to_owned()),
+            _ => None,
+        };
+        Ok(Some(Removal { transaction, path, upload }))
     })
     .await
 }
 
 /// An image that was taken away, as the audit keeps it.
 #[derive(Serialize)]
-struct Gone {
-    path: String,
+struct Gone<'p> {
+    path: &'p str,
 }
 
-/// Whether another image has the same uploaded file, however its path is spelled: all paths are looked at.
-pub async fn is_shared(pool: &MySqlPool, id: ImageId, upload: &str) -> sqlx::Result<bool> {
-    let select =
-        sqlx::query_scalar("SELECT EXISTS (SELECT * FROM images WHERE id <> ? AND LOCATE(?, path) > 0)");
-    answered(select.bind(id.0).bind(upload).fetch_one(pool)).await
+/// Whether an image has this uploaded file, however its path is spelled: all paths are looked at.
+async fn is_needed(transaction: &mut MySqlConnection, upload: &str) -> sqlx::Result<bool> {
+    let select = sqlx::query_scalar("SELECT EXISTS (SELECT * FROM images WHERE LOCATE(?, path) > 0)");
+    select.bind(upload).fetch_one(transaction).await
 }
 
 /// Deletes images, which the transaction has locked. How many went.

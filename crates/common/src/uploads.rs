@@ -1,29 +1,22 @@
 //! How the files that uploads wrote are told from others: by their place, and by their names, which only the receiver
-//! gives. What they were called where they came from is kept beside that.
+//! gives.
 
-use sqlx::MySqlPool;
-
-use crate::{database::until_done, models::ImageId};
-
-/// Where the folder of uploads lies for whoever reads paths.
-const POSTED_FOLDER: &str = "/unknown_people/uploads";
-
-/// The same folder, as somebody may have posted it.
-const SHORT_FOLDER: &str = "uploads";
+/// The folder of uploads: as the receiver posts it, and as somebody may have posted it.
+pub const FOLDERS: [&str; 2] = ["/unknown_people/uploads", "uploads"];
 
 /// The path as which the receiver posts an upload of this name.
 pub fn path_of(name: &str) -> String {
-    format!("{POSTED_FOLDER}/{name}")
+    format!("{}/{name}", FOLDERS[0])
 }
 
 /// The paths under which an image may have an upload of this name.
 pub fn paths_of(name: &str) -> [String; 2] {
-    [path_of(name), format!("{SHORT_FOLDER}/{name}")]
+    FOLDERS.map(|folder| format!("{folder}/{name}"))
 }
 
 /// The name of the upload that this path leads to; `None` when it leads to another file.
 pub fn name_in(path: &str) -> Option<&str> {
-    let name = path.strip_prefix(POSTED_FOLDER).or_else(|| path.strip_prefix(SHORT_FOLDER))?;
+    let name = FOLDERS.iter().find_map(|folder| path.strip_prefix(folder))?;
     name.strip_prefix('/').filter(|name| is_name(name))
 }
 
@@ -33,16 +26,6 @@ pub fn is_name(name: &str) -> bool {
     hash.len() == 64
         && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         && ["jpg", "png", "webp", "gif"].contains(&extension)
-}
-
-/// Keeps what the file of an image was called where it came from, at most 255 characters. The first name stays.
-pub async fn keep_name(pool: &MySqlPool, image: ImageId, file_name: &str) -> sqlx::Result<()> {
-    until_done(|| async {
-        let update = sqlx::query("UPDATE images SET file_name = ? WHERE id = ? AND file_name IS NULL");
-        update.bind(file_name).bind(image.0).execute(pool).await?;
-        Ok(())
-    })
-    .await
 }
 
 #[cfg(test)]

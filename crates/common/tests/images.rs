@@ -604,3 +604,39 @@ async fn a_lock_stays_with_whoever_shows_signs_of_life() {
     assert!(database::lock(&pool, "test", Duration::from_millis(100), hold).await.unwrap().is_none());
     drop((kept, silent));
 }
+
+#[tokio::test]
+async fn an_upload_is_stored_once_and_does_not_look_changed_when_it_comes_again() {
+    let (_database, pool) = migrated().await;
+    let upload = async |file_name| {
+        let upload = images::upload(&pool, "/x.jpg", file_name).await.unwrap();
+        upload.commit().await.unwrap()
+    };
+    drop(images::upload(&pool, "/x.jpg", Some("dropped.jpg")).await.unwrap());
+    let first = upload(None).await;
+    assert!(first.created);
+    let look = async || -> (Option<String>, bool) {
+        let select = "SELECT file_name, updated_at = created_at FROM images WHERE id = ?";
+        sqlx::query_as(select).bind(first.id.0).fetch_one(&pool).await.unwrap()
+    };
+    for (given, kept) in [(None, None), (Some("a.jpg"), Some("a.jpg")), (Some("b.jpg"), Some("a.jpg"))] {
+        let again = upload(given).await;
+        assert_eq!((again.id, again.created), (first.id, false));
+        assert_eq!(look().await, (kept.map(str::to_owned), true));
+    }
+    let next = images::store(&pool, &["/y.jpg"]).await.unwrap()[0].id;
+    assert_eq!(next.0, first.id.0 + 1, "nothing used ids up");
+}
+
+#[tokio::test]
+async fn uploads_of_one_picture_that_race_agree_on_one_row() {
+    let (_database, pool) = migrated().await;
+    for round in 0..20 {
+        let path = format!("/{round}.jpg");
+        let upload =
+            async || images::upload(&pool, &path, Some("a.jpg")).await.unwrap().commit().await.unwrap();
+        let (a, b, c) = tokio::join!(upload(), upload(), upload());
+        assert!(a.id == b.id && b.id == c.id);
+        assert_eq!([a, b, c].iter().filter(|stored| stored.created).count(), 1);
+    }
+}

@@ -4,20 +4,28 @@
 
 mod support;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use common::{
     faces::{self, Word},
     images::{self, ClaimOutcome, Ending, Fenced, Recognition},
     models::ImageId,
-    removal, strangers,
+    removal, strangers, uploads,
 };
 use sqlx::{AssertSqlSafe, MySqlPool};
+use tokio::time::timeout;
 
 use support::{execute, found, migrated, near, person, processed, undo};
 
 const WHO: &str = "a test";
 const LEASE: Duration = Duration::from_secs(60);
+
+/// Deletes an image; whether there was one.
+async fn delete(pool: &MySqlPool, image: ImageId, who: &str) -> bool {
+    let Some(removal) = removal::delete(pool, image, who).await.unwrap() else { return false };
+    removal.commit().await.unwrap();
+    true
+}
 
 async fn count(pool: &MySqlPool, table: &str) -> i64 {
     let select = format!("SELECT COUNT(*) FROM {table}");
@@ -38,7 +46,7 @@ async fn an_image_goes_with_its_faces_what_was_said_of_them_and_what_was_to_be_t
     }
     execute(&pool, "INSERT INTO webhooks (image_id, claim, status) SELECT id, 7, 1 FROM images").await;
 
-    assert!(removal::delete(&pool, gone, "ada").await.unwrap());
+    assert!(delete(&pool, gone, "ada").await);
     for table in ["images", "faces", "face_rejections", "webhooks"] {
         assert_eq!(count(&pool, table).await, 1, "{table}");
     }
@@ -53,7 +61,7 @@ async fn an_image_goes_with_its_faces_what_was_said_of_them_and_what_was_to_be_t
         ("ada".into(), format!("image {gone}"), r#"{"path":"/gone.jpg"}"#.into())
     );
 
-    assert!(!removal::delete(&pool, gone, "ada").await.unwrap(), "there is none any more");
+    assert!(!delete(&pool, gone, "ada").await, "there is none any more");
     assert_eq!(count(&pool, "audit").await, 3, "and nothing more is noted");
     assert_eq!(undo(&pool, 1).await, None, "what was said about its face does not count any more");
 }
@@ -69,7 +77,7 @@ async fn the_result_of_an_image_that_was_taken_away_meanwhile_is_dropped() {
         let ClaimOutcome::Won(claim) = outcome else { panic!("{outcome:?}") };
         claims.push(claim);
     }
-    assert!(removal::delete(&pool, ids[0], WHO).await.unwrap());
+    assert!(delete(&pool, ids[0], WHO).await);
 
     let found = Some(Arc::new(found(&[near("hannibal_1.jpg", 0.3)])));
     let ending = Ending::Recognised(Recognition { found, ..Recognition::default() });
@@ -94,7 +102,7 @@ async fn a_stranger_stays_one_when_the_image_goes_that_they_were_first_seen_on()
     for image in &images {
         strangers::join(&pool, &[(face_of(&pool, *image).await, first)]).await.unwrap();
     }
-    assert!(removal::delete(&pool, images[0], WHO).await.unwrap());
+    assert!(delete(&pool, images[0], WHO).await);
     let groups = strangers::groups(&pool, "dlib", 0, 9).await.unwrap();
     assert!(
         matches!(&groups[..], [group] if group.stranger == first && group.embedding.is_some()),
@@ -111,22 +119,56 @@ async fn deleting_gives_way_to_words_and_results_and_comes_to_an_end() {
         let image = processed(&pool, &format!("/{round}.jpg"), &[near("hannibal_1.jpg", 0.3)]).await;
         let face = face_of(&pool, image).await;
         let (said, deleted) =
-            tokio::join!(faces::say(&pool, face, Word::Nobody, WHO), removal::delete(&pool, image, WHO),);
+            tokio::join!(faces::say(&pool, face, Word::Nobody, WHO), delete(&pool, image, WHO));
         said.unwrap();
-        assert!(deleted.unwrap());
+        assert!(deleted);
     }
     assert_eq!((count(&pool, "images").await, count(&pool, "faces").await), (0, 0));
 }
 
 #[tokio::test]
-async fn a_file_is_shared_when_another_image_has_it_by_whichever_path() {
+async fn a_file_stays_as_long_as_an_image_has_it_by_whichever_path() {
     let (_database, pool) = migrated().await;
     let upload = |digit: &str| format!("{}.jpg", digit.repeat(64));
     for (digit, other) in [("0", "uploads/"), ("1", "/unknown_people//uploads/./"), ("2", "./uploads/")] {
         let upload = upload(digit);
-        let id = images::store(&pool, &[&common::uploads::path_of(&upload)]).await.unwrap()[0].id;
-        assert!(!removal::is_shared(&pool, id, &upload).await.unwrap());
+        let id = images::store(&pool, &[&uploads::path_of(&upload)]).await.unwrap()[0].id;
+        let removal = removal::delete(&pool, id, WHO).await.unwrap().unwrap();
+        assert_eq!(removal.upload.as_deref(), Some(&upload[..]));
+        drop(removal);
         images::store(&pool, &[&format!("{other}{upload}")]).await.unwrap();
-        assert!(removal::is_shared(&pool, id, &upload).await.unwrap(), "{other}");
+        let removal = removal::delete(&pool, id, WHO).await.unwrap().unwrap();
+        assert_eq!(removal.upload, None, "{other}");
     }
+    assert_eq!((count(&pool, "images").await, count(&pool, "audit").await), (6, 0), "nothing was committed");
+}
+
+#[tokio::test]
+async fn whoever_uploads_a_picture_that_is_being_deleted_waits_for_that_and_finds_it_gone() {
+    let (_database, pool) = migrated().await;
+    let name = format!("{}.jpg", "0".repeat(64));
+    let path = uploads::path_of(&name);
+    for posted in uploads::paths_of(&name) {
+        let id = images::store(&pool, &[&posted]).await.unwrap()[0].id;
+        let removal = removal::delete(&pool, id, WHO).await.unwrap().unwrap();
+        let mut upload = pin!(images::upload(&pool, &path, None));
+        let early = timeout(Duration::from_millis(300), &mut upload).await;
+        assert!(early.is_err(), "it did not wait: {early:?}");
+        removal.commit().await.unwrap();
+        let stored = upload.await.unwrap().commit().await.unwrap();
+        assert!(stored.created && stored.id > id, "{stored:?}");
+        assert!(delete(&pool, stored.id, WHO).await);
+    }
+}
+
+#[tokio::test]
+async fn whoever_deletes_an_image_waits_for_the_upload_that_has_found_it() {
+    let (_database, pool) = migrated().await;
+    let path = uploads::path_of(&format!("{}.jpg", "0".repeat(64)));
+    let id = images::store(&pool, &[&path]).await.unwrap()[0].id;
+    let upload = images::upload(&pool, &path, None).await.unwrap();
+    let mut deletion = pin!(delete(&pool, id, WHO));
+    assert!(timeout(Duration::from_millis(300), &mut deletion).await.is_err(), "it did not wait");
+    assert!(!upload.commit().await.unwrap().created);
+    assert!(deletion.await);
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::{Extension, extract::State, http::StatusCode, response::Response};
-use common::{models::ImageId, removal, uploads};
+use common::{models::ImageId, removal};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::Who;
 
 use crate::{
-    format,
+    file, format,
     id::Id,
     problem::Problem,
     state::{Receiver, no_such_image},
@@ -45,16 +45,20 @@ async fn delete_image(
     Extension(who): Extension<Who>,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    let path = receiver.image(id).await?.path;
-    // The file first: as long as the row stands, this can be asked again.
-    let removed = match (&receiver.uploads, uploads::name_in(&path)) {
-        (Some(uploads), Some(name)) if !removal::is_shared(&receiver.pool, ImageId(id), name).await? => {
-            uploads.remove(name).await?
-        }
+    let deleted = file::with_row(async move { delete(&receiver, id, &who.name).await }).await?;
+    Ok(format::fresh(StatusCode::OK, &deleted))
+}
+
+async fn delete(receiver: &Receiver, id: u64, who: &str) -> Result<DeletedImage, Problem> {
+    let Some(removal) = removal::delete(&receiver.pool, ImageId(id), who).await? else {
+        return Err(no_such_image(id));
+    };
+    // As long as the row stands, this can be asked again.
+    let removed = match (&receiver.uploads, &removal.upload) {
+        (Some(uploads), Some(name)) => uploads.remove(name).await?,
         _ => false,
     };
-    if !removal::delete(&receiver.pool, ImageId(id), &who.name).await? {
-        return Err(no_such_image(id));
-    }
-    Ok(format::fresh(StatusCode::OK, &DeletedImage { id, path, removed }))
+    let path = removal.path.clone();
+    removal.commit().await?;
+    Ok(DeletedImage { id, path, removed })
 }

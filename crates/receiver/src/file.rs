@@ -3,12 +3,14 @@
 use std::{
     fmt::Write,
     fs::{self, File, Permissions},
-    io,
+    future, io,
     os::unix::fs::PermissionsExt,
+    panic,
     path::Path,
 };
 
 use tempfile::NamedTempFile;
+use tokio::spawn;
 
 /// A new file whose name begins with `prefix`; it goes when it is dropped before it has another.
 pub fn unfinished(folder: &Path, prefix: &str) -> io::Result<NamedTempFile> {
@@ -30,6 +32,19 @@ pub fn remove(folder: &Path, name: &str) -> io::Result<bool> {
         Ok(()) => File::open(folder)?.sync_all().map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Does what changes a row and its file to its end, also for a client that goes away meanwhile: the row must not be let go of
+/// while somebody is at the file.
+pub async fn with_row<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match spawn(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(reason) => panic::resume_unwind(reason),
+            // The runtime ends, and whoever waits with it.
+            Err(_) => future::pending().await,
+        },
     }
 }
 

@@ -11,7 +11,6 @@ use common::{
     images::{self, Stored},
     models::ImageId,
     settings::ProducerSettings,
-    uploads,
 };
 use nsq_client::{Producer, ProducerConfig};
 use sqlx::MySqlPool;
@@ -91,17 +90,40 @@ impl Ingest {
             [id] => self.single_messages.call(id).await.unwrap_or(false),
             _ => announce(&self.producer, &new).await,
         };
-        let image =
-            |Stored { id, created }| if created { Image::Saved { id, queued } } else { Image::Known { id } };
-        rows.into_iter().map(image).collect()
+        rows.into_iter().map(|row| Image::of(row, queued)).collect()
     }
 
-    /// Keeps what an image's file was called where it came from. Without that it is found by its path alone: no reason to
-    /// refuse it.
-    pub async fn keep_name(&self, image: ImageId, file_name: &str) {
-        if let Err(error) = uploads::keep_name(&self.pool, image, file_name).await {
-            tracing::warn!(%error, %image, "cannot keep the name of an upload");
-        }
+    /// Takes an upload in, whose file gets its name by `naming` while the row is held; `None` when the database fails. To be
+    /// done to its end.
+    pub async fn take_upload<E>(
+        &self,
+        path: &str,
+        file_name: Option<&str>,
+        naming: impl Future<Output = Result<(), E>>,
+    ) -> Result<Option<Image>, E> {
+        let stored = match images::upload(&self.pool, path, file_name).await {
+            Ok(row) => {
+                naming.await?;
+                row.commit().await
+            }
+            Err(error) => Err(error),
+        };
+        let row = match stored {
+            Ok(row) => row,
+            Err(error) => {
+                tracing::error!(%error, "cannot store an upload");
+                return Ok(None);
+            }
+        };
+        count(&[row]);
+        let queued = row.created && self.single_messages.call(row.id).await.unwrap_or(false);
+        Ok(Some(Image::of(row, queued)))
+    }
+}
+
+impl Image {
+    fn of(Stored { id, created }: Stored, queued: bool) -> Self {
+        if created { Self::Saved { id, queued } } else { Self::Known { id } }
     }
 }
 
@@ -117,9 +139,13 @@ async fn store(pool: &MySqlPool, paths: &[&str]) -> Vec<Stored> {
             }
         }
     }
+    count(&rows);
+    rows
+}
+
+fn count(rows: &[Stored]) {
     metrics::counter!("receiver_images_stored_total")
         .increment(rows.iter().filter(|row| row.created).count() as u64);
-    rows
 }
 
 /// Sends the messages of images that are to be looked at; whether all of them were sent.

@@ -90,17 +90,6 @@ impl Folder {
         }
     }
 
-    /// Keeps what `pieces` are the whole of, and answers with its name. The outer error is theirs.
-    pub async fn keep<E>(
-        &self,
-        pieces: impl Stream<Item = Result<Bytes, E>>,
-    ) -> Result<Result<String, NotKept>, E> {
-        Ok(match self.take(pieces).await? {
-            Ok(nameless) => self.name(nameless).await,
-            Err(refusal) => Err(refusal),
-        })
-    }
-
     /// Takes what `pieces` are the whole of. The outer error is theirs.
     pub async fn take<E>(
         &self,
@@ -132,14 +121,10 @@ impl Folder {
         Ok(written.unwrap_or_else(|error| Err(io::Error::other(error).into())))
     }
 
-    /// Gives a file its name, which the answer is.
-    pub async fn name(&self, nameless: Nameless) -> Result<String, NotKept> {
-        let folder = self.path.clone();
-        let named = spawn_blocking(move || {
-            file::give_name(nameless.file, &folder, &nameless.name)?;
-            Ok(nameless.name)
-        });
-        named.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))
+    /// Gives a file its name.
+    pub async fn name(self, nameless: Nameless) -> Result<(), NotKept> {
+        let named = spawn_blocking(move || file::give_name(nameless.file, &self.path, &nameless.name));
+        Ok(named.await.unwrap_or_else(|error| Err(io::Error::other(error)))?)
     }
 
     /// Removes a file; false when there is none.
@@ -178,7 +163,8 @@ impl Folder {
 /// A file that is complete and has no name yet; it goes when this is dropped.
 #[derive(Debug)]
 pub struct Nameless {
-    name: String,
+    /// The name that it will have.
+    pub name: String,
     file: NamedTempFile,
 }
 

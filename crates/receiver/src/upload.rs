@@ -1,7 +1,7 @@
 //! Pictures themselves instead of their paths: as the whole body, or as the files of a form.
 //!
-//! Each is kept under the name that its content gives it, and then goes the way of a posted path. Nothing is held in
-//! memory but the piece that has just arrived.
+//! Each is kept under the name that its content gives it, in one step with its row, and announced as a posted path is. Nothing
+//! is held in memory but the piece that has just arrived.
 
 use std::{
     sync::{
@@ -30,8 +30,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    answer::{Answer, PathJson, PathsJson, Route},
+    answer::{Answer, PathJson, PathsJson, Route, not_stored},
     body::{ReadError, discard, paced},
+    file,
     format::Format,
     ingest::{Image, Ingest},
     keep::{Folder, Nameless, NotKept},
@@ -159,8 +160,8 @@ impl Uploads {
         let (head, body) = request.into_parts();
         let Some(form) = form_type(&head.headers) else {
             let picture = self.picture(&head.headers, body).await?;
-            let name = self.folder.name(picture.file).await?;
-            return Ok(answer(Route::Single, vec![store(name, file_name.as_deref(), ingest).await]));
+            let taken = self.store(picture.file, file_name.as_deref(), ingest).await;
+            return Ok(answer(Route::Single, vec![taken]));
         };
         let Ok(_slot) = self.slots.try_acquire() else {
             return Err(refuse(ReadError::Overloaded.into(), &head.headers, body).await);
@@ -234,8 +235,8 @@ impl Uploads {
             let file_name = field.file_name().filter(|name| !name.is_empty()).map(ToOwned::to_owned);
             let mut pieces = (&mut field).inspect(|_| held.store(0, Ordering::Relaxed));
             if file_name.is_some() {
-                taken.push(match self.folder.keep(&mut pieces).await? {
-                    Ok(name) => store(name, file_name.as_deref(), ingest).await,
+                taken.push(match self.folder.take(&mut pieces).await? {
+                    Ok(file) => self.store(file, file_name.as_deref(), ingest).await,
                     Err(refusal) => (None, Err(refusal.into())),
                 });
             }
@@ -245,6 +246,23 @@ impl Uploads {
             }
         }
         Ok(())
+    }
+
+    /// From a file to its image, and what it was called before.
+    async fn store(&self, file: Nameless, file_name: Option<&str>, ingest: &Ingest) -> Taken {
+        let path = uploads::path_of(&file.name);
+        let file_name = file_name.and_then(name::of_file);
+        let (folder, ingest) = (self.folder.clone(), ingest.clone());
+        file::with_row(async move {
+            match ingest.take_upload(&path, file_name.as_deref(), folder.name(file)).await {
+                Ok(image) => {
+                    let result = image.ok_or_else(|| not_stored(&path));
+                    (Some(path), result)
+                }
+                Err(refusal) => (None, Err(refusal.into())),
+            }
+        })
+        .await
     }
 }
 
@@ -264,17 +282,6 @@ fn with_head_limit(
         let before = held.fetch_add(piece.len(), Ordering::Relaxed);
         if before > MAX_HEAD { Err(ReadError::Broken) } else { Ok(piece) }
     })
-}
-
-/// From a file to its image, as from any posted path, and what it was called before.
-async fn store(name: String, file_name: Option<&str>, ingest: &Ingest) -> Taken {
-    let path = uploads::path_of(&name);
-    let image = ingest.take(&[&path]).await.into_iter().next();
-    if let (Some(image), Some(file_name)) = (image, file_name.and_then(name::of_file)) {
-        ingest.keep_name(image.id(), &file_name).await;
-    }
-    let result = image.ok_or_else(|| crate::answer::not_stored(&path));
-    (Some(path), result)
 }
 
 /// 201 when there is something new, and otherwise as paths are answered.

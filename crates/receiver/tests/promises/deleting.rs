@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use devstack::PrivateFolder;
 use serde_json::{Value, json};
 
-use crate::stack::{Answer, Stack};
+use crate::stack::{Answer, Receiver, Stack};
 
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0 a photograph";
 /// What it is kept as.
@@ -92,4 +92,36 @@ async fn an_image_whose_file_cannot_be_removed_stays_so_that_it_can_be_asked_aga
     fs::remove_dir(&file).unwrap();
     let answer = stack.receiver.request("DELETE", "/images/1").await;
     assert_eq!((answer.status.as_u16(), &object(&answer)["removed"]), (200, &json!(false)));
+}
+
+#[tokio::test]
+async fn uploads_that_race_a_deletion_leave_both_the_image_and_its_file_or_neither() {
+    let (stack, _folder, file) = uploaded().await;
+    let uploads = ["--uploads", file.parent().unwrap().to_str().unwrap()];
+    let replica = Receiver::start(&stack.database, &stack.nsqd.tcp_address(), &uploads).await;
+    replica.wait_until_ready().await;
+    for round in 0..150 {
+        // By turns it is the upload's own image that goes, and one that was posted by another path to the same file.
+        let path = ["/unknown_people/uploads", "uploads"][round % 2];
+        stack.receiver.post("/images", JPEG).await;
+        stack.receiver.post_path(&format!("{path}/{JPEG_NAME}")).await;
+        let ids: Vec<i32> =
+            sqlx::query_scalar("SELECT id FROM images ORDER BY id").fetch_all(&stack.rows.0).await.unwrap();
+        let (last, others) = ids.split_last().unwrap();
+        for id in others {
+            stack.receiver.request("DELETE", &format!("/images/{id}")).await;
+        }
+        let image = format!("/images/{last}");
+        let (deleted, first, second) = tokio::join!(
+            replica.request("DELETE", &image),
+            stack.receiver.post("/images", JPEG),
+            replica.post("/images", JPEG),
+        );
+        assert_eq!(deleted.status, 200, "{}", deleted.body);
+        let there = (stack.rows.count().await > 0, file.exists());
+        assert!(
+            there.0 == there.1,
+            "round {round}: an image and its file: {there:?}, after {first:?} {second:?}"
+        );
+    }
 }
