@@ -64,10 +64,14 @@ impl OldFiles {
     }
 }
 
-/// What the path of an upload looks like, however it is spelled, and in the two usual ways, which an index leads to. Face-recog
-/// reads the file under more: `uploads//x`, `./uploads/x`, by way of a link, or in the folder as it is called there.
+/// What the path of an upload looks like, however it is spelled. Face-recog reads the file under more than the [`usual`] ones:
+/// `uploads//x`, `./uploads/x`, by way of a link, or in the folder as it is called there.
 pub const UPLOAD: &str = "[0-9a-f]{64}[.]";
-pub const USUAL: &str = "^(/unknown_people/)?uploads/[^/]+$";
+
+/// What the paths of uploads look like that an index leads to: [`uploads::paths_of`].
+pub fn usual() -> String {
+    format!("^({})/[^/]+$", uploads::FOLDERS.join("|"))
+}
 
 /// Uploads that are known by the first quarter of their names. Who shares it with another one stays with it.
 #[derive(Debug, Default)]

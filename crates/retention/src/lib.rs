@@ -122,9 +122,10 @@ async fn delete_files(
 /// read once.
 async fn posted_elsewhere(pool: &MySqlPool, days: u32) -> anyhow::Result<Uploads> {
     let mut uploads = Uploads::default();
+    let usual = files::usual();
     let mut after = ImageId(0);
     while let Some((last, paths)) =
-        patiently(|| expired::kept_like(pool, days, files::UPLOAD, files::USUAL, after, READ_AT_ONCE)).await?
+        patiently(|| expired::kept_like(pool, days, files::UPLOAD, &usual, after, READ_AT_ONCE)).await?
     {
         paths.iter().for_each(|path| uploads.add_named_in(path));
         after = last;
