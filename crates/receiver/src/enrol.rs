@@ -1,13 +1,15 @@
 //! Somebody becomes known by a face: one of an image, or the one on a picture that is sent.
 //!
 //! The new picture is written first, under a name that nobody reads; face-recog looks at it as it will when it counts; then
-//! the row is stored; then the picture gets its name. So face-recog never meets a picture that is nobody's. If the receiver is killed between the last two, a row stands
-//! there whose picture is missing, which harms nothing: to ask again, or to remove it, mends that.
+//! the row is stored; then the picture gets its name. So face-recog never meets a picture that is nobody's. If the receiver
+//! is killed between the last two, a row stands there whose picture is missing, which harms nothing: to ask again, or to
+//! remove it, mends that.
 
 use std::sync::Arc;
 
 use axum::{
     Extension,
+    body::Body,
     extract::{Request, State},
     http::{
         HeaderMap, StatusCode,
@@ -29,8 +31,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::Who;
 
 use crate::{
+    file::Nameless,
     id::Id,
-    known::Unseen,
     people::done,
     pictures::{PictureOf, answer, no_such_picture},
     problem::Problem,
@@ -86,13 +88,17 @@ async fn enrol(
     Id(id): Id,
     request: Request,
 ) -> Result<Response, Problem> {
-    let shown = shown(&receiver, request).await?;
-    let person = receiver.person(id).await?;
-    let unseen = example(&receiver, &shown, person.id).await?;
-    let picture = unseen.name.clone();
+    let (head, body) = request.into_parts();
+    let person = match receiver.person(id).await {
+        Ok(person) => person.id,
+        Err(problem) => return Err(refuse(problem, &head.headers, body).await),
+    };
+    let shown = shown(&receiver, head.headers, body).await?;
+    let nameless = example(&receiver, &shown, person).await?;
+    let picture = nameless.name.clone();
     let named = done(people::name_picture(&receiver.pool, id, &picture, &who.name).await?)?;
     if matches!(named, Named::Done | Named::Already) {
-        receiver.known_people.show(unseen).await?;
+        receiver.known_people.show(nameless).await?;
         // Whoever erased them meanwhile found no file to remove.
         let mut connection = receiver.pool.acquire().await?;
         if people::by_image_names(&mut connection, &[&picture]).await?.is_empty() {
@@ -104,7 +110,7 @@ async fn enrol(
 }
 
 /// What is to be a picture of theirs, once face-recog has seen that it is a good one.
-async fn example(receiver: &Receiver, shown: &Shown<'_>, person: i32) -> Result<Unseen, Problem> {
+async fn example(receiver: &Receiver, shown: &Shown<'_>, person: i32) -> Result<Nameless, Problem> {
     let Shown { face, way_out, sent } = shown;
     let refused = |why: Unfit| {
         let reason = match why {
@@ -117,10 +123,10 @@ async fn example(receiver: &Receiver, shown: &Shown<'_>, person: i32) -> Result<
     };
     face.check(person).map_err(refused)?;
     let jpeg = receiver.face_recog.crop(&face.path, face.area, sent.is_some()).await?;
-    let unseen = receiver.known_people.write(jpeg).await?;
-    let seen = counting(receiver.face_recog.find_known(&unseen.name_for_now()).await?);
+    let nameless = receiver.known_people.write(jpeg).await?;
+    let seen = counting(receiver.face_recog.find_known(&nameless.name_for_now()).await?);
     face.check_example(&receiver.pool, person, seen).await?.map_err(refused)?;
-    Ok(unseen)
+    Ok(nameless)
 }
 
 /// Of several faces the largest counts, as on every known picture.
@@ -135,23 +141,24 @@ fn counting(seen: FindResponse) -> Option<(Look, Option<Nearest>)> {
 }
 
 /// What the body says, or shows.
-async fn shown(receiver: &Receiver, request: Request) -> Result<Shown<'_>, Problem> {
-    let (mut head, body) = request.into_parts();
-    if form_type(&head.headers).is_some() {
+async fn shown(receiver: &Receiver, mut headers: HeaderMap, body: Body) -> Result<Shown<'_>, Problem> {
+    if form_type(&headers).is_some() {
         let detail = "send one picture, as the body itself: curl --data-binary @me.jpg";
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a_form", detail);
-        return Err(refuse(problem, &head.headers, body).await);
+        return Err(refuse(problem, &headers, body).await);
     }
+    // Whoever has had a look does not know any more how much was announced.
+    let body = receiver.examples.not_too_large(&headers, body).await?;
     let (beginning, body) = receiver.bodies.peek(body).await?;
     // Who asked first has been told to go on.
-    head.headers.remove(EXPECT);
-    if may_be_words(&head.headers, &beginning) {
-        let body = receiver.bodies.read(&head.headers, body).await?;
+    headers.remove(EXPECT);
+    if may_be_words(&headers, &beginning) {
+        let body = receiver.bodies.read(&headers, body).await?;
         chosen(receiver, &body.bytes).await
     } else if let Err(problem) = receiver.known_people.is_there().await {
-        Err(refuse(problem, &head.headers, body).await)
+        Err(refuse(problem, &headers, body).await)
     } else {
-        sent(receiver, receiver.examples.picture(&head.headers, body).await?).await
+        sent(receiver, receiver.examples.picture(&headers, body).await?).await
     }
 }
 

@@ -1,18 +1,32 @@
 //! Files that others read: each gets its name when all of it is safe on the disk, and nobody ever sees a part of one.
+//!
+//! Until then it is hidden, and goes with whatever ends the work on it; only a killed process leaves one behind, which the
+//! next start clears away.
 
 use std::{
+    borrow::Cow,
     fmt::Write,
     fs::{self, File, Permissions},
     future, io,
     os::unix::fs::PermissionsExt,
     panic,
     path::Path,
+    time::Duration,
 };
 
 use tempfile::NamedTempFile;
 use tokio::spawn;
 
-/// A new file whose name begins with `prefix`; it goes when it is dropped before it has another.
+/// How a picture is called that is being sent.
+pub const SENT: &str = ".upload-";
+
+/// How an example is called that was cut out of one.
+pub const CUT: &str = ".enrol-";
+
+/// What has no name for longer has nobody who gives it one.
+const LEFT_OVER: Duration = Duration::from_secs(60 * 60);
+
+/// A new file whose name begins with `prefix`, [`SENT`] or [`CUT`]; it goes when it is dropped before it has another.
 pub fn unfinished(folder: &Path, prefix: &str) -> io::Result<NamedTempFile> {
     tempfile::Builder::new()
         .prefix(prefix)
@@ -20,10 +34,45 @@ pub fn unfinished(folder: &Path, prefix: &str) -> io::Result<NamedTempFile> {
         .tempfile_in(folder)
 }
 
-/// Gives a file that is safe on the disk its name in `folder`, where it was begun.
-pub fn give_name(file: NamedTempFile, folder: &Path, name: &str) -> io::Result<()> {
-    file.persist(folder.join(name)).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+/// A file that is safe on the disk and has no name yet; it goes when this is dropped.
+#[derive(Debug)]
+pub struct Nameless {
+    /// The name that it will have, which its content gives it: two with one name are the same.
+    pub name: String,
+    file: NamedTempFile,
+}
+
+impl Nameless {
+    /// A file of which all is written.
+    pub fn new(file: NamedTempFile, name: String) -> io::Result<Self> {
+        file.as_file().sync_all()?;
+        Ok(Self { name, file })
+    }
+
+    /// What it is called meanwhile, in its folder.
+    pub fn name_for_now(&self) -> Cow<'_, str> {
+        self.file.path().file_name().unwrap_or_default().to_string_lossy()
+    }
+
+    /// Gives it its name in `folder`, where it was begun.
+    pub fn give_name(self, folder: &Path) -> io::Result<()> {
+        self.file.persist(folder.join(self.name)).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
+    }
+}
+
+/// Clears away what a killed process left in `folder`.
+pub fn clear(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let age = entry.metadata().and_then(|metadata| metadata.modified());
+        let is_old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT_OVER));
+        if is_old && [SENT, CUT].iter().any(|prefix| name.starts_with(prefix)) {
+            remove(folder, &name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a file of `folder`; false when there is none.

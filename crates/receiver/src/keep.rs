@@ -1,31 +1,19 @@
 //! Pictures that were sent, as files: each is named by its own SHA-256, so that the same picture is one file.
-//!
-//! A file gets its name when all of it is safe on the disk. Until then it is hidden, and whatever ends the upload
-//! removes it; only a killed process leaves one behind, which the next start clears away.
 
 use std::{
-    borrow::Cow,
     fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     pin::pin,
     sync::Arc,
-    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-use crate::file;
-
-/// What a file is called that is not complete.
-const UNFINISHED: &str = ".upload-";
-
-/// What is unfinished for longer has nobody who finishes it.
-const LEFT_OVER: Duration = Duration::from_secs(60 * 60);
+use crate::file::{self, Nameless};
 
 /// Pieces between the network and the disk.
 const PIECES: usize = 4;
@@ -83,7 +71,7 @@ impl Folder {
         let folder = self.path.clone();
         let prepared = spawn_blocking(move || {
             fs::create_dir(&*folder).or_else(|error| if folder.is_dir() { Ok(()) } else { Err(error) })?;
-            clear(&folder)
+            file::clear(&folder)
         });
         if let Ok(Err(error)) = prepared.await {
             tracing::warn!(%error, "the folder for uploads cannot be used now");
@@ -123,7 +111,7 @@ impl Folder {
 
     /// Gives a file its name.
     pub async fn name(self, nameless: Nameless) -> Result<(), NotKept> {
-        let named = spawn_blocking(move || file::give_name(nameless.file, &self.path, &nameless.name));
+        let named = spawn_blocking(move || nameless.give_name(&self.path));
         Ok(named.await.unwrap_or_else(|error| Err(io::Error::other(error)))?)
     }
 
@@ -136,7 +124,7 @@ impl Folder {
 
     /// Writes pieces until `None`. A channel that ends before means that nobody wants the file any more.
     fn write(&self, mut pieces: mpsc::Receiver<Option<Bytes>>) -> Result<Nameless, NotKept> {
-        let mut file = file::unfinished(&self.path, UNFINISHED)?;
+        let mut file = file::unfinished(&self.path, file::SENT)?;
         let (mut hash, mut size, mut signature) = (Sha256::new(), 0, Vec::with_capacity(SIGNATURE));
         loop {
             let piece =
@@ -155,23 +143,7 @@ impl Folder {
         }
         let extension = extension(&signature).ok_or(NotKept::NotAPicture)?;
         let name = format!("{}.{extension}", file::hex(&hash.finalize()));
-        file.as_file().sync_all()?;
-        Ok(Nameless { name, file })
-    }
-}
-
-/// A file that is complete and has no name yet; it goes when this is dropped.
-#[derive(Debug)]
-pub struct Nameless {
-    /// The name that it will have.
-    pub name: String,
-    file: NamedTempFile,
-}
-
-impl Nameless {
-    /// What it is called meanwhile, in its folder.
-    pub fn name_for_now(&self) -> Cow<'_, str> {
-        self.file.path().file_name().unwrap_or_default().to_string_lossy()
+        Ok(Nameless::new(file, name)?)
     }
 }
 
@@ -184,18 +156,6 @@ fn extension(signature: &[u8]) -> Option<&'static str> {
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("gif"),
         _ => None,
     }
-}
-
-fn clear(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let unfinished = entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED));
-        let age = entry.metadata().and_then(|metadata| metadata.modified());
-        if unfinished && age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT_OVER)) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! The folder of known people, as far as the receiver touches it: an example is written, a picture removed, and what lies
 //! there is listed. Pictures come from face-recog, which opens and cuts them.
 //!
-//! A file gets its name when all of it is safe on the disk; until then its name is none that face-recog reads.
+//! Until a picture has its name, that is none which face-recog reads.
 
 use std::{
-    borrow::Cow,
     ffi::OsStr,
     fs,
     io::{self, Write},
@@ -16,10 +15,10 @@ use axum::http::StatusCode;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
-use crate::{file, problem::Problem};
-
-/// What a file is called that is not complete.
-const UNFINISHED: &str = ".enrol-";
+use crate::{
+    file::{self, Nameless},
+    problem::Problem,
+};
 
 /// Names of known people's pictures end in one of these, in any case.
 const ENDINGS: [&str; 3] = ["jpg", "jpeg", "png"];
@@ -39,26 +38,35 @@ impl KnownPeople {
         Self { folder: Arc::new(folder) }
     }
 
+    /// Clears away what a killed process left in the folder, if there is one.
+    pub async fn clear(&self) {
+        let folder = self.folder.clone();
+        match spawn_blocking(move || file::clear(&folder)).await {
+            Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "the folder of known people cannot be cleared now");
+            }
+            _ => {}
+        }
+    }
+
     /// Whether there is a folder, so that somebody can be enrolled here.
     pub async fn is_there(&self) -> Result<(), Problem> {
         self.with(|folder| fs::metadata(folder).map(drop)).await
     }
 
     /// Writes a picture beside the others, unseen, under the name that its content gives it.
-    pub async fn write(&self, jpeg: Vec<u8>) -> Result<Unseen, Problem> {
+    pub async fn write(&self, jpeg: Vec<u8>) -> Result<Nameless, Problem> {
         self.with(move |folder| {
-            let mut file = file::unfinished(folder, UNFINISHED)?;
+            let mut file = file::unfinished(folder, file::CUT)?;
             file.write_all(&jpeg)?;
-            file.as_file().sync_all()?;
-            let name = format!("enrolled-{}.jpg", file::hex(&Sha256::digest(&jpeg)));
-            Ok(Unseen { name, file })
+            Nameless::new(file, format!("enrolled-{}.jpg", file::hex(&Sha256::digest(&jpeg))))
         })
         .await
     }
 
     /// Gives a picture its name, which face-recog sees within seconds.
-    pub async fn show(&self, picture: Unseen) -> Result<(), Problem> {
-        self.with(move |folder| file::give_name(picture.file, folder, &picture.name)).await
+    pub async fn show(&self, picture: Nameless) -> Result<(), Problem> {
+        self.with(move |folder| picture.give_name(folder)).await
     }
 
     /// Removes a picture; false when there is none, or no folder, or its name is none that lies in it.
@@ -99,21 +107,6 @@ impl KnownPeople {
         let folder = self.folder.clone();
         let done = spawn_blocking(move || work(&folder)).await;
         done.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(why)
-    }
-}
-
-/// A picture that is written and has no name yet; it goes when this is dropped.
-#[derive(Debug)]
-pub struct Unseen {
-    /// The name that it will have: the SHA-256 of its content, so that two with one name are the same.
-    pub name: String,
-    file: tempfile::NamedTempFile,
-}
-
-impl Unseen {
-    /// What it is called meanwhile, in the folder.
-    pub fn name_for_now(&self) -> Cow<'_, str> {
-        self.file.path().file_name().unwrap_or_default().to_string_lossy()
     }
 }
 

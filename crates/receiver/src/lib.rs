@@ -55,7 +55,7 @@ pub use crate::settings::Settings;
 use crate::settings::Watch;
 use crate::{
     body::BodyReader, face_recog::FaceRecog, ingest::Ingest, keep::Folder, known::KnownPeople,
-    state::Receiver, upload::Uploads,
+    state::Receiver, upload::Intake,
 };
 
 /// What a receiver that is not ready waits for.
@@ -81,16 +81,18 @@ pub async fn run(
         UploadFolder::At(path) => {
             let folder = Folder::new(path.clone(), settings.max_upload as u64);
             folder.prepare().await;
-            Some(Uploads::new(folder, settings.body_timeout))
+            Some(Intake::new(folder, settings.body_timeout))
         }
     };
+    let known_people = KnownPeople::new(settings.known_people.clone());
+    known_people.clear().await;
     let ingest = Ingest::new(pool.clone(), producer.clone());
     let router = http::router(Receiver {
         bodies: BodyReader::new(settings.max_body, settings.body_timeout),
         ingest: ingest.clone(),
         uploads,
-        known_people: KnownPeople::new(settings.known_people.clone()),
-        examples: Uploads::new(
+        known_people,
+        examples: Intake::new(
             Folder::new(settings.known_people.clone(), settings.max_upload as u64),
             settings.body_timeout,
         ),

@@ -15,7 +15,7 @@ use crate::{
     ingest::Ingest,
     known::KnownPeople,
     problem::Problem,
-    upload::Uploads,
+    upload::Intake,
 };
 
 /// One for the whole service, shared by all requests.
@@ -26,11 +26,11 @@ pub struct Receiver {
     /// Stores and announces.
     pub ingest: Ingest,
     /// Takes pictures themselves, where that is switched on.
-    pub uploads: Option<Uploads>,
+    pub uploads: Option<Intake>,
     /// Where the pictures of known people go.
     pub known_people: KnownPeople,
-    /// Takes pictures that somebody is to be known by.
-    pub examples: Uploads,
+    /// Takes pictures that show a face which somebody is to be known by; they do not stay.
+    pub examples: Intake,
     /// Finds their faces, and cuts them out.
     pub face_recog: FaceRecog,
     /// Where everything is kept.

@@ -32,10 +32,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     answer::{Answer, PathJson, PathsJson, Route, not_stored},
     body::{ReadError, discard, paced},
-    file,
+    file::{self, Nameless},
     format::Format,
     ingest::{Image, Ingest},
-    keep::{Folder, Nameless, NotKept},
+    keep::{Folder, NotKept},
     name,
     problem::Problem,
     state::Receiver,
@@ -125,9 +125,9 @@ struct UploadForm {
     file: Vec<Picture>,
 }
 
-/// Takes pictures in.
+/// Takes pictures in that are sent, as files of a folder: each by itself or as part of a form, and a few at once.
 #[derive(Debug)]
-pub struct Uploads {
+pub struct Intake {
     folder: Folder,
     patience: Duration,
     slots: Semaphore,
@@ -144,7 +144,7 @@ pub struct Held<'u> {
 /// A kept file's path, if it was kept, and its image.
 type Taken = (Option<String>, Result<Image, Problem>);
 
-impl Uploads {
+impl Intake {
     /// Keeps files in `folder`; `patience` is the body's timeout, which [`paced`] extends.
     pub fn new(folder: Folder, patience: Duration) -> Self {
         Self { folder, patience, slots: Semaphore::new(AT_ONCE) }
@@ -177,9 +177,7 @@ impl Uploads {
         let Ok(slot) = self.slots.try_acquire() else {
             return Err(refuse(ReadError::Overloaded.into(), headers, body).await);
         };
-        if body.size_hint().lower() > self.folder.max_file() {
-            return Err(refuse(NotKept::TooLarge(self.folder.max_file()).into(), headers, body).await);
-        }
+        let body = self.not_too_large(headers, body).await?;
         let mut pieces = Box::pin(paced(body, self.patience));
         match self.folder.take(&mut pieces).await? {
             Ok(file) => Ok(Held { file, _slot: slot }),
@@ -188,6 +186,15 @@ impl Uploads {
                 Err(refusal.into())
             }
         }
+    }
+
+    /// Refuses a body that is announced to be too large.
+    pub async fn not_too_large(&self, headers: &HeaderMap, body: Body) -> Result<Body, Problem> {
+        let limit = self.folder.max_file();
+        if body.size_hint().lower() > limit {
+            return Err(refuse(NotKept::TooLarge(limit).into(), headers, body).await);
+        }
+        Ok(body)
     }
 
     /// Removes an upload; false when there is none of this name.

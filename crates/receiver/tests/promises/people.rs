@@ -1,8 +1,9 @@
 //! Who is known can be changed by whoever runs this: people, their pictures, and who a stranger is.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use rpc::{
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
-use crate::stack::{Answer, Stack};
+use crate::stack::{Answer, Stack, until};
 
 /// A face-recog that cuts: what it answers tells what it was asked for. The last word of a picture's path, or of its
 /// content if it was sent, says what it shows.
@@ -89,9 +90,12 @@ impl World {
 
     /// With more settings, as flags.
     pub async fn start_with(more: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), more).await
+    }
+
+    async fn start_in(known: TempDir, more: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let known = tempfile::tempdir().unwrap();
         let scissors = Scissors { known: known.path().to_owned() };
         let server = tonic::transport::Server::builder().add_service(FacesServer::new(scissors));
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
@@ -261,6 +265,7 @@ async fn a_picture_that_is_sent_becomes_a_known_picture_once() {
     assert!(fs::read_to_string(world.known.path().join(&name)).unwrap().ends_with("one 0"));
     assert_eq!(send(theirs, "image/jpeg", b"\xff\xd8\xff one").await, (200, picture));
     assert_eq!(send("/people/99/pictures", "", b"\xff\xd8\xff one").await.0, 404);
+    assert_eq!(send("/people/99/pictures", "", b"\xff\xd8\xff none").await.0, 404, "nobody looks at it");
 
     let refusals: [(&[u8], u16, &str); 9] = [
         (b"\xff\xd8\xff false", 422, "no face is found"),
@@ -281,6 +286,39 @@ async fn a_picture_that_is_sent_becomes_a_known_picture_once() {
     let (status, refusal) = send(theirs, "multipart/form-data; boundary=x", b"--x--").await;
     assert_eq!(status, 415, "{refusal}");
     assert_eq!(world.files(), [name], "nothing of what was refused stays");
+}
+
+#[tokio::test]
+async fn who_asks_first_is_not_told_to_send_a_picture_that_is_refused() {
+    let world = World::start_with(&["--max-upload", "1KiB"]).await;
+    for (person, length, status) in [(3, 2000, "413"), (99, 1000, "404")] {
+        let head = format!(
+            "POST /people/{person}/pictures HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let answer = world.stack.receiver.raw(head.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_beside_known_pictures_is_cleared_away_at_the_next_start() {
+    let known = tempfile::tempdir().unwrap();
+    for name in [".enrol-old", ".upload-old", ".enrol-young", ".upload-young", "ada.jpg"] {
+        let file = File::create(known.path().join(name)).unwrap();
+        if !name.ends_with("young") {
+            file.set_modified(SystemTime::now() - Duration::from_secs(2 * 60 * 60)).unwrap();
+        }
+    }
+    let world = World::start_in(known, &[]).await;
+    until("it is cleared", async || world.files() == [".enrol-young", ".upload-young", "ada.jpg"]).await;
+}
+
+#[tokio::test]
+async fn a_start_does_not_make_the_folder_of_known_people() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("known");
+    let _stack = Stack::start_with(&["--known-people", known.to_str().unwrap()]).await;
+    assert!(!known.exists());
 }
 
 #[tokio::test]
