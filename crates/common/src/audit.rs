@@ -9,9 +9,9 @@ use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     database::{answered, push_list},
-    faces::Correction,
     people::Renaming,
     strangers::Naming,
+    words::Correction,
 };
 
 /// Holds for entries that no other one took back.
@@ -22,7 +22,7 @@ pub(crate) const COUNTS: &str =
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// A word about a face, which [`faces::undo`](crate::faces::undo) takes back.
+    /// A word about a face, which [`words::undo`](crate::words::undo) takes back.
     Correction(Correction),
     /// A name for a stranger, which [`strangers::undo`](crate::strangers::undo) takes back.
     Naming(Naming),

@@ -40,6 +40,7 @@ pub mod strangers;
 pub mod telemetry;
 pub mod uploads;
 pub mod webhooks;
+pub mod words;
 
 /// The queue's topic, fixed by the original.
 pub const TOPIC: &str = "images";

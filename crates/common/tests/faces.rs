@@ -8,9 +8,10 @@ use std::collections::HashMap;
 
 use common::{
     audit,
-    faces::{self, Nearest, Said, Word},
+    faces::{self, Nearest},
     models::{ImageId, NOBODY},
     strangers::{self, Whom},
+    words::{self, Said, Word},
 };
 use sqlx::MySqlPool;
 
@@ -124,7 +125,7 @@ async fn what_a_person_said_is_never_overridden() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
-    assert!(matches!(faces::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap(), Said::Noted { .. }));
+    assert!(matches!(words::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap(), Said::Noted { .. }));
     assert_eq!(person(&pool, image).await, SKARLSO);
     rematch(&pool, near("john_doe_1.jpg", 0.1)).await;
     assert_eq!(person(&pool, image).await, SKARLSO);
@@ -135,7 +136,7 @@ async fn somebody_who_was_rejected_does_not_come_back_but_another_may() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
-    faces::say(&pool, face, Word::IsNot(HANNIBAL), WHO).await.unwrap();
+    words::say(&pool, face, Word::IsNot(HANNIBAL), WHO).await.unwrap();
     assert_eq!(person(&pool, image).await, NOBODY);
     rematch(&pool, near("hannibal_2.jpg", 0.2)).await;
     assert_eq!(person(&pool, image).await, NOBODY);
@@ -199,7 +200,7 @@ async fn until_somebody_waits(pool: &MySqlPool) {
 
 /// Says something about a face: the entry that can undo it.
 async fn say(pool: &MySqlPool, face: u64, word: Word) -> u64 {
-    match faces::say(pool, face, word, WHO).await.unwrap() {
+    match words::say(pool, face, word, WHO).await.unwrap() {
         Said::Noted { entry, .. } => entry,
         said => panic!("{said:?}"),
     }
@@ -297,8 +298,8 @@ async fn what_was_said_since_is_not_undone() {
 #[tokio::test]
 async fn a_word_about_what_does_not_exist_changes_nothing() {
     let (_database, pool) = migrated().await;
-    assert_eq!(faces::say(&pool, 1, Word::Nobody, WHO).await.unwrap(), Said::NoSuchFace);
-    assert_eq!(faces::say(&pool, 1, Word::Is(99), WHO).await.unwrap(), Said::NoSuchPerson);
+    assert_eq!(words::say(&pool, 1, Word::Nobody, WHO).await.unwrap(), Said::NoSuchFace);
+    assert_eq!(words::say(&pool, 1, Word::Is(99), WHO).await.unwrap(), Said::NoSuchPerson);
     assert!(audit::change(&pool, 1).await.unwrap().is_none());
 }
 
@@ -312,7 +313,7 @@ async fn corrections_of_one_image_at_the_same_time_all_count() {
         let who = if round % 2 == 0 { SKARLSO } else { HANNIBAL };
         let words = faces.iter().map(|&face| {
             let pool = pool.clone();
-            tokio::spawn(async move { faces::say(&pool, face, Word::Is(who), WHO).await.unwrap() })
+            tokio::spawn(async move { words::say(&pool, face, Word::Is(who), WHO).await.unwrap() })
         });
         for said in words.collect::<Vec<_>>() {
             assert!(matches!(said.await.unwrap(), Said::Noted { .. }));

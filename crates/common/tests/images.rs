@@ -12,10 +12,10 @@ use std::{
 
 use common::{
     database,
-    faces::{self, Word},
     images::{self, Claim, ClaimOutcome, Ending, Failure, Fenced, Recognition, RedeemPolicy},
     models::{ImageId, NOBODY, Person, Status},
     people,
+    words::{self, Word},
 };
 use sqlx::MySqlPool;
 
@@ -242,7 +242,7 @@ async fn a_result_that_is_written_again_leaves_what_was_said_meanwhile() {
     assert_eq!(complete(&pool, &claim, &hannibal()).await, Fenced::Written);
     assert_eq!(person(&pool, id).await, 1);
     let face = faces(&pool, id).await[0].0;
-    faces::say(&pool, face, Word::Is(2), "a test").await.unwrap();
+    words::say(&pool, face, Word::Is(2), "a test").await.unwrap();
     assert_eq!(complete(&pool, &claim, &hannibal()).await, Fenced::Written);
     assert_eq!(person(&pool, id).await, 2);
 }
@@ -253,7 +253,7 @@ async fn a_picture_that_is_looked_at_again_shows_whom_a_person_said() {
     let id = store_one(&pool).await;
     let first = claim(&pool, id).await;
     assert_eq!(complete(&pool, &first, &hannibal()).await, Fenced::Written);
-    faces::say(&pool, faces(&pool, id).await[0].0, Word::IsNot(1), "a test").await.unwrap();
+    words::say(&pool, faces(&pool, id).await[0].0, Word::IsNot(1), "a test").await.unwrap();
     execute(&pool, "UPDATE images SET status = 0").await;
     let again = claim(&pool, id).await;
     assert_eq!(complete(&pool, &again, &hannibal()).await, Fenced::Written);

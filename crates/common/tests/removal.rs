@@ -7,10 +7,10 @@ mod support;
 use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use common::{
-    faces::{self, Word},
     images::{self, ClaimOutcome, Ending, Fenced, Recognition},
     models::ImageId,
     removal, strangers, uploads,
+    words::{self, Word},
 };
 use sqlx::{AssertSqlSafe, MySqlPool};
 use tokio::time::timeout;
@@ -42,7 +42,7 @@ async fn an_image_goes_with_its_faces_what_was_said_of_them_and_what_was_to_be_t
     let gone = processed(&pool, "/gone.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let stays = processed(&pool, "/stays.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     for image in [gone, stays] {
-        faces::say(&pool, face_of(&pool, image).await, Word::IsNot(1), WHO).await.unwrap();
+        words::say(&pool, face_of(&pool, image).await, Word::IsNot(1), WHO).await.unwrap();
     }
     execute(&pool, "INSERT INTO webhooks (image_id, claim, status) SELECT id, 7, 1 FROM images").await;
 
@@ -119,7 +119,7 @@ async fn deleting_gives_way_to_words_and_results_and_comes_to_an_end() {
         let image = processed(&pool, &format!("/{round}.jpg"), &[near("hannibal_1.jpg", 0.3)]).await;
         let face = face_of(&pool, image).await;
         let (said, deleted) =
-            tokio::join!(faces::say(&pool, face, Word::Nobody, WHO), delete(&pool, image, WHO));
+            tokio::join!(words::say(&pool, face, Word::Nobody, WHO), delete(&pool, image, WHO));
         said.unwrap();
         assert!(deleted);
     }

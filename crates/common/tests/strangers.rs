@@ -5,10 +5,10 @@
 mod support;
 
 use common::{
-    faces::{self, Word},
     models::{ImageId, NOBODY},
     people,
     strangers::{self, Named, Whom},
+    words::{self, Word},
 };
 use sqlx::MySqlPool;
 
@@ -62,7 +62,7 @@ async fn only_faces_that_are_unknown_and_seen_well_are_grouped() {
     }
     processed(&pool, "/known.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let nobody = processed(&pool, "/nobody.jpg", &[None]).await;
-    faces::say(&pool, face(&pool, nobody).await, Word::Nobody, WHO).await.unwrap();
+    words::say(&pool, face(&pool, nobody).await, Word::Nobody, WHO).await.unwrap();
     assert_eq!(strangers::unknown(&pool, "dlib", 0, 100).await.unwrap().len(), 7, "all but the known one");
     assert_eq!(ungrouped(&pool).await, 1);
     assert_eq!(strangers::unknown(&pool, "dlib", 0, 2).await.unwrap().len(), 2);
@@ -94,7 +94,7 @@ async fn a_face_that_is_not_theirs_by_a_persons_word_stays_a_stranger_when_the_o
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
     let group = stranger(&pool, images[0]).await.unwrap();
-    faces::say(&pool, face(&pool, images[0]).await, Word::IsNot(1), WHO).await.unwrap();
+    words::say(&pool, face(&pool, images[0]).await, Word::IsNot(1), WHO).await.unwrap();
     let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
     let Named::Done { faces: 1, entry, .. } = named else { panic!("{named:?}") };
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, 1));
@@ -102,7 +102,7 @@ async fn a_face_that_is_not_theirs_by_a_persons_word_stays_a_stranger_when_the_o
 
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, NOBODY));
-    faces::say(&pool, face(&pool, images[1]).await, Word::IsNot(1), WHO).await.unwrap();
+    words::say(&pool, face(&pool, images[1]).await, Word::IsNot(1), WHO).await.unwrap();
     let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
     assert_eq!(named, Named::NotThem);
     let named = strangers::name(&pool, group, Whom::Known(2), WHO).await.unwrap();
@@ -116,7 +116,7 @@ async fn what_was_said_about_one_face_of_a_stranger_stays_when_their_name_is_tak
     let group = stranger(&pool, images[0]).await.unwrap();
     let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
     let Named::Done { entry, .. } = named else { panic!("{named:?}") };
-    faces::say(&pool, face(&pool, images[0]).await, Word::Is(1), WHO).await.unwrap();
+    words::say(&pool, face(&pool, images[0]).await, Word::Is(1), WHO).await.unwrap();
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (1, NOBODY));
 }
@@ -145,8 +145,8 @@ async fn what_was_said_about_one_face_of_a_stranger_and_taken_back_holds_nothing
     let group = stranger(&pool, images[0]).await.unwrap();
     let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
     let Named::Done { entry, .. } = named else { panic!("{named:?}") };
-    let said = faces::say(&pool, face(&pool, images[0]).await, Word::Is(2), WHO).await.unwrap();
-    let faces::Said::Noted { entry: word, .. } = said else { panic!("{said:?}") };
+    let said = words::say(&pool, face(&pool, images[0]).await, Word::Is(2), WHO).await.unwrap();
+    let words::Said::Noted { entry: word, .. } = said else { panic!("{said:?}") };
     assert!(undo(&pool, word).await.is_some());
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, NOBODY));
@@ -157,7 +157,7 @@ async fn a_group_dissolves_when_somebody_is_enrolled_and_goes_on_without_its_fir
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
     let first = stranger(&pool, images[0]).await.unwrap();
-    faces::say(&pool, first, Word::Is(1), WHO).await.unwrap();
+    words::say(&pool, first, Word::Is(1), WHO).await.unwrap();
     let groups = strangers::groups(&pool, "dlib", 0, 10).await.unwrap();
     assert_eq!(groups.iter().map(|group| group.stranger).collect::<Vec<_>>(), [first, first + 2]);
     assert_eq!(strangers::groups(&pool, "dlib", first, 10).await.unwrap().len(), 1);
@@ -173,7 +173,7 @@ async fn a_face_that_got_a_word_meanwhile_joins_no_group() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[None]).await;
     let face = face(&pool, image).await;
-    faces::say(&pool, face, Word::Nobody, WHO).await.unwrap();
+    words::say(&pool, face, Word::Nobody, WHO).await.unwrap();
     strangers::join(&pool, &[(face, face)]).await.unwrap();
     assert_eq!(stranger(&pool, image).await, None);
 }

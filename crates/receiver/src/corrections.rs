@@ -10,10 +10,10 @@ use axum::{
 };
 use common::{
     audit::{self, Change},
-    faces::{self, Said, Word},
     lookup::ImageStatus,
     people::{self, Known},
     strangers,
+    words::{self, Said, Word},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -149,7 +149,7 @@ async fn undo(
     };
     Ok(match change {
         Change::Correction(correction) => {
-            let image = faces::undo(pool, entry, &correction, name).await?.ok_or_else(outdated)?;
+            let image = words::undo(pool, entry, &correction, name).await?.ok_or_else(outdated)?;
             format::fresh(StatusCode::OK, &receiver.image(image.0).await?)
         }
         Change::Naming(naming) => {
@@ -166,7 +166,7 @@ async fn undo(
 }
 
 async fn say(receiver: &Receiver, who: &Who, face: u64, word: Word) -> Result<Response, Problem> {
-    match faces::say(&receiver.pool, face, word, &who.name).await? {
+    match words::say(&receiver.pool, face, word, &who.name).await? {
         Said::Noted { image, entry } => {
             let undo = format!("/audit/{entry}/undo");
             let corrected = Corrected { undo, image: receiver.image(image.0).await? };

@@ -13,6 +13,7 @@ use common::{
     people, schema,
     settings::DatabaseSettings,
     strangers,
+    words::{self},
 };
 use devstack::Database;
 use sqlx::MySqlPool;
@@ -87,7 +88,7 @@ pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
     const WHO: &str = "a test";
     match audit::change(pool, entry).await.unwrap().unwrap() {
         Change::Correction(correction) => {
-            faces::undo(pool, entry, &correction, WHO).await.unwrap().map(|image| image.0)
+            words::undo(pool, entry, &correction, WHO).await.unwrap().map(|image| image.0)
         }
         Change::Naming(naming) => strangers::undo(pool, entry, &naming, WHO).await.unwrap(),
         Change::Renaming(renaming) => people::undo(pool, entry, &renaming, WHO).await.unwrap(),

@@ -1,6 +1,6 @@
 //! The pages of people, and of what was changed.
 
-use common::{audit::Change, faces::Word, strangers::Whom};
+use common::{audit::Change, strangers::Whom, words::Word};
 use serde_json::{Value, json};
 
 use crate::frontend::{Stage, until};
@@ -54,7 +54,7 @@ async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
     assert!(stage.frontend.html("/audit").await.contains("Nobody has changed anything"));
     let (image, faces) = stage.recognise("/a.jpg", &[-1]).await;
     let word = Word::Is(3);
-    common::faces::say(&stage.pool, faces[0], word, "grace").await.unwrap();
+    common::words::say(&stage.pool, faces[0], word, "grace").await.unwrap();
     let html = stage.frontend.html("/audit").await;
     assert!(html.contains(&format!("confirm <a href=\"/images/{image}\">face {}</a> as ", faces[0])));
     assert!(html.contains("<a href=\"/people/3\"><bdi dir=\"auto\">John Doe</bdi></a>"), "{html}");
@@ -75,7 +75,7 @@ async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
 async fn the_audit_says_whom_a_face_was_taken_for_and_whom_not() {
     let stage = Stage::set().await;
     let (_, faces) = stage.recognise("/a.jpg", &[1]).await;
-    let say = async |word| common::faces::say(&stage.pool, faces[0], word, "grace").await.unwrap();
+    let say = async |word| common::words::say(&stage.pool, faces[0], word, "grace").await.unwrap();
     say(Word::Is(2)).await;
     say(Word::IsNot(1)).await;
     say(Word::Nobody).await;

@@ -29,9 +29,9 @@ async fn faces_that_look_alike_are_one_stranger() {
 async fn a_face_that_was_spoken_about_leaves_the_queue() {
     let stage = Stage::set().await;
     let (_, faces) = stage.recognise("/a.jpg", &[-1, -1]).await;
-    for (face, word) in faces.iter().zip([common::faces::Word::Nobody, common::faces::Word::Is(1)]) {
+    for (face, word) in faces.iter().zip([common::words::Word::Nobody, common::words::Word::Is(1)]) {
         assert!(stage.frontend.html("/unknown").await.contains(&format!("id=\"face-{face}\"")));
-        common::faces::say(&stage.pool, *face, word, "grace").await.unwrap();
+        common::words::say(&stage.pool, *face, word, "grace").await.unwrap();
     }
     assert!(stage.frontend.html("/unknown").await.contains("Nobody is unknown"));
 }
