@@ -2,7 +2,7 @@
 //!
 //! - [`models`]: an image, its status, its id as bytes on the queue.
 //! - [`images`]: the life of an image, from stored to recognised: one state machine, all its SQL.
-//! - [`faces`]: what was found on each picture, who it is, and what people said about it.
+//! - [`faces`]: what was found on each picture, and who it is; [`words`]: what people say about it.
 //! - [`enrolment`]: whether somebody can be known by a face.
 //! - [`strangers`]: unknown faces that belong together; [`quality`]: how well a face is seen.
 //! - [`lookup`]: how far along an image, or a batch of them, is.
