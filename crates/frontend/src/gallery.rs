@@ -72,21 +72,31 @@ struct Marked {
     is_known: bool,
 }
 
+/// Which part of a picture its card shows, in pixels.
+struct Part {
+    /// How far down a high picture it lies, in quarters of the way: style.css cuts the picture by it.
+    quarter: i32,
+    top: f64,
+    width: i32,
+    height: f64,
+}
+
 impl Card {
-    /// Which part of a high picture its card shows, as SVG calls it: that with the faces, or the top.
-    fn part(&self) -> &'static str {
-        let top = self.boxes.iter().map(|face| face.area.y).min();
-        let bottom = self.boxes.iter().map(|face| face.area.y.saturating_add(face.area.height)).max();
-        match (top.zip(bottom), self.line.height) {
-            (Some((top, bottom)), Some(height @ 1..)) => {
-                match (f64::from(top) + f64::from(bottom)) / 2.0 / f64::from(height) {
-                    ..0.4 => "YMin",
-                    ..0.6 => "YMid",
-                    _ => "YMax",
-                }
-            }
-            _ => "YMin",
-        }
+    /// The part with the faces, or the top; `None` before the size of the picture is known.
+    fn part(&self) -> Option<Part> {
+        let (Some(width @ 1..), Some(height @ 1..)) = (self.line.width, self.line.height) else {
+            return None;
+        };
+        let whole = f64::from(height);
+        let shown = whole.min(f64::from(width) * 3.0 / 4.0);
+        let top = self.boxes.iter().map(|face| f64::from(face.area.y)).reduce(f64::min);
+        let bottom = self.boxes.iter().map(|face| f64::from(face.area.y) + f64::from(face.area.height));
+        let wanted =
+            top.zip(bottom.reduce(f64::max)).map_or(0.0, |(top, bottom)| (top + bottom - shown) / 2.0);
+        let way = (whole - shown).max(1.0);
+        let quarter = (wanted / way * 4.0).round().clamp(0.0, 4.0) as i32;
+        let top = f64::from(quarter) / 4.0 * (whole - shown);
+        Some(Part { quarter, top, width, height: shown })
     }
 }
 
