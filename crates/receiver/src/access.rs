@@ -12,7 +12,7 @@ use axum::{
     extract::{MatchedPath, Request, State},
     http::{
         HeaderValue, Method,
-        header::{EXPECT, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
     response::Response,
@@ -22,7 +22,7 @@ use web::{
     access::{Denied, Role, Who, bearer, not_from_other_site},
 };
 
-use crate::{body::discard, post::format_of, problem::Problem, state::Receiver};
+use crate::{body::turn_away, post::format_of, problem::Problem, state::Receiver};
 
 /// Lets a request pass whose sender may do what it asks for, with [`Who`] that is as an extension.
 pub async fn let_in(State(receiver): State<Arc<Receiver>>, mut request: Request, next: Next) -> Response {
@@ -55,7 +55,6 @@ fn needed(method: &Method, route: &str) -> Role {
     }
 }
 
-/// The body is read away so that the client reads the answer; who asks first sends nothing after a refusal.
 async fn refuse(denied: Denied, request: Request) -> Response {
     let mut response = Problem::from(denied).respond(format_of(&request));
     let headers = response.headers_mut();
@@ -68,9 +67,8 @@ async fn refuse(denied: Denied, request: Request) -> Response {
         }
         Denied::OtherSite | Denied::Rebound | Denied::Forbidden { .. } => {}
     }
-    if !request.headers().contains_key(EXPECT) {
-        discard(request.into_body().into_data_stream()).await;
-    }
+    let (head, body) = request.into_parts();
+    turn_away(&head.headers, body).await;
     response
 }
 

@@ -101,10 +101,7 @@ impl BodyReader {
     /// Reads one body.
     pub async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<ReadBody, ReadError> {
         if body.size_hint().lower() > self.max_body as u64 {
-            // Who asks first sends nothing after a refusal; reading would invite the body.
-            if !headers.contains_key(header::EXPECT) {
-                discard(body.into_data_stream()).await;
-            }
+            turn_away(headers, body).await;
             return Err(ReadError::TooLarge(self.max_body));
         }
         let deadline = Instant::now() + self.limit;
@@ -133,6 +130,14 @@ impl BodyReader {
 async fn next_chunk(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     // Trailers are not data.
     Some(body.frame().await?.map(|frame| frame.into_data().unwrap_or_default()))
+}
+
+/// Reads away the body of a request that is refused, so that the client reads the answer. Who asks first sends nothing after
+/// a refusal; reading would invite the body.
+pub async fn turn_away(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(header::EXPECT) {
+        discard(body.into_data_stream()).await;
+    }
 }
 
 /// Reads what nobody wants, but not for ever.

@@ -16,7 +16,7 @@ use axum::{
     extract::{Query, Request, State, rejection::QueryRejection},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, EXPECT, LOCATION},
+        header::{CONTENT_TYPE, LOCATION},
     },
     response::Response,
 };
@@ -31,7 +31,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     answer::{Answer, PathJson, PathsJson, Route, not_stored},
-    body::{ReadError, discard, paced},
+    body::{ReadError, discard, paced, turn_away},
     file::{self, Nameless},
     format::Format,
     ingest::{Image, Ingest},
@@ -316,11 +316,9 @@ async fn refuse_all(request: Request) -> Problem {
     refuse(problem, &head.headers, body).await
 }
 
-/// Reads a body away so that the client reads the answer; who asks first sends nothing after a refusal.
+/// What is said to whoever sends a body that nobody reads further.
 pub async fn refuse(problem: Problem, headers: &HeaderMap, body: Body) -> Problem {
-    if !headers.contains_key(EXPECT) {
-        discard(body.into_data_stream()).await;
-    }
+    turn_away(headers, body).await;
     problem
 }
 
