@@ -94,8 +94,8 @@ pub enum Word {
 }
 
 impl Word {
-    /// Reads the column `chosen`.
-    fn of(chosen: i32) -> Self {
+    /// What the column `chosen` says.
+    pub fn of(chosen: i32) -> Self {
         if chosen == NOBODY { Self::Nobody } else { Self::Confirmed }
     }
 }

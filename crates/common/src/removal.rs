@@ -41,7 +41,8 @@ pub async fn delete(pool: &MySqlPool, id: ImageId, who: &str) -> sqlx::Result<Op
             .await?;
         let Some(path) = path else { return Ok(None) };
         let mut gone = vec![id];
-        if let Some(name) = uploads::name_in(&path) {
+        let upload = uploads::name_in(&path).map(str::to_owned);
+        if let Some(name) = &upload {
             // Whoever touches the file of an upload holds the row that an upload makes; nobody sees this one.
             let Stored { id, created } = images::lock(&mut transaction, &uploads::path_of(name)).await?;
             gone.extend(created.then_some(id));
@@ -49,8 +50,8 @@ pub async fn delete(pool: &MySqlPool, id: ImageId, who: &str) -> sqlx::Result<Op
         forget(&mut transaction, &gone).await?;
         audit::note(&mut transaction, who, "delete image", &format!("image {id}"), &Gone { path: &path })
             .await?;
-        let upload = match uploads::name_in(&path) {
-            Some(name) if !is_needed(&mut transaction, name).await? => Some(name.to_owned()),
+        let upload = match upload {
+            Some(name) if !is_needed(&mut transaction, &name).await? => Some(name),
             _ => None,
         };
         Ok(Some(Removal { transaction, path, upload }))

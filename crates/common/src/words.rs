@@ -173,7 +173,7 @@ async fn still_known(transaction: &mut MySqlConnection, words: &Words) -> sqlx::
 }
 
 /// Whether there is such a person, who then stays until the transaction ends.
-pub(crate) async fn is_person(transaction: &mut MySqlConnection, id: i32) -> sqlx::Result<bool> {
+async fn is_person(transaction: &mut MySqlConnection, id: i32) -> sqlx::Result<bool> {
     let id: Option<i32> = sqlx::query_scalar("SELECT id FROM person WHERE id = ? LOCK IN SHARE MODE")
         .bind(id)
         .fetch_optional(transaction)

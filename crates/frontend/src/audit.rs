@@ -132,14 +132,12 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
             person.name = names.get(&i64::from(person.id)).cloned();
         }
         entry.name = entry.about("person").and_then(|id| names.get(&id.try_into().ok()?)).cloned();
+        // Who is gone has no page, nor has an image: it is noted when it goes.
         let image = entry.about("face").and_then(|face| images.get(&face));
+        let person = entry.about("person").filter(|_| entry.name.is_some());
         entry.page = image
             .map(|image| format!("/images/{image}"))
-            .or_else(|| entry.about("image").map(|image| format!("/images/{image}")))
-            .or_else(|| entry.about("person").map(|person| format!("/people/{person}")))
-            .filter(|_| {
-                entry.action != "delete image" && (entry.about("person").is_none() || entry.name.is_some())
-            });
+            .or_else(|| person.map(|person| format!("/people/{person}")));
     }
     Ok(entries)
 }

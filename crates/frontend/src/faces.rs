@@ -1,7 +1,8 @@
 //! Faces as pages show them: who it is, and why.
 
 use common::{
-    models::{NOBODY, Person},
+    lookup::{Area, Word},
+    models::Person,
     quality::{DULLEST, MOST_TURNED, SMALLEST},
 };
 use serde::Serialize;
@@ -41,29 +42,6 @@ pub struct Face {
     pub turned: f32,
     /// The group of unknown faces that look alike.
     pub stranger: Option<u64>,
-}
-
-/// A box, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Area {
-    /// The left edge.
-    pub x: i32,
-    /// The top edge.
-    pub y: i32,
-    /// How wide it is.
-    pub width: i32,
-    /// How high it is.
-    pub height: i32,
-}
-
-/// What a person said about a face.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Word {
-    /// It shows the person that is named.
-    Confirmed,
-    /// It shows nobody who matters.
-    Nobody,
 }
 
 impl Face {
@@ -115,10 +93,10 @@ impl Face {
     }
 }
 
-/// Everybody whom these faces show, once each.
-pub fn people(faces: &[Face]) -> Vec<&Person> {
+/// Everybody of those whom faces show, once each.
+pub fn people<'p>(shown: impl IntoIterator<Item = &'p Person>) -> Vec<&'p Person> {
     let mut people: Vec<&Person> = Vec::new();
-    for person in faces.iter().filter_map(|face| face.person.as_ref()) {
+    for person in shown {
         if people.iter().all(|known| known.id != person.id) {
             people.push(person);
         }
@@ -167,11 +145,6 @@ where
 fn read(row: &MySqlRow) -> sqlx::Result<Face> {
     let person: Option<i32> = row.try_get("person_id")?;
     let name: Option<String> = row.try_get("name")?;
-    let word = match row.try_get::<Option<i32>, _>("chosen")? {
-        None => None,
-        Some(NOBODY) => Some(Word::Nobody),
-        Some(_) => Some(Word::Confirmed),
-    };
     Ok(Face {
         id: row.try_get("id")?,
         image: row.try_get("image")?,
@@ -183,7 +156,7 @@ fn read(row: &MySqlRow) -> sqlx::Result<Face> {
             height: row.try_get("height")?,
         },
         person: person.zip(name).map(|(id, name)| Person { id, name }),
-        word,
+        word: row.try_get::<Option<i32>, _>("chosen")?.map(Word::of),
         distance: row.try_get("distance")?,
         nearest: row.try_get("nearest")?,
         matches: row.try_get("matches")?,

@@ -9,13 +9,12 @@ use axum::{
     response::Response,
 };
 use chrono::NaiveDate;
-use common::{database::push_list, models::Person};
+use common::{database::push_list, lookup::Area, models::Person};
 use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
 use crate::{
-    Frontend,
-    faces::Area,
+    Frontend, faces,
     format::Format,
     line::Line,
     page::{self, Frame},
@@ -69,7 +68,7 @@ struct Card {
 /// A face as its card marks it.
 struct Marked {
     area: Area,
-    is_known: bool,
+    person: Option<Person>,
 }
 
 /// Which part of a picture its card shows, in pixels.
@@ -211,24 +210,20 @@ async fn faces_on(pool: &MySqlPool, lines: &[Line]) -> sqlx::Result<Vec<OnImage>
 }
 
 fn cards(lines: Vec<Line>, faces: Vec<OnImage>) -> Vec<Card> {
-    let mut shown: HashMap<u64, (Vec<Marked>, Vec<Person>)> = HashMap::new();
+    let mut on_images: HashMap<u64, Vec<Marked>> = HashMap::new();
     for (image, x, y, width, height, person, name) in faces {
-        let (boxes, people) = shown.entry(image).or_default();
-        if boxes.len() < BOXES {
-            boxes.push(Marked { area: Area { x, y, width, height }, is_known: person.is_some() });
-        }
-        if let Some((id, name)) = person.zip(name)
-            && people.iter().all(|person| person.id != id)
-        {
-            people.push(Person { id, name });
-        }
+        let person = person.zip(name).map(|(id, name)| Person { id, name });
+        on_images.entry(image).or_default().push(Marked { area: Area { x, y, width, height }, person });
     }
     let card = |line: Line| {
-        let (boxes, mut people) = shown.remove(&line.id).unwrap_or_default();
+        let mut boxes = on_images.remove(&line.id).unwrap_or_default();
+        let shown = boxes.iter().filter_map(|face| face.person.as_ref());
+        let mut people: Vec<Person> = faces::people(shown).into_iter().cloned().collect();
         // An image without faces has been recognised by an older face-recog: it has its one name.
         if people.is_empty() {
             people.extend(line.person.clone());
         }
+        boxes.truncate(BOXES);
         Card { line, people, boxes }
     };
     lines.into_iter().map(card).collect()

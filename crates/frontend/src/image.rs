@@ -7,6 +7,7 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
+use common::models::Person;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, MySqlPool, Row as _};
 
@@ -89,6 +90,10 @@ async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
 }
 
 impl Image {
+    fn people(&self) -> Vec<&Person> {
+        faces::people(self.faces.iter().filter_map(|face| face.person.as_ref()))
+    }
+
     fn outlines(&self) -> Vec<Outline<'_>> {
         let (Some(width @ 1..), Some(height @ 1..)) = (self.line.width, self.line.height) else {
             return Vec::new();
