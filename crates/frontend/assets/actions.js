@@ -85,16 +85,16 @@ function answered(dialog) {
   });
 }
 
-// Fills in what a dialog says beside its title. The box to tick, if there is something to choose, is not ticked yet.
-function fill(dialog, title, { hint = "", option = "", save }) {
+// Fills in what a dialog says. It has a box to tick if there is an option, which is ticked if it is chosen beforehand.
+function fill(dialog, title, { hint = "", option = "", chosen = false, save }) {
   dialog.querySelector("h2").textContent = title;
   dialog.querySelector(".hint").textContent = hint;
-  if (save) dialog.querySelector("button.main").textContent = save;
+  dialog.querySelector("button.main").textContent = save;
   const label = dialog.querySelector("label.check");
   label.hidden = !option;
   label.querySelector("span").textContent = option;
   const box = label.querySelector("input");
-  box.checked = false;
+  box.checked = Boolean(option) && chosen;
   return box;
 }
 
@@ -106,37 +106,38 @@ async function confirmed(question, more = {}) {
 }
 
 // A name that is given, and whether the option is wanted with it; null for none.
-async function askName(title, { value = "", chosen = false, ...more } = {}) {
+async function askName(title, { value = "", ...more } = {}) {
   const dialog = document.getElementById("naming");
   const box = fill(dialog, title, { save: "Save", ...more });
-  box.checked = chosen;
   const input = dialog.querySelector("input[name=name]");
   input.value = value;
   const answer = answered(dialog);
   input.select();
   const name = (await answer) && input.value.trim();
-  return name ? { name, chosen: !box.closest("label").hidden && box.checked } : null;
+  return name ? { name, chosen: box.checked } : null;
 }
 
 // By a part of their names ("text"), or by the whole ("called"): of very many people a part brings the newest alone.
 const people = async (by, name) => (await send("GET", `/people?${by}=${encodeURIComponent(name)}`)).people ?? [];
 const sameName = (a, b) => a.localeCompare(b, undefined, { sensitivity: "accent" }) === 0;
 
-const peopleCalled = async (name) => (await people("called", name)).filter((person) => sameName(person.name, name));
+const peopleCalled = async (name, except) =>
+  (await people("called", name)).filter((person) => sameName(person.name, name) && String(person.id) !== except);
+const addCalled = (name) => send("POST", "/api/people", { name });
 
 // Who is meant by a name, or by a number like #8; null for nobody who is known.
-async function known(name, except = null) {
+async function known(name, except) {
   const number = /^#(\d+)$/.exec(name)?.[1];
   if (number) return send("GET", `/people/${number}`);
-  const all = (await peopleCalled(name)).filter(({ id }) => String(id) !== except);
+  const all = await peopleCalled(name, except);
   // No guess will do.
   if (all.length > 1) throw new Error(`${all.length} people are called ${name}; say who by ${all.map(({ id }) => `#${id}`).join(" or ")}`);
   return all[0] ?? null;
 }
 
 // Whether a name that others have, too, is wanted.
-async function isMeant(name, except = null) {
-  const others = (await peopleCalled(name)).filter(({ id }) => String(id) !== except);
+async function isMeant(name, except) {
+  const others = await peopleCalled(name, except);
   return !others.length || (await confirmed(`Somebody is called ${name} already. Is this another?`)) !== null;
 }
 
@@ -184,7 +185,7 @@ async function nameFace({ nameFace: face, example }) {
   const given = await askName("Who is it?", { hint: NEW_NAME, option: example && BY_THIS_FACE, chosen: true });
   if (!given) return;
   await attempt(() => named(given, example, async (whom, name) => {
-    const person = whom ?? (await send("POST", "/api/people", { name }));
+    const person = whom ?? (await addCalled(name));
     return { ...(await send("PUT", `/api/faces/${face}/person`, { person: person.id })), person };
   }));
 }
@@ -201,7 +202,7 @@ async function namePicture(picture) {
   const given = await askName("Whose picture is it?", { hint: NEW_NAME });
   if (!given) return;
   await attempt(async () => {
-    const person = (await known(given.name)) ?? (await send("POST", "/api/people", { name: given.name }));
+    const person = (await known(given.name)) ?? (await addCalled(given.name));
     await send("PUT", `/api/people/${person.id}/pictures/${encodeURIComponent(picture)}`);
     return { words: `${person.name} is known by it` };
   });
@@ -229,7 +230,7 @@ listUnnamed();
 async function addPerson() {
   const given = await askName("Who becomes known?");
   if (!given || !(await isMeant(given.name))) return;
-  const person = await attempt(() => send("POST", "/api/people", { name: given.name }), `Added ${given.name}`);
+  const person = await attempt(() => addCalled(given.name), `Added ${given.name}`);
   if (person?.id) location.assign(`/people/${person.id}`);
 }
 
