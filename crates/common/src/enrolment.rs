@@ -78,8 +78,7 @@ impl Candidate {
 
     /// Whether it is seen well enough, and nobody said that it does not show `person`.
     pub fn check(&self, person: i32) -> Result<(), Unfit> {
-        let Area { width, height, .. } = self.area;
-        if let Some(fault) = quality::fault(width, height, self.sharpness, self.turned) {
+        if let Some(fault) = quality::fault(self.area.height, self.sharpness, self.turned) {
             return Err(Unfit::Fault(fault));
         }
         match &self.chosen {

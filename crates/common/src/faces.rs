@@ -25,8 +25,10 @@ use crate::{
 pub struct FoundFace {
     /// Left edge, top edge, width and height of its box in the upright picture, in pixels. It may reach over the edges.
     pub area: [i32; 4],
-    /// 128 little-endian singles.
+    /// 128 little-endian singles; empty where the face is too small to be compared, or one of too many.
     pub embedding: Vec<u8>,
+    /// How sure the detector is that it is a face, 0 to 1, where it tells.
+    pub score: Option<f32>,
     /// Variance of the Laplacian; little is blurred.
     pub sharpness: f32,
     /// 0 looks straight ahead, 1 is a profile.
@@ -55,6 +57,8 @@ pub struct Found {
     pub model: String,
     /// The known people that the faces were compared with.
     pub gallery: u64,
+    /// What looked for the faces, and how; `None` where an earlier version of face-recog did.
+    pub detector: Option<String>,
     /// Every face, the surest first.
     pub faces: Vec<FoundFace>,
 }
@@ -80,7 +84,7 @@ pub async fn store(
         // In powers of two, as everywhere: `push_list` says why.
         let (part, after) = rest.split_at(1 << rest.len().ilog2().min(8));
         let mut insert = QueryBuilder::<MySql>::new(
-            "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned,
+            "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, score, sharpness, turned,
                                 gallery, nearest, distance, matches, person) ",
         );
         insert.push_values(part, |mut row, &(id, found, position, face)| {
@@ -89,7 +93,10 @@ pub async fn store(
                 row.push_bind(length);
             }
             row.push_bind(&face.embedding[..]).push_bind(&found.model);
-            row.push_bind(face.sharpness).push_bind(face.turned).push_bind(found.gallery);
+            row.push_bind(face.score)
+                .push_bind(face.sharpness)
+                .push_bind(face.turned)
+                .push_bind(found.gallery);
             let nearest = face.nearest.as_ref();
             row.push_bind(nearest.map(|nearest| &nearest.image_name[..]));
             row.push_bind(nearest.map(|nearest| nearest.distance));

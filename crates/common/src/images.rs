@@ -454,6 +454,8 @@ struct Written<'e> {
     distance: Option<f64>,
     /// Width and height of the picture, where they are known.
     size: Option<(u32, u32)>,
+    /// What looked for faces on it, where that is known.
+    detector: Option<&'e str>,
 }
 
 impl<'e> Written<'e> {
@@ -467,6 +469,7 @@ impl<'e> Written<'e> {
             person: None,
             distance: None,
             size: None,
+            detector: None,
         };
         match ending {
             Ending::Recognised(found) => Self {
@@ -475,6 +478,7 @@ impl<'e> Written<'e> {
                 person: Some(found.person.unwrap_or(NOBODY)),
                 distance: found.distance,
                 size: found.found.as_ref().map(|found| found.size),
+                detector: found.found.as_ref().and_then(|found| found.detector.as_deref()),
                 ..released
             },
             Ending::Failed { failure, last_try } => Self {
@@ -548,6 +552,8 @@ async fn finish_now(
             .push(" AS SIGNED) AS width, CAST(")
             .push_bind(written.and_then(|row| row.size.map(|(_, height)| height)))
             .push(" AS SIGNED) AS height, ")
+            .push_bind(written.and_then(|row| row.detector))
+            .push(" AS detector, ")
             .push_bind(written.and_then(|row| row.reason))
             .push(" AS reason");
     }
@@ -563,6 +569,7 @@ async fn finish_now(
              images.distance = IF(ending.status = 1, ending.distance, images.distance),
              images.width = COALESCE(ending.width, images.width),
              images.height = COALESCE(ending.height, images.height),
+             images.detector = IF(ending.status = 1, ending.detector, images.detector),
              images.claimed_until = NULL",
     );
     let update = update.build();

@@ -77,7 +77,9 @@ pub struct FaceStatus {
     pub nearest: Option<String>,
     /// The group of unknown faces that look like this one, by its first face.
     pub stranger: Option<u64>,
-    /// Variance of the Laplacian; little is blurred.
+    /// How sure the detector is that it is a face: 0 to 1; `null` where an earlier version looked.
+    pub score: Option<f32>,
+    /// Variance of the Laplacian; little is blurred. 0 of a face that is too small to be compared.
     pub sharpness: f32,
     /// 0 looks straight ahead, 1 is a profile.
     pub turned: f32,
@@ -213,7 +215,7 @@ async fn faces(
     }
     let mut select = QueryBuilder::<MySql>::new(
         "SELECT CAST(image_id AS UNSIGNED) AS image, faces.id, x, y, width, height, person.id AS person_id, person.name,
-                chosen, distance, nearest, stranger, sharpness, turned
+                chosen, distance, nearest, stranger, score, sharpness, turned
          FROM faces LEFT JOIN person ON person.id = faces.person WHERE image_id IN ",
     );
     push_list(&mut select, images);
@@ -239,6 +241,7 @@ fn face(row: &MySqlRow) -> sqlx::Result<FaceStatus> {
         distance: row.try_get("distance")?,
         nearest: row.try_get("nearest")?,
         stranger: row.try_get("stranger")?,
+        score: row.try_get("score")?,
         sharpness: row.try_get("sharpness")?,
         turned: row.try_get("turned")?,
     })

@@ -25,7 +25,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 10] = [
+const UPGRADES: [Upgrade; 12] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -64,6 +64,8 @@ const UPGRADES: [Upgrade; 10] = [
         table: "images",
         sign: "file_name",
     },
+    Upgrade { sql: include_str!("../../../dbinit/upgrade/scores.sql"), table: "faces", sign: "score" },
+    Upgrade { sql: include_str!("../../../dbinit/upgrade/detectors.sql"), table: "images", sign: "detector" },
 ];
 
 /// Why the schema is not today's yet.

@@ -15,7 +15,7 @@ use crate::{
     faces,
     models::{ImageId, Person},
     people,
-    quality::{DULLEST, MOST_TURNED, SMALLEST},
+    quality::{DULLEST, LEAST_COMPARED_HEIGHT, MOST_TURNED},
 };
 
 /// Faces that one statement names, at most.
@@ -34,12 +34,12 @@ pub struct Unknown {
 /// Up to `limit` unknown faces after `after`, in the order of their ids.
 pub async fn unknown(pool: &MySqlPool, model: &str, after: u64, limit: u32) -> sqlx::Result<Vec<Unknown>> {
     let select = sqlx::query_as(
-        "SELECT id, IF(stranger IS NULL AND chosen IS NULL AND model = ? AND LEAST(width, height) >= ?
+        "SELECT id, IF(stranger IS NULL AND chosen IS NULL AND model = ? AND height >= ?
                        AND sharpness >= ? AND turned <= ?, embedding, NULL)
          FROM faces WHERE person = -1 AND id > ? ORDER BY id LIMIT ?",
     )
     .bind(model)
-    .bind(SMALLEST)
+    .bind(LEAST_COMPARED_HEIGHT)
     .bind(DULLEST)
     .bind(MOST_TURNED)
     .bind(after)

@@ -51,7 +51,7 @@ async fn an_image_is_told_with_everybody_who_is_on_it() {
          SELECT id, 1, 9, 9, 5, 5, '', 'dlib', 2, 0.25, 1, NULL, NULL, FALSE, -1 FROM images
          UNION ALL
          SELECT id, 0, -3, 4, 50, 60, '', 'dlib', 120.5, 0.5, 1, 'hannibal_1.jpg', 0.25, TRUE, 1 FROM images;
-         UPDATE faces SET chosen = -1 WHERE position = 1;
+         UPDATE faces SET chosen = -1 WHERE position = 1; UPDATE faces SET score = 0.75 WHERE position = 0;
          UPDATE images SET status = 1, person = 1, distance = 0.25",
     )
     .await;
@@ -69,9 +69,9 @@ async fn an_image_is_told_with_everybody_who_is_on_it() {
             "attempts": 0, "created_at": image.created_at, "updated_at": image.updated_at,
             "faces": [
                 {"box": {"x": -3, "y": 4, "width": 50, "height": 60}, "person": hannibal, "word": null, "distance": 0.25,
-                 "nearest": "hannibal_1.jpg", "stranger": null, "sharpness": 120.5, "turned": 0.5},
+                 "nearest": "hannibal_1.jpg", "stranger": null, "score": 0.75, "sharpness": 120.5, "turned": 0.5},
                 {"box": {"x": 9, "y": 9, "width": 5, "height": 5}, "person": null, "word": "nobody", "distance": null,
-                 "nearest": null, "stranger": null, "sharpness": 2.0, "turned": 0.25},
+                 "nearest": null, "stranger": null, "score": null, "sharpness": 2.0, "turned": 0.25},
             ],
         })
     );

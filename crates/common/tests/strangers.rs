@@ -50,7 +50,7 @@ async fn only_faces_that_are_unknown_and_seen_well_are_grouped() {
     let (_database, pool) = migrated().await;
     for (path, fault) in [
         ("/good.jpg", "width = width"),
-        ("/small.jpg", "width = 79"),
+        ("/small.jpg", "height = 19"),
         ("/blurred.jpg", "sharpness = 29"),
         ("/turned.jpg", "turned = 0.8"),
         ("/other.jpg", "model = 'other'"),

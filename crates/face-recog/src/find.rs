@@ -64,7 +64,8 @@ impl Faces for Service {
             .await
             .map_err(|error| pool_status(error, "kept embeddings"))?;
         let model = self.model.to_string();
-        Ok(Response::new(MatchResponse { matched, gallery: id, model, tolerance }))
+        let detector = String::new();
+        Ok(Response::new(MatchResponse { matched, gallery: id, model, tolerance, detector }))
     }
 
     async fn crop(&self, request: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {
@@ -118,6 +119,7 @@ fn described(picture: &Picture, faces: &[Face], gallery: &Gallery, tolerance: f6
             sharpness: sharpness(&picture.pixels, place),
             turned: face.turned,
             nearest,
+            score: None,
         }
     };
     let faces = timed("search", || faces.iter().map(face).collect());

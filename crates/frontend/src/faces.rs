@@ -3,7 +3,7 @@
 use common::{
     lookup::{Area, Word},
     models::Person,
-    quality::{DULLEST, MOST_TURNED, SMALLEST},
+    quality::{DULLEST, LEAST_COMPARED_HEIGHT, LEAST_REFERENCE_HEIGHT, MOST_TURNED},
 };
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
@@ -36,6 +36,8 @@ pub struct Face {
     /// Whether that is near enough to be the same person's.
     #[serde(skip)]
     pub matches: bool,
+    /// How sure the detector is that it is a face, 0 to 1; `None` where an earlier version looked.
+    pub score: Option<f32>,
     /// Variance of the Laplacian; little is blurred.
     pub sharpness: f32,
     /// 0 looks straight ahead, 1 is a profile.
@@ -65,18 +67,19 @@ impl Face {
                 format!("like the known picture {nearest}, distance {distance:.2}")
             }
             (None, Some(distance)) => format!("nearest known face at {distance:.2}"),
+            (None, None) if self.area.height < LEAST_COMPARED_HEIGHT => "too small to compare".to_owned(),
             (None, None) => "nobody to compare with".to_owned(),
         }
     }
 
     /// What its quality lacks, if it lacks something.
     pub fn flaw(&self) -> Option<&'static str> {
-        if self.sharpness < DULLEST {
+        if self.area.height < LEAST_REFERENCE_HEIGHT {
+            Some("small")
+        } else if self.sharpness < DULLEST {
             Some("blurred")
         } else if self.turned > MOST_TURNED {
             Some("turned away")
-        } else if self.area.width.min(self.area.height) < SMALLEST {
-            Some("small")
         } else {
             None
         }
@@ -107,14 +110,14 @@ pub fn people<'p>(shown: impl IntoIterator<Item = &'p Person>) -> Vec<&'p Person
 /// The face that somebody is best known by, if one is good enough for it.
 pub fn example(faces: &[Face]) -> Option<u64> {
     let good = faces.iter().filter(|face| face.flaw().is_none());
-    good.max_by_key(|face| face.area.width.min(face.area.height)).map(|face| face.id)
+    good.max_by_key(|face| face.area.height).map(|face| face.id)
 }
 
 /// The columns of a [`Face`], for a statement that goes on with conditions on `faces`.
 pub fn select() -> QueryBuilder<MySql> {
     QueryBuilder::new(
         "SELECT faces.id, CAST(image_id AS UNSIGNED) AS image, path, x, y, faces.width, faces.height,
-                person.id AS person_id, person.name, chosen, faces.distance, nearest, matches, sharpness, turned, stranger
+                person.id AS person_id, person.name, chosen, faces.distance, nearest, matches, score, sharpness, turned, stranger
          FROM faces JOIN images ON images.id = image_id LEFT JOIN person ON person.id = faces.person",
     )
 }
@@ -160,6 +163,7 @@ fn read(row: &MySqlRow) -> sqlx::Result<Face> {
         distance: row.try_get("distance")?,
         nearest: row.try_get("nearest")?,
         matches: row.try_get("matches")?,
+        score: row.try_get("score")?,
         sharpness: row.try_get("sharpness")?,
         turned: row.try_get("turned")?,
         stranger: row.try_get("stranger")?,

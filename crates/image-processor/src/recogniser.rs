@@ -175,7 +175,7 @@ fn limited<T>(message: T, end: Instant) -> Request<T> {
 
 impl From<FindResponse> for Answer {
     fn from(response: FindResponse) -> Self {
-        let FindResponse { faces, width, height, model, gallery } = response;
+        let FindResponse { faces, width, height, model, gallery, detector } = response;
         let faces: Vec<FoundFace> = faces.into_iter().map(found).collect();
         let mut nearest: Vec<&Nearest> = faces.iter().filter_map(|face| face.nearest.as_ref()).collect();
         nearest.sort_by(|one, other| one.distance.total_cmp(&other.distance));
@@ -183,7 +183,13 @@ impl From<FindResponse> for Answer {
             distance: nearest.first().map(|nearest| nearest.distance),
             matches: nearest.iter().filter(|it| it.is_match).map(|it| it.image_name.clone()).collect(),
             faces: Some(faces.len()),
-            found: Some(Arc::new(Found { size: (width, height), model, gallery, faces })),
+            found: Some(Arc::new(Found {
+                size: (width, height),
+                model,
+                gallery,
+                detector: (!detector.is_empty()).then_some(detector),
+                faces,
+            })),
         }
     }
 }
@@ -193,6 +199,7 @@ fn found(face: rpc::Face) -> FoundFace {
     FoundFace {
         area: [face.left, face.top, length(face.width), length(face.height)],
         embedding: face.embedding,
+        score: face.score,
         sharpness: face.sharpness,
         turned: face.turned,
         nearest: face.nearest.map(nearest),

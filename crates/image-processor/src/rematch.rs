@@ -258,7 +258,13 @@ mod tests {
             self.compared.fetch_add(faces, Ordering::Relaxed);
             let matched = vec![Matched { nearest: None }; faces];
             let gallery = self.gallery.load(Ordering::Relaxed);
-            Ok(Response::new(MatchResponse { matched, gallery, model: "dlib".to_owned(), tolerance: 0.6 }))
+            Ok(Response::new(MatchResponse {
+                matched,
+                gallery,
+                model: "dlib".to_owned(),
+                tolerance: 0.6,
+                ..MatchResponse::default()
+            }))
         }
 
         async fn crop(&self, _: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {

@@ -33,6 +33,7 @@ pub(crate) async fn store_faces(connection: &mut MySqlConnection, embeddings: &[
     let face = |embedding: &[f32; 128]| FoundFace {
         area: [0, 0, 150, 150],
         embedding: embedding.iter().flat_map(|number| number.to_le_bytes()).collect(),
+        score: Some(0.9),
         sharpness: 100.0,
         turned: 0.1,
         nearest: None,
@@ -41,6 +42,7 @@ pub(crate) async fn store_faces(connection: &mut MySqlConnection, embeddings: &[
         size: (640, 480),
         model: "dlib".to_owned(),
         gallery: 0,
+        detector: Some("yunet".to_owned()),
         faces: embeddings.iter().map(face).collect(),
     };
     let path = format!("/{}.jpg", rand::random::<u64>());

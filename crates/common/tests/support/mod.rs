@@ -50,6 +50,7 @@ pub fn found(nearest: &[Option<Nearest>]) -> Found {
     let face = |nearest: &Option<Nearest>| FoundFace {
         area: [-3, 4, 150, 150],
         embedding: vec![7; 512],
+        score: Some(0.9),
         sharpness: 100.0,
         turned: 0.1,
         nearest: nearest.clone(),
@@ -58,6 +59,7 @@ pub fn found(nearest: &[Option<Nearest>]) -> Found {
         size: (640, 480),
         model: "dlib".to_owned(),
         gallery: 1,
+        detector: Some("yunet".to_owned()),
         faces: nearest.iter().map(face).collect(),
     }
 }

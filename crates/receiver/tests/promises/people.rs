@@ -271,7 +271,7 @@ async fn a_picture_that_is_sent_becomes_a_known_picture_once() {
         (b"\xff\xd8\xff false", 422, "no face is found"),
         (b"\xff\xd8\xff none", 422, "no face was found"),
         (b"\x89PNG\r\n\x1a\n two", 422, "shows 2 faces"),
-        (b"GIF89a small", 422, "40 pixels, and 80 are needed"),
+        (b"GIF89a small", 422, "40 pixels high, and 48 are needed"),
         (b"RIFF....WEBP known", 409, "skarlso_1.jpg is at distance 0.31; if it nevertheless"),
         (b"\0\0\0\x18ftypheic", 415, "no JPEG, PNG, WebP or GIF"),
         (&[0xff; 2000], 413, "at most 1024 bytes"),
@@ -345,7 +345,7 @@ async fn what_is_no_good_example_is_refused_with_the_reason() {
         world.refused("POST", enrol, json!({"face": face}), status, words).await;
     }
     world.change("UPDATE faces SET width = 40").await;
-    world.refused("POST", enrol, json!({"face": faces[1]}), 422, "40 pixels, and 80 are needed").await;
+    world.refused("POST", enrol, json!({"face": faces[1]}), 422, "40 pixels high, and 48 are needed").await;
     assert!(world.files().is_empty());
     assert_eq!(world.get("/people/3").await["pictures"], json!(["john_doe_1.jpg"]));
 }

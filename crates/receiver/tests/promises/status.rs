@@ -54,7 +54,7 @@ async fn an_image_can_be_followed_from_its_post_to_its_result() {
             "attempts": 0,
             "faces": [{
                 "id": 1, "box": {"x": -3, "y": 4, "width": 50, "height": 60}, "person": hannibal, "word": null,
-                "distance": 0.25, "nearest": "hannibal_1.jpg", "stranger": null, "sharpness": 120.5, "turned": 0.5,
+                "distance": 0.25, "nearest": "hannibal_1.jpg", "stranger": null, "score": null, "sharpness": 120.5, "turned": 0.5,
             }],
         })
     );
