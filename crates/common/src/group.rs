@@ -6,6 +6,8 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::supervisor::Supervisor;
+
 /// The way to a task that serves calls in groups. Clones lead to the same task.
 #[derive(Debug)]
 pub struct Group<T, R>(mpsc::Sender<(T, oneshot::Sender<R>)>);
@@ -17,15 +19,15 @@ impl<T, R> Clone for Group<T, R> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> Group<T, R> {
-    /// Starts a task that hands up to `most` calls at a time to `serve`, which returns their answers in the same order.
+    /// Starts a loop that hands up to `most` calls at a time to `serve`, which returns their answers in the same order.
     /// It ends when nobody can call any more.
-    pub fn start<S, F>(most: usize, serve: S) -> Self
+    pub fn start<S, F>(supervisor: &Supervisor, name: &'static str, most: usize, serve: S) -> Self
     where
         S: Fn(Vec<T>) -> F + Send + 'static,
         F: Future<Output = Vec<R>> + Send,
     {
         let (sender, mut calls) = mpsc::channel(most);
-        tokio::spawn(async move {
+        supervisor.spawn(name, async move {
             let mut group = Vec::with_capacity(most);
             while calls.recv_many(&mut group, most).await > 0 {
                 let (asked, callers): (Vec<T>, Vec<oneshot::Sender<R>>) = group.drain(..).unzip();
@@ -53,19 +55,24 @@ mod tests {
 
     use futures_util::future::join_all;
     use tokio::sync::Semaphore;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
+    fn supervisor() -> Supervisor {
+        Supervisor::new(CancellationToken::new())
+    }
+
     #[tokio::test]
     async fn a_lonely_call_is_served_alone_and_at_once() {
-        let group = Group::start(8, async |asked: Vec<u32>| asked);
+        let group = Group::start(&supervisor(), "test", 8, async |asked: Vec<u32>| asked);
         assert_eq!(group.call(1).await, Some(1));
     }
 
     #[tokio::test]
     async fn what_comes_while_a_group_is_served_makes_up_the_next() {
         let (sizes, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
-        let group = Group::start(8, {
+        let group = Group::start(&supervisor(), "test", 8, {
             let (sizes, gate) = (sizes.clone(), gate.clone());
             move |asked: Vec<u32>| {
                 let (sizes, gate) = (sizes.clone(), gate.clone());
@@ -88,5 +95,14 @@ mod tests {
         let answers: Vec<_> = join_all(others).await;
         assert_eq!(answers, (1..=10).map(|number| Some(number * 10)).collect::<Vec<_>>());
         assert_eq!(*sizes.lock().unwrap(), [1, 8, 2]);
+    }
+    #[tokio::test]
+    async fn a_group_that_panics_answers_none_of_its_calls_and_breaks_the_service() {
+        let supervisor = supervisor();
+        let group: Group<u32, u32> =
+            Group::start(&supervisor, "storing", 8, async |_| panic!("it came to grief"));
+        assert_eq!(group.call(1).await, None);
+        let said = supervisor.broken().await.to_string();
+        assert_eq!(said, r#"its loop "storing" panicked: it came to grief"#);
     }
 }

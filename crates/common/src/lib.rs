@@ -14,7 +14,8 @@
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
 //! - [`group`]: calls that come at the same time, served together.
 //! - [`breaker`]: the circuit breaker in front of face-recog.
-//! - [`settings`], [`lifecycle`], [`telemetry`], [`retry`]: how a service is started, stopped and watched, and how it waits.
+//! - [`settings`], [`lifecycle`], [`supervisor`], [`telemetry`], [`retry`]: how a service is started, stopped, kept whole and
+//!   watched, and how it waits.
 //!
 //! There is no HTTP and no gRPC in here: they live in `web` and `rpc`.
 
@@ -37,6 +38,7 @@ pub mod retry;
 pub mod schema;
 pub mod settings;
 pub mod strangers;
+pub mod supervisor;
 pub mod telemetry;
 pub mod uploads;
 pub mod webhooks;

@@ -1,4 +1,5 @@
-//! How a service runs and stops: the first signal drains it, the second ends it at once, and the drain has an end.
+//! How a service runs and stops: the first signal drains it, the second ends it at once, and the drain has an end. A loop
+//! that breaks ends it, too.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -8,7 +9,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry;
+use crate::{
+    supervisor::{self, Supervisor},
+    telemetry,
+};
 
 /// On how many threads a service's tasks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +25,13 @@ pub enum Threads {
 
 /// Runs a service until it ends or is told to stop; the process's `main` in one call.
 ///
-/// `service` gets the token that is cancelled by SIGTERM or SIGINT. From then it has `drain` to finish.
-/// The exit code is 0 after a clean end, 1 after an error, an overrun drain or a second signal.
+/// `service` gets the supervisor of its loops, whose token is cancelled by SIGTERM or SIGINT. From then it has `drain` to
+/// finish. The exit code is 0 after a clean end, 1 after an error, a broken loop, a panic, an overrun drain or a second signal.
 pub fn run<F>(
     name: &str,
     threads: Threads,
     drain: Duration,
-    service: impl FnOnce(CancellationToken) -> F,
+    service: impl FnOnce(Supervisor) -> F,
 ) -> ExitCode
 where
     F: Future<Output = anyhow::Result<()>>,
@@ -46,19 +50,27 @@ where
     };
     let code = runtime.block_on(async {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "{name} starts");
-        let shutdown = CancellationToken::new();
-        let stopping = shutdown.clone();
+        let stopping = CancellationToken::new();
+        let supervisor = Supervisor::new(stopping.clone());
         tokio::select! {
-            result = service(shutdown) => match result {
-                Ok(()) => {
+            result = supervisor::caught(service(supervisor.clone())) => match result {
+                Ok(Ok(())) => {
                     tracing::info!("{name} ends");
                     ExitCode::SUCCESS
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     tracing::error!("{name} ends: {error:#}");
                     ExitCode::FAILURE
                 }
+                Err(panic) => {
+                    tracing::error!("{name} ends: it panicked: {panic}");
+                    ExitCode::FAILURE
+                }
             },
+            broken = supervisor.broken() => {
+                tracing::error!("{name} ends: {broken}");
+                ExitCode::FAILURE
+            }
             reason = cut_off(stopping, drain) => {
                 tracing::error!("{name} is cut off: {reason}");
                 ExitCode::FAILURE

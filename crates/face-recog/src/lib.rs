@@ -8,8 +8,8 @@
 use std::{path::PathBuf, thread};
 
 use anyhow::Context;
+use common::supervisor::Supervisor;
 use tokio::{net::TcpListener, task};
-use tokio_util::sync::CancellationToken;
 
 pub mod cache;
 mod crop;
@@ -39,7 +39,7 @@ use settings::RecognitionSettings;
 use watch::Watcher;
 use web::ops::Readiness;
 
-/// Loads the weights, starts one worker for each core, and serves gRPC on `listener` until `shutdown`.
+/// Loads the weights, starts one worker for each core, and serves gRPC on `listener` until the service is told to stop.
 ///
 /// `readiness` turns ready when the known people have been read for the first time. Weights that cannot be
 /// loaded are an error at once.
@@ -47,8 +47,9 @@ pub async fn run(
     settings: &RecognitionSettings,
     listener: TcpListener,
     readiness: Readiness,
-    shutdown: CancellationToken,
+    supervisor: Supervisor,
 ) -> anyhow::Result<()> {
+    let shutdown = supervisor.shutdown().clone();
     let (model, pool, workers) = start_workers(settings.models.clone()).await?;
     let cache = Cache::new(&settings.embeddings_cache, model);
     let (watcher, gallery) = Watcher::new(&settings.known_people, pool.clone(), cache);
@@ -68,7 +69,8 @@ pub async fn run(
         shutdown.cancel(); // had it failed, nothing else would stop the watcher
         served
     };
-    let (served, ()) = tokio::join!(serving, watcher.run(shutdown.clone()));
+    let watching = supervisor.watch("known people", watcher.run(shutdown.clone()));
+    let (served, ()) = tokio::join!(serving, watching);
     served.context("the gRPC server failed")?;
     // Every door to the pool is closed by now. A worker that is still at it works for nobody, but dlib must
     // not be torn down under it.

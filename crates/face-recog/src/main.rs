@@ -5,9 +5,11 @@ mod cpu;
 
 use std::process::ExitCode;
 
-use common::lifecycle::{self, Threads};
+use common::{
+    lifecycle::{self, Threads},
+    supervisor::Supervisor,
+};
 use face_recog::settings::Settings;
-use tokio_util::sync::CancellationToken;
 use web::ops::Readiness;
 
 fn main() -> ExitCode {
@@ -17,17 +19,18 @@ fn main() -> ExitCode {
     if settings.ops.healthy {
         return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
     }
-    lifecycle::run("face-recog", Threads::PerCore, settings.process.shutdown_timeout, |shutdown| {
-        run(settings, shutdown)
+    lifecycle::run("face-recog", Threads::PerCore, settings.process.shutdown_timeout, |supervisor| {
+        run(settings, supervisor)
     })
 }
 
-async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn run(settings: Settings, supervisor: Supervisor) -> anyhow::Result<()> {
     tracing::info!(cxxflags = option_env!("CXXFLAGS").unwrap_or_default(), "dlib was compiled");
     let host = settings.process.bind_host;
     let listener = web::bind(host, settings.face_recog_port, "FACE_RECOG_PORT").await?;
     let ops = web::bind(host, settings.ops.ops_port, "OPS_PORT").await?;
     let readiness = Readiness::waiting_for("the known people");
-    web::ops::start(ops, readiness.clone(), shutdown.clone());
-    face_recog::run(&settings.recognition, listener, readiness, shutdown).await
+    let shutdown = supervisor.shutdown().clone();
+    supervisor.spawn("operations port", web::ops::run(ops, readiness.clone(), shutdown));
+    face_recog::run(&settings.recognition, listener, readiness, supervisor).await
 }

@@ -134,7 +134,8 @@ const HOSTILE: &[(&str, Make, Answer)] = &[
 async fn hostile_pictures_are_answered_in_words_and_in_bounded_memory() {
     let ops = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ops_address = ops.local_addr().unwrap();
-    web::ops::start(ops, Readiness::waiting_for("the known people"), CancellationToken::new());
+    let readiness = Readiness::waiting_for("the known people");
+    tokio::spawn(web::ops::run(ops, readiness, CancellationToken::new()));
     let world = World::with_known(&["obama.jpg"]).await;
     let before = peak_memory();
     let mut wrong = Vec::new();

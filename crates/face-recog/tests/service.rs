@@ -6,6 +6,7 @@ mod support;
 
 use std::{fs, time::Duration};
 
+use common::supervisor::Supervisor;
 use futures_util::future::join_all;
 use support::{World, eventually, models, photograph, pixels};
 use tokio::net::TcpListener;
@@ -132,7 +133,8 @@ async fn weights_that_are_missing_or_damaged_end_the_start_with_their_name() {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let readiness = Readiness::waiting_for("the known people");
-        let started = face_recog::run(&settings, listener, readiness, CancellationToken::new()).await;
+        let supervisor = Supervisor::new(CancellationToken::new());
+        let started = face_recog::run(&settings, listener, readiness, supervisor).await;
         format!("{:#}", started.unwrap_err())
     };
     let folder = tempfile::tempdir().unwrap();

@@ -43,9 +43,9 @@ use axum::{
     Router, middleware,
     routing::{any, get},
 };
+use common::supervisor::Supervisor;
 use sqlx::MySqlPool;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use web::{access::Access, ops::Readiness};
 
 use self::{events::Events, forward::Receiver, keep::Kept, thumbnails::Thumbnails};
@@ -67,7 +67,7 @@ struct Frontend {
     access: Access,
 }
 
-/// Serves the pages on `listener` until `shutdown`; answers from the first moment, and is ready once the
+/// Serves the pages on `listener` until the service is told to stop; answers from the first moment, and is ready once the
 /// database has today's schema.
 ///
 /// # Errors
@@ -76,8 +76,9 @@ pub async fn run(
     settings: Settings,
     listener: TcpListener,
     readiness: Readiness,
-    shutdown: CancellationToken,
+    supervisor: Supervisor,
 ) -> anyhow::Result<()> {
+    let shutdown = supervisor.shutdown();
     let pool = common::database::pool(&settings.database, CONNECTIONS);
     let frontend = Frontend {
         pool: pool.clone(),
@@ -96,11 +97,14 @@ pub async fn run(
     let behind = async {
         common::schema::ensure(&settings.database, &pool).await;
         readiness.ready();
-        tokio::join!(frontend.events.follow(&pool), frontend.thumbnails.tidy(&pool));
+        tokio::join!(
+            supervisor.watch("events", frontend.events.follow(&pool)),
+            supervisor.watch("thumbnails", frontend.thumbnails.tidy(&pool)),
+        );
     };
     let drain = settings.process.shutdown_timeout;
     tokio::join!(
-        web::serve(listener, router(frontend.clone()), shutdown.clone(), drain),
+        supervisor.watch("HTTP", web::serve(listener, router(frontend.clone()), shutdown.clone(), drain)),
         shutdown.run_until_cancelled(behind),
     );
     pool.close().await;

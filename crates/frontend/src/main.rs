@@ -11,12 +11,13 @@ fn main() -> ExitCode {
     if settings.ops.healthy {
         return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
     }
-    lifecycle::run("frontend", Threads::PerCore, settings.process.shutdown_timeout, |shutdown| async move {
+    lifecycle::run("frontend", Threads::PerCore, settings.process.shutdown_timeout, |supervisor| async move {
         let host = settings.process.bind_host;
         let ops = web::bind(host, settings.ops.ops_port, "OPS_PORT").await?;
         let listener = web::bind(host, settings.frontend_port, "FRONTEND_PORT").await?;
         let readiness = Readiness::waiting_for("the database");
-        ops::start(ops, readiness.clone(), shutdown.clone());
-        frontend::run(settings, listener, readiness, shutdown).await
+        let shutdown = supervisor.shutdown().clone();
+        supervisor.spawn("operations port", ops::run(ops, readiness.clone(), shutdown));
+        frontend::run(settings, listener, readiness, supervisor).await
     })
 }

@@ -21,7 +21,7 @@ const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 /// in groups; with half as many the groups are smaller, and an image takes half as much again of all cores.
 const IN_FLIGHT: usize = 4;
 
-/// Takes messages until `shutdown`, then waits until those in work are answered.
+/// Takes messages until `shutdown`, then waits until those in work are answered. Ends, too, when the consumer is broken.
 pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &CancellationToken) {
     let in_flight = IN_FLIGHT * settings.processor_concurrency as usize;
     let mut config = ConsumerConfig::new(TOPIC, CHANNEL, vec![settings.nsq_lookup_address.clone()]);
@@ -37,7 +37,8 @@ pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &Can
                 let closed = *circuit.borrow_and_update();
                 consumer.set_max_in_flight(if closed { in_flight } else { 0 });
             }
-            Some(message) = consumer.next() => {
+            message = consumer.next() => {
+                let Some(message) = message else { break };
                 let workshop = workshop.clone();
                 // Bounded by what is in flight.
                 workshop.clone().begin(async move { take(message, &workshop).await });

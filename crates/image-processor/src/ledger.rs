@@ -9,6 +9,7 @@ use common::{
     images::{self, Claim, ClaimOutcome, Ending, Fenced},
     models::ImageId,
     people,
+    supervisor::Supervisor,
 };
 use sqlx::{MySqlConnection, MySqlPool};
 use tokio::sync::Mutex;
@@ -43,16 +44,22 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Claims for `lease`; an image fails for good when it failed `max_attempts` times. With `tell`, a webhook tells what
     /// is done.
-    pub(crate) fn new(pool: &MySqlPool, lease: Duration, max_attempts: u32, tell: bool) -> Self {
+    pub(crate) fn new(
+        pool: &MySqlPool,
+        lease: Duration,
+        max_attempts: u32,
+        tell: bool,
+        supervisor: &Supervisor,
+    ) -> Self {
         let kept = || Arc::new(Mutex::new(Kept::new(pool.clone())));
-        let claims = Group::start(MOST, {
+        let claims = Group::start(supervisor, "claiming", MOST, {
             let kept = kept();
             move |ids: Vec<ImageId>| {
                 let kept = kept.clone();
                 async move { each(ids.len(), claim(&mut *kept.lock().await, &ids, lease).await) }
             }
         });
-        let endings = Group::start(MOST, {
+        let endings = Group::start(supervisor, "storing results", MOST, {
             let kept = kept();
             move |works: Vec<Work>| {
                 let kept = kept.clone();

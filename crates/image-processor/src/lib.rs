@@ -24,8 +24,8 @@ mod work;
 
 use std::sync::Arc;
 
-use common::{breaker::CircuitBreaker, database, schema};
-use tokio_util::sync::CancellationToken;
+use common::{breaker::CircuitBreaker, database, schema, supervisor::Supervisor};
+use tokio::task::AbortHandle;
 use web::ops::Readiness;
 
 use crate::{recogniser::Recogniser, webhooks::Webhooks, work::Workshop};
@@ -39,15 +39,12 @@ const SPARE_CONNECTIONS: u32 = 6;
 /// Images need the database only for moments: so many connections serve any number of them.
 const MAX_CONNECTIONS: u32 = 32;
 
-/// Runs until `shutdown`, ready once the database has today's schema; then finishes the images in work, or gives back those that take too long.
+/// Runs until it is told to stop, ready once the database has today's schema; then finishes the images in work, or gives back those that take too long.
 ///
 /// # Errors
 /// When nobody could be told of what is done.
-pub async fn run(
-    settings: Settings,
-    readiness: Readiness,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, readiness: Readiness, supervisor: Supervisor) -> anyhow::Result<()> {
+    let shutdown = supervisor.shutdown();
     let pool = database::pool(
         &settings.database,
         settings.processor_concurrency.min(MAX_CONNECTIONS) + SPARE_CONNECTIONS,
@@ -57,40 +54,35 @@ pub async fn run(
         () = schema::ensure(&settings.database, &pool) => readiness.ready(),
     }
 
+    let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
+    let recogniser = Arc::new(Recogniser::new(&settings.grpc_address, settings.identify_timeout));
+    let workshop = Workshop::new(&settings, pool.clone(), recogniser.clone(), breaker.clone(), &supervisor);
+
     let webhooks = match settings.webhook() {
         Some((url, secret)) => Some(Webhooks::new(pool.clone(), url, secret)?),
         None => None,
     };
-    let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
-    let recogniser = Arc::new(Recogniser::new(&settings.grpc_address, settings.identify_timeout));
-    let workshop =
-        Workshop::new(&settings, pool.clone(), recogniser.clone(), breaker.clone(), shutdown.clone());
-
     // They serve the images in work, and whoever watches them, so they go on through the drain.
-    let helpers = [
-        tokio::spawn({
+    let mut helpers = vec![
+        supervisor.spawn("backlog", {
             let pool = pool.clone();
             async move { backlog::report(&pool).await }
         }),
-        tokio::spawn({
+        supervisor.spawn("addresses of face-recog", {
             let recogniser = recogniser.clone();
             async move { recogniser.follow_replicas().await }
         }),
-        tokio::spawn({
-            let (pool, recogniser) = (pool.clone(), recogniser.clone());
+        supervisor.spawn("comparing again", {
+            let recogniser = recogniser.clone();
             async move { rematch::run(&pool, &recogniser).await }
         }),
-        tokio::spawn(async move { breaker.run(|| recogniser.ping()).await }),
-        tokio::spawn(async move {
-            if let Some(webhooks) = webhooks {
-                webhooks.run().await;
-            }
-        }),
+        supervisor.spawn("circuit breaker", async move { breaker.run(|| recogniser.ping()).await }),
     ];
+    helpers.extend(webhooks.map(|webhooks| supervisor.spawn("webhooks", webhooks.run())));
     let work = async {
         tokio::join!(
-            intake::run(&settings, &workshop, &shutdown),
-            sweep::run(&settings, &workshop, &shutdown)
+            supervisor.watch("intake", intake::run(&settings, &workshop, shutdown)),
+            supervisor.watch("sweep", sweep::run(&settings, &workshop, shutdown))
         );
         workshop.finished().await;
     };
@@ -98,6 +90,6 @@ pub async fn run(
         () = work => {}
         () = workshop.break_off_late_calls(settings.process.shutdown_timeout) => {}
     }
-    helpers.iter().for_each(tokio::task::JoinHandle::abort);
+    helpers.iter().for_each(AbortHandle::abort);
     Ok(())
 }

@@ -22,11 +22,12 @@ fn main() -> ExitCode {
         "image-processor",
         Threads::One,
         settings.process.shutdown_timeout,
-        |shutdown| async move {
+        |supervisor| async move {
             let ops = web::bind(settings.process.bind_host, settings.ops.ops_port, "OPS_PORT").await?;
             let readiness = Readiness::waiting_for("the database");
-            ops::start(ops, readiness.clone(), shutdown.clone());
-            run(settings, readiness, shutdown).await
+            let shutdown = supervisor.shutdown().clone();
+            supervisor.spawn("operations port", ops::run(ops, readiness.clone(), shutdown));
+            run(settings, readiness, supervisor).await
         },
     )
 }

@@ -12,6 +12,7 @@ use common::{
     breaker::CircuitBreaker,
     images::{Claim, Ending, Fenced},
     retry,
+    supervisor::Supervisor,
 };
 use sqlx::MySqlPool;
 use tokio::{
@@ -69,7 +70,7 @@ impl Workshop {
         pool: MySqlPool,
         recogniser: Arc<Recogniser>,
         breaker: Arc<CircuitBreaker>,
-        stopping: CancellationToken,
+        supervisor: &Supervisor,
     ) -> Self {
         Self {
             suspects: Arc::new(Suspects::new(settings, pool.clone())),
@@ -78,6 +79,7 @@ impl Workshop {
                 settings.claim_lease,
                 settings.max_attempts,
                 settings.webhook_url.is_on(),
+                supervisor,
             )),
             pool,
             breaker,
@@ -86,7 +88,7 @@ impl Workshop {
             waiting: Arc::default(),
             patience: settings.patience(),
             tasks: TaskTracker::new(),
-            stopping,
+            stopping: supervisor.shutdown().clone(),
             closing: CancellationToken::new(),
             lease: settings.claim_lease,
         }
@@ -147,9 +149,10 @@ impl Workshop {
         if claim.suspect {
             return self.work(claim, None).await;
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let slot = timeout(self.patience, self.slot()).await;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let slot = {
+            let _waiting = Waiting::begin(&self.waiting);
+            timeout(self.patience, self.slot()).await
+        };
         match slot {
             Ok(Some(slot)) => self.work(claim, Some(slot)).await,
             Ok(None) => self.store(claim, Verdict::NotNow(STOPPING)).await,
@@ -268,6 +271,22 @@ impl Workshop {
     }
 }
 
+/// Counts an image for as long as it waits, however that ends.
+struct Waiting<'w>(&'w AtomicUsize);
+
+impl<'w> Waiting<'w> {
+    fn begin(count: &'w AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Doubles with each failed try, from about a second. Drawn anew each time, so that images which failed together,
 /// because one of them broke face-recog, do not come back together.
 fn pause_after(failures: u32) -> Duration {
@@ -300,8 +319,8 @@ mod tests {
             let settings = Settings::try_parse_from(fixed.iter().chain(flags)).unwrap();
             let recogniser = Arc::new(Recogniser::calling(&[]).await);
             let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
-            let workshop =
-                Workshop::new(&settings, pool.clone(), recogniser, breaker, CancellationToken::new());
+            let supervisor = Supervisor::new(CancellationToken::new());
+            let workshop = Workshop::new(&settings, pool.clone(), recogniser, breaker, &supervisor);
             let insert = sqlx::query("INSERT INTO images (path, status, suspect) VALUES ('/x.jpg', 0, ?)");
             let id = insert.bind(suspect).execute(&pool).await.unwrap().last_insert_id();
             let claimed = workshop.ledger.claim(ImageId(id)).await.unwrap();

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
 use clap::Parser;
 use common::images::{self, ClaimOutcome, Ending, Failure, Fenced, Recognition};
+use common::supervisor::Supervisor;
 use common::{database, schema};
 use devstack::{Database, Port};
 use image_processor::{Settings, run};
@@ -70,7 +71,11 @@ impl World {
         let pool = database::pool(&settings.database, 4);
         schema::ensure(&settings.database, &pool).await;
         let shutdown = CancellationToken::new();
-        tokio::spawn(run(settings, Readiness::waiting_for("the database"), shutdown.clone()));
+        tokio::spawn(run(
+            settings,
+            Readiness::waiting_for("the database"),
+            Supervisor::new(shutdown.clone()),
+        ));
         Self { pool, shutdown, _database: database }
     }
 

@@ -192,7 +192,8 @@ impl Consumer {
         Consumer { common, handle, closing, tasks }
     }
 
-    /// The next message; waits until there is one. `None` only if the consumer could not start.
+    /// The next message; waits until there is one. `None` only if the consumer could not start, or a task of it came to
+    /// grief.
     ///
     /// Cancel-safe: when the future is dropped no message is lost.
     ///
@@ -284,32 +285,44 @@ struct Distributor {
     discovered: watch::Receiver<Discovered>,
 }
 
+impl Drop for Distributor {
+    fn drop(&mut self) {
+        // First the subscriptions are told to leave, then what was not taken is handed back: the
+        // other way round it could be delivered to this consumer once more.
+        self.nsqds.clear();
+        self.common.inbox.close();
+    }
+}
+
 struct Nsqd {
     connected: Arc<AtomicBool>,
-    /// Dropped to make the subscription leave.
+    /// Dropped to make the subscription leave. The subscription keeps it open until then.
     ready: watch::Sender<usize>,
 }
 
 impl Distributor {
+    /// Runs until the consumer closes, or a task that it stands on is gone: then there will be no more messages.
     async fn run(mut self) {
         let common = Arc::clone(&self.common);
         let mut turns = interval(TURN);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.closing.borrow().is_none() {
             tokio::select! {
-                Ok(()) = self.discovered.changed() => self.meet(),
+                found = self.discovered.changed() => match found {
+                    Ok(()) => self.meet(),
+                    Err(_) => break,
+                },
                 Ok(()) = self.max_in_flight.changed() => {}
                 () = common.connected_changed.notified() => {}
                 _ = turns.tick() => self.turn = self.turn.wrapping_add(1),
                 // The consumer closes, or its last trace is gone.
                 _ = self.closing.changed() => break,
             }
+            if self.nsqds.values().any(|nsqd| nsqd.ready.is_closed()) {
+                break;
+            }
             self.share_out();
         }
-        // First the subscriptions are told to leave, then what was not taken is handed back: the
-        // other way round it could be delivered to this consumer once more.
-        self.nsqds.clear();
-        common.inbox.close();
     }
 
     /// Takes in what a lookup found. An nsqd that is named no more is let go, unless its connection
@@ -421,6 +434,35 @@ mod tests {
         assert_eq!(names_after(&[], false), ["away:1", "works:1"], "an nsqlookupd did not answer");
         assert_eq!(names_after(&[], true), ["works:1"]);
         assert_eq!(names_after(&["new:1"], false), ["new:1", "works:1"]);
+    }
+
+    #[tokio::test]
+    async fn a_consumer_whose_task_is_gone_has_no_more_messages() {
+        let broken = async |breaks: fn(&mut Distributor, watch::Sender<Discovered>)| {
+            let mut consumer = Consumer::start(ConsumerConfig::new("t", "c", ["h:1"]));
+            let (found, discovered) = watch::channel(Discovered::default());
+            let (_closing, closing) = watch::channel(None);
+            let mut distributor = Distributor {
+                common: Arc::clone(&consumer.common),
+                tasks: TaskTracker::new(),
+                nsqds: BTreeMap::new(),
+                turn: 0,
+                max_in_flight: watch::channel(1).1,
+                closing,
+                discovered,
+            };
+            breaks(&mut distributor, found);
+            distributor.run().await;
+            consumer.next().await.is_none()
+        };
+        assert!(broken(|_, found| drop(found)).await, "the one that looks for nsqds");
+        let subscription = |distributor: &mut Distributor, found| {
+            std::mem::forget(found);
+            let (ready, _) = watch::channel(0);
+            let nsqd = Nsqd { connected: Arc::default(), ready };
+            distributor.nsqds.insert("h:1".to_owned(), nsqd);
+        };
+        assert!(broken(subscription).await, "a subscription");
     }
 
     #[test]

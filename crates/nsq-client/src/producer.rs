@@ -205,6 +205,11 @@ impl Producer {
         Ok(())
     }
 
+    /// Waits until nothing can be published any more: the producer was closed, or its task came to grief.
+    pub async fn closed(&self) {
+        self.requests.closed().await;
+    }
+
     /// Closes the connection after what was already being published, by any clone, is confirmed.
     /// Later publishes fail with [`PublishError::Closed`]. Without a connection one last attempt is
     /// made, so this takes no longer than one connect and one request.

@@ -11,6 +11,7 @@ use common::{
     images::{self, Stored},
     models::ImageId,
     settings::ProducerSettings,
+    supervisor::Supervisor,
 };
 use nsq_client::{Producer, ProducerConfig};
 use sqlx::MySqlPool;
@@ -56,8 +57,8 @@ pub struct Ingest {
 
 impl Ingest {
     /// Stores through `pool` and announces through `producer`.
-    pub fn new(pool: MySqlPool, producer: Producer) -> Self {
-        let single_rows = Group::start(CHUNK, {
+    pub fn new(pool: MySqlPool, producer: Producer, supervisor: &Supervisor) -> Self {
+        let single_rows = Group::start(supervisor, "storing", CHUNK, {
             let pool = pool.clone();
             move |paths: Vec<String>| {
                 let pool = pool.clone();
@@ -68,7 +69,7 @@ impl Ingest {
                 }
             }
         });
-        let single_messages = Group::start(CHUNK, {
+        let single_messages = Group::start(supervisor, "announcing", CHUNK, {
             let producer = producer.clone();
             move |ids: Vec<ImageId>| {
                 let producer = producer.clone();

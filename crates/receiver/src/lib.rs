@@ -46,9 +46,8 @@ mod status;
 mod upload;
 mod watch;
 
-use common::{database, schema, settings::UploadFolder};
+use common::{database, schema, settings::UploadFolder, supervisor::Supervisor};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use web::{access::Access, ops::Readiness};
 
 pub use crate::settings::Settings;
@@ -64,7 +63,7 @@ pub const WAITING_FOR: &str = "the database";
 /// Connections to the database, and so the chunks of paths that are stored at once.
 const DATABASE_CONNECTIONS: u32 = 16;
 
-/// Answers on `listener` until `shutdown`, and then until the requests under way are answered.
+/// Answers on `listener` until the service is told to stop, and then until the requests under way are answered.
 ///
 /// Until the database was there once, and has today's schema, each request is answered with 503; `readiness`
 /// tells the same to others.
@@ -72,8 +71,9 @@ pub async fn run(
     settings: &Settings,
     listener: TcpListener,
     readiness: Readiness,
-    shutdown: CancellationToken,
+    supervisor: Supervisor,
 ) -> anyhow::Result<()> {
+    let shutdown = supervisor.shutdown();
     let pool = database::pool(&settings.database, DATABASE_CONNECTIONS);
     let producer = ingest::producer(&settings.producer);
     let uploads = match &settings.uploads.uploads {
@@ -86,7 +86,11 @@ pub async fn run(
     };
     let known_people = KnownPeople::new(settings.known_people.clone());
     known_people.clear().await;
-    let ingest = Ingest::new(pool.clone(), producer.clone());
+    supervisor.spawn("publishing", {
+        let producer = producer.clone();
+        async move { producer.closed().await }
+    });
+    let ingest = Ingest::new(pool.clone(), producer.clone(), &supervisor);
     let router = http::router(Receiver {
         bodies: BodyReader::new(settings.max_body, settings.body_timeout),
         ingest: ingest.clone(),
@@ -110,11 +114,12 @@ pub async fn run(
     let watch = async {
         if let Watch::Every(interval) = settings.watch {
             let watch = watch::run(settings.unknown_people.clone(), interval, &ingest, &readiness);
-            shutdown.run_until_cancelled(watch).await;
+            shutdown.run_until_cancelled(supervisor.watch("watched folder", watch)).await;
         }
     };
     let drain = settings.process.shutdown_timeout;
-    tokio::join!(web::serve(listener, router, shutdown.clone(), drain), prepare, watch);
+    let serve = supervisor.watch("HTTP", web::serve(listener, router, shutdown.clone(), drain));
+    tokio::join!(serve, prepare, watch);
     producer.close().await;
     pool.close().await;
     Ok(())

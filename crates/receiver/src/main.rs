@@ -14,12 +14,13 @@ fn main() -> ExitCode {
     if settings.ops.healthy {
         return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
     }
-    lifecycle::run("receiver", Threads::PerCore, settings.process.shutdown_timeout, |shutdown| async move {
+    lifecycle::run("receiver", Threads::PerCore, settings.process.shutdown_timeout, |supervisor| async move {
         let host = settings.process.bind_host;
         let listener = web::bind(host, settings.receiver_port, "RECEIVER_PORT").await?;
         let ops = web::bind(host, settings.ops.ops_port, "OPS_PORT").await?;
         let readiness = Readiness::waiting_for(receiver::WAITING_FOR);
-        ops::start(ops, readiness.clone(), shutdown.clone());
-        receiver::run(&settings, listener, readiness, shutdown).await
+        let shutdown = supervisor.shutdown().clone();
+        supervisor.spawn("operations port", ops::run(ops, readiness.clone(), shutdown));
+        receiver::run(&settings, listener, readiness, supervisor).await
     })
 }

@@ -10,7 +10,12 @@ use retention::{Settings, run};
 
 fn main() -> ExitCode {
     let settings: Settings = settings::load();
-    lifecycle::run("retention", Threads::PerCore, settings.process.shutdown_timeout, |shutdown| async move {
-        run(&settings, shutdown).await.map(|summary| println!("{summary}"))
-    })
+    lifecycle::run(
+        "retention",
+        Threads::PerCore,
+        settings.process.shutdown_timeout,
+        |supervisor| async move {
+            run(&settings, supervisor.shutdown().clone()).await.map(|summary| println!("{summary}"))
+        },
+    )
 }

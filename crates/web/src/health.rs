@@ -64,7 +64,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (readiness, shutdown) = (Readiness::waiting_for("the database"), CancellationToken::new());
-        ops::start(listener, readiness.clone(), shutdown.clone());
+        tokio::spawn(ops::run(listener, readiness.clone(), shutdown.clone()));
 
         assert_eq!(ask_blocking(address).await.unwrap(), (false, "waiting for the database\n".to_owned()));
         readiness.ready();

@@ -49,29 +49,39 @@ struct Ops {
     metrics: Option<PrometheusHandle>,
 }
 
-/// Serves the operations port in the background for the rest of the process's life.
+/// From this call on metrics are collected. The future serves the operations port, for the rest of the process's life.
 ///
 /// It answers during the drain, too, and says that the service is not ready then.
-pub fn start(listener: TcpListener, readiness: Readiness, shutdown: CancellationToken) {
+pub fn run(
+    listener: TcpListener,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> impl Future<Output = ()> + Send {
     let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
         .inspect_err(|error| tracing::error!(%error, "there will be no metrics"))
         .ok();
-    if let Some(metrics) = metrics.clone() {
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(Duration::from_secs(5)).await;
+    let upkeep = metrics.clone();
+    let upkeep = async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            if let Some(metrics) = &upkeep {
                 metrics.run_upkeep();
             }
-        });
-    }
+        }
+    };
     let router = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(show_metrics))
         .with_state(Ops { readiness, shutdown, metrics });
-    tokio::spawn(serve(listener, router, CancellationToken::new(), Duration::ZERO));
+    async move {
+        tokio::select! {
+            () = upkeep => {}
+            () = serve(listener, router, CancellationToken::new(), Duration::ZERO) => {}
+        }
+    }
 }
 
 async fn readyz(State(ops): State<Ops>) -> (StatusCode, String) {

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use common::supervisor::Supervisor;
 use face_recog::settings::RecognitionSettings;
 use image::{DynamicImage, RgbImage};
 use rpc::{
@@ -107,7 +108,8 @@ impl World {
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
         let server = tokio::spawn(async move {
-            face_recog::run(&settings, listener, Readiness::waiting_for("the known people"), stop).await
+            let readiness = Readiness::waiting_for("the known people");
+            face_recog::run(&settings, listener, readiness, Supervisor::new(stop)).await
         });
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         Self { folders, channel, shutdown, server }

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use clap::Parser;
+use common::supervisor::Supervisor;
 use devstack::Database;
 use frontend::Settings;
 use reqwest::{Method, RequestBuilder, Response};
@@ -40,7 +41,12 @@ impl Frontend {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let readiness = Readiness::waiting_for("the database");
         let shutdown = CancellationToken::new();
-        let service = tokio::spawn(frontend::run(settings, listener, readiness.clone(), shutdown.clone()));
+        let service = tokio::spawn(frontend::run(
+            settings,
+            listener,
+            readiness.clone(),
+            Supervisor::new(shutdown.clone()),
+        ));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { readiness, address, client, shutdown, service }
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::Parser;
+use common::supervisor::Supervisor;
 use devstack::{Database, Nsqd, Nsqlookupd, PrivateFolder};
 use nsq_client::{Consumer, ConsumerConfig};
 use receiver::Settings;
@@ -63,7 +64,8 @@ impl Receiver {
         let address = listener.local_addr().unwrap();
         let (readiness, shutdown) = (Readiness::waiting_for(receiver::WAITING_FOR), CancellationToken::new());
         let (ready, stop) = (readiness.clone(), shutdown.clone());
-        let ended = tokio::spawn(async move { receiver::run(&settings, listener, ready, stop).await });
+        let supervisor = Supervisor::new(stop);
+        let ended = tokio::spawn(async move { receiver::run(&settings, listener, ready, supervisor).await });
         let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
         Self { address, readiness, shutdown, ended, client }
     }
