@@ -5,10 +5,9 @@ use std::{collections::HashSet, fs, hint::black_box, io::Cursor, path::Path, tim
 use devstack::{Port, paths};
 use face_recog::{
     cache::Cache,
-    faces::{DIMENSIONS, Embedding},
+    engine::{DIMENSIONS, Embedding, Models},
     gallery::{Gallery, Known},
     listing,
-    models::Models,
 };
 use image::ImageFormat;
 

@@ -7,7 +7,10 @@ use dlib_face_recognition::{
     FaceDetector, FaceDetectorTrait, FaceEncoderNetwork, FaceEncoderTrait, ImageMatrix, LandmarkPredictor,
     LandmarkPredictorTrait,
 };
-use face_recog::{faces::Recogniser, models::Models, picture};
+use face_recog::{
+    engine::{FaceEngine, Models},
+    picture,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use image::{ImageFormat, imageops::FilterType};
 use rpc::{IdentifyRequest, identify_client::IdentifyClient};
@@ -39,13 +42,13 @@ const STAGES: [&str; 5] = ["decode", "detect", "landmarks", "embed", "search"];
 pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let models = Models::load(&paths::models())?;
     service(report, &models).await?;
-    sizes(report, &models.recogniser())
+    sizes(report, &mut models.engine()?)
 }
 
 /// Reads, decodes, finds and describes; in seconds.
-fn plainly(recogniser: &Recogniser, bytes: &[u8]) -> anyhow::Result<f64> {
+fn plainly(engine: &mut FaceEngine, bytes: &[u8]) -> anyhow::Result<f64> {
     let begun = Instant::now();
-    black_box(recogniser.faces(&picture::decode(bytes)?.pixels));
+    black_box(engine.faces(&picture::decode(bytes)?.pixels, |_| {}));
     Ok(begun.elapsed().as_secs_f64())
 }
 
@@ -62,12 +65,12 @@ async fn service(report: &mut Report, models: &Models) -> anyhow::Result<()> {
     settings.push(("UNKNOWN_PEOPLE", unknown.display().to_string()));
     let face_recog = world.service("face-recog", &settings).await?;
     let client = IdentifyClient::connect(format!("http://127.0.0.1:{port}")).await?;
-    let (bytes, recogniser) = (fs::read(photograph)?, models.recogniser());
+    let (bytes, mut engine) = (fs::read(photograph)?, models.engine()?);
 
     let (ours, plain) =
-        in_turn(ROUNDS, async || identify(&client).await, async || plainly(&recogniser, &bytes)).await?;
+        in_turn(ROUNDS, async || identify(&client).await, async || plainly(&mut engine, &bytes)).await?;
     let what = "one Identify call, 10,000 known people";
-    report.add(what, Unit::Time, ours, "the same dlib calls in a plain loop", plain);
+    report.add(what, Unit::Time, ours, "the same calls in a plain loop", plain);
     let stages = stages(&face_recog.ops_address()).await?;
     for (stage, time) in STAGES.iter().zip(stages) {
         report.add(&format!("of it: {stage}"), Unit::Time, time, what, ours);
@@ -85,9 +88,9 @@ async fn service(report: &mut Report, models: &Models) -> anyhow::Result<()> {
         },
         async || {
             let begun = Instant::now();
-            let threads = [models.recogniser(), models.recogniser()].map(|recogniser| {
+            let threads = [models.engine()?, models.engine()?].map(|mut engine| {
                 let bytes = bytes.clone();
-                thread::spawn(move || (0..PER_CORE).try_for_each(|_| plainly(&recogniser, &bytes).map(drop)))
+                thread::spawn(move || (0..PER_CORE).try_for_each(|_| plainly(&mut engine, &bytes).map(drop)))
             });
             for thread in threads {
                 thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
@@ -194,7 +197,7 @@ impl Original {
 }
 
 /// The same photograph in several sizes.
-fn sizes(report: &mut Report, recogniser: &Recogniser) -> anyhow::Result<()> {
+fn sizes(report: &mut Report, engine: &mut FaceEngine) -> anyhow::Result<()> {
     let photograph = image::open(paths::photographs().join(PHOTOGRAPH))?;
     let mut of_one_megapixel = None;
     let mut points = Vec::new();
@@ -206,8 +209,7 @@ fn sizes(report: &mut Report, recogniser: &Recogniser) -> anyhow::Result<()> {
             photograph.resize(side(photograph.width()), side(photograph.height()), FilterType::Triangle);
         let mut jpeg = std::io::Cursor::new(Vec::new());
         sized.write_to(&mut jpeg, ImageFormat::Jpeg)?;
-        let times: anyhow::Result<Vec<f64>> =
-            (0..ROUNDS).map(|_| plainly(recogniser, jpeg.get_ref())).collect();
+        let times: anyhow::Result<Vec<f64>> = (0..ROUNDS).map(|_| plainly(engine, jpeg.get_ref())).collect();
         let time = median(&mut times?);
         points.push([megapixels, time * 1e3]);
         let one = *of_one_megapixel.get_or_insert(time);

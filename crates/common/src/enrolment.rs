@@ -10,7 +10,8 @@ use crate::{
     faces::Nearest,
     lookup::Area,
     models::{ImageId, NOBODY},
-    people, quality,
+    people,
+    quality::{self, BACKGROUND},
 };
 
 /// Greatest distance of a face from itself on what is cut out around it. Of 140 faces of real photographs, among them small,
@@ -172,11 +173,18 @@ pub async fn candidate(pool: &MySqlPool, face: u64) -> sqlx::Result<Option<Candi
     }))
 }
 
-/// The faces on an image, if there is one with this id.
+/// The faces in the foreground of an image, if there is one with this id.
 pub async fn faces_of(pool: &MySqlPool, image: ImageId) -> sqlx::Result<Option<Vec<u64>>> {
-    let select = sqlx::query_scalar(
-        "SELECT faces.id FROM images LEFT JOIN faces ON image_id = images.id WHERE images.id = ? ORDER BY position",
+    let select = sqlx::query_as(
+        "SELECT faces.id, faces.height FROM images LEFT JOIN faces ON image_id = images.id WHERE images.id = ? ORDER BY position",
     );
-    let faces: Vec<Option<u64>> = answered(select.bind(image.0).fetch_all(pool)).await?;
-    Ok((!faces.is_empty()).then(|| faces.into_iter().flatten().collect()))
+    let faces: Vec<(Option<u64>, Option<i32>)> = answered(select.bind(image.0).fetch_all(pool)).await?;
+    if faces.is_empty() {
+        return Ok(None);
+    }
+    let highest = faces.iter().filter_map(|(_, height)| *height).max().unwrap_or_default();
+    let in_front = |height: i32| height.saturating_mul(BACKGROUND) >= highest;
+    Ok(Some(
+        faces.into_iter().filter_map(|(id, height)| id.filter(|_| height.is_some_and(in_front))).collect(),
+    ))
 }

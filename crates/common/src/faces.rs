@@ -215,6 +215,8 @@ pub struct Outdated {
     image: ImageId,
     /// 128 little-endian singles.
     pub embedding: Vec<u8>,
+    /// How high its box is, in pixels.
+    pub height: u32,
     nearest: Option<Nearest>,
 }
 
@@ -225,11 +227,11 @@ pub async fn outdated(
     gallery: u64,
     limit: u32,
 ) -> sqlx::Result<Vec<Outdated>> {
-    type Row = (u64, u64, Vec<u8>, Option<String>, Option<f64>, bool);
+    type Row = (u64, u64, Vec<u8>, i32, Option<String>, Option<f64>, bool);
     // Two ranges of one index; `<>` would read all of it. What is no embedding would be refused again and again, and all
     // that is asked for beside it.
     let select = sqlx::query_as::<_, Row>(
-        "SELECT id, CAST(image_id AS UNSIGNED), embedding, nearest, distance, matches FROM faces
+        "SELECT id, CAST(image_id AS UNSIGNED), embedding, height, nearest, distance, matches FROM faces
          WHERE model = ? AND (gallery < ? OR gallery > ?) AND LENGTH(embedding) = 512 LIMIT ?",
     )
     .bind(model)
@@ -239,10 +241,11 @@ pub async fn outdated(
     let rows = answered(select.fetch_all(pool)).await?;
     Ok(rows
         .into_iter()
-        .map(|(id, image, embedding, nearest, distance, is_match)| Outdated {
+        .map(|(id, image, embedding, height, nearest, distance, is_match)| Outdated {
             id,
             image: ImageId(image),
             embedding,
+            height: height.unsigned_abs(),
             nearest: nearest.zip(distance).map(|(image_name, distance)| Nearest {
                 image_name,
                 distance,

@@ -21,10 +21,9 @@ use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    faces::{DIMENSIONS, Embedding},
+    engine::{DIMENSIONS, Embedding, ModelId},
     gallery::Gallery,
     listing::Stamp,
-    models::ModelId,
     picture::ContentHash,
 };
 

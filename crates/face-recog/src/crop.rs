@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tonic::Status;
 
 use crate::{
-    faces::timed,
+    engine::timed,
     folder::Folder,
     grpc::{Service, note_failure, open, picture_status, pool_status},
     picture::{Picture, PictureError},
@@ -47,7 +47,7 @@ impl Service {
         let path = request.image_path.clone();
         let folder = self.folder(request.known);
         self.pool
-            .run_in_background(move |_| crop(&folder, &request))
+            .run_in_background(move |_, _| crop(&folder, &request))
             .await
             .map_err(|error| pool_status(error, &path))?
             .map_err(|error| picture_status(error, &path))

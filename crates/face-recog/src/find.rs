@@ -2,8 +2,9 @@
 //!
 //! What it shows of pictures is cut in [`crate::crop`].
 
-use std::slice;
+use std::{iter, slice};
 
+use common::quality::{LEAST_REFERENCE_HEIGHT, SMALL_FACE_MARGIN};
 use rpc::{
     CropRequest, CropResponse, FindRequest, FindResponse, MatchRequest, MatchResponse, Matched, Nearest,
     faces_server::Faces,
@@ -11,11 +12,10 @@ use rpc::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    faces::{DIMENSIONS, Embedding, Face, timed},
+    engine::{DETECTOR, DIMENSIONS, Embedding, Face, timed},
     gallery::{self, Gallery},
     grpc::{Service, note_failure, pool_status},
     picture::Picture,
-    quality::sharpness,
 };
 
 /// Most embeddings of one request: they take half a mebibyte, and a worker some tenths of a second.
@@ -30,7 +30,12 @@ impl Faces for Service {
         // What nobody can open shows nobody, as Identify answers it.
         if path.is_empty() {
             let model = self.model.to_string();
-            return Ok(Response::new(FindResponse { model, gallery: id, ..FindResponse::default() }));
+            return Ok(Response::new(FindResponse {
+                model,
+                gallery: id,
+                detector: DETECTOR.to_owned(),
+                ..FindResponse::default()
+            }));
         }
         let describe =
             move |picture: &Picture, faces: &[Face]| described(picture, faces, &gallery, tolerance);
@@ -50,21 +55,23 @@ impl Faces for Service {
     }
 
     async fn r#match(&self, request: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {
-        let MatchRequest { embeddings, model } = request.into_inner();
+        let MatchRequest { embeddings, model, heights } = request.into_inner();
         let (gallery, tolerance) = (self.gallery()?, self.tolerance);
         let id = gallery_id(&gallery, tolerance);
         let embeddings = self.readable(&embeddings, &model)?;
         // Pictures come first: whoever compares again is in no hurry.
         let matched = self
             .pool
-            .run_in_background(move |_| {
-                let nearest = |face| gallery.nearest(slice::from_ref(face)).map(|it| nearest(it, tolerance));
-                embeddings.iter().map(|face| Matched { nearest: nearest(face) }).collect()
+            .run_in_background(move |_, _| {
+                let heights = heights.into_iter().chain(iter::repeat(u32::MAX));
+                let nearest =
+                    |(face, height)| Some(judged(gallery.nearest(slice::from_ref(face))?, height, tolerance));
+                embeddings.iter().zip(heights).map(|face| Matched { nearest: nearest(face) }).collect()
             })
             .await
             .map_err(|error| pool_status(error, "kept embeddings"))?;
         let model = self.model.to_string();
-        let detector = String::new();
+        let detector = DETECTOR.to_owned();
         Ok(Response::new(MatchResponse { matched, gallery: id, model, tolerance, detector }))
     }
 
@@ -105,25 +112,29 @@ fn gallery_id(gallery: &Gallery, tolerance: f64) -> u64 {
 /// The faces of a picture, and who is nearest to each.
 fn described(picture: &Picture, faces: &[Face], gallery: &Gallery, tolerance: f64) -> FindResponse {
     let (width, height) = picture.size;
-    // The pixels may be a smaller copy.
-    let scale = f64::from(width) / f64::from(picture.pixels.width().max(1));
+    let scale = scale(picture);
     let face = |face: &Face| {
-        let nearest = gallery.nearest(slice::from_ref(&face.embedding)).map(|it| nearest(it, tolerance));
+        let described = face.description.as_ref();
         let place = &face.place;
         rpc::Face {
             left: scaled(place.left as f64, scale) as i32,
             top: scaled(place.top as f64, scale) as i32,
             width: scaled(place.width.into(), scale) as u32,
             height: scaled(place.height.into(), scale) as u32,
-            embedding: written(&face.embedding),
-            sharpness: sharpness(&picture.pixels, place),
-            turned: face.turned,
-            nearest,
-            score: None,
+            embedding: face.embedding().map(written).unwrap_or_default(),
+            sharpness: described.map_or(0.0, |described| described.sharpness),
+            turned: described.map_or(0.0, |described| described.turned),
+            nearest: nearest(face, picture, gallery, tolerance),
+            score: Some(face.score),
         }
     };
     let faces = timed("search", || faces.iter().map(face).collect());
-    FindResponse { faces, width, height, ..FindResponse::default() }
+    FindResponse { faces, width, height, detector: DETECTOR.to_owned(), ..FindResponse::default() }
+}
+
+/// How many times more pixels a side has in the file: those that are kept may be a smaller copy.
+fn scale(picture: &Picture) -> f64 {
+    f64::from(picture.size.0) / f64::from(picture.pixels.width().max(1))
 }
 
 /// Pixels of the whole picture; a box is never far outside of it, so no number is too large to be converted.
@@ -131,8 +142,18 @@ fn scaled(length: f64, scale: f64) -> f64 {
     (length * scale).round()
 }
 
-fn nearest(nearest: gallery::Nearest, tolerance: f64) -> Nearest {
-    Nearest { is_match: nearest.distance <= tolerance, distance: nearest.distance, image_name: nearest.name }
+/// The known picture nearest to a face. `None` of a face that is not compared, and where nobody is known.
+pub(crate) fn nearest(face: &Face, picture: &Picture, gallery: &Gallery, tolerance: f64) -> Option<Nearest> {
+    let nearest = gallery.nearest(slice::from_ref(face.embedding()?))?;
+    let height = scaled(face.place.height.into(), scale(picture)) as u32;
+    Some(judged(nearest, height, tolerance))
+}
+
+/// Whether a face of this height is near enough to be the same person's: small ones resemble others more.
+fn judged(nearest: gallery::Nearest, height: u32, tolerance: f64) -> Nearest {
+    let is_small = height < LEAST_REFERENCE_HEIGHT.unsigned_abs();
+    let greatest = if is_small { tolerance - SMALL_FACE_MARGIN } else { tolerance };
+    Nearest { is_match: nearest.distance <= greatest, distance: nearest.distance, image_name: nearest.name }
 }
 
 fn written(embedding: &Embedding) -> Vec<u8> {

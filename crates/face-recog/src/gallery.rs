@@ -6,7 +6,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    faces::{DIMENSIONS, Embedding},
+    engine::{DIMENSIONS, Embedding},
     picture::ContentHash,
 };
 

@@ -18,10 +18,10 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use web::ops::Readiness;
 
 use crate::{
-    faces::{Face, Recogniser, timed},
+    engine::{Face, FaceEngine, ModelId, timed},
+    find,
     folder::Folder,
-    gallery::{Gallery, Nearest},
-    models::ModelId,
+    gallery::Gallery,
     picture::{self, Picture, PictureError},
     pool::{Pool, PoolError},
     watch::CurrentGallery,
@@ -51,7 +51,7 @@ pub struct Service {
     /// Who may be on them.
     pub gallery: CurrentGallery,
     /// Who looks at them.
-    pub pool: Pool<Recogniser>,
+    pub pool: Pool<FaceEngine>,
     /// Greatest distance of a match.
     pub tolerance: f64,
     /// What describes faces.
@@ -148,15 +148,15 @@ impl Service {
 
     async fn recognise(&self, path: String) -> Result<IdentifyResponse, Status> {
         if path.is_empty() {
-            return Ok(answer(0, None, self.tolerance));
+            return Ok(answer(0, &[]));
         }
         let gallery = self.gallery()?;
-        let identify = move |_: &Picture, faces: &[Face]| {
-            let embeddings: Vec<_> = faces.iter().map(|face| face.embedding).collect();
-            (faces.len(), timed("search", || gallery.nearest(&embeddings)))
+        let tolerance = self.tolerance;
+        let identify = move |picture: &Picture, faces: &[Face]| {
+            let nearest = |face: &Face| find::nearest(face, picture, &gallery, tolerance);
+            timed("search", || answer(faces.len(), &faces.iter().filter_map(nearest).collect::<Vec<_>>()))
         };
-        let (faces, nearest) = self.look(self.folder(false), path, identify).await?;
-        Ok(answer(faces, nearest, self.tolerance))
+        self.look(self.folder(false), path, identify).await
     }
 
     /// Who is known now.
@@ -181,9 +181,10 @@ impl Service {
     ) -> Result<T, Status> {
         let owned = path.clone();
         self.pool
-            .run(move |recogniser| {
+            .run(move |engine, waiting| {
                 let picture = open(&folder, &owned)?;
-                Ok(work(&picture, &recogniser.faces(&picture.pixels)))
+                let faces = engine.faces(&picture.pixels, |engine| waiting.serve_one(engine));
+                Ok(work(&picture, &faces))
             })
             .await
             .map_err(|error| pool_status(error, &path))?
@@ -197,12 +198,18 @@ pub(crate) fn open(folder: &Folder, path: &str) -> Result<Picture, PictureError>
     timed("decode", || picture::decode(&bytes))
 }
 
-fn answer(faces: usize, nearest: Option<Nearest>, tolerance: f64) -> IdentifyResponse {
-    let distance = nearest.as_ref().map(|nearest| nearest.distance);
+/// Of several faces the nearest counts, one that matches before any other.
+fn answer(faces: usize, nearest: &[rpc::Nearest]) -> IdentifyResponse {
+    let order = |nearest: &&rpc::Nearest| (!nearest.is_match, nearest.distance);
+    let nearest = nearest.iter().min_by(|one, other| {
+        let ((not_one, near), (not_other, far)) = (order(one), order(other));
+        not_one.cmp(&not_other).then(near.total_cmp(&far))
+    });
     let image_name = match nearest {
-        Some(nearest) if nearest.distance <= tolerance => nearest.name,
+        Some(nearest) if nearest.is_match => nearest.image_name.clone(),
         _ => NOT_FOUND.to_owned(),
     };
+    let distance = nearest.map(|nearest| nearest.distance);
     IdentifyResponse { image_name, distance, faces: Some(u32::try_from(faces).unwrap_or(u32::MAX)) }
 }
 

@@ -1,7 +1,7 @@
 //! Recognises people on pictures: dlib embeddings behind gRPC.
 //!
 //! A request names a picture ([`grpc`]); a worker ([`pool`]) opens it ([`folder`]), decodes it ([`picture`]),
-//! describes its faces ([`faces`], with the weights of [`models`]) and looks for the nearest known person
+//! finds and describes its faces ([`engine`]) and looks for the nearest known person
 //! ([`gallery`]), whom [`watch`] keeps the same as the folder of known people ([`listing`]), remembering from one
 //! start to the next what their faces look like ([`cache`]). Small copies to look at are cut by [`crop`].
 
@@ -13,7 +13,7 @@ use tokio::{net::TcpListener, task};
 
 pub mod cache;
 mod crop;
-pub mod faces;
+pub mod engine;
 mod find;
 pub mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -21,19 +21,16 @@ pub mod fuzzing;
 pub mod gallery;
 pub mod grpc;
 pub mod listing;
-pub mod models;
 pub mod picture;
 pub mod pool;
-mod quality;
 pub mod settings;
 mod shrink;
 pub mod watch;
 
 use cache::Cache;
-use faces::Recogniser;
+use engine::{FaceEngine, ModelError, ModelId, Models};
 use folder::{Folder, Whose};
 use grpc::Service;
-use models::{ModelError, ModelId, Models};
 use pool::{Pool, Workers};
 use settings::RecognitionSettings;
 use watch::Watcher;
@@ -79,14 +76,15 @@ pub async fn run(
 }
 
 /// Starts as many workers as this process, or its container, may use cores.
-async fn start_workers(models: PathBuf) -> anyhow::Result<(ModelId, Pool<Recogniser>, Workers)> {
+async fn start_workers(models: PathBuf) -> anyhow::Result<(ModelId, Pool<FaceEngine>, Workers)> {
     let cores = thread::available_parallelism().context("cannot tell the number of cores")?.get();
-    let recognisers = task::spawn_blocking(move || {
+    let engines = task::spawn_blocking(move || {
         let models = Models::load(&models)?;
-        Ok::<_, ModelError>((models.id(), (0..cores).map(|_| models.recogniser()).collect()))
+        let engines = (0..cores).map(|_| models.engine()).collect::<Result<_, _>>()?;
+        Ok::<_, ModelError>((models.id(), engines))
     });
-    let (model, recognisers) = recognisers.await??;
-    let (pool, workers) = Pool::start(recognisers).context("cannot start the workers")?;
+    let (model, engines) = engines.await??;
+    let (pool, workers) = Pool::start(engines).context("cannot start the workers")?;
     tracing::info!(workers = cores, %model, "the weights are loaded");
     Ok((model, pool, workers))
 }

@@ -1,8 +1,5 @@
 //! Recognises people on pictures: dlib embeddings behind gRPC.
 
-#[cfg(target_arch = "x86_64")]
-mod cpu;
-
 use std::process::ExitCode;
 
 use common::{
@@ -13,8 +10,6 @@ use face_recog::settings::Settings;
 use web::ops::Readiness;
 
 fn main() -> ExitCode {
-    #[cfg(target_arch = "x86_64")]
-    cpu::switch();
     let settings: Settings = common::settings::load();
     if settings.ops.healthy {
         return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
@@ -25,7 +20,6 @@ fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings, supervisor: Supervisor) -> anyhow::Result<()> {
-    tracing::info!(cxxflags = option_env!("CXXFLAGS").unwrap_or_default(), "dlib was compiled");
     let host = settings.process.bind_host;
     let listener = web::bind(host, settings.face_recog_port, "FACE_RECOG_PORT").await?;
     let ops = web::bind(host, settings.ops.ops_port, "OPS_PORT").await?;

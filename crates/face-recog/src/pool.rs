@@ -5,6 +5,7 @@
 
 use std::{
     any::Any,
+    cell::Cell,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -17,7 +18,30 @@ use tokio::sync::{Semaphore, oneshot};
 /// Requests that may wait for each worker: enough to keep it busy, few enough to be answered in time.
 const WAITING_PER_WORKER: usize = 4;
 
-type Job<Tools> = Box<dyn FnOnce(&Tools) + Send>;
+type Job<Tools> = Box<dyn FnOnce(&mut Tools, &Waiting<Tools>) + Send>;
+
+/// What waits while a worker is at work.
+pub struct Waiting<Tools> {
+    requests: Receiver<Job<Tools>>,
+    /// Whether the worker serves one of them in between.
+    is_served: Cell<bool>,
+}
+
+impl<Tools> Waiting<Tools> {
+    /// For the pauses of long work: serves one of the requests that wait, if any do, so that they are not held up. Those
+    /// that are served so make no pause themselves.
+    pub fn serve_one(&self, tools: &mut Tools) {
+        if self.is_served.get() {
+            return;
+        }
+        if let Ok(job) = self.requests.try_recv() {
+            note_depth(self.requests.len());
+            self.is_served.set(true);
+            job(tools, self);
+            self.is_served.set(false);
+        }
+    }
+}
 
 /// Why work was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +109,7 @@ impl<Tools: Send + 'static> Pool<Tools> {
             let (waiting, background_waiting) = (waiting.clone(), background_waiting.clone());
             thread::Builder::new()
                 .name(format!("recogniser-{number}"))
-                .spawn(move || work_on(&tools, &waiting, &background_waiting))
+                .spawn(move || work_on(tools, waiting, &background_waiting))
         });
         Ok((pool, Workers(workers.collect::<io::Result<_>>()?)))
     }
@@ -94,7 +118,7 @@ impl<Tools: Send + 'static> Pool<Tools> {
     /// hangs up, work that has not begun is never done.
     pub async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Tools) -> T + Send + 'static,
+        work: impl FnOnce(&mut Tools, &Waiting<Tools>) -> T + Send + 'static,
     ) -> Result<T, PoolError> {
         let (job, answer) = job(work);
         self.requests.try_send(job).map_err(|error| match error {
@@ -109,14 +133,14 @@ impl<Tools: Send + 'static> Pool<Tools> {
     /// too, a worker draws by lot which queue it serves, so neither starves the other.
     pub async fn run_in_background<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Tools) -> T + Send + 'static,
+        work: impl FnOnce(&mut Tools, &Waiting<Tools>) -> T + Send + 'static,
     ) -> Result<T, PoolError> {
         let places = self.background_places.clone();
         let place = places.acquire_owned().await.map_err(|_| PoolError::Stopped)?;
-        let (job, answer) = job(move |tools: &Tools| {
+        let (job, answer) = job(move |tools: &mut Tools, waiting: &Waiting<Tools>| {
             // Given back when the work is over, or dropped undone.
             let _place = place;
-            work(tools)
+            work(tools, waiting)
         });
         self.background.try_send(job).map_err(|_| PoolError::Stopped)?;
         answer.await.unwrap_or(Err(PoolError::Stopped))
@@ -125,16 +149,16 @@ impl<Tools: Send + 'static> Pool<Tools> {
 
 /// Wraps work so that it is skipped when nobody waits for its answer, and cannot take its thread down.
 fn job<Tools, T: Send + 'static>(
-    work: impl FnOnce(&Tools) -> T + Send + 'static,
+    work: impl FnOnce(&mut Tools, &Waiting<Tools>) -> T + Send + 'static,
 ) -> (Job<Tools>, oneshot::Receiver<Result<T, PoolError>>) {
     let (give, answer) = oneshot::channel();
-    let job = Box::new(move |tools: &Tools| {
+    let job = Box::new(move |tools: &mut Tools, waiting: &Waiting<Tools>| {
         if give.is_closed() {
             metrics::counter!("facerecog_abandoned_total").increment(1);
             return;
         }
         // The tools hold no invariants that a panic could break halfway: their state lives in C++.
-        let result = catch_unwind(AssertUnwindSafe(|| work(tools))).map_err(|panic| {
+        let result = catch_unwind(AssertUnwindSafe(|| work(tools, waiting))).map_err(|panic| {
             tracing::error!(panic = message(&*panic), "recognition panicked");
             PoolError::Panicked
         });
@@ -144,17 +168,18 @@ fn job<Tools, T: Send + 'static>(
     (job, answer)
 }
 
-fn work_on<Tools>(tools: &Tools, requests: &Receiver<Job<Tools>>, background: &Receiver<Job<Tools>>) {
+fn work_on<Tools>(mut tools: Tools, requests: Receiver<Job<Tools>>, background: &Receiver<Job<Tools>>) {
+    let waiting = Waiting { requests, is_served: Cell::new(false) };
     loop {
         let job = select! {
-            recv(requests) -> job => {
-                note_depth(requests.len());
+            recv(waiting.requests) -> job => {
+                note_depth(waiting.requests.len());
                 job
             }
             recv(background) -> job => job,
         };
         match job {
-            Ok(job) => job(tools),
+            Ok(job) => job(&mut tools, &waiting),
             Err(_) => return,
         }
     }
@@ -189,7 +214,7 @@ mod tests {
         let blocked = pool.clone();
         tokio::spawn(async move {
             blocked
-                .run(move |()| {
+                .run(move |(), _| {
                     let _ = begun.send(());
                     let _ = wait.recv();
                 })
@@ -202,29 +227,29 @@ mod tests {
     #[tokio::test]
     async fn work_is_answered() {
         let (pool, _workers) = Pool::start(vec![7]).unwrap();
-        assert_eq!(pool.run(|tools| tools + 1).await, Ok(8));
-        assert_eq!(pool.run_in_background(|tools| tools + 2).await, Ok(9));
+        assert_eq!(pool.run(|tools, _| *tools + 1).await, Ok(8));
+        assert_eq!(pool.run_in_background(|tools, _| *tools + 2).await, Ok(9));
     }
 
     #[tokio::test]
     async fn a_panic_is_answered_and_the_worker_goes_on() {
         let (pool, _workers) = Pool::start(vec![()]).unwrap();
-        assert_eq!(pool.run(|()| -> u8 { panic!("as the test wants") }).await, Err(PoolError::Panicked));
-        assert_eq!(pool.run(|()| 1).await, Ok(1));
+        assert_eq!(pool.run(|(), _| -> u8 { panic!("as the test wants") }).await, Err(PoolError::Panicked));
+        assert_eq!(pool.run(|(), _| 1).await, Ok(1));
     }
 
     #[tokio::test]
     async fn a_full_queue_refuses_requests_but_never_background_work() {
         let (pool, _workers, go_on) = stopped_pool().await;
-        let mut waiting: Vec<_> = (0..WAITING_PER_WORKER).map(|_| Box::pin(pool.run(|()| 1))).collect();
+        let mut waiting: Vec<_> = (0..WAITING_PER_WORKER).map(|_| Box::pin(pool.run(|(), _| 1))).collect();
         for request in &mut waiting {
             assert!(futures_util::poll!(request).is_pending());
         }
-        let mut background: Vec<_> = (0..100).map(|_| Box::pin(pool.run_in_background(|()| 2))).collect();
+        let mut background: Vec<_> = (0..100).map(|_| Box::pin(pool.run_in_background(|(), _| 2))).collect();
         for work in &mut background {
             assert!(futures_util::poll!(work).is_pending());
         }
-        assert_eq!(pool.run(|()| 1).await, Err(PoolError::Busy));
+        assert_eq!(pool.run(|(), _| 1).await, Err(PoolError::Busy));
 
         go_on.send(()).unwrap();
         for request in waiting {
@@ -234,10 +259,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn long_work_lets_one_request_pass_in_each_pause() {
+        let (pool, _workers, go_on) = stopped_pool().await;
+        let order = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let note = |word: &'static str| {
+            let order = order.clone();
+            move || order.lock().unwrap().push(word)
+        };
+        let (begin, pause, end) = (note("begin"), note("pause"), note("end"));
+        let mut crowd = Box::pin(pool.run(move |tools, waiting| {
+            begin();
+            waiting.serve_one(tools);
+            pause();
+            waiting.serve_one(tools);
+            end();
+        }));
+        assert!(futures_util::poll!(&mut crowd).is_pending());
+        let [mut first, mut second] = ["first", "second"].map(|word| {
+            let note = note(word);
+            Box::pin(pool.run(move |tools, waiting| {
+                waiting.serve_one(tools); // has no effect here
+                note();
+            }))
+        });
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        go_on.send(()).unwrap();
+        for work in [crowd.await, first.await, second.await] {
+            work.unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), ["begin", "first", "pause", "second", "end"]);
+    }
+
+    #[tokio::test]
     async fn nobody_works_for_a_caller_who_has_gone() {
         let (pool, workers, go_on) = stopped_pool().await;
         let (done, was_done) = mpsc::sync_channel(1);
-        let mut impatient = Box::pin(pool.run(move |()| {
+        let mut impatient = Box::pin(pool.run(move |(), _| {
             let _ = done.send(());
         }));
         assert!(futures_util::poll!(&mut impatient).is_pending());

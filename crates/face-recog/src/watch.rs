@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use common::quality::LEAST_REFERENCE_HEIGHT;
 use futures_util::{StreamExt, stream};
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cache::{Cache, Remembered},
-    faces::{Embedding, Recogniser, timed},
+    engine::{Embedding, Face, FaceEngine, timed},
     folder,
     gallery::{Gallery, Known},
     listing::{Stamp, list},
@@ -57,7 +58,7 @@ pub type CurrentGallery = watch::Receiver<Option<Arc<Gallery>>>;
 /// Watches a folder of known people.
 pub struct Watcher {
     folder: PathBuf,
-    pool: Pool<Recogniser>,
+    pool: Pool<FaceEngine>,
     /// `None` when it hung.
     cache: Option<Cache>,
     /// Whether the cache lacks something, or has what it should not.
@@ -101,7 +102,7 @@ struct Look {
 
 impl Watcher {
     /// Nothing is read before [`Watcher::run`].
-    pub fn new(folder: &Path, pool: Pool<Recogniser>, cache: Cache) -> (Self, CurrentGallery) {
+    pub fn new(folder: &Path, pool: Pool<FaceEngine>, cache: Cache) -> (Self, CurrentGallery) {
         let (publish, gallery) = watch::channel(None);
         let watcher = Self {
             folder: folder.to_owned(),
@@ -238,10 +239,11 @@ impl Watcher {
         let mut others = Vec::new();
         for (name, stamp) in pictures {
             match remembered.unchanged(&name, &stamp) {
-                Some((content, embedding)) => {
-                    self.note(Look { name, stamp, content: Some(content), face: face(embedding) });
+                Some((content, Some(embedding))) => {
+                    self.note(Look { name, stamp, content: Some(content), face: Ok(embedding) });
                 }
-                None => others.push((name, stamp)),
+                // Where an earlier detector saw no face, today's may.
+                _ => others.push((name, stamp)),
             }
         }
         if !self.seen.is_empty() {
@@ -337,14 +339,14 @@ async fn look(
     path: PathBuf,
     name: OsString,
     stamp: Stamp,
-    pool: Pool<Recogniser>,
+    pool: Pool<FaceEngine>,
     remembered: Arc<Remembered>,
 ) -> Look {
     let failed = |reason: String| (None, Err(Unusable { reason, again: false }));
     let (content, face) = if name.to_str().is_none() {
         failed("its name is not UTF-8".to_owned())
     } else {
-        pool.run_in_background(move |recogniser| largest_face(&path, recogniser, &remembered))
+        pool.run_in_background(move |engine, _| largest_face(&path, engine, &remembered))
             .await
             .unwrap_or_else(|error| failed(error.to_string()))
     };
@@ -354,7 +356,7 @@ async fn look(
 /// The hash of the file, if all of it was looked at, and the face.
 fn largest_face(
     path: &Path,
-    recogniser: &Recogniser,
+    engine: &mut FaceEngine,
     remembered: &Remembered,
 ) -> (Option<ContentHash>, Result<Embedding, Unusable>) {
     let unusable = |error: PictureError| Unusable {
@@ -369,28 +371,34 @@ fn largest_face(
         Err(error) => return (None, Err(unusable(error))),
     };
     let content = Sha256::digest(&bytes).into();
-    if let Some(embedding) = remembered.same(&content) {
-        return (Some(content), face(embedding));
+    if let Some(Some(embedding)) = remembered.same(&content) {
+        return (Some(content), Ok(embedding));
     }
     let picture = match timed("decode", || picture::decode(&bytes)) {
         Ok(picture) => picture,
         Err(error) => return (None, Err(unusable(error))),
     };
     drop(bytes);
-    let faces = recogniser.faces(&picture.pixels);
-    if faces.len() > 1 {
+    let (faces, largest) = engine.largest_face(&picture.pixels);
+    if faces > 1 {
         let file = path.file_name().unwrap_or_default();
         tracing::warn!(
-            file = %file.display(), faces = faces.len(),
+            file = %file.display(), faces,
             "a known picture shows several faces: the largest counts"
         );
     }
-    let largest = faces.iter().max_by_key(|face| face.place.area());
-    (Some(content), face(largest.map(|face| face.embedding)))
+    (Some(content), reference(largest.as_ref()))
 }
 
-fn face(embedding: Option<Embedding>) -> Result<Embedding, Unusable> {
-    embedding.ok_or_else(|| Unusable { reason: NO_FACE.to_owned(), again: false })
+/// The face that a known picture shows, if it is large enough for others to be compared with it.
+fn reference(largest: Option<&Face>) -> Result<Embedding, Unusable> {
+    let unusable = |reason| Unusable { reason, again: false };
+    let face = largest.ok_or_else(|| unusable(NO_FACE.to_owned()))?;
+    let large = face.embedding().filter(|_| face.place.height >= LEAST_REFERENCE_HEIGHT.unsigned_abs());
+    large.copied().ok_or_else(|| {
+        let height = face.place.height;
+        unusable(format!("its face is {height} pixels high, and {LEAST_REFERENCE_HEIGHT} are needed"))
+    })
 }
 
 #[cfg(test)]
@@ -398,7 +406,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{faces::DIMENSIONS, models::ModelId};
+    use crate::engine::{DIMENSIONS, ModelId};
 
     /// A watcher that knows the picture x.jpg already; there is no worker to embed another.
     fn watcher(folder: &Path) -> (Watcher, CurrentGallery) {

@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 
+use face_recog::engine::MOST_DESCRIBED;
 use image::{RgbImage, imageops};
 use rpc::{Face, FindRequest, FindResponse, MatchRequest, MatchResponse, faces_client::FacesClient};
 use support::{World, eventually, photograph, pixels};
@@ -17,7 +18,7 @@ async fn find(world: &World, path: &str) -> Result<FindResponse, Status> {
 }
 
 async fn compare(world: &World, embeddings: Vec<Vec<u8>>, model: &str) -> Result<MatchResponse, Status> {
-    let request = MatchRequest { embeddings, model: model.to_owned() };
+    let request = MatchRequest { embeddings, model: model.to_owned(), ..MatchRequest::default() };
     Ok(FacesClient::new(world.channel()).r#match(request).await?.into_inner())
 }
 
@@ -88,6 +89,40 @@ async fn boxes_are_in_the_pixels_of_the_upright_picture_however_large_it_is() {
     let factor = factor as i32;
     assert!(near(face.left / factor, at_small.left) && near(face.top / factor, at_small.top), "{face:?}");
     assert!(near(face.width as i32 / factor, at_small.width as i32), "{face:?}");
+}
+
+#[tokio::test]
+async fn a_face_that_is_too_small_to_compare_is_a_box_without_an_embedding() {
+    let world = World::with_known(&["obama.jpg"]).await;
+    let portrait = pixels("obama.jpg"); // the face is 300 pixels high
+    let far_away = imageops::resize(&portrait, 55, 68, imageops::FilterType::Triangle);
+    let mut picture = RgbImage::from_pixel(600, 400, image::Rgb([90, 90, 90]));
+    imageops::replace(&mut picture, &far_away, 100, 100);
+    let found = find_pixels(&world, &picture).await;
+    let [face] = &found.faces[..] else { panic!("{:?}", found.faces) };
+    assert!(face.height < 20 && face.score.unwrap() > 0.7, "{face:?}");
+    assert!(face.embedding.is_empty() && face.nearest.is_none() && face.sharpness == 0.0, "{face:?}");
+}
+
+#[tokio::test]
+async fn of_a_large_crowd_every_face_has_a_box_and_the_largest_are_compared() {
+    let world = World::with_known(&["obama.jpg"]).await;
+    let portrait = imageops::crop_imm(&pixels("obama.jpg"), 300, 0, 400, 480).to_image();
+    let [near, far] = [(60, 72), (45, 54)]
+        .map(|(width, height)| imageops::resize(&portrait, width, height, imageops::FilterType::Triangle));
+    let mut crowd = RgbImage::from_pixel(1_280, 960, image::Rgb([90, 90, 90]));
+    for number in 0..MOST_DESCRIBED + 20 {
+        let (column, row) = (number % 15, number / 15);
+        let face: &RgbImage = if number < 10 { &far } else { &near };
+        imageops::replace(&mut crowd, face, 20 + 84 * column as i64, 20 + 100 * row as i64);
+    }
+    let found = find_pixels(&world, &crowd).await;
+    assert_eq!(found.faces.len(), MOST_DESCRIBED + 20);
+    let compared = found.faces.iter().filter(|face| !face.embedding.is_empty());
+    assert_eq!(compared.clone().count(), MOST_DESCRIBED);
+    let least = compared.map(|face| face.height).min().unwrap();
+    let left_out = found.faces.iter().filter(|face| face.embedding.is_empty());
+    assert!(left_out.clone().all(|face| face.height <= least), "those left out are no larger");
 }
 
 #[tokio::test]

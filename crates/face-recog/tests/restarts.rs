@@ -9,9 +9,9 @@ use std::{collections::HashSet, ffi::OsStr, fs, path::Path, sync::LazyLock};
 
 use face_recog::{
     cache::{Cache, Remembered},
+    engine::{ModelId, Models},
     gallery::{Gallery, Known},
     listing::list,
-    models::{ModelId, Models},
 };
 use support::{World, eventually, photograph};
 use tempfile::TempDir;

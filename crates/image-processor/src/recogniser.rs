@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use common::{
-    faces::{Found, FoundFace, Nearest},
+    faces::{Found, FoundFace, Nearest, Outdated},
     images::Failure,
 };
 use futures_util::future::join_all;
@@ -134,10 +134,12 @@ impl Recogniser {
     }
 
     /// Compares embeddings of `model` with the known people of today, in one call.
-    pub(crate) async fn compare(&self, embeddings: Vec<Vec<u8>>, model: &str) -> Option<MatchResponse> {
+    pub(crate) async fn compare(&self, faces: &[Outdated], model: &str) -> Option<MatchResponse> {
         let end = Instant::now() + self.deadline;
         let replica = timeout_at(end, self.replicas.pick()).await.ok()??;
-        matched(&replica, MatchRequest { embeddings, model: model.to_owned() }, end).await
+        let embeddings = faces.iter().map(|face| face.embedding.clone()).collect();
+        let heights = faces.iter().map(|face| face.height).collect();
+        matched(&replica, MatchRequest { embeddings, model: model.to_owned(), heights }, end).await
     }
 
     /// Compares nothing: what is left is whom each replica knows, of those that answer.

@@ -146,8 +146,7 @@ impl<'a> Upkeep<'a> {
             if outdated.is_empty() {
                 return Ok(images);
             }
-            let embeddings = outdated.iter().map(|face| face.embedding.clone()).collect();
-            let Some(answer) = self.recogniser.compare(embeddings, &today.model).await else {
+            let Some(answer) = self.recogniser.compare(&outdated, &today.model).await else {
                 return Ok(images);
             };
             // They have changed again.

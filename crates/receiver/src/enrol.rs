@@ -23,6 +23,7 @@ use common::{
     lookup::Area,
     models::ImageId,
     people::{self, Named},
+    quality::BACKGROUND,
 };
 use rpc::FindResponse;
 use serde::Deserialize;
@@ -207,7 +208,9 @@ async fn only_face(receiver: &Receiver, image: u64) -> Result<u64, Problem> {
 /// The one face of a picture that was sent.
 async fn sent<'r>(receiver: &'r Receiver, picture: Held<'r>) -> Result<Shown<'r>, Problem> {
     let path = picture.file.name_for_now().into_owned();
-    let FindResponse { faces, model, .. } = receiver.face_recog.find_known(&path).await?;
+    let FindResponse { mut faces, model, .. } = receiver.face_recog.find_known(&path).await?;
+    let highest = faces.iter().map(|face| face.height).max().unwrap_or_default();
+    faces.retain(|face| face.height.saturating_mul(BACKGROUND.unsigned_abs()) >= highest);
     let [face] = &faces[..] else {
         let detail = match faces.len() {
             0 => "no face was found on the picture".to_owned(),

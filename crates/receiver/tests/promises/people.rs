@@ -49,7 +49,7 @@ impl Faces for Scissors {
         let word = cut.unwrap_or(&picture).trim_end_matches(".jpg").rsplit([' ', '/']).next().unwrap();
         let face = |width, look: u8, nearest| Face {
             width,
-            height: 100,
+            height: width,
             sharpness: 120.5,
             embedding: vec![look; 512],
             nearest,
@@ -344,7 +344,7 @@ async fn what_is_no_good_example_is_refused_with_the_reason() {
         let face = world.image(path, &[10]).await[0];
         world.refused("POST", enrol, json!({"face": face}), status, words).await;
     }
-    world.change("UPDATE faces SET width = 40").await;
+    world.change("UPDATE faces SET height = 40").await;
     world.refused("POST", enrol, json!({"face": faces[1]}), 422, "40 pixels high, and 48 are needed").await;
     assert!(world.files().is_empty());
     assert_eq!(world.get("/people/3").await["pictures"], json!(["john_doe_1.jpg"]));

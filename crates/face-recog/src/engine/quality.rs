@@ -5,7 +5,7 @@ use image::{
     imageops::{self, FilterType},
 };
 
-use crate::faces::Place;
+use super::Place;
 
 /// The side of the copy that is measured, in pixels: faces are described at this size, too.
 const SIDE: u32 = 150;

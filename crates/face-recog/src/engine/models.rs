@@ -7,15 +7,15 @@ use std::{
     sync::Arc,
 };
 
-use dlib_face_recognition::{FaceDetector, FaceEncoderNetwork, LandmarkPredictor};
+use dlib_face_recognition::{FaceEncoderNetwork, LandmarkPredictor};
 use sha2::{Digest as _, Sha256};
 
-use crate::faces::{self, Recogniser};
+use super::{FaceEngine, VERSION, detect::Runtime, embed::FaceEmbedder};
 
 const NETWORK: &str = "dlib_face_recognition_resnet_model_v1.dat";
 const LANDMARKS: &str = "shape_predictor_5_face_landmarks.dat";
 
-/// A file of weights that cannot be used.
+/// A file of the folder `MODELS` that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The file is missing or cannot be opened.
@@ -35,10 +35,21 @@ pub enum ModelError {
         /// The file.
         path: PathBuf,
     },
+    /// The shared library of ONNX Runtime is of another version, or for another kind of processor.
+    #[error("the library {} cannot be loaded ({error}): fetch it again for this processor", path.display())]
+    Library {
+        /// The file.
+        path: PathBuf,
+        /// What the loader said.
+        error: String,
+    },
+    /// ONNX Runtime refuses the detector's network.
+    #[error("the face detector cannot be set up: {0}")]
+    Detector(#[source] ort::Error),
 }
 
 /// Tells models apart: embeddings can be compared when it is the same. It stands for the bytes of the weights
-/// and for how pictures are looked at ([`faces::VERSION`]). Displayed as 16 hexadecimal digits.
+/// and for how pictures are looked at ([`VERSION`]); not for the detector. Displayed as 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelId([u8; 32]);
 
@@ -46,7 +57,7 @@ impl ModelId {
     /// The model with these files of weights.
     pub fn of<'a>(weights: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hash = Sha256::new();
-        hash.update(faces::VERSION.to_le_bytes());
+        hash.update(VERSION.to_le_bytes());
         weights.into_iter().for_each(|bytes| hash.update(Sha256::digest(bytes)));
         Self(hash.finalize().into())
     }
@@ -62,22 +73,23 @@ impl fmt::Display for ModelId {
     }
 }
 
-/// The weights in memory.
+/// The weights in memory, and what computes with them.
 pub struct Models {
     id: ModelId,
+    detector: Runtime,
     /// dlib documents that threads may share it.
     landmarks: Arc<LandmarkPredictor>,
     network: FaceEncoderNetwork,
 }
 
 impl Models {
-    /// Reads both files. Blocks for some tenths of a second.
+    /// Reads all files. Blocks for some tenths of a second.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         one_blas_thread();
         let (network, network_bytes) = load(folder, NETWORK, |path| FaceEncoderNetwork::open(path))?;
         let (landmarks, landmarks_bytes) = load(folder, LANDMARKS, |path| LandmarkPredictor::open(path))?;
         let id = ModelId::of([&*network_bytes, &*landmarks_bytes]);
-        Ok(Self { id, landmarks: Arc::new(landmarks), network })
+        Ok(Self { id, detector: Runtime::load(folder)?, landmarks: Arc::new(landmarks), network })
     }
 
     /// Which model it is.
@@ -85,9 +97,10 @@ impl Models {
         self.id
     }
 
-    /// A recogniser for one thread: detector and network work in buffers of their own, so none is shared.
-    pub fn recogniser(&self) -> Recogniser {
-        Recogniser::new(FaceDetector::new(), self.landmarks.clone(), self.network.clone())
+    /// An engine for one thread: detector and network work in buffers of their own, so none is shared.
+    pub fn engine(&self) -> Result<FaceEngine, ModelError> {
+        let embedder = FaceEmbedder::new(self.landmarks.clone(), self.network.clone());
+        Ok(FaceEngine { detector: self.detector.detector()?, embedder })
     }
 }
 
