@@ -31,6 +31,7 @@
 //!
 //! Declare the folder first: what is declared later is dropped, and so stopped, before it.
 
+mod crowd;
 mod database;
 mod database_server;
 mod folder;
@@ -43,6 +44,7 @@ mod server;
 mod service;
 mod stack;
 
+pub use crowd::{PEOPLE as PEOPLE_IN_CROWD, crowd};
 pub use database::Database;
 pub use database_server::DatabaseServer;
 pub use folder::PrivateFolder;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use devstack::{Database, DatabaseServer, PrivateFolder, Stack, paths};
+use devstack::{Database, DatabaseServer, PrivateFolder, Stack, crowd, paths};
 use serde::Deserialize;
 use sqlx::{ConnectOptions, Connection};
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,9 +48,9 @@ const PICTURES: [Picture; 12] = {
         picture("obama_partial_face.jpg", "half a face", Named("Barack Obama")),
         picture("obama_partial_face2.jpg", "the other half", Named("Barack Obama")),
         picture("32bit.png", "a PNG with transparency", Named("Barack Obama")),
-        picture(GROUP, "three people side by side", Named("Barack Obama")),
+        picture(CROWD, "a crowd of 24, near and far", Named("Joe Biden")),
         picture("astronaut.png", "a stranger", Unknown("nobody known")),
-        picture("camera.png", "a face turned away", Unknown("no face")),
+        picture("camera.png", "a face in profile", Unknown("nobody known")),
         picture("chelsea.png", "a cat", Unknown("no face")),
         picture("coffee.png", "a cup", Unknown("no face")),
         picture(NO_PICTURE, "a text that calls itself a picture", Failed("")),
@@ -58,7 +58,7 @@ const PICTURES: [Picture; 12] = {
     ]
 };
 
-const GROUP: &str = "group.png";
+const CROWD: &str = "crowd.png";
 const NO_PICTURE: &str = "notes.jpg";
 
 /// Shows real photographs being recognised, from the first request to the table.
@@ -173,21 +173,8 @@ fn lay_out_pictures(folder: &Path) -> Result<()> {
             copy(&photograph, &folder.join(picture.name))?;
         }
     }
-    compose_group(&folder.join(GROUP))?;
+    crowd()?.save(folder.join(CROWD)).context("cannot write the picture of a crowd")?;
     fs::write(folder.join(NO_PICTURE), "Dear diary, this is no picture.\n").context("cannot write a file")
-}
-
-/// Lays three photographs side by side, so that there is a picture with several people on it.
-fn compose_group(target: &Path) -> Result<()> {
-    const HEIGHT: u32 = 1000;
-    let mut group = image::RgbImage::from_pixel(3 * HEIGHT, HEIGHT, image::Rgb([255; 3]));
-    for (place, name) in ["astronaut.png", "obama2.jpg", "camera.png"].into_iter().enumerate() {
-        let photograph =
-            image::open(paths::photographs().join(name)).with_context(|| format!("cannot read {name}"))?;
-        let fitting = photograph.resize(HEIGHT, HEIGHT, image::imageops::FilterType::Triangle).to_rgb8();
-        image::imageops::overlay(&mut group, &fitting, place as i64 * i64::from(HEIGHT), 0);
-    }
-    group.save(target).with_context(|| format!("cannot write {}", target.display()))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
