@@ -12,13 +12,6 @@ CARGO_FUZZ := .cache/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 # Starts the database server around a command, and stops it afterwards.
 DEVSTACK := cargo run -q -p devstack --bin devstack -- exec
 
-# make bench CPU=x86-64-v3 (AVX2) or CPU=native: dlib's templates for no older processor than this, for all targets. The
-# search for faces then takes a quarter less, and finds the same. Without it the image of face-recog holds two builds, one
-# for every processor and one for x86-64-v3, and runs the better; with it, that one alone.
-ifdef CPU
-export CXXFLAGS := -march=$(CPU)
-endif
-
 # The container images, as compose.yaml and kube_files name them: kube-face/NAME:VERSION.
 IMAGES := receiver image-processor face-recog frontend redeemer retention face-recog-samples
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -27,7 +20,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
                END { printf "%d passed, %d failed\n", passed, failed }'
 
-.PHONY: help setup demo run test test-mysql faults soak bench fuzz images kube-test check clean
+.PHONY: help setup demo run test test-mysql faults soak bench accuracy fuzz images kube-test check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +61,9 @@ bench: setup ## measure beside what the machine allows: everything, or BENCH="re
 	cargo build --release --workspace --bins
 	target/release/bench $(BENCH)
 
+accuracy: setup ## measure which faces are found and which names are right; FACES=folder for pictures of your own people
+	cargo run -q --release -p accuracy -- $(if $(FACES),--faces "$(FACES)")
+
 fuzz: setup $(CARGO_FUZZ) ## throw made-up bytes at all that reads those of strangers, for FUZZ=60s each
 	@for target in frames requests pictures; do \
 	  $(CARGO_FUZZ) run --sanitizer none --features libfuzzer $$target -- \
@@ -77,7 +73,7 @@ fuzz: setup $(CARGO_FUZZ) ## throw made-up bytes at all that reads those of stra
 images: ## build the container images (needs Docker alone; the first time takes some minutes)
 	@for image in $(IMAGES); do \
 	  docker build --file docker/Dockerfile --target $$image --tag kube-face/$$image:$(VERSION) \
-	    $(if $(CPU),--build-arg CPU=$(CPU)) --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) .; \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) .; \
 	done
 	@docker images --filter 'reference=kube-face/*:$(VERSION)' --format 'table {{.Repository}}:{{.Tag}}\t{{.Size}}'
 
