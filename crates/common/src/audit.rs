@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{answered, push_list},
+    database::{push_list, until_done},
     people::Renaming,
     strangers::Naming,
     words::Correction,
@@ -62,8 +62,11 @@ pub const DETAIL: &str = "IF(action = 'name stranger', NULL, detail)";
 
 /// The change that an entry tells of; `None` when there is no such entry, or nothing of it can be taken back.
 pub async fn change(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<Change>> {
-    let select = sqlx::query_scalar("SELECT detail FROM audit WHERE id = ? AND action <> 'undo'").bind(entry);
-    let detail: Option<String> = answered(select.fetch_optional(pool)).await?;
+    let detail: Option<String> = until_done(|| {
+        let select = sqlx::query_scalar("SELECT detail FROM audit WHERE id = ? AND action <> 'undo'");
+        select.bind(entry).fetch_optional(pool)
+    })
+    .await?;
     Ok(detail.and_then(|detail| serde_json::from_str(&detail).ok()))
 }
 

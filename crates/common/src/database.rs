@@ -1,6 +1,6 @@
-//! The connection pool, which of its errors mean "the database is away", and what all statements have in common.
+//! The connection pool, and what all statements have in common. What its errors mean: [`database_errors`](crate::database_errors).
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use sqlx::{
     Connection, MySql, MySqlConnection, MySqlPool, QueryBuilder,
@@ -9,13 +9,20 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout};
 
-use crate::{retry, settings::DatabaseSettings};
+use crate::{
+    failover::{self, Watch},
+    retry,
+    settings::DatabaseSettings,
+};
 
 /// How long a caller waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A connection that has idled for longer is tested before it is used again.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// How long a connection may be kept that is used all the time.
+const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// How long a statement may take. A server that is frozen, or whose machine is gone, does not even break
 /// the connection.
@@ -39,24 +46,41 @@ impl DatabaseSettings {
 
 /// A pool of at most `connections`, each opened when it is first needed: the database may be away now.
 pub fn pool(settings: &DatabaseSettings, connections: u32) -> MySqlPool {
+    let watch = Arc::new(Watch::new(format!("{}:{}", settings.host, settings.port)));
     MySqlPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_connect(|connection, _| Box::pin(prepare(connection)))
+        // The watch ends each at another age.
+        .max_lifetime(None)
+        .after_connect({
+            let watch = watch.clone();
+            move |connection, _| {
+                let watch = watch.clone();
+                Box::pin(async move {
+                    prepare(connection).await?;
+                    watch.met(connection).await
+                })
+            }
+        })
         .test_before_acquire(false)
-        .before_acquire(|connection, known| {
-            Box::pin(async move {
-                // One that just came back was tested then.
-                Ok(known.idle_for < TRUSTED_FOR || connection.ping().await.is_ok())
-            })
+        .before_acquire({
+            let watch = watch.clone();
+            move |connection, known| {
+                let watch = watch.clone();
+                Box::pin(async move {
+                    // One that just came back was tested then.
+                    let is_tested = known.idle_for < TRUSTED_FOR && !watch.is_test_due();
+                    Ok(watch.may_be_used(known.age) && (is_tested || watch.is_alive(connection).await))
+                })
+            }
         })
         .after_release({
             let options = settings.connect_options();
-            move |connection, _| {
-                let options = options.clone();
+            move |connection, known| {
+                let (options, watch) = (options.clone(), watch.clone());
                 Box::pin(async move {
                     replace_if_silent(connection, &options).await;
-                    Ok(true)
+                    Ok(watch.may_be_used(known.age))
                 })
             }
         })
@@ -94,26 +118,37 @@ async fn replace_if_silent(connection: &mut MySqlConnection, options: &MySqlConn
 /// A connection that its user keeps from one call to the next.
 ///
 /// When a connection goes back to its pool it is tested, by the pool and against silence, which takes as long as a
-/// statement; one that has just answered need not be.
+/// statement; one that has just answered need not be. Now and then it goes back nevertheless: the pool knows its age.
 #[derive(Debug)]
 pub struct Kept {
     pool: MySqlPool,
+    /// With when it was used.
     connection: Option<(PoolConnection<MySql>, Instant)>,
+    /// When it was taken from the pool.
+    taken: Instant,
 }
 
 impl Kept {
     /// Keeps one connection of `pool`.
     pub fn new(pool: MySqlPool) -> Self {
-        Self { pool, connection: None }
+        Self { pool, connection: None, taken: Instant::now() }
     }
 
-    /// The connection that was kept, or one of the pool if that has idled.
+    /// The connection that was kept, or one of the pool if that has idled, has been kept for long, or leads to a server that
+    /// stands aside.
     pub async fn take(&mut self) -> sqlx::Result<PoolConnection<MySql>> {
         match self.connection.take() {
-            Some((connection, used)) if used.elapsed() < TRUSTED_FOR => return Ok(connection),
+            Some((connection, used))
+                if used.elapsed() < TRUSTED_FOR
+                    && self.taken.elapsed() < KEPT_FOR
+                    && !failover::left_since(self.taken.into_std()) =>
+            {
+                return Ok(connection);
+            }
             // The pool tests it.
             _ => {}
         }
+        self.taken = Instant::now();
         self.pool.acquire().await
     }
 
@@ -125,7 +160,7 @@ impl Kept {
     }
 }
 
-/// The result of a statement, or an error when the database says nothing for too long.
+/// The result of a statement on a connection of the caller, or an error when the database says nothing for too long.
 ///
 /// What the statement does may be done nevertheless, as with every error of a connection.
 pub(crate) async fn answered<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
@@ -133,10 +168,11 @@ pub(crate) async fn answered<T>(statement: impl Future<Output = sqlx::Result<T>>
 }
 
 async fn within<T>(limit: Duration, answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    timeout(limit, answer).await.unwrap_or_else(|_| {
+    let answer = timeout(limit, answer).await.unwrap_or_else(|_| {
         let late = format!("it did not answer within {limit:?}");
         Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
-    })
+    });
+    answer.inspect_err(failover::note)
 }
 
 /// Ends a statement with `(?, ?, …)`, for `IN`; there has to be a value.
@@ -166,11 +202,16 @@ where
 pub struct Lock {
     // The lock lasts as long as its connection.
     connection: PoolConnection<MySql>,
+    since: Instant,
 }
 
 impl Lock {
     /// Shows a sign of life; fails when the lock may be somebody else's by now.
     pub async fn keep(&mut self) -> sqlx::Result<()> {
+        if failover::left_since(self.since.into_std()) {
+            let elsewhere = "the lock's server stands aside: it is to be had at another";
+            return Err(io::Error::other(elsewhere).into());
+        }
         answered(self.connection.ping()).await
     }
 }
@@ -188,15 +229,16 @@ pub async fn lock(
 ) -> sqlx::Result<Option<Lock>> {
     // Both servers count whole seconds here.
     let (wait, idle) = (patience.as_secs() + 1, hold.as_secs() + 1);
+    let since = Instant::now();
     let attempt = async {
         let mut connection = pool.acquire().await?;
         // Whatever becomes of this call, the connection never goes back to the pool with the lock.
         connection.close_on_drop();
         sqlx::query("SET SESSION wait_timeout = ?").bind(idle).execute(&mut *connection).await?;
         let is_ours = take_lock(&mut connection, Some(name), wait).await?;
-        Ok(is_ours.then_some(Lock { connection }))
+        Ok(is_ours.then_some(Lock { connection, since }))
     };
-    timeout(patience, attempt).await.unwrap_or(Ok(None))
+    timeout(patience, attempt).await.unwrap_or(Ok(None)).inspect_err(failover::note)
 }
 
 /// Waits up to `seconds` for the lock `name` of the connection's database, or for the one that has no name; whether
@@ -215,8 +257,9 @@ pub(crate) async fn take_lock(
     Ok(locked == Some(1))
 }
 
-/// Makes a transaction again each time that it had to give way to another one in a deadlock: that one was done, so this
-/// ends. `transaction` has to begin with its beginning.
+/// Makes a statement, or a transaction, again each time that it had to give way to another one in a deadlock: that one was
+/// done, so this ends. And for some seconds when its server stands aside, on another one ([`failover`]). `transaction` has to
+/// begin with its beginning, on a connection of the pool.
 pub(crate) async fn until_done<T, F: Future<Output = sqlx::Result<T>>>(
     transaction: impl Fn() -> F,
 ) -> sqlx::Result<T> {
@@ -231,12 +274,15 @@ pub(crate) async fn until_all_done<T, F: Future<Output = sqlx::Result<T>>>(
 }
 
 async fn repeated<T, F: Future<Output = sqlx::Result<T>>>(transaction: impl Fn() -> F) -> sqlx::Result<T> {
-    loop {
-        match transaction().await {
-            Err(error) if is_deadlock(&error) => {}
-            result => return result,
+    failover::until_taken_over(|| async {
+        loop {
+            match transaction().await {
+                Err(error) if is_deadlock(&error) => {}
+                result => return result,
+            }
         }
-    }
+    })
+    .await
 }
 
 /// What `INTERVAL ? MICROSECOND` takes.

@@ -6,7 +6,7 @@
 use sqlx::{MySqlPool, Row};
 
 use crate::{
-    database::answered,
+    database::until_done,
     faces::Nearest,
     lookup::Area,
     models::{ImageId, NOBODY},
@@ -117,8 +117,9 @@ impl Candidate {
         if self.chosen.as_ref().is_some_and(|(chosen, _)| *chosen == person) {
             return Ok(Ok(()));
         }
-        let mut connection = answered(pool.acquire()).await?;
-        let owner = people::by_image_names(&mut connection, &[&picture]).await?.remove(&picture);
+        let owners =
+            until_done(|| async { people::by_image_names(&mut *pool.acquire().await?, &[&picture]).await });
+        let owner = owners.await?.remove(&picture);
         Ok(match owner {
             Some(owner) if owner.id != person => {
                 Err(Unfit::Anothers { id: owner.id, name: owner.name, picture, distance })
@@ -143,13 +144,19 @@ fn numbers(embedding: &[u8]) -> Vec<f64> {
 
 /// A face, if there is one with this id.
 pub async fn candidate(pool: &MySqlPool, face: u64) -> sqlx::Result<Option<Candidate>> {
-    let select = sqlx::query(
-        "SELECT path, x, y, faces.width, faces.height, embedding, model, sharpness, turned, chosen, name
-         FROM faces JOIN images ON images.id = image_id LEFT JOIN person ON person.id = chosen WHERE faces.id = ?",
-    );
-    let Some(row) = answered(select.bind(face).fetch_optional(pool)).await? else { return Ok(None) };
-    let select = sqlx::query_scalar("SELECT person_id FROM face_rejections WHERE face_id = ?");
-    let rejected = answered(select.bind(face).fetch_all(pool)).await?;
+    let row = until_done(|| {
+        let select = sqlx::query(
+            "SELECT path, x, y, faces.width, faces.height, embedding, model, sharpness, turned, chosen, name
+             FROM faces JOIN images ON images.id = image_id LEFT JOIN person ON person.id = chosen WHERE faces.id = ?",
+        );
+        select.bind(face).fetch_optional(pool)
+    });
+    let Some(row) = row.await? else { return Ok(None) };
+    let rejected = until_done(|| {
+        let select = sqlx::query_scalar("SELECT person_id FROM face_rejections WHERE face_id = ?");
+        select.bind(face).fetch_all(pool)
+    })
+    .await?;
     let chosen: Option<i32> = row.try_get(9)?;
     let name: Option<String> = row.try_get(10)?;
     Ok(Some(Candidate {
@@ -175,10 +182,13 @@ pub async fn candidate(pool: &MySqlPool, face: u64) -> sqlx::Result<Option<Candi
 
 /// The faces in the foreground of an image, if there is one with this id.
 pub async fn faces_of(pool: &MySqlPool, image: ImageId) -> sqlx::Result<Option<Vec<u64>>> {
-    let select = sqlx::query_as(
-        "SELECT faces.id, faces.height FROM images LEFT JOIN faces ON image_id = images.id WHERE images.id = ? ORDER BY position",
-    );
-    let faces: Vec<(Option<u64>, Option<i32>)> = answered(select.bind(image.0).fetch_all(pool)).await?;
+    let faces: Vec<(Option<u64>, Option<i32>)> = until_done(|| {
+        let select = sqlx::query_as(
+            "SELECT faces.id, faces.height FROM images LEFT JOIN faces ON image_id = images.id WHERE images.id = ? ORDER BY position",
+        );
+        select.bind(image.0).fetch_all(pool)
+    })
+    .await?;
     if faces.is_empty() {
         return Ok(None);
     }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use sqlx::{MySql, MySqlExecutor, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{answered, push_list},
+    database::{answered, push_list, until_done},
     models::ImageId,
     removal,
 };
@@ -25,11 +25,14 @@ pub async fn older_than(
     after: ImageId,
     limit: u32,
 ) -> sqlx::Result<Vec<ImageId>> {
-    let mut select = QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ");
-    select.push_bind(after.0).push(" AND ");
-    expired(&mut select, days);
-    select.push(" ORDER BY id LIMIT ").push_bind(limit);
-    ids(select, pool).await
+    until_done(|| {
+        let mut select = QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ");
+        select.push_bind(after.0).push(" AND ");
+        expired(&mut select, days);
+        select.push(" ORDER BY id LIMIT ").push_bind(limit);
+        ids(select, pool)
+    })
+    .await
 }
 
 /// Deletes those of `images` that still are older than `days` and that nobody holds, with their faces and what was said
@@ -38,7 +41,7 @@ pub async fn delete(pool: &MySqlPool, days: u32, images: &[ImageId]) -> sqlx::Re
     if images.is_empty() {
         return Ok(0);
     }
-    answered(async {
+    until_done(|| async {
         let mut transaction = pool.begin().await?;
         // One that somebody has just asked to be tried again is not done any more.
         let mut select = QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED) FROM images WHERE id IN ");
@@ -59,12 +62,15 @@ pub async fn kept(pool: &MySqlPool, days: u32, paths: &[String]) -> sqlx::Result
     if paths.is_empty() {
         return Ok(HashSet::new());
     }
-    let mut select = QueryBuilder::<MySql>::new("SELECT path FROM images WHERE path IN ");
-    push_list(&mut select, paths.iter().map(String::as_str));
-    select.push(" AND NOT (");
-    expired(&mut select, days);
-    select.push(")");
-    let paths: Vec<String> = answered(select.build_query_scalar().fetch_all(pool)).await?;
+    let paths: Vec<String> = until_done(|| async {
+        let mut select = QueryBuilder::<MySql>::new("SELECT path FROM images WHERE path IN ");
+        push_list(&mut select, paths.iter().map(String::as_str));
+        select.push(" AND NOT (");
+        expired(&mut select, days);
+        select.push(")");
+        select.build_query_scalar().fetch_all(pool).await
+    })
+    .await?;
     Ok(paths.into_iter().collect())
 }
 
@@ -78,7 +84,7 @@ pub async fn kept_like(
     after: ImageId,
     limit: u32,
 ) -> sqlx::Result<Option<(ImageId, Vec<String>)>> {
-    answered(async {
+    until_done(|| async {
         let last: Option<u64> = sqlx::query_scalar(
             "SELECT CAST(MAX(id) AS UNSIGNED) FROM (SELECT id FROM images WHERE id > ? ORDER BY id LIMIT ?) AS next",
         )

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{answered, push_list, until_done},
+    database::{push_list, until_done},
     models::{ImageId, NOBODY, Person},
 };
 
@@ -230,15 +230,18 @@ pub async fn outdated(
     type Row = (u64, u64, Vec<u8>, i32, Option<String>, Option<f64>, bool);
     // Two ranges of one index; `<>` would read all of it. What is no embedding would be refused again and again, and all
     // that is asked for beside it.
-    let select = sqlx::query_as::<_, Row>(
-        "SELECT id, CAST(image_id AS UNSIGNED), embedding, height, nearest, distance, matches FROM faces
-         WHERE model = ? AND (gallery < ? OR gallery > ?) AND LENGTH(embedding) = 512 LIMIT ?",
-    )
-    .bind(model)
-    .bind(gallery)
-    .bind(gallery)
-    .bind(limit);
-    let rows = answered(select.fetch_all(pool)).await?;
+    let rows = until_done(|| {
+        let select = sqlx::query_as::<_, Row>(
+            "SELECT id, CAST(image_id AS UNSIGNED), embedding, height, nearest, distance, matches FROM faces
+             WHERE model = ? AND (gallery < ? OR gallery > ?) AND LENGTH(embedding) = 512 LIMIT ?",
+        )
+        .bind(model)
+        .bind(gallery)
+        .bind(gallery)
+        .bind(limit);
+        select.fetch_all(pool)
+    })
+    .await?;
     Ok(rows
         .into_iter()
         .map(|(id, image, embedding, height, nearest, distance, is_match)| Outdated {

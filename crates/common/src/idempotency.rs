@@ -3,7 +3,7 @@
 
 use sqlx::{MySqlConnection, MySqlPool};
 
-use crate::database::{answered, is_duplicate};
+use crate::database::{is_duplicate, until_done};
 
 /// A request under a client's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,11 @@ pub(crate) async fn remember(transaction: &mut MySqlConnection, key: &Key, made:
 
 /// What is remembered of a key, if anything.
 pub async fn recall(pool: &MySqlPool, key: &Key) -> sqlx::Result<Option<Remembered>> {
-    let select = sqlx::query_as("SELECT request, made FROM idempotency_keys WHERE id = ?").bind(&key.id[..]);
-    let row: Option<(Vec<u8>, i32)> = answered(select.fetch_optional(pool)).await?;
+    let row: Option<(Vec<u8>, i32)> = until_done(|| {
+        let select = sqlx::query_as("SELECT request, made FROM idempotency_keys WHERE id = ?");
+        select.bind(&key.id[..]).fetch_optional(pool)
+    })
+    .await?;
     Ok(row.map(
         |(request, made)| {
             if request == key.request { Remembered::Made(made) } else { Remembered::OtherRequest }

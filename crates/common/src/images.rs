@@ -26,8 +26,9 @@ use sqlx::{
 };
 
 use crate::{
-    database::{answered, is_deadlock, is_duplicate, micros, push_list, until_done},
+    database::{answered, is_deadlock, is_duplicate, micros, push_list, until_all_done, until_done},
     faces::{self, Found},
+    failover,
     models::{ImageId, NOBODY, Person, Status},
     webhooks,
 };
@@ -62,7 +63,7 @@ pub struct Stored {
 /// All or nothing. A path that comes twice counts as known the second time. Calls that race for the same
 /// path agree on one row.
 pub async fn store(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Vec<Stored>> {
-    answered(store_now(pool, paths)).await
+    until_done(|| store_now(pool, paths)).await
 }
 
 async fn store_now(pool: &MySqlPool, paths: &[&str]) -> sqlx::Result<Vec<Stored>> {
@@ -324,7 +325,7 @@ pub async fn claim_overdue(
     lease: Duration,
     limit: u32,
 ) -> sqlx::Result<Vec<Claim>> {
-    answered(claim_overdue_now(pool, waited, lease, limit)).await
+    until_done(|| claim_overdue_now(pool, waited, lease, limit)).await
 }
 
 async fn claim_overdue_now(
@@ -370,12 +371,12 @@ async fn claim_overdue_now(
 /// How long the image has been PENDING that has been so for longest; zero when none is.
 pub async fn longest_wait(pool: &MySqlPool) -> sqlx::Result<Duration> {
     // Both come from the ends of an index, however many images wait.
-    let seconds: Option<f64> = answered(
+    let seconds: Option<f64> = until_done(|| {
         sqlx::query_scalar(
             "SELECT CAST(TIMESTAMPDIFF(MICROSECOND, MIN(updated_at), NOW(6)) / 1e6 AS DOUBLE) FROM images WHERE status = 0",
         )
-        .fetch_one(pool),
-    )
+        .fetch_one(pool)
+    })
     .await?;
     Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default())
 }
@@ -650,7 +651,7 @@ pub async fn redeemable<'c>(
     after: ImageId,
     limit: u32,
 ) -> sqlx::Result<Vec<Redeemed>> {
-    let rows: Vec<(u64, i32)> = sqlx::query_as(AssertSqlSafe(format!(
+    let select = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT CAST(id AS UNSIGNED), status FROM images
          WHERE status IN (2, 3) AND id > ?
            AND ((status = 2 AND redeemable AND redeems < ?) OR (status = 3 AND {}))
@@ -659,9 +660,8 @@ pub async fn redeemable<'c>(
     )))
     .bind(after.0)
     .bind(policy.max_redeems)
-    .bind(limit)
-    .fetch_all(database)
-    .await?;
+    .bind(limit);
+    let rows: Vec<(u64, i32)> = select.fetch_all(database).await.inspect_err(failover::note)?;
     let had_failed = |status| status == Status::FailedProcessing.code();
     Ok(rows
         .into_iter()
@@ -673,6 +673,15 @@ pub async fn redeemable<'c>(
 ///
 /// Safe beside processors and other redeemers.
 pub async fn redeem(
+    pool: &MySqlPool,
+    policy: &RedeemPolicy,
+    after: ImageId,
+    limit: u32,
+) -> sqlx::Result<Vec<Redeemed>> {
+    until_all_done(|| redeem_now(pool, policy, after, limit)).await
+}
+
+async fn redeem_now(
     pool: &MySqlPool,
     policy: &RedeemPolicy,
     after: ImageId,
@@ -697,12 +706,14 @@ pub async fn redeem(
 /// Another try for one failed image, because somebody asks for it: FAILEDPROCESSING → PENDING with all its tries. Unlike
 /// [`redeem`] it knows no bounds, and does not count against those. False when the image is not failed, or not there.
 pub async fn retry(pool: &MySqlPool, id: ImageId) -> sqlx::Result<bool> {
-    let update = sqlx::query(
-        "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL
-         WHERE id = ? AND status = 2",
-    )
-    .bind(id.0);
-    Ok(answered(update.execute(pool)).await?.rows_affected() == 1)
+    let updated = until_done(|| async {
+        let update = sqlx::query(
+            "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL
+             WHERE id = ? AND status = 2",
+        );
+        update.bind(id.0).execute(pool).await
+    });
+    Ok(updated.await?.rows_affected() == 1)
 }
 
 fn shortened(reason: &str) -> &str {

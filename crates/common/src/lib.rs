@@ -12,6 +12,7 @@
 //! - [`people`]: the known people, and who a known picture shows.
 //! - [`audit`]: who changed what, and how it is taken back.
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
+//! - [`database_errors`]: what an error of it means; [`failover`]: what is done when it moves to another server.
 //! - [`group`]: calls that come at the same time, served together.
 //! - [`breaker`]: the circuit breaker in front of face-recog.
 //! - [`settings`], [`lifecycle`], [`supervisor`], [`telemetry`], [`retry`]: how a service is started, stopped, kept whole and
@@ -22,9 +23,11 @@
 pub mod audit;
 pub mod breaker;
 pub mod database;
+pub mod database_errors;
 pub mod enrolment;
 pub mod expired;
 pub mod faces;
+pub mod failover;
 pub mod group;
 pub mod idempotency;
 pub mod images;

@@ -8,7 +8,7 @@ use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 use utoipa::ToSchema;
 
 use crate::{
-    database::{answered, push_list},
+    database::{push_list, until_done},
     models::{ImageId, NOBODY, Person, Status},
 };
 
@@ -117,9 +117,12 @@ pub struct Area {
 
 /// An image and its faces, if there is such an image.
 pub async fn image(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageStatus>> {
-    let mut select = QueryBuilder::<MySql>::new(SELECT);
-    select.push("WHERE images.id = ").push_bind(id.0);
-    Ok(answered(with_faces(pool, select)).await?.pop())
+    let images = until_done(|| {
+        let mut select = QueryBuilder::<MySql>::new(SELECT);
+        select.push("WHERE images.id = ").push_bind(id.0);
+        with_faces(pool, select)
+    });
+    Ok(images.await?.pop())
 }
 
 /// Which images [`images`] lists.
@@ -137,6 +140,10 @@ pub struct Wanted {
 
 /// Images and their faces, in the order of their ids.
 pub async fn images(pool: &MySqlPool, wanted: &Wanted) -> sqlx::Result<Vec<ImageStatus>> {
+    until_done(|| with_faces(pool, select(wanted))).await
+}
+
+fn select(wanted: &Wanted) -> QueryBuilder<MySql> {
     let mut select = QueryBuilder::<MySql>::new(SELECT);
     if let Some(person) = wanted.person {
         // The first of both, each by an index: a condition would be held against every image. One that an original
@@ -153,7 +160,7 @@ pub async fn images(pool: &MySqlPool, wanted: &Wanted) -> sqlx::Result<Vec<Image
     select.push("WHERE images.id > ").push_bind(wanted.after);
     push_status(&mut select, wanted.status);
     select.push(" ORDER BY images.id LIMIT ").push_bind(wanted.limit);
-    answered(with_faces(pool, select)).await
+    select
 }
 
 fn push_status(select: &mut QueryBuilder<MySql>, status: Option<Status>) {
@@ -288,7 +295,7 @@ pub async fn batch(pool: &MySqlPool, ranges: &[RangeInclusive<u64>]) -> sqlx::Re
     if ranges.is_empty() {
         return Ok(BatchStatus { done: true, ..BatchStatus::default() });
     }
-    answered(batch_now(pool, ranges)).await
+    until_done(|| batch_now(pool, ranges)).await
 }
 
 async fn batch_now(pool: &MySqlPool, ranges: &[RangeInclusive<u64>]) -> sqlx::Result<BatchStatus> {

@@ -55,7 +55,7 @@ pub struct Known {
 
 /// Up to `limit` people with ids above `after`, in the order of their ids.
 pub async fn list(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Vec<Known>> {
-    answered(async {
+    until_done(|| async {
         let people: Vec<(i32, String)> =
             sqlx::query_as("SELECT id, name FROM person WHERE id > ? ORDER BY id LIMIT ?")
                 .bind(after)

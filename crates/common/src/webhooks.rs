@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{answered, micros, push_list, until_done},
+    database::{micros, push_list, until_done},
     models::ImageId,
 };
 
@@ -88,15 +88,18 @@ pub async fn take(pool: &MySqlPool, limit: usize, lease: Duration) -> sqlx::Resu
 
 /// It was told, or nobody wants to hear it any more.
 pub async fn done(pool: &MySqlPool, due: &Due) -> sqlx::Result<()> {
-    let delete = sqlx::query("DELETE FROM webhooks WHERE image_id = ? AND claim = ?");
-    answered(delete.bind(due.image.0).bind(due.claim).execute(pool)).await?;
+    until_done(|| {
+        let delete = sqlx::query("DELETE FROM webhooks WHERE image_id = ? AND claim = ?");
+        delete.bind(due.image.0).bind(due.claim).execute(pool)
+    })
+    .await?;
     Ok(())
 }
 
 /// Telling it failed: it is due again after `pause`.
 pub async fn later(pool: &MySqlPool, due: &Due, pause: Duration) -> sqlx::Result<()> {
     let key = (due.image.0, due.claim);
-    answered(async { wait(&mut *pool.acquire().await?, key, 1, pause).await }).await
+    until_done(|| async { wait(&mut *pool.acquire().await?, key, 1, pause).await }).await
 }
 
 async fn wait(

@@ -55,6 +55,14 @@ impl DatabaseServer {
     /// # Errors
     /// When it is not installed, cannot be started or is not ready in time.
     pub async fn mariadb(folder: &Path) -> Result<Self> {
+        Self::mariadb_with(folder, &[]).await
+    }
+
+    /// The same with more options, which come last and so count.
+    ///
+    /// # Errors
+    /// When it is not installed, cannot be started or is not ready in time.
+    pub async fn mariadb_with(folder: &Path, options: &[&str]) -> Result<Self> {
         let port = Port::reserve()?;
         let name = format!("mariadb-{port}");
         let home = make_home(&folder.join(&name))?;
@@ -78,7 +86,8 @@ impl DatabaseServer {
             .argument("--innodb-log-file-size=16M")
             .argument(format!("--init-file={}", home.join(ACCOUNTS).display()))
             .argument(format!("--port={port}"))
-            .arguments(user());
+            .arguments(user())
+            .arguments(options);
         Self::start(name, program, folder, port).await
     }
 

@@ -15,6 +15,7 @@
 mod client;
 mod oracle;
 mod proxy;
+mod standby;
 mod system;
 mod vitals;
 mod wait;

@@ -26,7 +26,8 @@ pub struct Proxy {
 }
 
 struct Wire {
-    upstream: String,
+    /// Where new connections lead.
+    upstream: Mutex<String>,
     mode: watch::Sender<Mode>,
     /// How often everything was cut.
     cuts: watch::Sender<usize>,
@@ -45,7 +46,7 @@ impl Proxy {
     pub async fn on(port: Port, upstream: String) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port.number())).await.unwrap();
         let wire = Arc::new(Wire {
-            upstream,
+            upstream: Mutex::new(upstream),
             mode: watch::Sender::new(Mode::Pass),
             cuts: watch::Sender::new(0),
             needles: Mutex::default(),
@@ -70,6 +71,11 @@ impl Proxy {
     /// Where it listens, `host:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Leads new connections to another server, and leaves those that stand.
+    pub fn lead_to(&self, upstream: String) {
+        *self.wire.upstream.lock().unwrap() = upstream;
     }
 
     /// Breaks every connection, and each new one at once.
@@ -119,7 +125,8 @@ impl Wire {
         if *self.mode.borrow() == Mode::Cut {
             return;
         }
-        let Ok(server) = TcpStream::connect(&self.upstream).await else { return };
+        let upstream = self.upstream.lock().unwrap().clone();
+        let Ok(server) = TcpStream::connect(upstream).await else { return };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();

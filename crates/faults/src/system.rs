@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use devstack::{Database, DatabaseServer, Nsqd, Nsqlookupd, Port, PrivateFolder, Recogniser, Service, paths};
 use sqlx::MySqlPool;
@@ -12,6 +12,7 @@ use sqlx::mysql::MySqlPoolOptions;
 use crate::client::{Answer, Book, Client};
 use crate::oracle;
 use crate::proxy::Proxy;
+use crate::standby;
 use crate::wait::{SOON, eventually};
 
 /// Times so short that a test notices a fault's end within a second or two.
@@ -47,6 +48,7 @@ pub struct Plan {
     processors: usize,
     frontend: bool,
     own_database: bool,
+    standby: bool,
     eyes: Eyes,
     links: Vec<Link>,
     settings: Vec<(String, String)>,
@@ -73,6 +75,12 @@ impl Plan {
         Self { own_database: true, ..self }
     }
 
+    /// With two database servers, of which the second follows the first until [`System::fail_over`]. The services are
+    /// users who may not write where the server is read-only.
+    pub fn standby(self) -> Self {
+        Self { standby: true, ..self }.through(Link::Database)
+    }
+
     /// Leads a connection through a proxy.
     pub fn through(mut self, link: Link) -> Self {
         self.links.push(link);
@@ -91,13 +99,18 @@ impl Plan {
         for pictures in ["known_people", "unknown_people"] {
             fs::create_dir(folder.path().join(pictures)).unwrap();
         }
-        let database_server = match self.own_database {
-            true => Some(DatabaseServer::mariadb(folder.path()).await.unwrap()),
-            false => None,
+        let database_server = match (self.standby, self.own_database) {
+            (true, _) => Some(standby::first_server(folder.path()).await),
+            (false, true) => Some(DatabaseServer::mariadb(folder.path()).await.unwrap()),
+            (false, false) => None,
         };
         let database = match &database_server {
             Some(server) => server.database().await.unwrap(),
             None => Database::fresh().await.unwrap(),
+        };
+        let standby = match &database_server {
+            Some(first) if self.standby => Some(standby::follow(first, folder.path()).await),
+            _ => None,
         };
         let mut proxies = Vec::new();
         let nsqlookupd = Nsqlookupd::start(folder.path()).await.unwrap();
@@ -121,6 +134,9 @@ impl Plan {
             Eyes::Real(_) => format!("127.0.0.1:{face_recog_port}"),
         };
         environment.push(("GRPC_ADDRESS".to_owned(), eyes.clone()));
+        if self.standby {
+            environment.push(standby::plain_user(&database).await);
+        }
         let database_address = format!("{}:{}", database.host, database.port);
         for (link, setting, address) in [
             (Link::Producer, "PRODUCER_ADDRESS", nsqd.tcp_address()),
@@ -151,6 +167,7 @@ impl Plan {
             book: Arc::default(),
             database,
             database_server,
+            standby,
             environment,
             folder,
             _face_recog_port: face_recog_port,
@@ -238,6 +255,7 @@ pub struct System {
     pub database: Database,
     /// Its server, if it is the system's own.
     pub database_server: Option<DatabaseServer>,
+    standby: Option<DatabaseServer>,
     environment: Vec<(String, String)>,
     /// Holds all logs.
     pub folder: PrivateFolder,
@@ -262,6 +280,7 @@ impl System {
             processors: 1,
             frontend: false,
             own_database: false,
+            standby: false,
             eyes,
             links: Vec::new(),
             settings: Vec::new(),
@@ -281,6 +300,21 @@ impl System {
     /// The proxy of a connection that the plan led through one.
     pub fn proxy(&self, link: Link) -> &Proxy {
         self.proxies.iter().find_map(|(known, proxy)| (*known == link).then_some(proxy)).unwrap()
+    }
+
+    /// The first database server becomes read-only and lives on, with every connection to it; the second is ready to take
+    /// over, with all of its data.
+    pub async fn stand_aside(&self) {
+        standby::promote(self.database_server.as_ref().unwrap(), self.standby.as_ref().unwrap()).await;
+    }
+
+    /// New connections lead to the second database server, and those that stand to the first. Since when.
+    pub fn fail_over(&mut self) -> Instant {
+        let second = self.standby.as_ref().unwrap();
+        self.proxy(Link::Database).lead_to(format!("{}:{}", second.host(), second.port()));
+        let options = self.database.options().port(second.port());
+        self.pool = MySqlPoolOptions::new().max_connections(4).connect_lazy_with(options);
+        Instant::now()
     }
 
     /// Starts another process of a service, with more settings, without waiting.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{http::HeaderMap, response::Response};
+use common::failover;
 use serde::Serialize;
 
 use web::access::Role;
@@ -79,6 +80,7 @@ impl Frontend {
         match tokio::time::timeout(READ_TIMEOUT, query).await {
             Ok(Ok(read)) => Ok(read),
             Ok(Err(error)) => {
+                failover::note(&error);
                 tracing::warn!(%error, "cannot read a page");
                 Err(Problem::DatabaseAway)
             }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use common::{
     database::Kept,
+    failover::until_taken_over,
     group::Group,
     images::{self, Claim, ClaimOutcome, Ending, Fenced},
     models::ImageId,
@@ -56,7 +57,11 @@ impl Ledger {
             let kept = kept();
             move |ids: Vec<ImageId>| {
                 let kept = kept.clone();
-                async move { each(ids.len(), claim(&mut *kept.lock().await, &ids, lease).await) }
+                async move {
+                    let claims =
+                        until_taken_over(|| async { claim(&mut *kept.lock().await, &ids, lease).await });
+                    each(ids.len(), claims.await)
+                }
             }
         });
         let endings = Group::start(supervisor, "storing results", MOST, {
@@ -64,10 +69,10 @@ impl Ledger {
             move |works: Vec<Work>| {
                 let kept = kept.clone();
                 async move {
-                    each(
-                        works.len(),
-                        finish_together(&mut *kept.lock().await, &works, max_attempts, tell).await,
-                    )
+                    let finished = until_taken_over(|| async {
+                        finish_together(&mut *kept.lock().await, &works, max_attempts, tell).await
+                    });
+                    each(works.len(), finished.await)
                 }
             }
         });
@@ -78,7 +83,12 @@ impl Ledger {
     pub(crate) async fn claim(&self, id: ImageId) -> sqlx::Result<ClaimOutcome> {
         match self.claims.call(id).await.flatten() {
             Some(outcome) => Ok(outcome),
-            None => only(images::claim(&mut *self.pool.acquire().await?, &[id], self.lease).await),
+            None => {
+                let claim = until_taken_over(|| async {
+                    images::claim(&mut *self.pool.acquire().await?, &[id], self.lease).await
+                });
+                only(claim.await)
+            }
         }
     }
 
@@ -89,8 +99,11 @@ impl Ledger {
 
     /// As [`Ledger::finish`], apart from others.
     pub(crate) async fn finish_alone(&self, work: &Work) -> sqlx::Result<Finished> {
-        let mut connection = self.pool.acquire().await?;
-        only(finish(&mut connection, std::slice::from_ref(work), self.max_attempts, self.tell).await)
+        let finished = until_taken_over(|| async {
+            let mut connection = self.pool.acquire().await?;
+            finish(&mut connection, std::slice::from_ref(work), self.max_attempts, self.tell).await
+        });
+        only(finished.await)
     }
 }
 

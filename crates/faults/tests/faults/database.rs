@@ -104,3 +104,77 @@ async fn fault_32_a_row_that_somebody_holds_keeps_only_its_own_image_waiting() {
     system.nothing_is_lost_and_nothing_invented().await;
     assert_eq!((system.count(1).await, recogniser.calls()), (21, 21));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_33_when_another_server_takes_over_and_the_old_one_lives_on_read_only_all_goes_on() {
+    let recogniser = Recogniser::quick().await;
+    let plan = System::with(&recogniser).receivers(2).processors(2).frontend().standby();
+    let mut system = plan.start().await;
+    fill_the_pools(&system).await;
+    let load = system.client.load("/unknown_people/", 4, Duration::from_millis(20));
+    eventually("images go through", async || (system.count(1).await > 200).then_some(())).await;
+
+    system.stand_aside().await;
+    eventually("posts are refused while the address leads to the old server", async || {
+        let status = system.post(&["meanwhile.jpg"]).await.status;
+        assert!(!status.is_success(), "the old server takes no changes");
+        (status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    let taken_over = system.fail_over();
+    let id = system.client.insist("/unknown_people/after.jpg").await;
+    println!("the first post succeeds {:?} after the address leads to the new server", taken_over.elapsed());
+    let mut posted = 0..;
+    eventually("a hundred posts in a row succeed", async || {
+        for _ in 0..100 {
+            let path = format!("/unknown_people/after{}.jpg", posted.next()?);
+            if !system.client.post(&[path]).await.status.is_success() {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+    let before = system.count(1).await;
+    eventually("images go through again", async || (system.count(1).await > before + 50).then_some(())).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let page = format!("{}/images/{id}", system.frontend.as_ref().unwrap().url());
+    eventually("the page shows what only the new server has", async || {
+        let answer = http.get(&page).send().await.unwrap();
+        answer.status().is_success().then_some(())
+    })
+    .await;
+
+    let sent = load.stop().await;
+    let refused = sent.iter().filter(|sent| sent.outcome == Ok(StatusCode::SERVICE_UNAVAILABLE));
+    let last = refused.map(|sent| sent.ended.saturating_duration_since(taken_over)).max();
+    println!("and the last is refused {last:?} after that moment");
+    let answered = |sent: &faults::Sent| matches!(sent.outcome, Ok(status) if status.is_success() || status == StatusCode::SERVICE_UNAVAILABLE);
+    assert!(sent.iter().all(answered), "a 2xx or a 503 for every request");
+    system.nothing_is_lost_and_nothing_invented().await;
+    assert_eq!(system.failed_tries().await, 0);
+    for service in system.receivers.iter().map(|receiver| &receiver.service).chain(&system.processors) {
+        let log = System::log(service);
+        assert!(log.contains(" is read-only; connecting again"), "{log}");
+    }
+}
+
+/// Has each receiver open as many connections to the database as it may.
+async fn fill_the_pools(system: &System) {
+    let mut locker = system.pool.acquire().await.unwrap();
+    sqlx::raw_sql("LOCK TABLES images WRITE").execute(&mut *locker).await.unwrap();
+    let mut posts = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        let (client, paths) =
+            (system.client.clone(), [0, 1].map(|n| format!("/unknown_people/{number}-{n}.jpg")));
+        posts.spawn(async move { client.post(&paths).await });
+    }
+    let wait = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'";
+    eventually("many posts wait", async || {
+        let waiting: i64 = sqlx::query_scalar(wait).fetch_one(&system.pool).await.unwrap();
+        (waiting >= 32).then_some(())
+    })
+    .await;
+    sqlx::raw_sql("UNLOCK TABLES").execute(&mut *locker).await.unwrap();
+    posts.join_all().await;
+}
