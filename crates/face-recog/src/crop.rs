@@ -67,7 +67,7 @@ fn crop(folder: &Folder, request: &CropRequest) -> Result<CropResponse, PictureE
         let mut jpeg = Vec::new();
         JpegEncoder::new_with_quality(&mut jpeg, QUALITY)
             .encode_image(&small)
-            .map_err(PictureError::Damaged)?;
+            .map_err(PictureError::damaged)?;
         Ok(CropResponse { jpeg, width: small.width(), height: small.height() })
     })
 }

@@ -238,9 +238,10 @@ pub(crate) fn picture_status(error: PictureError, path: &str) -> Status {
     match &error {
         E::Missing(_) => Status::not_found(words),
         E::Outside(_) | E::Forbidden => Status::permission_denied(words),
-        E::Path(_) | E::NotAFile | E::TooLong | E::Empty | E::NoPicture | E::TooLarge { .. } | E::Beyond => {
+        E::Path(_) | E::NotAFile | E::TooLong | E::Empty | E::NoPicture | E::NotRead(_) | E::Beyond => {
             Status::invalid_argument(words)
         }
+        E::TooLarge { .. } | E::TooMuchMemory { .. } => Status::invalid_argument(words),
         E::Damaged(source) => {
             tracing::debug!(path, error = %source, "a picture cannot be decoded");
             Status::invalid_argument(words)

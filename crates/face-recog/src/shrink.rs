@@ -2,31 +2,76 @@
 
 use std::ops::Range;
 
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 
 /// A copy of `width` × `height` pixels, neither of which may be 0 or more than the picture has. Pixel for pixel what
 /// [`image::imageops::thumbnail`] makes, in a fraction of its time: that one walks through the blocks, this one straight
 /// through the memory, a whole row at a time.
 pub(crate) fn shrunk(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let mut copy = RgbImage::new(width, height);
-    let stride = 3 * picture.width() as usize;
-    let columns: Vec<_> = blocks(picture.width(), width).collect();
-    let mut sums = vec![0_u32; stride];
-    for (rows, new_row) in blocks(picture.height(), height).zip(copy.rows_mut()) {
-        sums.fill(0);
-        for row in picture.as_raw()[rows.start * stride..rows.end * stride].chunks_exact(stride) {
-            sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += u32::from(value));
-        }
-        for (columns, new) in columns.iter().zip(new_row) {
-            let count = (rows.len() * columns.len()) as u32;
-            let mut total = [count / 2; 3]; // rounds the quotient to the nearest
-            for pixel in sums[3 * columns.start..3 * columns.end].as_chunks::<3>().0 {
-                total.iter_mut().zip(pixel).for_each(|(total, sum)| *total += sum);
-            }
-            *new = Rgb(total.map(|total| (total / count) as u8));
+    let mut copy = Shrinking::new(picture.dimensions(), (width, height));
+    picture.as_raw().chunks_exact(3 * picture.width().max(1) as usize).for_each(|row| copy.add(row));
+    copy.finish()
+}
+
+/// A smaller copy of a picture that comes row by row.
+pub(crate) struct Shrinking {
+    copy: RgbImage,
+    /// The blocks of rows and of columns that become one pixel.
+    rows: Vec<Range<usize>>,
+    columns: Vec<Range<usize>>,
+    /// How many rows have come, and how many rows of the copy are done.
+    seen: usize,
+    done: usize,
+    /// Of the rows in a block so far.
+    sums: Vec<u32>,
+}
+
+impl Shrinking {
+    /// Makes `from` pixels (width and height) into `to`, none of which may be 0 or more than the other.
+    pub fn new(from: (u32, u32), to: (u32, u32)) -> Self {
+        Self {
+            copy: RgbImage::new(to.0, to.1),
+            rows: blocks(from.1, to.1).collect(),
+            columns: blocks(from.0, to.0).collect(),
+            seen: 0,
+            done: 0,
+            sums: vec![0; 3 * from.0 as usize],
         }
     }
-    copy
+
+    /// Adds the next row, in RGB.
+    pub fn add(&mut self, row: &[u8]) {
+        while let Some(block) = self.rows.get(self.done).filter(|block| block.start <= self.seen) {
+            self.sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += u32::from(value));
+            if self.seen + 1 < block.end {
+                break;
+            }
+            let height = block.len();
+            self.write(height);
+        }
+        self.seen += 1;
+    }
+
+    fn write(&mut self, height: usize) {
+        let width = 3 * self.copy.width() as usize;
+        let copy: &mut [u8] = &mut self.copy;
+        let row = copy[self.done * width..][..width].as_chunks_mut::<3>().0;
+        for (columns, new) in self.columns.iter().zip(row) {
+            let count = (height * columns.len()) as u32;
+            let mut total = [count / 2; 3]; // rounds the quotient to the nearest
+            for pixel in self.sums[3 * columns.start..3 * columns.end].as_chunks::<3>().0 {
+                total.iter_mut().zip(pixel).for_each(|(total, sum)| *total += sum);
+            }
+            *new = total.map(|total| (total / count) as u8);
+        }
+        self.sums.fill(0);
+        self.done += 1;
+    }
+
+    /// The copy, once all rows were added.
+    pub fn finish(self) -> RgbImage {
+        self.copy
+    }
 }
 
 /// Divides `length` pixels into `count` blocks, as equal as whole pixels allow.
@@ -41,7 +86,7 @@ fn blocks(length: u32, count: u32) -> impl Iterator<Item = Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use image::imageops;
+    use image::{Rgb, imageops};
 
     use super::*;
 

@@ -47,8 +47,27 @@ async fn every_format_is_read_whatever_the_file_is_called() {
         ("PNG with alpha", encoded(photograph.to_rgba8(), ImageFormat::Png)),
         ("lossless WebP", encoded(photograph.to_rgba8(), ImageFormat::WebP)),
         ("GIF", encoded(photograph.to_rgba8(), ImageFormat::Gif)),
+        ("BMP", encoded(photograph.to_rgb8(), ImageFormat::Bmp)),
+        ("grey BMP", encoded(photograph.to_luma8(), ImageFormat::Bmp)),
+        ("TIFF", encoded(photograph.to_rgb8(), ImageFormat::Tiff)),
+        ("TIFF of 16 bits", encoded(photograph.to_rgb16(), ImageFormat::Tiff)),
+        ("grey TIFF", encoded(photograph.to_luma8(), ImageFormat::Tiff)),
     ] {
         assert_recognised(&world, what, &bytes).await;
+    }
+}
+
+/// One photograph, written in ways that few programs choose and every browser shows.
+#[tokio::test]
+async fn pictures_that_are_written_in_rare_ways_are_read() {
+    let world = World::with_known(&["obama.jpg"]).await;
+    for (what, bytes) in [
+        ("JPEG with one scan for each component", &include_bytes!("cases/jpeg-scans-420.jpg")[..]),
+        ("JPEG with colours in a second scan", include_bytes!("cases/jpeg-scans-two.jpg")),
+        ("JPEG whose colours are finer than its brightness", include_bytes!("cases/jpeg-chroma-finer.jpg")),
+        ("PNG without an end", include_bytes!("cases/png-no-end.png")),
+    ] {
+        assert_recognised(&world, what, bytes).await;
     }
 }
 

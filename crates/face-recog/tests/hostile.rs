@@ -18,7 +18,11 @@ use std::{
 };
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
-use support::{World, headers, photograph};
+use support::{
+    World, headers,
+    made::{chunk, png, png_chunk_of, profile, progressive_jpeg, text},
+    peak_memory, photograph,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -27,8 +31,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use web::ops::Readiness;
 
-/// More than any of them may take, in bytes: a decoder may hand out 256 MB, and a file may have 64 MiB.
-const GROWTH: u64 = 400 << 20;
+/// More than any of them may take, in bytes: what all decoders may have, and a file of 64 MiB as it was made and as it
+/// was read.
+const GROWTH: u64 = (256 + 2 * 64) << 20;
 
 /// What the answer to a hostile picture has to be.
 enum Answer {
@@ -71,14 +76,14 @@ const HOSTILE: &[(&str, Make, Answer)] = &[
         Refused(Code::InvalidArgument, "no JPEG"),
     ),
     (
-        "a TIFF, which is not read",
+        "a TIFF with a directory of 65,535 entries that is not there",
         |at| put(at, b"II\x2a\0\x08\0\0\0\xff\xff"),
-        Refused(Code::InvalidArgument, "no JPEG"),
+        DAMAGED,
     ),
     (
         "a BMP of 60,000 × 60,000",
         |at| put(at, &bmp(60_000, 60_000)),
-        Refused(Code::InvalidArgument, "no JPEG"),
+        Refused(Code::InvalidArgument, "too many"),
     ),
     ("a PNG without pixels", |at| put(at, &headers::png(0, 0)), DAMAGED),
     ("a GIF without pixels", |at| put(at, &headers::gif(0, 0)), DAMAGED),
@@ -86,7 +91,7 @@ const HOSTILE: &[(&str, Make, Answer)] = &[
     (
         "a PNG of the largest sides there are",
         |at| put(at, &headers::png(u32::MAX >> 1, u32::MAX >> 1)),
-        DAMAGED,
+        Refused(Code::InvalidArgument, "too many"),
     ),
     (
         "a GIF whose frame is larger than its screen",
@@ -103,6 +108,19 @@ const HOSTILE: &[(&str, Make, Answer)] = &[
         |at| put(at, &png(64, 64, &chunk(b"teXt", b"").repeat(1_000_000), 0)),
         NoFace,
     ),
+    (
+        "a progressive JPEG of 64 megapixels in 375 kB",
+        |at| put(at, &progressive_jpeg(8_000, 8_000, 0)),
+        Refused(Code::InvalidArgument, "408 MiB of memory to open, and 256 are allowed"),
+    ),
+    ("a progressive JPEG of 36 megapixels", |at| put(at, &progressive_jpeg(6_000, 6_000, 0)), NoFace),
+    ("a JPEG of a hundred thousand scans", |at| put(at, &progressive_jpeg(4_000, 4_000, 100_000)), DAMAGED),
+    (
+        "a PNG with an EXIF block of 60 MB",
+        |at| put(at, &png(64, 64, &chunk(b"eXIf", &[0; 60 << 20]), 0)),
+        DAMAGED,
+    ),
+    ("a TIFF with ten million strips", |at| put(at, &tiff_of_strips(10_000_000)), DAMAGED),
     ("a JPEG with 60 MB of segments", |at| put(at, &jpeg_with(&segments(60 << 20))), NoFace),
     ("a JPEG whose EXIF directory follows itself", |at| put(at, &jpeg_with(CIRCULAR_EXIF)), NoFace),
     ("a WebP with chunks without end", |at| put(at, &webp_of_empty_chunks(1_000_000)), DAMAGED),
@@ -158,14 +176,15 @@ async fn hostile_pictures_are_answered_in_words_and_in_bounded_memory() {
     assert_eq!(
         failures_by_reason(ops_address).await,
         [
-            r#""damaged"} 9"#,
+            r#""damaged"} 11"#,
             r#""empty"} 1"#,
             r#""file_too_large"} 1"#,
             r#""missing"} 1"#,
-            r#""no_picture"} 5"#,
+            r#""no_picture"} 3"#,
             r#""not_a_file"} 3"#,
             r#""outside"} 2"#,
-            r#""too_many_pixels"} 1"#,
+            r#""too_many_pixels"} 3"#,
+            r#""too_much_memory"} 2"#,
         ]
     );
     files_that_change_under_way_do_no_harm(&world).await;
@@ -221,13 +240,6 @@ async fn failures_by_reason(ops: SocketAddr) -> Vec<String> {
     failures
 }
 
-/// The most memory that this process ever held, in bytes.
-fn peak_memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
 fn put(at: &Path, bytes: &[u8]) {
     File::create(at).unwrap().write_all(bytes).unwrap();
 }
@@ -243,80 +255,10 @@ fn a_link_to_a_pipe(at: &Path) {
     symlink(pipe.file_name().unwrap(), at).unwrap();
 }
 
-/// A grey PNG whose pixels are black, with `chunks` before them and `more` bytes of pixels than it has.
-fn png(width: u32, height: u32, chunks: &[u8], more: usize) -> Vec<u8> {
-    let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 0, 0, 0, 0]].concat();
-    let pixels = zeroes((width as usize + 1) * height as usize + more);
-    [
-        b"\x89PNG\r\n\x1a\n",
-        &chunk(b"IHDR", &header)[..],
-        chunks,
-        &chunk(b"IDAT", &pixels),
-        &chunk(b"IEND", b""),
-    ]
-    .concat()
-}
-
-fn profile(size: usize) -> Vec<u8> {
-    chunk(b"iCCP", &[b"x\0\0", &zeroes(size)[..]].concat())
-}
-
-fn text(size: usize) -> Vec<u8> {
-    chunk(b"zTXt", &[b"x\0\0", &zeroes(size)[..]].concat())
-}
-
-fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
-    let content = [&kind[..], data].concat();
-    let size = u32::try_from(data.len()).unwrap();
-    [&size.to_be_bytes()[..], &content, &headers::crc32(&content).to_be_bytes()].concat()
-}
-
-/// A PNG whose first chunk of pixels says that it has `size` bytes.
-fn png_chunk_of(size: u32) -> Vec<u8> {
-    let whole = png(64, 64, &[], 0);
-    let data = whole.windows(4).position(|window| window == b"IDAT").unwrap();
-    [&whole[..data - 4], &size.to_be_bytes(), b"IDAT\x78\x9c"].concat()
-}
-
-/// `size` zeroes, compressed 158 times: a zlib stream of one block that repeats the byte before 258 times, and again.
-fn zeroes(size: usize) -> Vec<u8> {
-    let mut bits = Bits { bytes: vec![0x78, 0x9c], buffer: 0, count: 0 };
-    bits.push(0b011, 3); // the last block, with the codes that the standard fixes
-    for _ in 0..size % 258 {
-        bits.push(0b0000_1100, 8); // a zero; Huffman codes begin with their highest bit
-    }
-    let mut left = size / 258;
-    if left > 0 && size.is_multiple_of(258) {
-        (0..258).for_each(|_| bits.push(0b0000_1100, 8)); // there must be something to repeat
-        left -= 1;
-    }
-    for _ in 0..left {
-        bits.push(0b1010_0011, 8); // 258 bytes
-        bits.push(0, 5); // from one byte before
-    }
-    bits.push(0, 7); // the end
-    bits.push(0, 7);
-    let adler = (u32::try_from(size % 65_521).unwrap() << 16) | 1;
-    [&bits.bytes[..], &adler.to_be_bytes()].concat()
-}
-
-/// Writes bits, the lowest first.
-struct Bits {
-    bytes: Vec<u8>,
-    buffer: u32,
-    count: u32,
-}
-
-impl Bits {
-    fn push(&mut self, bits: u32, count: u32) {
-        self.buffer |= bits << self.count;
-        self.count += count;
-        while self.count >= 8 {
-            self.bytes.push(self.buffer as u8);
-            self.buffer >>= 8;
-            self.count -= 8;
-        }
-    }
+/// A TIFF whose only field says where so many strips are.
+fn tiff_of_strips(count: u32) -> Vec<u8> {
+    let field = [&[0x11, 1, 4, 0], &count.to_le_bytes()[..], &26_u32.to_le_bytes()].concat();
+    [b"II\x2a\0\x08\0\0\0\x01\0", &field[..], &[0; 4], &vec![0; 4 * count as usize]].concat()
 }
 
 fn bmp(width: u32, height: u32) -> Vec<u8> {

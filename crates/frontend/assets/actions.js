@@ -358,7 +358,7 @@ offerUploads().catch(() => { /* nor does anybody take them */ });
 async function upload(files) {
   if (!taker()) return tell("Pictures are added in the gallery, or on the page of the person that they show");
   const pictures = [...files].filter((file) => file.type.startsWith("image/"));
-  if (!pictures.length) return tell("Only pictures can be added: JPEG, PNG, WebP or GIF");
+  if (!pictures.length) return tell("Only pictures can be added: JPEG, PNG, WebP, GIF, BMP or TIFF");
   const { address } = taker().dataset;
   const progress = taker().querySelector("progress");
   progress.max = pictures.length;

@@ -27,9 +27,12 @@ pub enum NotKept {
     /// It is larger than the limit.
     #[error("the file is too large: at most {0} bytes are allowed")]
     TooLarge(u64),
-    /// It begins as none of the four kinds does.
-    #[error("the file is no JPEG, PNG, WebP or GIF picture")]
+    /// It begins as none of these kinds does.
+    #[error("the file is no JPEG, PNG, WebP, GIF, BMP or TIFF picture")]
     NotAPicture,
+    /// It is a picture as telephones make them, of which face-recog reads none.
+    #[error("{0} pictures are not read: save it as JPEG")]
+    NotRead(&'static str),
     /// There is no room for it.
     #[error("there is no room for the file; tell whoever runs this, or send it again later")]
     DiskFull,
@@ -135,27 +138,36 @@ impl Folder {
                 return Err(NotKept::TooLarge(self.max_file));
             }
             signature.extend(piece.iter().take(SIGNATURE - signature.len()));
-            if signature.len() == SIGNATURE && extension(&signature).is_none() {
-                return Err(NotKept::NotAPicture);
+            if signature.len() == SIGNATURE {
+                extension(&signature)?;
             }
             hash.update(&piece);
             file.write_all(&piece)?;
         }
-        let extension = extension(&signature).ok_or(NotKept::NotAPicture)?;
+        let extension = extension(&signature)?;
         let name = format!("{}.{extension}", file::hex(&hash.finalize()));
         Ok(Nameless::new(file, name)?)
     }
 }
 
 /// The extension of the kind of picture that begins like this.
-fn extension(signature: &[u8]) -> Option<&'static str> {
-    match signature {
-        [0xff, 0xd8, 0xff, ..] => Some("jpg"),
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("png"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("webp"),
-        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("gif"),
-        _ => None,
-    }
+fn extension(signature: &[u8]) -> Result<&'static str, NotKept> {
+    Ok(match signature {
+        [0xff, 0xd8, 0xff, ..] => "jpg",
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => "png",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "webp",
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => "gif",
+        [b'B', b'M', ..] => "bmp",
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "tif",
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f' | b's'] => {
+            return Err(NotKept::NotRead("AVIF"));
+        }
+        [_, _, _, _, b'f', b't', b'y', b'p', b'h', b'e', b'i' | b'v', ..]
+        | [_, _, _, _, b'f', b't', b'y', b'p', b'm', b'i' | b's', b'f', b'1'] => {
+            return Err(NotKept::NotRead("HEIC"));
+        }
+        _ => return Err(NotKept::NotAPicture),
+    })
 }
 
 #[cfg(test)]
@@ -164,14 +176,23 @@ mod tests {
 
     #[test]
     fn a_picture_is_known_by_its_first_bytes() {
-        assert_eq!(extension(b"\xff\xd8\xff"), Some("jpg"));
-        assert_eq!(extension(b"\x89PNG\r\n\x1a\n"), Some("png"));
-        assert_eq!(extension(b"RIFF\0\0\0\0WEBP"), Some("webp"));
-        assert_eq!(extension(b"GIF87a"), Some("gif"));
-        assert_eq!(extension(b"GIF89a\x01"), Some("gif"));
+        assert_eq!(extension(b"\xff\xd8\xff").unwrap(), "jpg");
+        assert_eq!(extension(b"\x89PNG\r\n\x1a\n").unwrap(), "png");
+        assert_eq!(extension(b"RIFF\0\0\0\0WEBP").unwrap(), "webp");
+        assert_eq!(extension(b"GIF87a").unwrap(), "gif");
+        assert_eq!(extension(b"GIF89a\x01").unwrap(), "gif");
+        assert_eq!(extension(b"BM\x3a\0").unwrap(), "bmp");
+        assert_eq!(extension(b"II\x2a\0").unwrap(), "tif");
+        assert_eq!(extension(b"MM\0\x2a").unwrap(), "tif");
         for other in [b"".as_slice(), b"\xff\xd8", b"RIFF\0\0\0\0WAVE", b"GIF88a", b"%PDF-1.7", b"<svg>"] {
-            assert_eq!(extension(other), None);
+            assert!(matches!(extension(other), Err(NotKept::NotAPicture)), "{other:?}");
         }
+        let named =
+            |brand: &[u8; 4]| extension(&[b"\0\0\0\x18ftyp", &brand[..]].concat()).unwrap_err().to_string();
+        assert_eq!(named(b"heic"), "HEIC pictures are not read: save it as JPEG");
+        assert_eq!(named(b"mif1"), "HEIC pictures are not read: save it as JPEG");
+        assert_eq!(named(b"avif"), "AVIF pictures are not read: save it as JPEG");
+        assert!(matches!(extension(b"\0\0\0\x18ftypisom"), Err(NotKept::NotAPicture)));
     }
 
     #[test]

@@ -19,8 +19,9 @@ use crate::{format, problem::Problem, state::Receiver};
 
 /// Tells that pictures themselves may be posted to the same address, and of which kinds.
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
-const KINDS: HeaderValue =
-    HeaderValue::from_static("image/jpeg, image/png, image/webp, image/gif, multipart/form-data");
+const KINDS: HeaderValue = HeaderValue::from_static(
+    "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff, multipart/form-data",
+);
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new().routes(routes!(list_images))

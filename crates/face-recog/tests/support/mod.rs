@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod headers;
+pub mod made;
 
 use std::{
     fs,
@@ -189,4 +190,25 @@ pub fn with_exif_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     exif.extend([0, 0, 0, 0]); // no further directory
     let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
     [&jpeg[..2], &[0xff, 0xe1], &length, &exif, &jpeg[2..]].concat()
+}
+
+/// The memory that this process holds now, in bytes.
+pub fn memory() -> u64 {
+    memory_as("VmRSS:")
+}
+
+/// The most memory that this process ever held, in bytes.
+pub fn peak_memory() -> u64 {
+    memory_as("VmHWM:")
+}
+
+/// Forgets it, so that from now on it is the most since now.
+pub fn forget_peak_memory() {
+    fs::write("/proc/self/clear_refs", "5").unwrap();
+}
+
+fn memory_as(field: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
