@@ -8,6 +8,7 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read},
+    ops::Deref,
     os::unix::fs::OpenOptionsExt as _,
     path::{Component, Path, PathBuf},
 };
@@ -18,7 +19,10 @@ use cap_std::{
 };
 use rustix::fs::OFlags;
 
-use crate::picture::{MAX_FILE, PictureError};
+use crate::picture::{
+    MAX_FILE, PictureError,
+    memory::{Held, hold_file},
+};
 
 /// `O_NONBLOCK`: opening a pipe that nobody writes to returns at once. Regular files ignore it.
 const OPEN_FLAGS: i32 = OFlags::NONBLOCK.bits().cast_signed();
@@ -51,6 +55,27 @@ impl fmt::Display for Whose {
     }
 }
 
+/// What a file holds. Only so much of all files is in memory at once.
+#[derive(Debug)]
+pub struct Content {
+    bytes: Vec<u8>,
+    _held: Held<'static>,
+}
+
+impl Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Content {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 /// A folder that pictures are read from, and nothing beside it.
 #[derive(Clone, Debug)]
 pub struct Folder {
@@ -66,7 +91,7 @@ impl Folder {
 
     /// Reads the picture that `image_path` names: of unknown people, `/unknown_people/x` and `x` both mean x in the
     /// folder, any other absolute path must lie inside it. Blocks.
-    pub fn read(&self, image_path: &str) -> Result<Vec<u8>, PictureError> {
+    pub fn read(&self, image_path: &str) -> Result<Content, PictureError> {
         let path = self.relative(image_path)?;
         let folder = Dir::open_ambient_dir(&self.path, ambient_authority())
             .map_err(|error| PictureError::Folder(self.whose, error))?;
@@ -98,14 +123,14 @@ impl Folder {
 }
 
 /// Reads a file of the operator's own choice (a known person's picture). Blocks.
-pub fn read_trusted(path: &Path) -> Result<Vec<u8>, PictureError> {
+pub fn read_trusted(path: &Path) -> Result<Content, PictureError> {
     let file = File::options().read(true).custom_flags(OPEN_FLAGS).open(path);
     let file = file.map_err(|error| why_not_opened(error, Whose::Known))?;
     read_regular(file)
 }
 
 /// Asks the opened file, not its name, what it is, so that nothing can be swapped in between.
-fn read_regular(file: File) -> Result<Vec<u8>, PictureError> {
+fn read_regular(file: File) -> Result<Content, PictureError> {
     let metadata = file.metadata().map_err(PictureError::Read)?;
     if !metadata.is_file() {
         return Err(PictureError::NotAFile);
@@ -113,10 +138,12 @@ fn read_regular(file: File) -> Result<Vec<u8>, PictureError> {
     if metadata.len() > MAX_FILE {
         return Err(PictureError::TooLong);
     }
+    let held = hold_file(metadata.len());
+    // One byte more than there should be, so that the end is seen without room for more.
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1);
-    // It may have grown since.
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(PictureError::Read)?;
-    if bytes.len() as u64 > MAX_FILE { Err(PictureError::TooLong) } else { Ok(bytes) }
+    // It may grow while it is read: then somebody still writes it.
+    file.take(metadata.len()).read_to_end(&mut bytes).map_err(PictureError::Read)?;
+    Ok(Content { bytes, _held: held })
 }
 
 fn why_not_opened(error: io::Error, whose: Whose) -> PictureError {

@@ -101,17 +101,23 @@ int kube_face_jpeg_read_header(struct jpeg *jpeg, const uint8_t *bytes, size_t l
     return 0;
 }
 
-/* Reads all scans but the only one. The library itself takes no more than about `memory` bytes. */
-int kube_face_jpeg_start(struct jpeg *jpeg, size_t memory, int most_scans) {
+/* Reads all scans but the only one. Of each 8 pixels of a side `eighths` are decoded, so that there are `width` and
+ * `height` of them. The library itself takes no more than about `memory` bytes. */
+int kube_face_jpeg_start(struct jpeg *jpeg, unsigned eighths, size_t memory, int most_scans, uint32_t *width,
+                         uint32_t *height) {
     if (setjmp(jpeg->escape))
         return 1;
     jpeg->most_scans = most_scans;
+    jpeg->info.scale_num = eighths;
+    jpeg->info.scale_denom = 8;
     jpeg->info.mem->max_memory_to_use = (long)memory;
     jpeg_start_decompress(&jpeg->info);
+    *width = jpeg->info.output_width;
+    *height = jpeg->info.output_height;
     return 0;
 }
 
-/* `row` has room for `width * channels` bytes. */
+/* `row` has room for all pixels of a row, `channels` bytes each. */
 int kube_face_jpeg_read_row(struct jpeg *jpeg, uint8_t *row) {
     if (setjmp(jpeg->escape))
         return 1;

@@ -3,7 +3,7 @@
 //! A picture that ends too soon, or is broken in the middle, is one of which the rest is grey, as there.
 
 use std::{
-    ffi::{CStr, c_char, c_int},
+    ffi::{CStr, c_char, c_int, c_uint},
     marker::PhantomData,
     ptr::NonNull,
 };
@@ -21,6 +21,9 @@ use super::{
 /// Programs write a dozen, the most thorough ones some sixty. Each one costs time, and next to no bytes.
 const MOST_SCANNED: u64 = 100 * MAX_PIXELS;
 
+/// As many pixels are no worse than [`KEPT_PIXELS`](super::KEPT_PIXELS): what a sensor of 48 megapixels makes four of.
+const HALF_IS_ENOUGH: u64 = 12_000_000;
+
 /// What the library needs beside coefficients, in bytes: some rows of each component.
 const ROWS: u64 = 4 << 20;
 
@@ -31,10 +34,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, PictureError> {
     check_size(width, height)?;
     let orientation = orientation(bytes);
     let held = hold(jpeg.memory() + drawing(width, height, orientation))?;
-    jpeg.start()?;
-    let mut canvas = Canvas::new(width, height);
-    let mut inks = vec![0; if jpeg.header.channels == 4 { 4 * width as usize } else { 0 }];
-    for _ in 0..height {
+    // Half as wide and high it is still about as large as any picture that is kept, and there in half of the time.
+    let halved = u64::from(width) * u64::from(height) >= 4 * HALF_IS_ENOUGH;
+    let (across, down) = jpeg.start(halved)?;
+    let mut canvas = Canvas::new(across, down);
+    let mut inks = vec![0; if jpeg.header.channels == 4 { 4 * across as usize } else { 0 }];
+    for _ in 0..down {
         let row = canvas.row();
         if inks.is_empty() {
             jpeg.read_row(row)?;
@@ -97,7 +102,14 @@ unsafe extern "C" {
         length: usize,
         header: *mut Header,
     ) -> c_int;
-    fn kube_face_jpeg_start(jpeg: *mut Raw, memory: usize, most_scans: c_int) -> c_int;
+    fn kube_face_jpeg_start(
+        jpeg: *mut Raw,
+        eighths: c_uint,
+        memory: usize,
+        most_scans: c_int,
+        width: *mut u32,
+        height: *mut u32,
+    ) -> c_int;
     fn kube_face_jpeg_read_row(jpeg: *mut Raw, row: *mut u8) -> c_int;
     fn kube_face_jpeg_message(jpeg: *const Raw) -> *const c_char;
 }
@@ -106,6 +118,8 @@ unsafe extern "C" {
 struct Jpeg<'a> {
     raw: NonNull<Raw>,
     header: Header,
+    /// Of the rows that are decoded, from `start` on.
+    width: u32,
     _bytes: PhantomData<&'a [u8]>,
 }
 
@@ -114,7 +128,7 @@ impl<'a> Jpeg<'a> {
         // SAFETY: it takes nothing.
         let raw = unsafe { kube_face_jpeg_new() };
         let raw = NonNull::new(raw).ok_or_else(|| PictureError::damaged("no memory for a JPEG decoder"))?;
-        let mut jpeg = Self { raw, header: Header::default(), _bytes: PhantomData };
+        let mut jpeg = Self { raw, header: Header::default(), width: 0, _bytes: PhantomData };
         // SAFETY: the bytes outlive the decoder, as its type says.
         let failed = unsafe {
             kube_face_jpeg_read_header(raw.as_ptr(), bytes.as_ptr(), bytes.len(), &raw mut jpeg.header)
@@ -128,18 +142,30 @@ impl<'a> Jpeg<'a> {
         self.header.coefficients + ROWS
     }
 
-    fn start(&mut self) -> Result<(), PictureError> {
+    /// Begins to decode, perhaps at half of the width and height. Returns how many pixels there are across and down.
+    fn start(&mut self, halved: bool) -> Result<(u32, u32), PictureError> {
         let memory = usize::try_from(self.memory()).unwrap_or(usize::MAX);
         let pixels = u64::from(self.header.width) * u64::from(self.header.height);
         let most_scans = c_int::try_from(MOST_SCANNED / pixels.max(1)).unwrap_or(c_int::MAX);
+        let (eighths, mut height) = (if halved { 4 } else { 8 }, 0);
         // SAFETY: the header was read, or there were no decoder.
-        let failed = unsafe { kube_face_jpeg_start(self.raw.as_ptr(), memory, most_scans) };
-        self.checked(failed)
+        let failed = unsafe {
+            kube_face_jpeg_start(
+                self.raw.as_ptr(),
+                eighths,
+                memory,
+                most_scans,
+                &raw mut self.width,
+                &raw mut height,
+            )
+        };
+        self.checked(failed)?;
+        Ok((self.width, height))
     }
 
     /// The next row, after `start`.
     fn read_row(&mut self, row: &mut [u8]) -> Result<(), PictureError> {
-        assert_eq!(row.len(), self.header.width as usize * self.header.channels as usize);
+        assert_eq!(row.len(), self.width as usize * self.header.channels as usize);
         // SAFETY: the row is as long as the decoder has to be told.
         let failed = unsafe { kube_face_jpeg_read_row(self.raw.as_ptr(), row.as_mut_ptr()) };
         self.checked(failed)

@@ -1,11 +1,12 @@
-//! One budget of memory for all decoders together, whatever the number of workers.
+//! One budget of memory for all decoders together, whatever the number of workers, and one for the files that they read.
 //!
 //! A decoder tells from the header what it will need, and waits until the others leave as much. So the service needs no
-//! more memory when every worker meets the worst picture at once than when one does.
+//! more memory when every worker meets the worst picture at once than when one does. Who waits for it may have a file in
+//! hand; who has some of it waits for nothing, so it is always given back.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use super::PictureError;
+use super::{MAX_FILE, PictureError};
 
 /// For all decoders together, in bytes: a photograph of 36 megapixels in the greediest kind of JPEG, or of 64 in any
 /// that cameras write, or three of 12 megapixels at once.
@@ -13,12 +14,20 @@ const BUDGET: u64 = 256 << 20;
 
 static DECODERS: Budget = Budget::new(BUDGET);
 
+/// As much as the largest file: others are read beside it only as far as they fit.
+static FILES: Budget = Budget::new(MAX_FILE);
+
 /// Takes `bytes` of the budget, and waits for them if others have them. Blocks.
 pub(super) fn hold(bytes: u64) -> Result<Held<'static>, PictureError> {
     if bytes > BUDGET {
         return Err(PictureError::TooMuchMemory { needed: bytes.div_ceil(1 << 20), most: BUDGET >> 20 });
     }
     Ok(DECODERS.hold(bytes))
+}
+
+/// Takes the memory of a file of at most [`MAX_FILE`] bytes, and waits for it if others have it. Blocks.
+pub(crate) fn hold_file(bytes: u64) -> Held<'static> {
+    FILES.hold(bytes.min(MAX_FILE))
 }
 
 /// So many bytes, and no more at once.
@@ -48,7 +57,7 @@ impl Budget {
 
 /// Bytes of the budget, given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Held<'a> {
+pub(crate) struct Held<'a> {
     budget: &'a Budget,
     bytes: u64,
 }

@@ -13,7 +13,7 @@ mod canvas;
 mod error;
 mod format;
 mod jpeg;
-mod memory;
+pub(crate) mod memory;
 mod other;
 mod png;
 
