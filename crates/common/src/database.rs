@@ -10,6 +10,7 @@ use sqlx::{
 use tokio::time::{Instant, timeout};
 
 use crate::{
+    database_errors::Kind,
     failover::{self, Watch},
     retry,
     settings::DatabaseSettings,
@@ -283,6 +284,14 @@ async fn repeated<T, F: Future<Output = sqlx::Result<T>>>(transaction: impl Fn()
         }
     })
     .await
+}
+
+/// Repeats `attempt` until it succeeds: soon while the database is away, and slowly after a fault.
+pub async fn until_ok<T, F>(what: &str, attempt: impl FnMut() -> F) -> T
+where
+    F: Future<Output = sqlx::Result<T>>,
+{
+    retry::until_ok_or_mended(what, |error| !Kind::of(error).is_outage(), attempt).await
 }
 
 /// What `INTERVAL ? MICROSECOND` takes.

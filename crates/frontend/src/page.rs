@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{http::HeaderMap, response::Response};
-use common::failover;
+use common::{database_errors::Kind, failover};
 use serde::Serialize;
 
 use web::access::Role;
@@ -81,8 +81,13 @@ impl Frontend {
             Ok(Ok(read)) => Ok(read),
             Ok(Err(error)) => {
                 failover::note(&error);
-                tracing::warn!(%error, "cannot read a page");
-                Err(Problem::DatabaseAway)
+                if Kind::of(&error).is_outage() {
+                    tracing::warn!(%error, "cannot read a page");
+                    Err(Problem::DatabaseAway)
+                } else {
+                    tracing::error!(%error, "the database refuses what a page asks");
+                    Err(Problem::Internal)
+                }
             }
             Err(_) => {
                 tracing::warn!("the database took longer than {READ_TIMEOUT:?} to answer");

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use common::{CHANNEL, TOPIC, images::ClaimOutcome, models::ImageId};
+use common::{CHANNEL, TOPIC, database_errors::Kind, images::ClaimOutcome, models::ImageId, retry};
 use nsq_client::{Consumer, ConsumerConfig, Message};
 use tokio_util::sync::CancellationToken;
 
@@ -69,8 +69,11 @@ async fn take(message: Message, workshop: &Workshop) {
             return message.finish();
         }
         Err(error) => {
-            tracing::warn!(%id, %error, "cannot claim an image");
-            return message.requeue(DATABASE_PAUSE);
+            let is_outage = Kind::of(&error).is_outage();
+            if retry::is_news(&format!("claiming: {error}")) {
+                tracing::warn!(%id, %error, "cannot claim an image");
+            }
+            return message.requeue(if is_outage { DATABASE_PAUSE } else { retry::SLOW });
         }
     };
     match workshop.work_in_turn(&claim).await {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use common::{database, faces, people};
+use common::{database, faces, people, retry};
 use rpc::MatchResponse;
 use sqlx::MySqlPool;
 use tokio::time::Instant;
@@ -47,7 +47,9 @@ pub(crate) async fn run(pool: &MySqlPool, recogniser: &Recogniser) {
     let mut upkeep = Upkeep::new(pool, recogniser);
     loop {
         tokio::time::sleep(POLL).await;
-        if let Err(error) = upkeep.round().await {
+        if let Err(error) = upkeep.round().await
+            && retry::is_news(&format!("comparing again: {error}"))
+        {
             tracing::warn!(%error, "cannot compare faces with the known people of today");
         }
     }

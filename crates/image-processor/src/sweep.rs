@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use common::images;
+use common::{database_errors::Kind, images, retry};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,11 +19,13 @@ const BATCH: u32 = 64;
 /// Sweeps until `shutdown`, only with a slot and a closed circuit.
 pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &CancellationToken) {
     let mut circuit = workshop.breaker.watch();
+    let mut is_fault = false;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = next_sweep(settings) => {}
+            () = next_sweep(settings, is_fault) => {}
         }
+        is_fault = false;
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = circuit.wait_for(|closed| *closed) => {}
@@ -37,30 +39,31 @@ pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &Can
         // the messages what they can announce: a claim costs less than a sweep. A sweep is never broken off:
         // what it claimed must be worked on.
         while let Some(mine) = slots.take().filter(|_| workshop.breaker.is_closed()) {
-            if sweep(settings, workshop, mine).await {
-                slots = workshop.spare_slot().await;
+            match sweep(settings, workshop, mine).await {
+                Ok(true) => slots = workshop.spare_slot().await,
+                Ok(false) => {}
+                Err(error) => is_fault = !Kind::of(&error).is_outage(),
             }
         }
     }
 }
 
 /// A pause drawn anew each time, so that processors do not sweep in step.
-async fn next_sweep(settings: &Settings) {
+async fn next_sweep(settings: &Settings, after_fault: bool) {
     let pause = (settings.sweep_after / 4).clamp(Duration::from_millis(50), Duration::from_secs(2));
+    let pause = if after_fault { retry::SLOW } else { pause };
     tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
 }
 
 /// Claims an image for each slot and begins to work on them; `true` when there may be more.
-async fn sweep(settings: &Settings, workshop: &Workshop, mut slots: Slot) -> bool {
+async fn sweep(settings: &Settings, workshop: &Workshop, mut slots: Slot) -> sqlx::Result<bool> {
     let limit = u32::try_from(slots.num_permits()).unwrap_or(BATCH);
     let overdue = images::claim_overdue(&workshop.pool, settings.sweep_after, settings.claim_lease, limit);
-    let claims = match overdue.await {
-        Ok(claims) => claims,
-        Err(error) => {
+    let claims = overdue.await.inspect_err(|error| {
+        if retry::is_news(&format!("sweeping: {error}")) {
             tracing::warn!(%error, "cannot look for waiting images");
-            return false;
         }
-    };
+    })?;
     let full = claims.len() == slots.num_permits();
     if !claims.is_empty() {
         tracing::info!(images = claims.len(), "taking images that waited too long");
@@ -74,5 +77,5 @@ async fn sweep(settings: &Settings, workshop: &Workshop, mut slots: Slot) -> boo
             workshop.work(&claim, Some(slot)).await;
         });
     }
-    full
+    Ok(full)
 }

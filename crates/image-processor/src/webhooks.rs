@@ -17,6 +17,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, SecondsFormat, Utc};
 use common::{
     lookup::{self, ImageStatus},
+    retry,
     webhooks::{self, Due},
 };
 use hmac::{Hmac, KeyInit, Mac};
@@ -102,7 +103,9 @@ impl Webhooks {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot look for webhooks");
+                    if retry::is_news(&format!("webhooks: {error}")) {
+                        tracing::warn!(%error, "cannot look for webhooks");
+                    }
                     tokio::time::sleep(FIRST_PAUSE).await;
                 }
             }

@@ -14,13 +14,13 @@ use axum::{
     http::{HeaderValue, StatusCode, header::LINK},
     response::Response,
 };
-use common::models::ImageId;
+use common::{database_errors::Kind, models::ImageId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     format::{self, Format, Line},
-    ingest::Image,
+    ingest::{Image, Taken},
     problem::{Details, Problem, may_come_back},
     ranges::Ranges,
     request::Posted,
@@ -50,12 +50,13 @@ struct Entry {
 }
 
 impl Answer {
-    /// Joins what was posted with the images of those that are paths. Where images are missing, the database was.
-    pub fn new(route: Route, posted: Vec<Posted>, images: Vec<Image>) -> Self {
+    /// Joins what was posted with the images of those that are paths. Where images are missing, the database failed.
+    pub fn new(route: Route, posted: Vec<Posted>, taken: impl Into<Taken>) -> Self {
+        let Taken { images, why } = taken.into();
         let mut images = images.into_iter();
         let entry = |(index, posted): (usize, Posted)| match posted {
             Ok(path) => {
-                let result = images.next().ok_or_else(|| not_stored(&path).about(route, index));
+                let result = images.next().ok_or_else(|| not_stored(&path, why).about(route, index));
                 Entry { path: Some(path), result }
             }
             Err(refusal) => Entry { path: None, result: Err(Problem::from(refusal).about(route, index)) },
@@ -173,7 +174,10 @@ impl Image {
 }
 
 /// What is said of a path that the database did not take.
-pub fn not_stored(path: &str) -> Problem {
+pub fn not_stored(path: &str, why: Kind) -> Problem {
+    if !why.is_outage() {
+        return Problem::internal();
+    }
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "not_stored",

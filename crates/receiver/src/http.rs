@@ -9,6 +9,7 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
+use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
@@ -70,7 +71,9 @@ async fn measure(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or_else(|| "other".to_owned(), |route| route.as_str().to_owned());
-    let response = next.run(request).await;
+    // What the log says of a request names it: the path holds the id.
+    let span = tracing::info_span!("request", method = %request.method(), path = ?request.uri().path());
+    let response = next.run(request).instrument(span).await;
     let status = response.status().as_u16().to_string();
     metrics::counter!("receiver_requests_total", "route" => route.clone(), "status" => status).increment(1);
     metrics::histogram!("receiver_request_seconds", "route" => route).record(started.elapsed());

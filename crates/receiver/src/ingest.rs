@@ -7,6 +7,7 @@ use std::{iter, time::Duration};
 use bytes::Bytes;
 use common::{
     TOPIC,
+    database_errors::Kind,
     group::Group,
     images::{self, Stored},
     models::ImageId,
@@ -45,13 +46,29 @@ pub enum Image {
     },
 }
 
+/// What became of paths.
+#[derive(Debug)]
+pub struct Taken {
+    /// The images of the first of them, in their order.
+    pub images: Vec<Image>,
+    /// What the error means because of which the others are not stored, where there are others.
+    pub why: Kind,
+}
+
+/// All that came before an outage.
+impl From<Vec<Image>> for Taken {
+    fn from(images: Vec<Image>) -> Self {
+        Self { images, why: Kind::Away }
+    }
+}
+
 /// Stores and announces.
 #[derive(Clone, Debug)]
 pub struct Ingest {
     pool: MySqlPool,
     producer: Producer,
     /// Requests of one path each share statements and messages with those that come at the same time.
-    single_rows: Group<String, Option<Stored>>,
+    single_rows: Group<String, Result<Stored, Kind>>,
     single_messages: Group<ImageId, bool>,
 }
 
@@ -64,8 +81,9 @@ impl Ingest {
                 let pool = pool.clone();
                 async move {
                     let all: Vec<&str> = paths.iter().map(String::as_str).collect();
-                    let rows = store(&pool, &all).await.into_iter().map(Some);
-                    rows.chain(iter::repeat(None)).take(paths.len()).collect()
+                    let (rows, why) = store(&pool, &all).await;
+                    let rows = rows.into_iter().map(Ok);
+                    rows.chain(iter::repeat(Err(why))).take(paths.len()).collect()
                 }
             }
         });
@@ -81,9 +99,13 @@ impl Ingest {
 
     /// Takes paths in and answers with their images in the same order: of all, or of those before the database
     /// failed.
-    pub async fn take(&self, paths: &[&str]) -> Vec<Image> {
-        let rows: Vec<Stored> = match paths {
-            [path] => self.single_rows.call((*path).to_owned()).await.flatten().into_iter().collect(),
+    pub async fn take(&self, paths: &[&str]) -> Taken {
+        let (rows, why) = match paths {
+            [path] => match self.single_rows.call((*path).to_owned()).await {
+                Some(Ok(row)) => (vec![row], Kind::Away),
+                Some(Err(why)) => (Vec::new(), why),
+                None => (Vec::new(), Kind::Away),
+            },
             paths => store(&self.pool, paths).await,
         };
         let new: Vec<ImageId> = rows.iter().filter(|row| row.created).map(|row| row.id).collect();
@@ -91,17 +113,17 @@ impl Ingest {
             [id] => self.single_messages.call(id).await.unwrap_or(false),
             _ => announce(&self.producer, &new).await,
         };
-        rows.into_iter().map(|row| Image::of(row, queued)).collect()
+        Taken { images: rows.into_iter().map(|row| Image::of(row, queued)).collect(), why }
     }
 
-    /// Takes an upload in, whose file gets its name by `naming` while the row is held; `None` when the database fails. To be
-    /// done to its end.
+    /// Takes an upload in, whose file gets its name by `naming` while the row is held; what the database's error means when it
+    /// fails. To be done to its end.
     pub async fn take_upload<E>(
         &self,
         path: &str,
         file_name: Option<&str>,
         naming: impl Future<Output = Result<(), E>>,
-    ) -> Result<Option<Image>, E> {
+    ) -> Result<Result<Image, Kind>, E> {
         let stored = match images::upload(&self.pool, path, file_name).await {
             Ok(row) => {
                 naming.await?;
@@ -113,12 +135,12 @@ impl Ingest {
             Ok(row) => row,
             Err(error) => {
                 tracing::error!(%error, "cannot store an upload");
-                return Ok(None);
+                return Ok(Err(Kind::of(&error)));
             }
         };
         count(&[row]);
         let queued = row.created && self.single_messages.call(row.id).await.unwrap_or(false);
-        Ok(Some(Image::of(row, queued)))
+        Ok(Ok(Image::of(row, queued)))
     }
 }
 
@@ -128,20 +150,22 @@ impl Image {
     }
 }
 
-/// The rows of all paths, or of those before the database failed. Each chunk is stored entirely or not at all.
-async fn store(pool: &MySqlPool, paths: &[&str]) -> Vec<Stored> {
-    let mut rows = Vec::with_capacity(paths.len());
+/// The rows of all paths, or of those before the database failed, and what its error means. Each chunk is stored entirely or
+/// not at all.
+async fn store(pool: &MySqlPool, paths: &[&str]) -> (Vec<Stored>, Kind) {
+    let (mut rows, mut why) = (Vec::with_capacity(paths.len()), Kind::Away);
     for chunk in paths.chunks(CHUNK) {
         match images::store(pool, chunk).await {
             Ok(stored) => rows.extend(stored),
             Err(error) => {
                 tracing::error!(%error, stored = rows.len(), of = paths.len(), "cannot store images");
+                why = Kind::of(&error);
                 break;
             }
         }
     }
     count(&rows);
-    rows
+    (rows, why)
 }
 
 fn count(rows: &[Stored]) {

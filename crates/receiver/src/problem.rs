@@ -4,6 +4,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
+use common::database_errors::Kind;
 use serde::Serialize;
 use utoipa::ToSchema;
 use web::access::Denied;
@@ -37,6 +38,12 @@ impl Problem {
     /// What a request names is not there.
     pub fn not_found(reason: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, reason, detail)
+    }
+
+    /// A fault of ours, which the log names.
+    pub fn internal() -> Self {
+        let detail = "this is a fault of the receiver, and its log says more; asking again does not help";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
     /// Counts a request, or one path of a request, that is answered with this problem.
@@ -114,6 +121,10 @@ impl From<Denied> for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
+        if !Kind::of(&error).is_outage() {
+            tracing::error!(%error, "the database refuses what a request needs");
+            return Self::internal();
+        }
         tracing::error!(%error, "the database does not do what a request needs");
         // The answer to a commit may have been lost; to ask the same again does no harm.
         let detail = "the database does not answer; try again later";

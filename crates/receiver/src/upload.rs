@@ -263,7 +263,7 @@ impl Intake {
         file::with_row(async move {
             match ingest.take_upload(&path, file_name.as_deref(), folder.name(file)).await {
                 Ok(image) => {
-                    let result = image.ok_or_else(|| not_stored(&path));
+                    let result = image.map_err(|why| not_stored(&path, why));
                     (Some(path), result)
                 }
                 Err(refusal) => (None, Err(refusal.into())),

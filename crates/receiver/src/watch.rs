@@ -77,7 +77,7 @@ pub async fn run(folder: PathBuf, interval: Duration, ingest: &Ingest, readiness
 async fn post(ingest: &Ingest, paths: &[String]) -> Vec<String> {
     let all: Vec<&str> = paths.iter().map(String::as_str).collect();
     // Where the database fails, the rest comes again with the next scan.
-    let stored = ingest.take(&all).await.len();
+    let stored = ingest.take(&all).await.images.len();
     paths[..stored].to_vec()
 }
 

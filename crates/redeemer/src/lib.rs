@@ -70,7 +70,7 @@ async fn redeem_all(settings: &Settings, pool: &MySqlPool, producer: &Producer, 
     let policy = RedeemPolicy { lease: settings.claim_lease, max_redeems: settings.max_redeems };
     let mut after = ImageId(0);
     loop {
-        let redeemed = retry::until_ok("the database", || async {
+        let redeemed = database::until_ok("the database", || async {
             match settings.dry_run {
                 true => images::redeemable(pool, &policy, after, BATCH).await,
                 false => images::redeem(pool, &policy, after, BATCH).await,

@@ -16,7 +16,7 @@ mod settings;
 use std::{fmt, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use common::{database, expired, models::ImageId, retry, schema, settings::UploadFolder, uploads};
+use common::{database, expired, models::ImageId, schema, settings::UploadFolder, uploads};
 use sqlx::MySqlPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -138,6 +138,6 @@ async fn patiently<T, F>(ask: impl FnMut() -> F) -> anyhow::Result<T>
 where
     F: Future<Output = sqlx::Result<T>>,
 {
-    let answer = timeout(GIVE_UP, retry::until_ok("the database", ask)).await;
+    let answer = timeout(GIVE_UP, database::until_ok("the database", ask)).await;
     answer.with_context(|| format!("gave up after {GIVE_UP:?}"))
 }

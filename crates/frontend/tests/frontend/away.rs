@@ -47,6 +47,15 @@ async fn the_table_comes_back_with_the_database() {
     mariadb.server.start().await.unwrap();
     until(answers).await;
 
+    // A wrong statement, or a table that is missing, is no outage.
+    let rows = sqlx::MySqlPool::connect_lazy_with(database.options());
+    sqlx::raw_sql("RENAME TABLE images TO images_elsewhere").execute(&rows).await.unwrap();
+    let fault = frontend.get("/").await;
+    assert_eq!(fault.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!fault.text().await.unwrap().contains("images_elsewhere"));
+    sqlx::raw_sql("RENAME TABLE images_elsewhere TO images").execute(&rows).await.unwrap();
+    until(answers).await;
+
     // It accepts connections and queries still, and never answers.
     mariadb.server.pause().unwrap();
     check_away(frontend.request(Method::GET, "/").send().await.unwrap()).await;

@@ -132,3 +132,23 @@ async fn an_nsqd_that_does_not_speak_its_protocol_costs_only_the_message() {
     assert_eq!(receiver.post_path("/a.jpg").await.status, 202);
     assert_eq!(stack.rows.count().await, 1);
 }
+
+#[tokio::test]
+async fn a_table_that_is_missing_is_a_fault_and_no_outage() {
+    let stack = Stack::start().await;
+    sqlx::raw_sql("RENAME TABLE images TO images_elsewhere").execute(&stack.rows.0).await.unwrap();
+    for answer in [
+        stack.receiver.post_path("/a.jpg").await,
+        stack.receiver.post_paths(&["/a.jpg", "/b.jpg"]).await,
+        stack.receiver.request("GET", "/images/1").await,
+    ] {
+        assert_eq!(answer.status, 500, "{}", answer.body);
+        assert!(
+            !answer.body.contains("images_elsewhere") && !answer.body.contains("1146"),
+            "{}",
+            answer.body
+        );
+    }
+    sqlx::raw_sql("RENAME TABLE images_elsewhere TO images").execute(&stack.rows.0).await.unwrap();
+    assert_eq!(stack.receiver.post_path("/a.jpg").await.status, 200);
+}
