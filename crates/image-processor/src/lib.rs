@@ -1,12 +1,13 @@
 //! The image-processor: an image comes in by [`intake`] (a message announced it) or by [`sweep`] (it waited
 //! in the table unannounced), is claimed, [worked on](work), recognised by face-recog through the circuit
-//! breaker ([`recogniser`], [`replicas`]), and its result is stored. An image that may have killed face-recog is
+//! breaker ([`recogniser`], [`replicas`]; what it may answer: [`border`]), and its result is stored. An image that may have killed face-recog is
 //! tried apart from others ([`suspects`]). When the known people change, kept faces are compared again ([`rematch`]);
 //! unknown ones that belong together become one stranger ([`strangers`]). Whoever wants to hear of what is done is told
 //! ([`webhooks`]).
 //! Any number of processors may run.
 
 mod backlog;
+mod border;
 mod intake;
 mod ledger;
 mod recogniser;

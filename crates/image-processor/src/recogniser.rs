@@ -14,7 +14,10 @@ use rpc::{
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::{Code, ConnectError, Request, Status, TimeoutExpired};
 
-use crate::replicas::{Picked, Replicas};
+use crate::{
+    border,
+    replicas::{Picked, Replicas},
+};
 
 /// Why a call brought no answer.
 #[derive(Debug)]
@@ -105,7 +108,7 @@ impl Recogniser {
                 Err(Outcome::TooLate) if was_busy => return Err(CallError::Busy),
                 Err(Outcome::TooLate) => return Err(CallError::Broken(too_late())),
                 Err(Outcome::Error(error)) => return Err(error),
-                Ok(response) => return Ok(response),
+                Ok(answer) => return border::checked(answer).map_err(CallError::Broken),
             }
         }
     }
@@ -121,6 +124,8 @@ impl Recogniser {
                 Err(_) => return Err(Outcome::TooLate),
             }
         }
+        // The original keeps the picture in a place that all its calls share: two at once would be answered for each other.
+        let Ok(_turn) = timeout_at(end, replica.turn()).await else { return Err(Outcome::Busy) };
         let request = limited(IdentifyRequest { image_path: path.to_owned() }, end);
         match timeout_at(end, IdentifyClient::new(replica.channel()).identify(request)).await {
             Ok(Ok(response)) => {
@@ -157,7 +162,16 @@ async fn matched(replica: &Picked, request: MatchRequest, end: Instant) -> Optio
     }
     let mut client = FacesClient::new(replica.channel());
     match timeout_at(end, client.r#match(limited(request, end))).await.ok()? {
-        Ok(response) => Some(response.into_inner()),
+        Ok(response) => Some(response.into_inner()).filter(|response| {
+            let is_sound = border::is_sound(response);
+            if !is_sound {
+                tracing::warn!(
+                    address = %replica.address(),
+                    "face-recog compares faces by what cannot be kept: it does not count"
+                );
+            }
+            is_sound
+        }),
         Err(status) => {
             if status.code() == Code::Unimplemented {
                 replica.note_tells_no_faces();
@@ -270,7 +284,10 @@ fn in_words(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    };
 
     use devstack::Reply;
 
@@ -337,6 +354,26 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(broken(&recogniser).await, too_late().reason);
         }
+    }
+
+    #[tokio::test]
+    async fn a_face_recog_that_does_not_know_every_face_gets_one_call_at_a_time() {
+        let itself = Arc::new(OnceLock::<devstack::Recogniser>::new());
+        let breaks_off_overlapping = {
+            let itself = itself.clone();
+            move |_: &str| match itself.get() {
+                Some(itself) if itself.running() > 1 => Reply::error(Status::unavailable("two at once")),
+                _ => Reply::name(NOT_FOUND).after(Duration::from_millis(5)),
+            }
+        };
+        let face_recog = devstack::Recogniser::start(breaks_off_overlapping).await;
+        assert!(itself.set(face_recog.clone()).is_ok());
+        let recogniser = Recogniser::new(&face_recog.address(), Duration::from_secs(30));
+        let paths: Vec<_> = (0..16).map(|number| format!("{number}.jpg")).collect();
+        for answer in join_all(paths.iter().map(|path| recogniser.identify(path))).await {
+            assert!(answer.is_ok(), "{answer:?}");
+        }
+        assert_eq!(face_recog.calls(), 16);
     }
 
     #[tokio::test]

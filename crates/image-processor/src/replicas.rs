@@ -42,6 +42,8 @@ pub(crate) struct Replica {
     calls: AtomicUsize,
     /// Whether it may have the service Faces; its successor at this address is asked anew.
     tells_faces: AtomicBool,
+    /// Whose turn it is, where one call at a time is all that it takes.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// A replica for the length of one call.
@@ -64,6 +66,11 @@ impl Picked {
     /// Whether it can be asked for every face.
     pub(crate) fn tells_faces(&self) -> bool {
         self.0.tells_faces.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no other call that asks for a turn is under way.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.turn.lock().await
     }
 
     /// It answered that it does not know the service.
@@ -111,7 +118,12 @@ impl Replicas {
 
     fn least_loaded(&self) -> Option<Picked> {
         let ready = self.ready();
-        let replica = ready.iter().min_by_key(|replica| replica.calls.load(Ordering::Relaxed))?;
+        // One that takes one call at a time comes last while it has one.
+        let load = |replica: &&Arc<Replica>| {
+            let calls = replica.calls.load(Ordering::Relaxed);
+            (calls > 0 && !replica.tells_faces.load(Ordering::Relaxed), calls)
+        };
+        let replica = ready.iter().min_by_key(load)?;
         Some(Picked::new(replica))
     }
 
@@ -174,6 +186,7 @@ impl Replicas {
                     channel,
                     calls: AtomicUsize::new(0),
                     tells_faces: AtomicBool::new(true),
+                    turn: tokio::sync::Mutex::default(),
                 }));
             }
             Ok(_) => tracing::debug!(%address, "face-recog is not healthy"),

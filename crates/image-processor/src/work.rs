@@ -10,8 +10,9 @@ use std::{
 
 use common::{
     breaker::CircuitBreaker,
+    database,
+    database_errors::Kind,
     images::{Claim, Ending, Fenced},
-    retry,
     supervisor::Supervisor,
 };
 use sqlx::MySqlPool;
@@ -22,8 +23,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Settings,
-    ledger::Ledger,
+    Settings, border,
+    ledger::{Finished, Ledger, Work},
     recogniser::{CallError, Recogniser},
     suspects::{self, Suspects},
     verdict::Verdict,
@@ -223,6 +224,18 @@ impl Workshop {
         }
     }
 
+    /// Stores a verdict by itself. One that the database refuses for what it says would be refused for ever: it is a failed
+    /// try instead.
+    async fn store_or_fail(&self, work: &Work) -> sqlx::Result<Finished> {
+        match self.ledger.finish_alone(work).await {
+            Err(error) if Kind::of(&error) == Kind::Data && matches!(work.1, Verdict::Answered(_)) => {
+                let failed = Arc::new((work.0.clone(), Verdict::Failed(border::refused(&error))));
+                self.ledger.finish_alone(&failed).await
+            }
+            result => result,
+        }
+    }
+
     /// Stores the verdict, again and again while the lease can still run: a result is not given away because
     /// the database is away for a moment.
     async fn store(&self, claim: &Claim, verdict: Verdict) -> Outcome {
@@ -233,8 +246,8 @@ impl Workshop {
             match self.ledger.finish(&work).await {
                 Some(written) => written,
                 None => {
-                    retry::until_ok("the database to store a result", || self.ledger.finish_alone(&work))
-                        .await
+                    let store = || self.store_or_fail(&work);
+                    database::until_ok("the database to store a result", store).await
                 }
             }
         };
@@ -297,12 +310,16 @@ fn pause_after(failures: u32) -> Duration {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use clap::Parser;
-    use common::{database, images::ClaimOutcome, models::ImageId};
+    use common::{
+        faces::{Found, FoundFace},
+        images::ClaimOutcome,
+        models::ImageId,
+    };
     use devstack::Database;
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::testing;
+    use crate::{recogniser::Answer, testing};
 
     /// A workshop with one slot, and a claimed image.
     struct World {
@@ -367,6 +384,36 @@ mod tests {
         assert_eq!(world.work_in_turn().await.unwrap(), Outcome::Again(Duration::ZERO));
         assert!(world.is_given_back().await);
         assert_eq!(world.workshop.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_result_that_the_database_refuses_is_a_failed_try_with_a_reason() {
+        let world = World::with(false, &[]).await;
+        let face = FoundFace {
+            area: [0, 0, 150, 150],
+            embedding: vec![0; 513],
+            score: None,
+            sharpness: 100.0,
+            turned: 0.1,
+            nearest: None,
+        };
+        let found = Found {
+            size: (640, 480),
+            model: "dlib".to_owned(),
+            gallery: 0,
+            detector: None,
+            faces: vec![face],
+        };
+        let answer =
+            Answer { matches: Vec::new(), distance: None, faces: Some(1), found: Some(Arc::new(found)) };
+        let outcome = world.workshop.store(&world.claim, Verdict::Answered(answer)).await;
+        assert!(matches!(outcome, Outcome::Again(_)), "{outcome:?}");
+        let row: (i32, i32, String) = sqlx::query_as("SELECT status, attempts, reason FROM images")
+            .fetch_one(&world.workshop.pool)
+            .await
+            .unwrap();
+        assert_eq!((row.0, row.1), (0, 1));
+        assert!(row.2.starts_with("the database refuses what face-recog answered"), "{}", row.2);
     }
 
     #[tokio::test]
