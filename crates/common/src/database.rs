@@ -153,9 +153,10 @@ impl Kept {
         self.pool.acquire().await
     }
 
-    /// Keeps `connection` if `result`, of the last that was done with it, came from the database.
+    /// Keeps `connection` if `result`, of the last that was done with it, is good. Otherwise it goes back to the pool, which
+    /// first ends the transaction that the error may have left open, with all of its locks.
     pub fn keep<T>(&mut self, connection: PoolConnection<MySql>, result: &sqlx::Result<T>) {
-        if result.as_ref().err().is_none_or(|error| error.as_database_error().is_some()) {
+        if result.is_ok() {
             self.connection = Some((connection, Instant::now()));
         }
     }
