@@ -2,7 +2,7 @@
 
 use std::{fs, hint::black_box, path::Path, thread, time::Instant};
 
-use devstack::{Port, paths};
+use devstack::{PEOPLE_IN_CROWD, Port, crowd, paths};
 use dlib_face_recognition::{
     FaceDetector, FaceDetectorTrait, FaceEncoderNetwork, FaceEncoderTrait, ImageMatrix, LandmarkPredictor,
     LandmarkPredictorTrait,
@@ -42,7 +42,8 @@ const STAGES: [&str; 5] = ["decode", "detect", "landmarks", "embed", "search"];
 pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let models = Models::load(&paths::models())?;
     service(report, &models).await?;
-    sizes(report, &mut models.engine()?)
+    sizes(report, &mut models.engine()?)?;
+    crowds(report, &mut models.engine()?)
 }
 
 /// Reads, decodes, finds and describes; in seconds.
@@ -194,6 +195,34 @@ impl Original {
         black_box(self.network.get_face_encodings(&doubled, &landmarks, 0));
         Ok(())
     }
+}
+
+/// Pictures of many people: the demo's crowd, and twelve of it on one picture.
+fn crowds(report: &mut Report, engine: &mut FaceEngine) -> anyhow::Result<()> {
+    let crowd = crowd()?;
+    let (width, height) = crowd.dimensions();
+    let mut crowds = image::RgbImage::new(3 * width, 4 * height);
+    for (column, row) in (0..3).flat_map(|column| (0..4).map(move |row| (column, row))) {
+        image::imageops::replace(&mut crowds, &crowd, (column * width).into(), (row * height).into());
+    }
+    let portrait = image::open(paths::photographs().join(PHOTOGRAPH))?.into_rgb8();
+    let mut time = |picture: &image::RgbImage, faces: usize| {
+        let times: anyhow::Result<Vec<f64>> = (0..ROUNDS / 3)
+            .map(|_| {
+                let begun = Instant::now();
+                let found = engine.faces(picture, |_| {}).len();
+                anyhow::ensure!(found >= faces, "{found} faces are found of {faces}");
+                Ok(begun.elapsed().as_secs_f64())
+            })
+            .collect();
+        Ok::<_, anyhow::Error>(median(&mut times?))
+    };
+    let one = time(&portrait, 1)?;
+    for (picture, faces) in [(&crowd, PEOPLE_IN_CROWD), (&crowds, 12 * PEOPLE_IN_CROWD)] {
+        let what = format!("a crowd of {faces}, without decoding");
+        report.add(&what, Unit::Time, time(picture, faces)?, "a portrait, without decoding", one);
+    }
+    Ok(())
 }
 
 /// The same photograph in several sizes.

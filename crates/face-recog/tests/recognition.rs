@@ -12,9 +12,9 @@ async fn known_people_are_recognised_on_other_photographs() {
     let world = World::with_known(&["obama.jpg", "biden.jpg"]).await;
     for (photograph, name, distance) in [
         ("obama2.jpg", "obama.jpg", 0.343),
-        ("obama3.jpg", "obama.jpg", 0.323),
-        ("obama_partial_face.jpg", "obama.jpg", 0.223),
-        ("obama_partial_face2.jpg", "obama.jpg", 0.270),
+        ("obama3.jpg", "obama.jpg", 0.335),
+        ("obama_partial_face.jpg", "obama.jpg", 0.231),
+        ("obama_partial_face2.jpg", "obama.jpg", 0.289),
         ("biden.jpg", "biden.jpg", 0.0),
     ] {
         let answer = world.identify_photograph(photograph).await;
@@ -28,17 +28,20 @@ async fn known_people_are_recognised_on_other_photographs() {
 async fn the_answers_about_all_sample_photographs_stay_the_same() {
     let world = World::with_known(&["obama2.jpg", "astronaut.png"]).await;
     for (photograph, name, distance, faces) in [
-        ("32bit.png", "obama2.jpg", Some(0.045), 1),
+        ("32bit.png", "obama2.jpg", Some(0.061), 1),
         ("astronaut.png", "astronaut.png", Some(0.0), 1),
         ("biden.jpg", rpc::NOT_FOUND, Some(0.814), 1),
-        ("camera.png", rpc::NOT_FOUND, None, 0),
+        ("camera.png", rpc::NOT_FOUND, Some(0.674), 1),
+        ("brick.png", rpc::NOT_FOUND, None, 0),
         ("chelsea.png", rpc::NOT_FOUND, None, 0),
         ("coffee.png", rpc::NOT_FOUND, None, 0),
+        ("grass.png", rpc::NOT_FOUND, None, 0),
+        ("text.png", rpc::NOT_FOUND, None, 0),
         ("obama.jpg", "obama2.jpg", Some(0.343), 1),
         ("obama2.jpg", "obama2.jpg", Some(0.0), 1),
-        ("obama3.jpg", "obama2.jpg", Some(0.432), 1),
-        ("obama_partial_face.jpg", "obama2.jpg", Some(0.396), 1),
-        ("obama_partial_face2.jpg", "obama2.jpg", Some(0.386), 1),
+        ("obama3.jpg", "obama2.jpg", Some(0.430), 1),
+        ("obama_partial_face.jpg", "obama2.jpg", Some(0.392), 1),
+        ("obama_partial_face2.jpg", "obama2.jpg", Some(0.390), 1),
     ] {
         let answer = world.identify_photograph(photograph).await;
         assert_eq!((answer.image_name.as_str(), answer.faces), (name, Some(faces)), "{photograph}");
@@ -68,7 +71,7 @@ async fn a_stranger_is_not_found_and_the_distance_says_why() {
 #[tokio::test]
 async fn a_picture_without_a_face_is_not_found_and_no_error() {
     let world = World::with_known(&["obama.jpg"]).await;
-    for photograph in ["coffee.png", "chelsea.png", "camera.png"] {
+    for photograph in ["coffee.png", "chelsea.png"] {
         let answer = world.identify_photograph(photograph).await;
         assert_eq!(
             (answer.image_name.as_str(), answer.distance, answer.faces),

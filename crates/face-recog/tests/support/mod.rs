@@ -35,7 +35,7 @@ fn fetched(folder: &str, name: &str) -> PathBuf {
 }
 
 /// The path of a sample photograph. obama*.jpg and 32bit.png show one man, biden.jpg another and
-/// astronaut.png a woman; camera.png, chelsea.png and coffee.png show no face that is looked at.
+/// astronaut.png a woman; camera.png shows a man in profile; the others show no face.
 pub fn photograph(name: &str) -> PathBuf {
     fetched("photographs", name)
 }
