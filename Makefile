@@ -12,6 +12,9 @@ CARGO_FUZZ := .cache/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 # Starts the database server around a command, and stops it afterwards.
 DEVSTACK := cargo run -q -p devstack --bin devstack -- exec
 
+# What `make demo` and `make run` start.
+DEMO := cargo build --release $(addprefix -p ,devstack receiver image-processor face-recog frontend) --bins
+
 # The container images, as compose.yaml and kube_files name them: kube-face/NAME:VERSION.
 IMAGES := receiver image-processor face-recog frontend redeemer retention face-recog-samples
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -29,11 +32,11 @@ setup: ## install what is missing: Debian packages, weights, photographs, queue 
 	@setup/install
 
 demo: setup ## show real photographs being recognised, from the first request to the table
-	cargo build --release --workspace --bins
+	$(DEMO)
 	target/release/demo
 
 run: setup ## start the whole stack and keep it until Ctrl-C
-	cargo build --release --workspace --bins
+	$(DEMO)
 	target/release/demo --keep
 
 test: setup ## run every test but the longest of the faults, on real servers

@@ -10,7 +10,7 @@ pub fn workspace() -> PathBuf {
     crates.ancestors().nth(2).unwrap_or(crates).to_path_buf()
 }
 
-/// The folder with dlib's weights.
+/// The folder with the networks' weights and ONNX Runtime.
 pub fn models() -> PathBuf {
     workspace().join(".cache/models")
 }

@@ -32,7 +32,7 @@ pub struct RecognitionSettings {
     /// The only folder that pictures to recognise are read from
     #[arg(long, env = "UNKNOWN_PEOPLE", value_name = "UNKNOWN_PEOPLE", default_value = "/unknown_people")]
     pub unknown_people: PathBuf,
-    /// Folder of the dlib weights
+    /// Folder of the networks' weights, and of ONNX Runtime
     #[arg(long, env = "MODELS", value_name = "MODELS", default_value = "/models")]
     pub models: PathBuf,
     /// Folder that keeps the embeddings of known people over a restart, if it exists
