@@ -37,9 +37,14 @@ struct Image {
     frame: Frame,
 }
 
+/// Least width of a box with a label that always shows, in percent of the picture.
+const LEAST_LABELLED: f64 = 6.0;
+
 /// A face's box on the picture, in percent of its size, so that it fits whatever size it is shown in.
 struct Outline<'a> {
     face: &'a Face,
+    /// Whether its label would cover its neighbours: it is shown when the pointer is on the box.
+    is_small: bool,
     x: String,
     y: String,
     width: String,
@@ -112,6 +117,7 @@ impl Image {
                 let above = y > 8.0;
                 Outline {
                     face,
+                    is_small: percent(right - left, width) < LEAST_LABELLED,
                     label_x: text(percent(if is_right { right } else { left }, width)),
                     anchor: if is_right { "end" } else { "start" },
                     x: text(percent(left, width)),
