@@ -13,7 +13,7 @@ use tracing::{debug, error};
 
 use crate::connection::Settings;
 use crate::inbox::Inbox;
-use crate::lookup::{Discovered, Lookup};
+use crate::lookup::{Discovered, Lookup, MAX_NSQDS};
 use crate::message::Message;
 use crate::protocol::is_valid_name;
 use crate::subscription::{Common, Subscription};
@@ -339,7 +339,8 @@ impl Distributor {
             });
         }
         for address in found.nsqds {
-            if !self.nsqds.contains_key(&address) {
+            // Of those that were named before some may still be connected.
+            if !self.nsqds.contains_key(&address) && self.nsqds.len() < MAX_NSQDS {
                 let nsqd = self.subscribe(&address);
                 self.nsqds.insert(address, nsqd);
             }

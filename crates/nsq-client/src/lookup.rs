@@ -12,6 +12,9 @@ use tracing::{debug, info, warn};
 /// An answer larger than this (some 20,000 nsqds) is not nsqlookupd's.
 const MAX_ANSWER_SIZE: usize = 4 * 1024 * 1024;
 
+/// nsqds that are connected to. More are named by no nsqlookupd in its right mind, and each costs a connection.
+pub(crate) const MAX_NSQDS: usize = 256;
+
 #[derive(Debug, Error)]
 enum LookupError {
     #[error(transparent)]
@@ -60,7 +63,7 @@ impl Lookup {
         let client = &self.client;
         let answers = join_all(self.servers.iter_mut().map(|server| server.ask(client))).await;
         let complete = answers.iter().all(Option::is_some);
-        Discovered { nsqds: answers.into_iter().flatten().flatten().collect(), complete }
+        Discovered { nsqds: merged(answers.into_iter().flatten()), complete }
     }
 }
 
@@ -87,6 +90,20 @@ impl Server {
             }
         }
     }
+}
+
+/// The first of all that are named.
+fn merged(answers: impl Iterator<Item = BTreeSet<String>>) -> BTreeSet<String> {
+    let mut nsqds: BTreeSet<String> = answers.flatten().collect();
+    if nsqds.len() > MAX_NSQDS {
+        warn!(
+            named = nsqds.len(),
+            most = MAX_NSQDS,
+            "nsqlookupd names too many nsqds: the others are left out"
+        );
+        nsqds = nsqds.into_iter().take(MAX_NSQDS).collect();
+    }
+    nsqds
 }
 
 async fn fetch(client: &Client, url: &str) -> Result<BTreeSet<String>, LookupError> {
@@ -148,6 +165,15 @@ mod tests {
         let expected = ["[fd00::1]:4150", "nsqd-0.nsqd:4150"].map(String::from);
         assert_eq!(parse(body).unwrap(), BTreeSet::from(expected));
         assert!(parse(br#"{"message":"no"}"#).is_err());
+    }
+
+    #[test]
+    fn of_more_nsqds_than_anybody_runs_the_first_count() {
+        let nsqd = |nth: usize| format!(r#"{{"broadcast_address":"n{nth}","tcp_port":4150}}"#);
+        let many: Vec<_> = (0..MAX_NSQDS + 10).map(nsqd).collect();
+        let body = format!(r#"{{"producers":[{}]}}"#, many.join(","));
+        let [one, two] = [parse(body.as_bytes()).unwrap(), parse(br#"{"producers":[]}"#).unwrap()];
+        assert_eq!(merged([one, two].into_iter()).len(), MAX_NSQDS);
     }
 
     #[test]
