@@ -1,6 +1,8 @@
 //! Logs: structured lines on standard error, from `info` up wherever `RUST_LOG` does not say otherwise.
+//!
+//! Each event is one line, whatever names and errors say: a line break in one of them is escaped.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
@@ -14,12 +16,40 @@ pub fn init() {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(|| OneLine(io::stderr()));
     if subscriber.try_init().is_err() {
         return; // a test has started it already
     }
     if let Some(error) = refused {
         tracing::warn!(RUST_LOG = wish, %error, "cannot read RUST_LOG, using info");
+    }
+}
+
+/// Writes each event as one line. It comes as a whole, with its end.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = event.strip_suffix(b"\n").unwrap_or(event);
+        if text.iter().any(|byte| b"\r\n".contains(byte)) {
+            let mut line = Vec::with_capacity(event.len() + 16);
+            for &byte in text {
+                match byte {
+                    b'\n' => line.extend(b"\\n"),
+                    b'\r' => line.extend(b"\\r"),
+                    other => line.push(other),
+                }
+            }
+            line.push(b'\n');
+            self.0.write_all(&line)?;
+        } else {
+            self.0.write_all(event)?;
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -42,6 +72,16 @@ mod tests {
         assert_eq!(shown(""), "info");
         assert_eq!(shown("debug"), "debug");
         assert_eq!(shown("off"), "off");
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let mut written = Vec::new();
+        for event in ["INFO plain\n", "WARN error=a\r\n2030 INFO forged\n", "no end"] {
+            OneLine(&mut written).write_all(event.as_bytes()).unwrap();
+        }
+        let written = String::from_utf8(written).unwrap();
+        assert_eq!(written, "INFO plain\nWARN error=a\\r\\n2030 INFO forged\nno end");
     }
 
     #[test]

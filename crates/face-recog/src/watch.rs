@@ -208,7 +208,7 @@ impl Watcher {
         self.seen.retain(|name, seen| {
             let stays = listing.contains_key(name);
             if !stays {
-                tracing::info!(file = %name.display(), "a known picture is gone");
+                tracing::info!(file = ?name, "a known picture is gone");
                 // A folder without any has rather lost its volume.
                 removed.extend(seen.content.filter(|_| !listing.is_empty()));
                 changes.extend(name.to_str().map(|name| (name.to_owned(), None)));
@@ -265,7 +265,7 @@ impl Watcher {
             if old.is_some_and(|old| old.stamp == stamp && old.trouble.as_ref() == Some(trouble)) {
                 return;
             }
-            tracing::warn!(file = %name.display(), reason = trouble.reason, "a known picture is skipped");
+            tracing::warn!(file = ?name, reason = trouble.reason, "a known picture is skipped");
         }
         // A name that is no UTF-8 was refused when it was looked at.
         self.changes.extend(name.to_str().map(|name| (name.to_owned(), known)));
@@ -382,10 +382,7 @@ fn largest_face(
     let (faces, largest) = engine.largest_face(&picture.pixels);
     if faces > 1 {
         let file = path.file_name().unwrap_or_default();
-        tracing::warn!(
-            file = %file.display(), faces,
-            "a known picture shows several faces: the largest counts"
-        );
+        tracing::warn!(?file, faces, "a known picture shows several faces: the largest counts");
     }
     (Some(content), reference(largest.as_ref()))
 }
