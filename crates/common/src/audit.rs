@@ -57,8 +57,8 @@ pub fn told(detail: &str) -> Option<Told> {
     serde_json::from_str(detail).ok()
 }
 
-/// What [`told`] reads: the column, but where it lists every face of a stranger.
-pub const DETAIL: &str = "IF(action = 'name stranger', NULL, detail)";
+/// What [`told`] reads: the column, but where it lists every face of a stranger, which may be megabytes.
+pub const DETAIL: &str = "IF(action = 'name stranger' OR LENGTH(detail) > 16384, NULL, detail)";
 
 /// The change that an entry tells of; `None` when there is no such entry, or nothing of it can be taken back.
 pub async fn change(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<Change>> {

@@ -3,6 +3,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
@@ -37,6 +38,7 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     telemetry::init();
+    raise_open_files();
     let mut runtime = match threads {
         Threads::PerCore => Builder::new_multi_thread(),
         Threads::One => Builder::new_current_thread(),
@@ -80,6 +82,17 @@ where
     // Work on blocking threads that nobody waits for any more must not hold the process.
     runtime.shutdown_background();
     code
+}
+
+/// Lets this process open as many files, sockets among them, as it may allow itself.
+///
+/// The soft limit is 1024 in most places, for programs that still use `select`. A service holds more connections.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    if let Err(error) = raised {
+        tracing::warn!(%error, soft = limit.current, "cannot raise the limit of open files");
+    }
 }
 
 /// Cancels `stopping` at the first signal; returns when the service must not run any longer, and why.

@@ -15,6 +15,9 @@ use crate::{
 /// Failed images that a [`BatchStatus`] names, at most.
 pub const NAMED_FAILURES: u32 = 100;
 
+/// Faces that a list of images tells, at most: it ends before the image whose faces would be more.
+pub const LISTED_FACES: u32 = 2000;
+
 /// An image as its row tells it today, and in JSON the answer to whoever asks for it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ImageStatus {
@@ -120,9 +123,9 @@ pub async fn image(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageSt
     let images = until_done(|| {
         let mut select = QueryBuilder::<MySql>::new(SELECT);
         select.push("WHERE images.id = ").push_bind(id.0);
-        with_faces(pool, select)
+        with_faces(pool, select, u32::MAX)
     });
-    Ok(images.await?.pop())
+    Ok(images.await?.images.pop())
 }
 
 /// Which images [`images`] lists.
@@ -138,12 +141,27 @@ pub struct Wanted {
     pub limit: u32,
 }
 
-/// Images and their faces, in the order of their ids.
-pub async fn images(pool: &MySqlPool, wanted: &Wanted) -> sqlx::Result<Vec<ImageStatus>> {
-    until_done(|| with_faces(pool, select(wanted))).await
+/// Some images, and whether there are more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Images {
+    /// In the order of their ids.
+    pub images: Vec<ImageStatus>,
+    /// Whether others follow.
+    pub more: bool,
+}
+
+/// Images and their faces. There are fewer of them than are wanted, but one at least, if they have many faces.
+pub async fn images(pool: &MySqlPool, wanted: &Wanted) -> sqlx::Result<Images> {
+    let mut page = until_done(|| with_faces(pool, select(wanted), LISTED_FACES)).await?;
+    let wanted = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+    page.more |= page.images.len() > wanted;
+    page.images.truncate(wanted);
+    Ok(page)
 }
 
 fn select(wanted: &Wanted) -> QueryBuilder<MySql> {
+    // One more tells whether there are more.
+    let limit = wanted.limit.saturating_add(1);
     let mut select = QueryBuilder::<MySql>::new(SELECT);
     if let Some(person) = wanted.person {
         // The first of both, each by an index: a condition would be held against every image. One that an original
@@ -151,15 +169,15 @@ fn select(wanted: &Wanted) -> QueryBuilder<MySql> {
         select.push("JOIN ((SELECT id AS shown FROM images WHERE person = ").push_bind(person);
         select.push(" AND id > ").push_bind(wanted.after);
         push_status(&mut select, wanted.status);
-        select.push(" ORDER BY id LIMIT ").push_bind(wanted.limit);
+        select.push(" ORDER BY id LIMIT ").push_bind(limit);
         select.push(") UNION (SELECT image_id FROM faces WHERE person = ").push_bind(person);
         select.push(" AND image_id > ").push_bind(wanted.after);
-        select.push(" GROUP BY image_id ORDER BY image_id LIMIT ").push_bind(wanted.limit);
+        select.push(" GROUP BY image_id ORDER BY image_id LIMIT ").push_bind(limit);
         select.push(")) AS theirs ON shown = images.id ");
     }
     select.push("WHERE images.id > ").push_bind(wanted.after);
     push_status(&mut select, wanted.status);
-    select.push(" ORDER BY images.id LIMIT ").push_bind(wanted.limit);
+    select.push(" ORDER BY images.id LIMIT ").push_bind(limit);
     select
 }
 
@@ -175,7 +193,9 @@ const SELECT: &str =
             CAST(attempts AS UNSIGNED), created_at, updated_at
      FROM images LEFT JOIN person ON person.id = images.person ";
 
-async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>) -> sqlx::Result<Vec<ImageStatus>> {
+/// The images that `select` finds, up to the first whose faces would be more than `most` with those before; but the first
+/// image with all of its faces.
+async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>, most: u32) -> sqlx::Result<Images> {
     type Row = (
         u64,
         String,
@@ -190,7 +210,15 @@ async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>) -> sqlx::
         DateTime<Utc>,
     );
     let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
-    let mut faces = faces(pool, rows.iter().map(|row| row.0)).await?;
+    let (mut faces, cut) = faces(pool, rows.iter().map(|row| row.0), most).await?;
+    let mut told = cut.map_or(rows.len(), |cut| rows.iter().take_while(|row| row.0 < cut).count());
+    if told == 0
+        && let Some(first) = rows.first()
+    {
+        (faces, _) = self::faces(pool, [first.0].into_iter(), u32::MAX).await?;
+        told = 1;
+    }
+    let more = told < rows.len();
     let image = |row: Row| {
         let (id, path, file_name, status, person, name, distance, reason, attempts, created_at, updated_at) =
             row;
@@ -208,17 +236,18 @@ async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>) -> sqlx::
             faces: faces.remove(&id).unwrap_or_default(),
         }
     };
-    Ok(rows.into_iter().map(image).collect())
+    Ok(Images { images: rows.into_iter().take(told).map(image).collect(), more })
 }
 
-/// The faces of images.
+/// The faces of images, up to `most`, and the first image of which some are left out.
 async fn faces(
     pool: &MySqlPool,
     images: impl ExactSizeIterator<Item = u64>,
-) -> sqlx::Result<HashMap<u64, Vec<FaceStatus>>> {
+    most: u32,
+) -> sqlx::Result<(HashMap<u64, Vec<FaceStatus>>, Option<u64>)> {
     let mut all: HashMap<u64, Vec<FaceStatus>> = HashMap::new();
     if images.len() == 0 {
-        return Ok(all);
+        return Ok((all, None));
     }
     let mut select = QueryBuilder::<MySql>::new(
         "SELECT CAST(image_id AS UNSIGNED) AS image, faces.id, x, y, width, height, person.id AS person_id, person.name,
@@ -226,11 +255,14 @@ async fn faces(
          FROM faces LEFT JOIN person ON person.id = faces.person WHERE image_id IN ",
     );
     push_list(&mut select, images);
-    select.push(" ORDER BY image_id, position");
-    for row in select.build().fetch_all(pool).await? {
-        all.entry(row.try_get("image")?).or_default().push(face(&row)?);
+    select.push(" ORDER BY image_id, position LIMIT ").push_bind(u64::from(most) + 1);
+    let rows = select.build().fetch_all(pool).await?;
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let cut = rows.get(most).map(|row| row.try_get("image")).transpose()?;
+    for row in rows.iter().take(most) {
+        all.entry(row.try_get("image")?).or_default().push(face(row)?);
     }
-    Ok(all)
+    Ok((all, cut))
 }
 
 fn face(row: &MySqlRow) -> sqlx::Result<FaceStatus> {

@@ -166,7 +166,7 @@ async fn whoever_is_on_few_of_very_many_images_is_found_without_reading_them_all
         for status in [None, Some(Status::Processed)] {
             let before = rows_read(&alone).await;
             let wanted = Wanted { after: 0, status, person: Some(person), limit: 101 };
-            assert_eq!(lookup::images(&alone, &wanted).await.unwrap().len(), found);
+            assert_eq!(lookup::images(&alone, &wanted).await.unwrap().images.len(), found);
             let read = rows_read(&alone).await - before;
             assert!(read < 1_000, "{read} rows for person {person}");
         }

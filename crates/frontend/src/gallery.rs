@@ -29,6 +29,9 @@ const PAGE: usize = 48;
 /// Boxes on a card: of a crowd more would show nothing.
 const BOXES: usize = 30;
 
+/// Faces of an image that are looked at for whom its card names: the surest.
+const LOOKED_AT: u32 = 100;
+
 /// People that a name in the filter may stand for, at most.
 const NAMESAKES: u32 = 20;
 
@@ -58,7 +61,7 @@ pub struct Wanted {
 struct Card {
     #[serde(flatten)]
     line: Line,
-    /// Everybody who is on it.
+    /// Who is on it.
     people: Vec<Person>,
     /// The surest faces on it.
     #[serde(skip)]
@@ -195,15 +198,16 @@ async fn people_called(pool: &MySqlPool, person: &str) -> sqlx::Result<Vec<i32>>
 /// A face's image, its box, and whom it shows.
 type OnImage = (u64, i32, i32, i32, i32, Option<i32>, Option<String>);
 
-/// The faces on these images, of each the surest first.
+/// The faces on these images, of each the surest.
 async fn faces_on(pool: &MySqlPool, lines: &[Line]) -> sqlx::Result<Vec<OnImage>> {
     if lines.is_empty() {
         return Ok(Vec::new());
     }
     let mut select = QueryBuilder::<MySql>::new(
         "SELECT CAST(image_id AS UNSIGNED), x, y, width, height, person.id, person.name
-         FROM faces LEFT JOIN person ON person.id = faces.person WHERE image_id IN ",
+         FROM faces LEFT JOIN person ON person.id = faces.person WHERE position < ",
     );
+    select.push_bind(LOOKED_AT).push(" AND image_id IN ");
     push_list(&mut select, lines.iter().map(|line| line.id));
     select.push(" ORDER BY image_id, position");
     select.build_query_as().fetch_all(pool).await

@@ -38,6 +38,8 @@ mod table;
 mod thumbnails;
 mod unknown;
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use axum::{
     Router, middleware,
@@ -45,8 +47,8 @@ use axum::{
 };
 use common::supervisor::Supervisor;
 use sqlx::MySqlPool;
-use tokio::net::TcpListener;
-use web::{access::Access, ops::Readiness};
+use tokio::{net::TcpListener, sync::Semaphore};
+use web::{Limits, access::Access, budget::Budget, ops::Readiness};
 
 use self::{events::Events, forward::Receiver, keep::Kept, thumbnails::Thumbnails};
 pub use settings::{ReceiverAddress, Settings};
@@ -54,10 +56,19 @@ pub use settings::{ReceiverAddress, Settings};
 /// Connections to the database: few queries per page need no more, and what waits too long is told to come back.
 const CONNECTIONS: u32 = 8;
 
+/// Pages that are read at once, each of which needs one connection after the other. Rows take more memory than the page
+/// that they become.
+const PAGES: usize = 8;
+
+/// Memory for pages and pictures until browsers have read them, in bytes.
+const MEMORY: usize = 24 * 1024 * 1024;
+
 /// What the handlers share.
 #[derive(Clone)]
 struct Frontend {
     pool: MySqlPool,
+    /// Whose turn it is to read a page.
+    pages: Arc<Semaphore>,
     readiness: Readiness,
     thumbnails: Thumbnails,
     events: Events,
@@ -82,6 +93,7 @@ pub async fn run(
     let pool = common::database::pool(&settings.database, CONNECTIONS);
     let frontend = Frontend {
         pool: pool.clone(),
+        pages: Arc::new(Semaphore::new(PAGES)),
         readiness: readiness.clone(),
         thumbnails: Thumbnails::new(&settings.grpc_address, Kept::new(settings.thumbnails.clone()))
             .context("GRPC_ADDRESS is no address")?,
@@ -102,9 +114,10 @@ pub async fn run(
             supervisor.watch("thumbnails", frontend.thumbnails.tidy(&pool)),
         );
     };
-    let drain = settings.process.shutdown_timeout;
+    let (drain, limits) = (settings.process.shutdown_timeout, Limits::public(Budget::new(MEMORY)));
     tokio::join!(
-        supervisor.watch("HTTP", web::serve(listener, router(frontend.clone()), shutdown.clone(), drain)),
+        supervisor
+            .watch("HTTP", web::serve(listener, router(frontend.clone()), limits, shutdown.clone(), drain)),
         shutdown.run_until_cancelled(behind),
     );
     pool.close().await;

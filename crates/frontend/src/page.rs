@@ -11,8 +11,8 @@ use web::access::Role;
 
 use crate::{Frontend, access, format::Format, problem::Problem};
 
-/// Longest wait for what a page shows. Getting a connection has a limit of its own; this one is for a server that
-/// took the query and froze.
+/// Longest wait for what a page shows, for its turn included. Getting a connection has a limit of its own; this one is for
+/// a server that took the query and froze.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The parts of the site, each with its address.
@@ -77,7 +77,12 @@ impl Frontend {
         if self.readiness.missing().is_some() {
             return Err(Problem::DatabaseAway);
         }
-        match tokio::time::timeout(READ_TIMEOUT, query).await {
+        let in_turn = async {
+            // It is never closed.
+            let _turn = self.pages.acquire().await;
+            query.await
+        };
+        match tokio::time::timeout(READ_TIMEOUT, in_turn).await {
             Ok(Ok(read)) => Ok(read),
             Ok(Err(error)) => {
                 failover::note(&error);

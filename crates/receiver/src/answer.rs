@@ -7,6 +7,9 @@
 //! | stored or known already | refused, or not stored | 207, also if a message waits |
 //! | known already, or announced | to be announced later | 202 |
 //! | refused | not stored | 503, for trying again can help |
+//!
+//! Of those that are not stored the first [`EXPLAINED`] say why, and the others are counted: an answer is not many times as
+//! long as what it answers.
 
 use std::fmt::{self, Write};
 
@@ -21,9 +24,9 @@ use utoipa::ToSchema;
 use crate::{
     format::{self, Format, Line},
     ingest::{Image, Taken},
-    problem::{Details, Problem, may_come_back},
+    problem::{self, Details, Problem, may_come_back},
     ranges::Ranges,
-    request::Posted,
+    request::{EXPLAINED, Posted},
 };
 
 /// What is answered: one path, or a list of them.
@@ -39,41 +42,85 @@ pub enum Route {
 #[derive(Debug)]
 pub struct Answer {
     route: Route,
+    /// In the order of what was posted, without what is only counted.
     entries: Vec<Entry>,
+    /// What is wrong with that.
+    counted: Vec<Counted>,
 }
 
 #[derive(Debug)]
 struct Entry {
     /// `None` when what was posted is no path.
     path: Option<String>,
-    result: Result<Image, Problem>,
+    /// `None` when it is not stored, and only counted.
+    result: Option<Result<Image, Problem>>,
+}
+
+/// So many paths that are not stored for one reason.
+#[derive(Debug)]
+struct Counted {
+    status: StatusCode,
+    reason: &'static str,
+    count: usize,
 }
 
 impl Answer {
     /// Joins what was posted with the images of those that are paths. Where images are missing, the database failed.
     pub fn new(route: Route, posted: Vec<Posted>, taken: impl Into<Taken>) -> Self {
         let Taken { images, why } = taken.into();
-        let mut images = images.into_iter();
-        let entry = |(index, posted): (usize, Posted)| match posted {
-            Ok(path) => {
-                let result = images.next().ok_or_else(|| not_stored(&path, why).about(route, index));
-                Entry { path: Some(path), result }
+        let mut answer = Self { route, entries: Vec::new(), counted: Vec::new() };
+        let (mut images, mut problems) = (images.into_iter(), 0);
+        for (index, posted) in posted.into_iter().enumerate() {
+            let (path, result) = match posted {
+                Ok(path) => {
+                    let result = images.next().ok_or_else(|| not_stored(&path, why));
+                    (Some(path), result)
+                }
+                Err(refusal) => (None, Err(refusal.into())),
+            };
+            let result = match result {
+                Ok(image) => Some(Ok(image)),
+                Err(problem) if problems < EXPLAINED => {
+                    problems += 1;
+                    Some(Err(problem.about(route, index)))
+                }
+                Err(problem) => {
+                    answer.only_count(&problem);
+                    None
+                }
+            };
+            // That a path was got is said in any case.
+            if path.is_some() || result.is_some() {
+                answer.entries.push(Entry { path, result });
             }
-            Err(refusal) => Entry { path: None, result: Err(Problem::from(refusal).about(route, index)) },
-        };
-        Self { route, entries: posted.into_iter().enumerate().map(entry).collect() }
+        }
+        answer
+    }
+
+    fn only_count(&mut self, problem: &Problem) {
+        let Problem { status, reason, .. } = *problem;
+        match self.counted.iter_mut().find(|counted| counted.reason == reason) {
+            Some(counted) => counted.count += 1,
+            None => self.counted.push(Counted { status, reason, count: 1 }),
+        }
+    }
+
+    /// What became of each path that is not only counted.
+    fn results(&self) -> impl Iterator<Item = &Result<Image, Problem>> {
+        self.entries.iter().filter_map(|entry| entry.result.as_ref())
     }
 
     /// Says what became of files: the path of each that was kept, and its image.
     pub fn of_files(route: Route, files: Vec<(Option<String>, Result<Image, Problem>)>) -> Self {
-        let entries = files.into_iter().map(|(path, result)| Entry { path, result }).collect();
-        Self { route, entries }
+        let entries = files.into_iter().map(|(path, result)| Entry { path, result: Some(result) });
+        Self { route, entries: entries.collect(), counted: Vec::new() }
     }
 
     /// The answer as HTTP.
     pub fn respond(&self, format: Format) -> Response {
         let status = self.status();
-        self.entries.iter().filter_map(|entry| entry.result.as_ref().err()).for_each(Problem::count);
+        self.results().flat_map(|result| result.as_ref().err()).for_each(Problem::count);
+        self.counted.iter().for_each(|counted| problem::count(counted.reason, counted.count));
         may_come_back(match format {
             Format::Plain => format::plain(status, self.lines()),
             Format::Json => self.with_link(self.json(status)),
@@ -82,7 +129,7 @@ impl Answer {
 
     /// Tells of a bulk's images where to ask for all of them at once, if there are not too many for that.
     fn with_link(&self, mut response: Response) -> Response {
-        let ids = self.entries.iter().flat_map(|entry| &entry.result).map(|image| image.id().0);
+        let ids = self.results().flatten().map(|image| image.id().0);
         let batch = (self.route == Route::Bulk).then(|| Ranges::of(ids)).flatten();
         let link = batch.map(|batch| HeaderValue::try_from(format!("</batches/{batch}>; rel=\"status\"")));
         if let Some(Ok(link)) = link {
@@ -92,9 +139,10 @@ impl Answer {
     }
 
     fn status(&self) -> StatusCode {
-        let (mut good, mut waiting, mut worst) = (false, false, None);
-        for entry in &self.entries {
-            match &entry.result {
+        let (mut good, mut waiting) = (false, false);
+        let mut worst = self.counted.iter().map(|counted| counted.status).max();
+        for result in self.results() {
+            match result {
                 Ok(image) => {
                     good = true;
                     waiting |= matches!(image, Image::Saved { queued: false, .. });
@@ -122,33 +170,43 @@ impl Answer {
         if let (Route::Single, [path]) = (self.route, &got[..]) {
             writeln!(text, "got path: {}", GoPath(path))?;
         }
-        if !got.is_empty() || self.entries.is_empty() {
+        if !got.is_empty() || (self.entries.is_empty() && self.counted.is_empty()) {
             writeln!(text, "got paths: {}", GoPaths(&got))?;
         }
         for Entry { path, result } in &self.entries {
             match result {
-                Ok(Image::Saved { id, queued }) => {
+                Some(Ok(Image::Saved { id, queued })) => {
                     let next = if *queued { "image sent to nsq" } else { "image queued for later" };
                     writeln!(text, "image saved with id: {id}\n{next}")?;
                 }
-                Ok(Image::Known { id }) => {
+                Some(Ok(Image::Known { id })) => {
                     let path = Line(path.as_deref().unwrap_or_default());
                     writeln!(text, "image with path '{path}' already exists with id: {id}")?;
                 }
-                Err(problem) => text.push_str(&problem.to_line()),
+                Some(Err(problem)) => text.push_str(&problem.to_line()),
+                None => {}
             }
         }
-        Ok(())
+        match self.only_counted() {
+            0 => Ok(()),
+            more => writeln!(text, "error: {more} more paths are not stored; the first {EXPLAINED} say why"),
+        }
+    }
+
+    fn only_counted(&self) -> usize {
+        self.counted.iter().map(|counted| counted.count).sum()
     }
 
     fn json(&self, status: StatusCode) -> Response {
-        let mut paths = self.entries.iter().map(Entry::to_json);
+        let mut paths = self.entries.iter().filter_map(Entry::to_json);
         match (self.route, paths.next()) {
             (Route::Single, Some(path)) => format::json(status, &path),
             (_, first) => {
                 let problem =
                     (!status.is_success()).then(|| Details::new(status, "none of the paths was stored"));
-                format::json(status, &PathsJson { problem, paths: first.into_iter().chain(paths).collect() })
+                let paths = first.into_iter().chain(paths).collect();
+                let not_listed = Some(self.only_counted()).filter(|&more| more > 0);
+                format::json(status, &PathsJson { problem, paths, not_listed })
             }
         }
     }
@@ -186,15 +244,16 @@ pub fn not_stored(path: &str, why: Kind) -> Problem {
 }
 
 impl Entry {
-    fn to_json(&self) -> PathJson<'_> {
+    /// `None` when it is only counted.
+    fn to_json(&self) -> Option<PathJson<'_>> {
         let path = self.path.as_deref().unwrap_or_default();
-        match &self.result {
+        Some(match self.result.as_ref()? {
             Ok(Image::Saved { id, queued }) => {
                 PathJson::Image { path, id: id.0, created: true, queued: *queued }
             }
             Ok(Image::Known { id }) => PathJson::Image { path, id: id.0, created: false, queued: false },
             Err(problem) => PathJson::Problem(problem.details()),
-        }
+        })
     }
 }
 
@@ -227,8 +286,12 @@ pub struct PathsJson<'a> {
     #[serde(flatten)]
     #[schema(ignore)]
     problem: Option<Details<'a>>,
-    /// In the order of what was posted.
+    /// In the order of what was posted: each that is stored, and the first 100 of the others with what is wrong.
     paths: Vec<PathJson<'a>>,
+    /// How many more are not stored, if there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 0)]
+    not_listed: Option<usize>,
 }
 
 /// A path as Go's `%+v` writes the original's struct.
@@ -305,6 +368,30 @@ mod tests {
              image queued for later\n\
              error: paths[4]: the image '/d' is not stored because the database does not answer; post it again later\n"
         );
+    }
+
+    #[test]
+    fn of_many_refusals_the_first_are_explained_and_the_others_counted() {
+        let body = format!(r#"{{"paths":[{{"path":"/a"}}{},{{"path":"/b"}}]}}"#, ",0".repeat(150));
+        let lines = bulk(&body, vec![known(1), known(2)]).lines();
+        assert_eq!(lines.lines().count(), 1 + 2 + 100 + 1, "{lines}");
+        assert!(lines.ends_with("error: 50 more paths are not stored; the first 100 say why\n"), "{lines}");
+        assert!(lines.contains("'/b' already exists with id: 2"), "{lines}");
+        // So it is with what the database did not take.
+        let lines = bulk(&body, vec![known(1)]).lines();
+        assert!(lines.contains("{Path:/a} {Path:/b}") && lines.contains("error: 51 more paths"), "{lines}");
+        let all = format!(r#"{{"paths":[0{}]}}"#, ",0".repeat(99_999));
+        for answer in [bulk(&all, vec![]).lines(), serde_json::to_string(&all_json(&all)).unwrap()] {
+            assert!(answer.len() < 32 * 1024, "{} bytes", answer.len());
+        }
+    }
+
+    /// As JSON answers it.
+    fn all_json(body: &str) -> serde_json::Value {
+        let answer = bulk(body, vec![]);
+        let paths: Vec<_> = answer.entries.iter().filter_map(Entry::to_json).collect();
+        assert_eq!(paths.len() + answer.only_counted(), 100_000);
+        serde_json::json!(paths)
     }
 
     #[test]

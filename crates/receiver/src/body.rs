@@ -1,6 +1,6 @@
 //! Reading a body within bounds: of its size, of its time, and of the memory that all bodies take together.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{net::IpAddr, pin::pin, time::Duration};
 
 use axum::{
     body::{Body, Bytes, HttpBody},
@@ -11,23 +11,15 @@ use futures_util::{
     stream::{self, try_unfold},
 };
 use http_body_util::BodyExt;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout, timeout_at},
-};
-
-/// Largest bodies that fit into memory at once; of smaller ones correspondingly more.
-const LARGEST_AT_ONCE: usize = 16;
-
-/// Memory for bodies, if [`LARGEST_AT_ONCE`] of them take less.
-const MEMORY: usize = 32 * 1024 * 1024;
+use tokio::time::{Instant, timeout, timeout_at};
+use web::budget::{Budget, Charge, Exhausted};
 
 /// What the smallest request counts as, so that their number is bounded, too.
-const LEAST: u32 = 4096;
+const LEAST: usize = 4096;
 
 /// Most clients read the answer only after they have sent everything, and lose it when the connection is closed
 /// before: what is too much is read and thrown away for this long, unless nothing comes for [`SILENCE`].
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// Bytes a second that an upload must bring.
@@ -58,12 +50,13 @@ pub enum ReadError {
     Broken,
 }
 
-/// A body, and its share of the memory for as long as it lives.
+/// A body, and the memory that its request holds.
 #[derive(Debug)]
 pub struct ReadBody {
     /// What was sent.
     pub bytes: Vec<u8>,
-    _memory: OwnedSemaphorePermit,
+    /// It counts for as long as this lives.
+    pub charge: Charge,
 }
 
 /// Reads bodies.
@@ -71,15 +64,14 @@ pub struct ReadBody {
 pub struct BodyReader {
     max_body: usize,
     limit: Duration,
-    /// One permit a byte. It is taken as bytes arrive: who only announces many, or trickles them, holds few.
-    memory: Arc<Semaphore>,
+    /// It is taken as bytes arrive: who only announces many, or trickles them, holds few.
+    memory: Budget,
 }
 
 impl BodyReader {
-    /// Reads bodies of up to `max_body` bytes that arrive within `limit`.
-    pub fn new(max_body: usize, limit: Duration) -> Self {
-        let memory = max_body.saturating_mul(LARGEST_AT_ONCE).clamp(MEMORY, Semaphore::MAX_PERMITS);
-        Self { max_body, limit, memory: Arc::new(Semaphore::new(memory)) }
+    /// Reads bodies of up to `max_body` bytes that arrive within `limit`, and counts them against `memory`.
+    pub fn new(max_body: usize, limit: Duration, memory: Budget) -> Self {
+        Self { max_body, limit, memory }
     }
 
     /// How a body begins, and all of it.
@@ -98,32 +90,39 @@ impl BodyReader {
         Ok((beginning.clone(), Body::from_stream(stream::iter([Ok(beginning)]).chain(rest))))
     }
 
-    /// Reads one body.
-    pub async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<ReadBody, ReadError> {
+    /// Reads one body, sent by `peer`.
+    pub async fn read(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        mut body: Body,
+    ) -> Result<ReadBody, ReadError> {
         if body.size_hint().lower() > self.max_body as u64 {
             turn_away(headers, body).await;
             return Err(ReadError::TooLarge(self.max_body));
         }
         let deadline = Instant::now() + self.limit;
-        let mut memory = self.reserve(LEAST)?;
+        let charge = self.memory.take(peer, LEAST)?;
         let mut bytes = Vec::new();
         loop {
             let chunk = timeout_at(deadline, next_chunk(&mut body)).await;
             let Some(chunk) = chunk.map_err(|_| ReadError::TooSlow(self.limit))? else { break };
             let chunk = chunk.map_err(|_| ReadError::Broken)?;
             if bytes.len() + chunk.len() > self.max_body {
-                drop((bytes, memory));
+                drop((bytes, charge));
                 discard(body.into_data_stream()).await;
                 return Err(ReadError::TooLarge(self.max_body));
             }
-            memory.merge(self.reserve(u32::try_from(chunk.len()).unwrap_or(u32::MAX))?);
+            charge.grow(chunk.len())?;
             bytes.extend_from_slice(&chunk);
         }
-        Ok(ReadBody { bytes, _memory: memory })
+        Ok(ReadBody { bytes, charge })
     }
+}
 
-    fn reserve(&self, bytes: u32) -> Result<OwnedSemaphorePermit, ReadError> {
-        self.memory.clone().try_acquire_many_owned(bytes).map_err(|_| ReadError::Overloaded)
+impl From<Exhausted> for ReadError {
+    fn from(_: Exhausted) -> Self {
+        Self::Overloaded
     }
 }
 
@@ -178,22 +177,17 @@ pub fn paced(body: Body, patience: Duration) -> impl Stream<Item = Result<Bytes,
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn memory_is_held_until_the_body_is_dropped() {
-        let reader = BodyReader::new(1000, Duration::from_secs(1));
-        let before = reader.memory.available_permits();
-        let body = reader.read(&HeaderMap::new(), Body::from(vec![b'a'; 1000])).await.unwrap();
-        assert_eq!(before - reader.memory.available_permits(), 1000 + LEAST as usize);
-        drop(body);
-        assert_eq!(reader.memory.available_permits(), before);
-    }
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     #[tokio::test]
-    async fn without_memory_a_body_is_refused_at_once() {
-        let reader = BodyReader::new(1000, Duration::from_secs(1));
-        let all = u32::try_from(reader.memory.available_permits()).unwrap();
-        let _others = reader.reserve(all - LEAST).unwrap();
-        let refused = reader.read(&HeaderMap::new(), Body::from("a")).await;
-        assert!(matches!(refused, Err(ReadError::Overloaded)));
+    async fn a_body_counts_until_it_is_dropped() {
+        let memory = Budget::new(2 * (1000 + LEAST));
+        let reader = BodyReader::new(1000, Duration::from_secs(1), memory.clone());
+        let read = async || reader.read(HERE, &HeaderMap::new(), Body::from(vec![b'a'; 1000])).await;
+        let body = read().await.unwrap();
+        assert!(memory.take(HERE, 1).is_err());
+        assert!(matches!(read().await, Err(ReadError::Overloaded)));
+        drop(body);
+        assert!(read().await.is_ok());
     }
 }

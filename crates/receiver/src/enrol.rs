@@ -5,7 +5,7 @@
 //! is killed between the last two, a row stands there whose picture is missing, which harms nothing: to ask again, or to
 //! remove it, mends that.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension,
@@ -29,7 +29,7 @@ use rpc::FindResponse;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use web::access::Who;
+use web::{Peer, access::Who};
 
 use crate::{
     file::Nameless,
@@ -94,7 +94,7 @@ async fn enrol(
         Ok(person) => person.id,
         Err(problem) => return Err(refuse(problem, &head.headers, body).await),
     };
-    let shown = shown(&receiver, head.headers, body).await?;
+    let shown = shown(&receiver, Peer::of(&head.extensions), head.headers, body).await?;
     let nameless = example(&receiver, &shown, person).await?;
     let picture = nameless.name.clone();
     let named = done(people::name_picture(&receiver.pool, id, &picture, &who.name).await?)?;
@@ -142,7 +142,12 @@ fn counting(seen: FindResponse) -> Option<(Look, Option<Nearest>)> {
 }
 
 /// What the body says, or shows.
-async fn shown(receiver: &Receiver, mut headers: HeaderMap, body: Body) -> Result<Shown<'_>, Problem> {
+async fn shown(
+    receiver: &Receiver,
+    peer: IpAddr,
+    mut headers: HeaderMap,
+    body: Body,
+) -> Result<Shown<'_>, Problem> {
     if form_type(&headers).is_some() {
         let detail = "send one picture, as the body itself: curl --data-binary @me.jpg";
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a_form", detail);
@@ -154,7 +159,7 @@ async fn shown(receiver: &Receiver, mut headers: HeaderMap, body: Body) -> Resul
     // Who asked first has been told to go on.
     headers.remove(EXPECT);
     if may_be_words(&headers, &beginning) {
-        let body = receiver.bodies.read(&headers, body).await?;
+        let body = receiver.bodies.read(peer, &headers, body).await?;
         chosen(receiver, &body.bytes).await
     } else if let Err(problem) = receiver.known_people.is_there().await {
         Err(refuse(problem, &headers, body).await)

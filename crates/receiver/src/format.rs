@@ -28,7 +28,8 @@ impl Format {
 }
 
 /// Lines of text.
-pub fn plain(status: StatusCode, lines: String) -> Response {
+pub fn plain(status: StatusCode, mut lines: String) -> Response {
+    lines.shrink_to_fit();
     (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], lines).into_response()
 }
 
@@ -36,7 +37,10 @@ pub fn plain(status: StatusCode, lines: String) -> Response {
 pub fn json(status: StatusCode, object: &impl Serialize) -> Response {
     let content_type = if status.is_success() { "application/json" } else { "application/problem+json" };
     match serde_json::to_vec(object) {
-        Ok(body) => (status, [(CONTENT_TYPE, content_type)], body).into_response(),
+        Ok(mut body) => {
+            body.shrink_to_fit();
+            (status, [(CONTENT_TYPE, content_type)], body).into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "cannot write an answer");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -48,13 +48,18 @@ mod watch;
 
 use common::{database, schema, settings::UploadFolder, supervisor::Supervisor};
 use tokio::net::TcpListener;
-use web::{access::Access, ops::Readiness};
+use web::{Limits, access::Access, budget::Budget, ops::Readiness};
 
 pub use crate::settings::Settings;
 use crate::settings::Watch;
 use crate::{
-    body::BodyReader, face_recog::FaceRecog, ingest::Ingest, keep::Folder, known::KnownPeople,
-    state::Receiver, upload::Intake,
+    body::BodyReader,
+    face_recog::FaceRecog,
+    ingest::Ingest,
+    keep::Folder,
+    known::KnownPeople,
+    state::{Lists, Receiver},
+    upload::Intake,
 };
 
 /// What a receiver that is not ready waits for.
@@ -62,6 +67,9 @@ pub const WAITING_FOR: &str = "the database";
 
 /// Connections to the database, and so the chunks of paths that are stored at once.
 const DATABASE_CONNECTIONS: u32 = 16;
+
+/// Memory for what requests send and what their answers say, in bytes; more where [`MAX_BODY`](Settings) needs more.
+const MEMORY: usize = 64 * 1024 * 1024;
 
 /// Answers on `listener` until the service is told to stop, and then until the requests under way are answered.
 ///
@@ -91,8 +99,11 @@ pub async fn run(
         async move { producer.closed().await }
     });
     let ingest = Ingest::new(pool.clone(), producer.clone(), &supervisor);
+    // Half of it is one address's: that holds the largest request.
+    let memory = Budget::new(MEMORY.max(2 * request::most_memory(settings.max_body)));
     let router = http::router(Receiver {
-        bodies: BodyReader::new(settings.max_body, settings.body_timeout),
+        bodies: BodyReader::new(settings.max_body, settings.body_timeout, memory.clone()),
+        lists: Lists::default(),
         ingest: ingest.clone(),
         uploads,
         known_people,
@@ -117,8 +128,8 @@ pub async fn run(
             shutdown.run_until_cancelled(supervisor.watch("watched folder", watch)).await;
         }
     };
-    let drain = settings.process.shutdown_timeout;
-    let serve = supervisor.watch("HTTP", web::serve(listener, router, shutdown.clone(), drain));
+    let (drain, limits) = (settings.process.shutdown_timeout, Limits::public(memory));
+    let serve = supervisor.watch("HTTP", web::serve(listener, router, limits, shutdown.clone(), drain));
     tokio::join!(serve, prepare, watch);
     producer.close().await;
     pool.close().await;

@@ -41,7 +41,7 @@ struct Asked {
     status: Option<Status>,
     /// Those that show this person, by their id
     person: Option<i32>,
-    /// Images of a page
+    /// Images of a page, at most
     #[serde(default = "page")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: u32,
@@ -81,7 +81,8 @@ struct Page {
 
 /// List images
 ///
-/// In the order in which they were stored. Follow `next` until it is `null`.
+/// In the order in which they were stored. Follow `next` until it is `null`: a page with many faces has fewer images than
+/// `limit`.
 #[utoipa::path(get, path = "/images", tag = "images", params(Asked), responses(
     (status = OK, description = "A page of them", body = Page, headers(("Accept-Post" = String, description = "The kinds of pictures that may be posted here, where uploads are switched on"))),
     (status = BAD_REQUEST, description = "A parameter is unknown, or cannot be read"),
@@ -98,11 +99,9 @@ async fn list_images(
             return Err(Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail));
         }
     };
-    // One more than is shown tells whether there is a next page.
-    let wanted = Wanted { after, status, person, limit: limit + 1 };
-    let mut images = lookup::images(&receiver.pool, &wanted).await?;
-    let more = images.len() > limit as usize;
-    images.truncate(limit as usize);
+    let wanted = Wanted { after, status, person, limit };
+    let _turn = receiver.lists.turn().await?;
+    let lookup::Images { images, more } = lookup::images(&receiver.pool, &wanted).await?;
     let next = images.last().filter(|_| more).map(|last| {
         let mut next = format!("/images?after={}&limit={limit}", last.id);
         if let Some(status) = wanted.status {

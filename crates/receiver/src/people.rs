@@ -65,6 +65,7 @@ async fn list(
         let detail = "\"after\" has to be the last id of the page before, a number like 13";
         Problem::new(StatusCode::BAD_REQUEST, "not_an_id", detail)
     })?;
+    let _turn = receiver.lists.turn().await?;
     let people = people::list(&receiver.pool, after, PAGE).await?;
     let is_full = people.len() == PAGE as usize;
     let last = people.last().filter(|_| is_full);
@@ -199,6 +200,7 @@ async fn delete(
         Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail)
     })?;
     if erase {
+        tracing::info!(person = id, who = &*who.name, "somebody is to be erased");
         // The files first: whoever is still in the table can be erased again.
         erase_pictures(&receiver, &receiver.person(id).await?.pictures).await?;
     }
@@ -206,6 +208,7 @@ async fn delete(
     if erase {
         // One may have been added meanwhile.
         erase_pictures(&receiver, &deleted.pictures).await?;
+        tracing::info!(person = id, who = &*who.name, "somebody is erased");
     }
     Ok(format::fresh(StatusCode::OK, &deleted))
 }

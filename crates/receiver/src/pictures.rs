@@ -167,6 +167,7 @@ async fn unnamed(
         let detail = "\"after\" has to be the last name of the page before";
         Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail)
     })?;
+    let _turn = receiver.lists.turn().await?;
     let pictures = match receiver.known_people.list().await? {
         Some(mut pictures) => {
             let named = people::named(&receiver.pool, &after).await?;

@@ -7,9 +7,11 @@ use axum::{
     response::Response,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
+use web::budget::Charge;
 
 use crate::{
     answer::{Answer, PathJson, PathsJson, Route},
+    body::{ReadBody, ReadError},
     format::Format,
     openapi,
     problem::Problem,
@@ -51,20 +53,29 @@ async fn bulk(State(receiver): State<Arc<Receiver>>, request: Request) -> Respon
 async fn answer(receiver: &Receiver, route: Route, request: Request) -> Response {
     let format = Format::wanted(request.headers());
     match receive(receiver, route, request).await {
-        Ok(answer) => answer.respond(format),
+        Ok((answer, charge)) => {
+            let mut response = answer.respond(format);
+            response.extensions_mut().insert(charge);
+            response
+        }
         Err(problem) => problem.respond(format),
     }
 }
 
-async fn receive(receiver: &Receiver, route: Route, request: Request) -> Result<Answer, Problem> {
-    let body = receiver.body(request).await?;
+/// The answer, and the memory that its request holds, which is the answer's then.
+async fn receive(receiver: &Receiver, route: Route, request: Request) -> Result<(Answer, Charge), Problem> {
+    let ReadBody { bytes, charge } = receiver.body(request).await?;
     let posted = match route {
-        Route::Single => vec![request::single(&body.bytes)?],
-        Route::Bulk => request::bulk(&body.bytes)?,
+        Route::Single => vec![request::single(&bytes)?],
+        Route::Bulk => {
+            charge.grow(request::room(&bytes)).map_err(ReadError::from)?;
+            request::bulk(&bytes)?
+        }
     };
+    drop(bytes);
     let paths: Vec<&str> = posted.iter().flatten().map(String::as_str).collect();
     let images = receiver.ingest.take(&paths).await;
-    Ok(Answer::new(route, posted, images))
+    Ok((Answer::new(route, posted, images), charge))
 }
 
 /// The original's two routes may be answered in lines; all others speak JSON alone.

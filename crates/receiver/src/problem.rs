@@ -48,7 +48,7 @@ impl Problem {
 
     /// Counts a request, or one path of a request, that is answered with this problem.
     pub fn count(&self) {
-        metrics::counter!("receiver_refusals_total", "reason" => self.reason).increment(1);
+        count(self.reason, 1);
     }
 
     /// The answer to a request that failed as a whole.
@@ -70,6 +70,11 @@ impl Problem {
     pub fn details(&self) -> Details<'_> {
         Details::new(self.status, &self.detail)
     }
+}
+
+/// Counts requests, or paths of a request, that are answered with a problem for this reason.
+pub fn count(reason: &'static str, times: usize) {
+    metrics::counter!("receiver_refusals_total", "reason" => reason).increment(times as u64);
 }
 
 /// As the routes answer that speak JSON alone.

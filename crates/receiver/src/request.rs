@@ -12,6 +12,12 @@ const PATH_LENGTH: usize = 255;
 /// Characters of a refused path that its error shows.
 const SHOWN_LENGTH: usize = 60;
 
+/// Refusals of a request that say why. Of more the number is told: they cost a client two bytes each.
+pub const EXPLAINED: usize = 100;
+
+/// Memory that a posted path takes beside its text while it is stored: of a list, and of the rows.
+const PER_PATH: usize = 128;
+
 /// One path of a request as it was posted, or why it is none.
 pub type Posted = Result<String, Refusal>;
 
@@ -62,14 +68,34 @@ pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], example: &'static str) -> 
     }
 }
 
-/// Reads the body of `/images/post`.
+/// Memory that the paths of a body may take beside it, in bytes.
+pub fn room(body: &[u8]) -> usize {
+    let paths = 1 + body.iter().filter(|&&byte| byte == b',').count().min(MAX_PATHS);
+    paths * PER_PATH + body.len()
+}
+
+/// The most that a body of `max_body` bytes takes together with its paths, in bytes.
+pub fn most_memory(max_body: usize) -> usize {
+    max_body.saturating_mul(2).saturating_add((MAX_PATHS + 1) * PER_PATH)
+}
+
+/// Reads the body of `/images/post`. Of its refusals the first [`EXPLAINED`] have words.
 pub fn bulk(body: &[u8]) -> Result<Vec<Posted>, BodyError> {
     let Json::Object { paths, .. } = parse(body)? else {
         return Err(BodyError::Shape("is not an object", BULK));
     };
     match paths.map(|paths| *paths) {
         Some(Json::List(_, length)) if length > MAX_PATHS => Err(BodyError::TooMany(length)),
-        Some(Json::List(elements, _)) => Ok(elements.into_iter().map(element).collect()),
+        Some(Json::List(elements, _)) => {
+            let mut refused = 0;
+            let posted = elements.into_iter().map(|value| {
+                element(value).map_err(|refusal| {
+                    refused += 1;
+                    if refused <= EXPLAINED { refusal } else { Refusal { words: String::new(), ..refusal } }
+                })
+            });
+            Ok(posted.collect())
+        }
         Some(_) => Err(BodyError::Shape("has \"paths\" that are not a list", BULK)),
         None => Err(BodyError::Shape("has no \"paths\"", BULK)),
     }
@@ -217,6 +243,14 @@ mod tests {
     fn one_request_has_a_limited_number_of_paths() {
         let body = format!(r#"{{"paths":[{}0]}}"#, "0,".repeat(MAX_PATHS));
         assert_eq!(bulk(body.as_bytes()), Err(BodyError::TooMany(MAX_PATHS + 1)));
+    }
+
+    #[test]
+    fn a_path_costs_less_than_what_is_counted_for_it() {
+        use common::images::Stored;
+        let held = size_of::<Posted>() + size_of::<&str>() + size_of::<Stored>() + size_of::<usize>() * 4;
+        assert!(held <= PER_PATH, "{held} bytes");
+        assert!(room(&[b','; 1 << 20]) <= most_memory(1 << 20));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What all handlers work with.
 
+use std::time::Duration;
+
 use axum::extract::Request;
 use common::{
     lookup::{self, ImageStatus},
@@ -7,10 +9,14 @@ use common::{
 };
 use nsq_client::Producer;
 use sqlx::MySqlPool;
-use web::{access::Access, ops::Readiness};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+use web::{Peer, access::Access, ops::Readiness};
 
 use crate::{
-    body::{BodyReader, ReadBody},
+    body::{BodyReader, ReadBody, ReadError},
     face_recog::FaceRecog,
     ingest::Ingest,
     known::KnownPeople,
@@ -18,11 +24,19 @@ use crate::{
     upload::Intake,
 };
 
+/// Lists that are read at once.
+const LISTS: usize = 4;
+
+/// How long one waits for its turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// One for the whole service, shared by all requests.
 #[derive(Debug)]
 pub struct Receiver {
     /// Reads bodies within bounds.
     pub bodies: BodyReader,
+    /// Whose turn it is to read a list.
+    pub lists: Lists,
     /// Stores and announces.
     pub ingest: Ingest,
     /// Takes pictures themselves, where that is switched on.
@@ -47,13 +61,33 @@ impl Receiver {
     /// A request's body, within bounds.
     pub async fn body(&self, request: Request) -> Result<ReadBody, Problem> {
         let (head, body) = request.into_parts();
-        Ok(self.bodies.read(&head.headers, body).await?)
+        Ok(self.bodies.read(Peer::of(&head.extensions), &head.headers, body).await?)
     }
 
     /// What is known of an image.
     pub async fn image(&self, id: u64) -> Result<ImageStatus, Problem> {
         let image = lookup::image(&self.pool, ImageId(id)).await?;
         image.ok_or_else(|| no_such_image(id))
+    }
+}
+
+/// Turns to read lists. Rows take more memory than the answer that they become, so few lists are read at once.
+#[derive(Debug)]
+pub struct Lists(Semaphore);
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self(Semaphore::new(LISTS))
+    }
+}
+
+impl Lists {
+    /// A turn, which lasts until it is dropped.
+    pub async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        match timeout(LONGEST_WAIT, self.0.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(ReadError::Overloaded.into()),
+        }
     }
 }
 

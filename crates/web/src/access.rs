@@ -11,6 +11,7 @@
 
 mod failures;
 mod names;
+mod refusals;
 mod tokens;
 
 use std::{net::IpAddr, sync::Arc};
@@ -21,7 +22,7 @@ use axum::http::{
 };
 
 pub use self::tokens::{AccessSettings, Tokens};
-use self::{failures::Failures, names::is_rebound, tokens::is_token};
+use self::{failures::Failures, names::is_rebound, refusals::Refusals, tokens::is_token};
 
 /// The cookie in which a page keeps the token of whoever logged in.
 pub const COOKIE_NAME: &str = "kube_face_token";
@@ -131,6 +132,7 @@ impl Denied {
 pub struct Access {
     tokens: Tokens,
     failures: Arc<Failures>,
+    refusals: Arc<Refusals>,
 }
 
 impl Access {
@@ -143,7 +145,7 @@ impl Access {
         } else {
             tracing::info!(?tokens, "a token is needed for everything");
         }
-        Self { tokens, failures: Arc::default() }
+        Self { tokens, failures: Arc::default(), refusals: Arc::default() }
     }
 
     /// Whether nobody needs a token.
@@ -177,6 +179,20 @@ impl Access {
             }
             Denied::WrongToken
         })
+    }
+}
+
+impl Access {
+    /// Writes to the log that a request for `route` is refused, and whose it is, if that is known.
+    pub fn note_refusal(
+        &self,
+        denied: Denied,
+        who: Option<&Who>,
+        peer: IpAddr,
+        method: &Method,
+        route: &str,
+    ) {
+        self.refusals.note(denied, who, peer, method, route);
     }
 }
 

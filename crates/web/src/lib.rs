@@ -1,12 +1,18 @@
-//! What every HTTP port of the services shares: [`serve`] with timeouts and draining, the operations port
-//! ([`ops`]) and how a service asks its own ([`health`]), whether a client [prefers JSON](prefers_json), and who it is
-//! ([`access`]).
+//! What every HTTP port of the services shares: [`serve`] with timeouts, draining and bounds ([`connections`], [`budget`]),
+//! the operations port ([`ops`]) and how a service asks its own ([`health`]), whether a client
+//! [prefers JSON](prefers_json), who it is ([`access`]), and what a browser may do with an answer ([`confine`]).
 
 mod accept;
 pub mod access;
+mod address;
+mod answers;
+pub mod budget;
+pub mod connections;
+mod headers;
 pub mod health;
 pub mod ops;
 mod serve;
 
 pub use accept::prefers_json;
-pub use serve::{Peer, bind, serve};
+pub use headers::confine;
+pub use serve::{Limits, Peer, bind, serve};

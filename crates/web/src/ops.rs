@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::serve;
+use crate::{Limits, serve};
 
 /// Upper bounds of the duration histograms' buckets, in seconds.
 const SECONDS: [f64; 14] =
@@ -79,7 +79,7 @@ pub fn run(
     async move {
         tokio::select! {
             () = upkeep => {}
-            () = serve(listener, router, CancellationToken::new(), Duration::ZERO) => {}
+            () = serve(listener, router, Limits::operations(), CancellationToken::new(), Duration::ZERO) => {}
         }
     }
 }

@@ -1,5 +1,7 @@
-//! Serving a router: `axum::serve` with what it leaves out, limits on slow request heads, on answers that nobody reads,
-//! and on the number of connections.
+//! Serving a router: `axum::serve` with what it leaves out, limits on connections, on slow request heads, and on answers
+//! that nobody reads.
+//!
+//! HTTP/1 alone is spoken: clients speak HTTP/2 over TLS, to a proxy, and proxies speak HTTP/1 to us.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -12,39 +14,84 @@ use anyhow::Context;
 use axum::{
     Extension, Router,
     extract::{Request, State},
-    http::{HeaderValue, Version, header::CONNECTION},
+    http::{Extensions, HeaderValue, header::CONNECTION},
     middleware::{self, Next},
     response::Response,
 };
+use hyper::server::conn::http1;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use rustix::net::sockopt;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
+
+use crate::{
+    answers::{self, Connection},
+    budget::Budget,
+    connections::{Connections, Place},
+};
 
 /// A client has this long to send a request's head; an idle connection is closed after it, too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A client that takes nothing of its answer for this long is cut off. The kernel counts the time in which bytes wait
-/// for their acknowledgement; HTTP/2 may hold answers back before they come to that, and asks instead whether the
-/// client still lives.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest head of a request, in bytes. Until it is complete nothing counts it but the number of connections.
+const MAX_HEAD: usize = 16 * 1024;
 
-/// Connections open at once; the next ones wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 4096;
+/// As much of a body is read at once, in bytes.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// A client that takes nothing of its answer for this long is cut off: the kernel counts the time in which bytes wait for
+/// their acknowledgement.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// After the order to stop, requests are still taken for at most this long: until every load balancer has noticed that
 /// the service is not ready any more, and kept connections have heard from an answer that they end.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 
+/// What is said to a client for which there is no place.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\nretry-after: 5\r\n\
+    connection: close\r\ncontent-length: 55\r\n\r\nerror: too many connections are open; try again later\r\n";
+
+/// Memory for the answers of the operations port.
+const OPERATIONS_MEMORY: usize = 8 * 1024 * 1024;
+
+/// What a port allows.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    connections: Connections,
+    memory: Budget,
+    read_timeout: Duration,
+}
+
+impl Limits {
+    /// Of a port for everybody, whose answers count against `memory`.
+    pub fn public(memory: Budget) -> Self {
+        Self { connections: Connections::public(), memory, read_timeout: READ_TIMEOUT }
+    }
+
+    /// Of the operations port: Kubernetes and Prometheus are answered whatever happens at the public one.
+    pub fn operations() -> Self {
+        let memory = Budget::new(OPERATIONS_MEMORY);
+        Self { connections: Connections::operations(), memory, read_timeout: READ_TIMEOUT }
+    }
+}
+
 /// Where a request comes from: the other end of its connection, which may be a proxy. Every request that is served has
 /// it as an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
+
+impl Peer {
+    /// The address that a request came from, by its extensions.
+    pub fn of(extensions: &Extensions) -> IpAddr {
+        extensions.get().map_or(IpAddr::from([0, 0, 0, 0]), |&Self(address)| address)
+    }
+}
 
 /// Binds a port, or says which setting to change.
 pub async fn bind(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpListener> {
@@ -57,28 +104,39 @@ pub async fn bind(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpL
     Ok(listener)
 }
 
-/// Serves `router` on `listener` until `shutdown` and a short farewell, then ends when the requests under way are
-/// answered. The caller is about to give it `drain` for both; the farewell leaves most of that to the requests.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken, drain: Duration) {
-    serve_within(listener, router, shutdown, farewell(drain), READ_TIMEOUT).await;
+/// Serves `router` on `listener` within `limits` until `shutdown` and a short farewell, then ends when the requests under
+/// way are answered. The caller is about to give it `drain` for both; the farewell leaves most of that to the requests.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+    drain: Duration,
+) {
+    let connections = limits.connections.clone();
+    tokio::select! {
+        () = serve_connections(listener, router, limits, shutdown, farewell(drain)) => {}
+        () = connections.sweep() => {}
+    }
 }
 
 fn farewell(drain: Duration) -> Duration {
     LONGEST_FAREWELL.min(drain / 4)
 }
 
-async fn serve_within(
+async fn serve_connections(
     listener: TcpListener,
     router: Router,
+    limits: Limits,
     shutdown: CancellationToken,
     farewell: Duration,
-    read_timeout: Duration,
 ) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
-    let router = router.layer(middleware::from_fn_with_state(shutdown.clone(), say_farewell));
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.max_header_size(MAX_HEAD).max_buf_size(READ_BUFFER);
+    let router = router
+        .layer(middleware::from_fn_with_state(shutdown.clone(), say_farewell))
+        .layer(middleware::from_fn_with_state(limits.memory.clone(), answers::bound));
     let graceful = GracefulShutdown::new();
     let mut end = pin!(async {
         shutdown.cancelled().await;
@@ -87,10 +145,10 @@ async fn serve_within(
     loop {
         let accepted = tokio::select! {
             () = &mut end => break,
-            accepted = accept(&listener, &connections, read_timeout) => accepted,
+            accepted = listener.accept() => accepted,
         };
-        let (stream, peer, permit) = match accepted {
-            Ok(accepted) => accepted,
+        let (stream, peer) = match accepted {
+            Ok((stream, address)) => (stream, address.ip()),
             Err(error) => {
                 // Out of file descriptors, most likely: others must end first.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -98,41 +156,47 @@ async fn serve_within(
                 continue;
             }
         };
-        let service = TowerToHyperService::new(Extension(peer).layer(router.clone()));
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
-            }
-            drop(permit);
-        });
+        let Some(place) = limits.connections.admit(peer) else {
+            // Whether they read it or not.
+            let _ = stream.try_write(FULL);
+            continue;
+        };
+        if let Err(error) = prepare(&stream, limits.read_timeout) {
+            tracing::debug!(%error, "a connection broke at once");
+            continue;
+        }
+        let place = Arc::new(place);
+        let router = Extension(Connection(place.clone())).layer(router.clone());
+        let service = TowerToHyperService::new(Extension(Peer(peer)).layer(router));
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(serve_connection(graceful.watch(connection), place));
     }
     drop(listener);
     graceful.shutdown().await;
 }
 
-/// Tells a client of HTTP/1 not to send another request on its connection once the service is stopping.
+fn prepare(stream: &TcpStream, read_timeout: Duration) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let read_timeout = u32::try_from(read_timeout.as_millis()).unwrap_or(u32::MAX);
+    Ok(sockopt::set_tcp_user_timeout(stream, read_timeout)?)
+}
+
+async fn serve_connection(connection: impl Future<Output = hyper::Result<()>>, place: Arc<Place>) {
+    tokio::select! {
+        result = connection => if let Err(error) = result {
+            tracing::debug!(%error, "a connection broke");
+        },
+        () = place.ended() => tracing::debug!("a connection was ended: it waited, or read too slowly"),
+    }
+}
+
+/// Tells a client not to send another request on its connection once the service is stopping.
 async fn say_farewell(State(shutdown): State<CancellationToken>, request: Request, next: Next) -> Response {
-    let version = request.version();
     let mut response = next.run(request).await;
-    if shutdown.is_cancelled() && version < Version::HTTP_2 {
+    if shutdown.is_cancelled() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-    read_timeout: Duration,
-) -> std::io::Result<(tokio::net::TcpStream, Peer, Option<tokio::sync::OwnedSemaphorePermit>)> {
-    // The semaphore is never closed, so there always is a permit.
-    let permit = connections.clone().acquire_owned().await.ok();
-    let (stream, address) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    sockopt::set_tcp_user_timeout(&stream, u32::try_from(read_timeout.as_millis()).unwrap_or(u32::MAX))?;
-    Ok((stream, Peer(address.ip()), permit))
 }
 
 #[cfg(test)]
@@ -164,8 +228,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let short = Duration::from_millis(500);
-        let serving = tokio::spawn(serve_within(listener, router, shutdown.clone(), Duration::ZERO, short));
+        let limits =
+            Limits { read_timeout: Duration::from_millis(500), ..Limits::public(Budget::new(usize::MAX)) };
+        let serving = tokio::spawn(serve(listener, router, limits, shutdown.clone(), Duration::ZERO));
 
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();

@@ -34,7 +34,13 @@ async fn receiver() -> (String, mpsc::Receiver<Asked>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let router = Router::new().fallback(answer);
-    tokio::spawn(web::serve(listener, router, Default::default(), std::time::Duration::ZERO));
+    tokio::spawn(web::serve(
+        listener,
+        router,
+        web::Limits::operations(),
+        Default::default(),
+        std::time::Duration::ZERO,
+    ));
     (address, asked)
 }
 

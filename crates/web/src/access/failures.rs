@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::address::network;
+
 /// Buckets, 16 bytes each.
 const BUCKETS: usize = 1024;
 
@@ -79,14 +81,6 @@ impl Failures {
     fn with<T>(&self, peer: IpAddr, work: impl FnOnce(&mut Duration) -> T) -> T {
         let place = self.place.hash_one(network(peer)) as usize % BUCKETS;
         work(&mut self.empty_at.lock().unwrap_or_else(PoisonError::into_inner)[place])
-    }
-}
-
-/// Whoever has one address of IPv6 has a network of them.
-fn network(peer: IpAddr) -> u64 {
-    match peer.to_canonical() {
-        IpAddr::V4(address) => u64::from(address.to_bits()),
-        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
     }
 }
 
