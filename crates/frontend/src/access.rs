@@ -2,28 +2,34 @@
 //!
 //! The receiver decides by itself who may change something; here it is only said whether there are buttons for it.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use askama::Template;
 use axum::{
     Form, Router,
-    extract::{FromRequest, Query, Request, State, rejection::QueryRejection},
+    body::Body,
+    extract::{FromRequest, MatchedPath, Query, Request, State, rejection::QueryRejection},
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri,
-        header::{AUTHORIZATION, CACHE_CONTROL, LOCATION, RETRY_AFTER, SET_COOKIE},
+        header::{AUTHORIZATION, LOCATION, RETRY_AFTER, SET_COOKIE},
     },
     middleware::Next,
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
-use tokio::task_local;
+use tokio::{task_local, time::timeout};
 use web::{
     Peer,
     access::{Denied, Role, Who, bearer, clear_cookie, cookie, is_from_here, set_cookie},
 };
 
 use crate::{Frontend, format::Format, page::Frame, paging::escape, problem::Problem};
+
+/// Longest form of a login, in bytes, and the time in which it has to come.
+const LONGEST_FORM: usize = 4096;
+const LOGIN_TIME: Duration = Duration::from_secs(5);
 
 task_local! {
     /// Who asked for the page that is being made.
@@ -53,7 +59,7 @@ pub async fn let_in(
     if frontend.access.is_open() {
         return match frontend.access.not_rebound(peer(&request), headers) {
             Ok(()) => next.run(request).await,
-            Err(denied) => denied_answer(denied, format),
+            Err(denied) => refuse(&frontend, denied, &request, format),
         };
     }
     match frontend.access.who(token(headers), peer(&request)) {
@@ -66,8 +72,15 @@ pub async fn let_in(
         {
             to_login(request.uri())
         }
-        Err(denied) => denied_answer(denied, format),
+        Err(denied) => refuse(&frontend, denied, &request, format),
     }
+}
+
+/// The answer to a request that is not served, which the log notes.
+fn refuse(frontend: &Frontend, denied: Denied, request: &Request, format: Format) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    frontend.access.note_refusal(denied, None, peer(request), request.method(), route);
+    denied_answer(denied, format)
 }
 
 /// A program's token, or a browser's, which may also send a name and password for a proxy before us.
@@ -85,7 +98,7 @@ fn pass_on(request: &mut Request) {
 }
 
 fn peer(request: &Request) -> IpAddr {
-    request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |&Peer(address)| address)
+    Peer::of(request.extensions())
 }
 
 fn denied_answer(denied: Denied, format: Format) -> Response {
@@ -139,12 +152,14 @@ async fn log_in(State(frontend): State<Frontend>, headers: HeaderMap, request: R
     if is_from_here(&headers) != Some(true) {
         return Problem::OtherSite.answer(Format::Html);
     }
-    let Ok(Form(Entered { token, next })) = Form::<Entered>::from_request(request, &frontend).await else {
-        return form(StatusCode::BAD_REQUEST, "", Some("Enter a token.".to_owned()));
+    let Entered { token, next } = match entered(request).await {
+        Ok(entered) => entered,
+        Err((status, wrong)) => return form(status, "", Some(wrong.to_owned())),
     };
     let token = token.trim();
     match frontend.access.who(Some(token), peer) {
-        Ok(_) => {
+        Ok(who) => {
+            tracing::info!(who = &*who.name, %peer, "logged in");
             let mut response = to(&next);
             let cookie = set_cookie(token, is_secure(&headers));
             if let Some(Ok(cookie)) = cookie.map(HeaderValue::try_from) {
@@ -152,8 +167,28 @@ async fn log_in(State(frontend): State<Frontend>, headers: HeaderMap, request: R
             }
             response
         }
-        Err(denied) => form(denied.status(), &next, Some(words(denied))),
+        Err(denied) => {
+            frontend.access.note_refusal(denied, None, peer, &Method::POST, "/login");
+            form(denied.status(), &next, Some(words(denied)))
+        }
     }
+}
+
+/// What a form says, whoever sends it: nobody has shown a token yet.
+async fn entered(request: Request) -> Result<Entered, (StatusCode, &'static str)> {
+    let (head, body) = request.into_parts();
+    let read = Limited::new(body, LONGEST_FORM).collect();
+    let read = timeout(LOGIN_TIME, read).await.map_err(|_| {
+        let wrong = "The token took too long to arrive. Try again.";
+        (StatusCode::REQUEST_TIMEOUT, wrong)
+    })?;
+    let read = read.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => (StatusCode::PAYLOAD_TOO_LARGE, "This is too long for a token."),
+        None => (StatusCode::BAD_REQUEST, "Enter a token."),
+    })?;
+    let request = Request::from_parts(head, Body::from(read.to_bytes()));
+    let form = Form::<Entered>::from_request(request, &()).await;
+    form.map(|Form(entered)| entered).map_err(|_| (StatusCode::BAD_REQUEST, "Enter a token."))
 }
 
 /// `POST /logout`
@@ -180,7 +215,7 @@ fn words(denied: Denied) -> String {
 fn form(status: StatusCode, next: &str, wrong: Option<String>) -> Response {
     let page = Login { next: ours(next).to_owned(), wrong, frame: Frame::default() };
     match page.render() {
-        Ok(page) => (status, [(CACHE_CONTROL, "no-store")], Html(page)).into_response(),
+        Ok(page) => (status, Html(page)).into_response(),
         Err(error) => {
             tracing::error!(%error, "cannot write the page");
             Problem::Internal.answer(Format::Html)
@@ -196,8 +231,7 @@ fn to_login(from: &Uri) -> Response {
 
 fn to(place: &str) -> Response {
     let place = HeaderValue::try_from(ours(place)).unwrap_or(HeaderValue::from_static("/"));
-    (StatusCode::SEE_OTHER, [(LOCATION, place), (CACHE_CONTROL, HeaderValue::from_static("no-store"))])
-        .into_response()
+    (StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response()
 }
 
 /// A page of this site; nobody is led elsewhere by a link to the login.

@@ -6,7 +6,7 @@ use axum::{
     extract::FromRequestParts,
     http::{
         HeaderMap, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
+        header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
         request::Parts,
     },
     response::{IntoResponse, Response},
@@ -22,14 +22,15 @@ pub enum Format {
 }
 
 impl Format {
-    /// An answer that a client may keep, but has to ask about each time; 304 if what it kept is still right.
-    pub fn answer(self, request: &HeaderMap, body: String) -> Response {
+    /// An answer with an ETag; 304 if the client names the same one, as an open page does.
+    pub fn answer(self, request: &HeaderMap, mut body: String) -> Response {
+        body.shrink_to_fit();
         let etag = format!("\"{:016x}\"", fingerprint(body.as_bytes()));
         let kind = match self {
             Self::Html => "text/html; charset=utf-8",
             Self::Json => "application/json",
         };
-        let headers = [(ETAG, etag.as_str()), (CACHE_CONTROL, "no-cache"), (VARY, "Accept")];
+        let headers = [(ETAG, etag.as_str()), (VARY, "Accept")];
         if is_known(request, &etag) {
             (StatusCode::NOT_MODIFIED, headers).into_response()
         } else {

@@ -11,8 +11,8 @@ use axum::{
     http::{
         HeaderMap, HeaderName, HeaderValue, Uri,
         header::{
-            ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION,
-            RETRY_AFTER,
+            ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+            LINK, LOCATION, RETRY_AFTER,
         },
         uri::{Authority, PathAndQuery, Scheme},
     },
@@ -44,7 +44,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
 /// What the receiver needs to know of a request; nothing else of a browser's request concerns it.
-const PASSED_ON: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, AUTHORIZATION, IDEMPOTENCY_KEY];
+const PASSED_ON: [HeaderName; 5] =
+    [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, AUTHORIZATION, IDEMPOTENCY_KEY];
 
 /// What a page needs to know of the answer.
 const PASSED_BACK: [HeaderName; 8] =

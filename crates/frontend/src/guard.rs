@@ -6,7 +6,7 @@ use axum::{
     extract::{MatchedPath, Request},
     http::{
         HeaderValue,
-        header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY},
     },
     middleware::Next,
     response::Response,
@@ -18,14 +18,15 @@ use tracing::Instrument;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
-/// Adds the headers that confine the browser to what this page needs.
+/// Adds the headers that confine the browser to what this page needs. Nobody keeps it.
 pub async fn confine(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Other sites are told nothing. We have to be told where a form was: browsers that came over plain HTTP say so by the
     // header Origin alone, which is "null" where no page may be named at all.
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    web::confine(headers, "same-origin");
+    // What is no file of our own shows people.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
     response
 }
 

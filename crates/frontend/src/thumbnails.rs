@@ -14,7 +14,7 @@ use axum::{
     extract::{Path, Query, State, rejection::QueryRejection},
     http::{
         HeaderMap, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER},
+        header::{CONTENT_TYPE, ETAG, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
@@ -38,6 +38,9 @@ const SIDES: [u32; 4] = [160, 320, 640, 1280];
 /// Calls of face-recog under way at once: recognition has its cores first.
 const CALLS: usize = 4;
 
+/// Thumbnails that are read from the disk at once.
+const LOADS: usize = 16;
+
 /// Longest wait for a thumbnail, for its turn included.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -60,6 +63,7 @@ pub struct Thumbnails {
     kept: Arc<Kept>,
     client: FacesClient<Channel>,
     calls: Arc<Semaphore>,
+    loads: Arc<Semaphore>,
 }
 
 /// What is to be shown.
@@ -82,7 +86,8 @@ impl Thumbnails {
     /// Made by face-recog at `address` (`host:port`), kept in `kept`. Connects when the first is asked for.
     pub fn new(address: &str, kept: Kept) -> Result<Self, tonic::transport::Error> {
         let client = rpc::faces_at(address)?;
-        Ok(Self { kept: Arc::new(kept), client, calls: Arc::new(Semaphore::new(CALLS)) })
+        let (calls, loads) = (Semaphore::new(CALLS), Semaphore::new(LOADS));
+        Ok(Self { kept: Arc::new(kept), client, calls: Arc::new(calls), loads: Arc::new(loads) })
     }
 
     /// Deletes, now and then, what need not be kept: thumbnails of pictures that were deleted, so that nothing is left
@@ -148,6 +153,7 @@ impl Thumbnails {
 
     async fn load(&self, name: &str) -> Option<Vec<u8>> {
         let (kept, name) = (self.kept.clone(), name.to_owned());
+        let _turn = self.loads.acquire().await;
         tokio::task::spawn_blocking(move || kept.load(&name)).await.ok()?
     }
 
@@ -237,6 +243,10 @@ pub async fn of_known(
     Path(picture): Path<String>,
 ) -> Response {
     let jpeg = async {
+        // Others lead to the same picture, or to none, and each would be kept.
+        if !is_base_name(&picture) {
+            return Err(Missing::Gone);
+        }
         let named = sqlx::query_scalar::<_, i32>(
             "SELECT id FROM person_images WHERE image_name = ? ORDER BY id LIMIT 1",
         )
@@ -251,7 +261,12 @@ pub async fn of_known(
     answer(&headers, jpeg.await)
 }
 
-/// A picture that browsers keep to themselves for an hour, or one that stands for it.
+/// Whether this is one part of a path, and so the only name of what it names.
+fn is_base_name(name: &str) -> bool {
+    !name.contains(['/', '\0']) && !["", ".", ".."].contains(&name)
+}
+
+/// A picture, or one that stands for it.
 fn answer(request: &HeaderMap, jpeg: Result<Vec<u8>, Missing>) -> Response {
     let result = match jpeg {
         Ok(_) => "shown",
@@ -263,19 +278,16 @@ fn answer(request: &HeaderMap, jpeg: Result<Vec<u8>, Missing>) -> Response {
     match jpeg {
         Ok(jpeg) => {
             let etag = format!("\"{:016x}\"", fingerprint(&jpeg));
-            let headers = [(CACHE_CONTROL, "private, max-age=3600"), (ETAG, etag.as_str())];
+            let headers = [(ETAG, etag.as_str())];
             if is_known(request, &etag) {
                 (StatusCode::NOT_MODIFIED, headers).into_response()
             } else {
                 (headers, [(CONTENT_TYPE, "image/jpeg")], jpeg).into_response()
             }
         }
-        Err(Missing::Gone) => {
-            let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "private, max-age=60")];
-            (StatusCode::NOT_FOUND, headers, placeholder).into_response()
-        }
+        Err(Missing::Gone) => (StatusCode::NOT_FOUND, [(CONTENT_TYPE, kind)], placeholder).into_response(),
         Err(Missing::Away) => {
-            let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store"), (RETRY_AFTER, "5")];
+            let headers = [(CONTENT_TYPE, kind), (RETRY_AFTER, "5")];
             (StatusCode::SERVICE_UNAVAILABLE, headers, placeholder).into_response()
         }
     }

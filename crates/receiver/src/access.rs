@@ -35,15 +35,24 @@ pub async fn let_in(State(receiver): State<Arc<Receiver>>, mut request: Request,
     }
 }
 
+/// Who sent a request that may pass. One that may not is noted in the log.
 fn may_pass(receiver: &Receiver, request: &Request) -> Result<Who, Denied> {
+    let peer = Peer::of(request.extensions());
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let who = sender(receiver, request, peer);
+    let passes = who.clone().and_then(|who| who.needs(needed(request.method(), route)));
+    if let Err(denied) = passes {
+        receiver.access.note_refusal(denied, who.as_ref().ok(), peer, request.method(), route);
+        return Err(denied);
+    }
+    who
+}
+
+fn sender(receiver: &Receiver, request: &Request, peer: IpAddr) -> Result<Who, Denied> {
     // Where nobody needs a token, a browser that reaches this port would do for any page what that asks for.
     not_from_other_site(request.method(), request.headers())?;
-    let peer = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |&Peer(address)| address);
     receiver.access.not_rebound(peer, request.headers())?;
-    let who = receiver.access.who(bearer(request.headers()), peer)?;
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    who.needs(needed(request.method(), route))?;
-    Ok(who)
+    receiver.access.who(bearer(request.headers()), peer)
 }
 
 /// What a route needs. A new one that changes something needs an editor at least, without anybody thinking of it.

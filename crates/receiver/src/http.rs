@@ -4,8 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Router,
+    body::HttpBody,
     extract::{MatchedPath, Request, State},
-    http::StatusCode,
+    http::{
+        HeaderValue, StatusCode,
+        header::{ACCEPT_ENCODING, CONTENT_ENCODING},
+    },
     middleware::{self, Next},
     response::Response,
 };
@@ -13,7 +17,9 @@ use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    access, corrections, delete, enrol,
+    access,
+    body::turn_away,
+    corrections, delete, enrol,
     format::Format,
     list, openapi, people, pictures,
     post::{self, format_of, is_original},
@@ -40,10 +46,12 @@ pub fn router(receiver: Receiver) -> Router {
         .route_layer(middleware::from_fn_with_state(receiver.clone(), when_ready))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(middleware::from_fn(not_packed))
         .layer(middleware::from_fn_with_state(receiver.clone(), access::let_in))
         .merge(
             openapi::routes(api, !receiver.access.is_open()).method_not_allowed_fallback(method_not_allowed),
         )
+        .layer(middleware::map_response(confine))
         .layer(middleware::from_fn(measure))
         .with_state(receiver)
 }
@@ -53,6 +61,27 @@ async fn when_ready(State(receiver): State<Arc<Receiver>>, request: Request, nex
     let Some(missing) = receiver.readiness.missing() else { return next.run(request).await };
     let detail = format!("the receiver is starting and waits for {missing}; try again later");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).respond(format_of(&request))
+}
+
+/// Nothing is unpacked here: a picture is packed already, and what a small body unpacks to cannot be foreseen.
+async fn not_packed(request: Request, next: Next) -> Response {
+    let codings = request.headers().get_all(CONTENT_ENCODING);
+    let is_plain = codings.iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if is_plain || request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let detail = "the body is packed: send it as it is, without Content-Encoding";
+    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "packed", detail);
+    let mut response = problem.respond(format_of(&request));
+    response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let (head, body) = request.into_parts();
+    turn_away(&head.headers, body).await;
+    response
+}
+
+async fn confine(mut response: Response) -> Response {
+    web::confine(response.headers_mut(), "no-referrer");
+    response
 }
 
 async fn method_not_allowed(request: Request) -> Response {

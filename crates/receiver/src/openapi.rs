@@ -137,12 +137,13 @@ fn complete_operation(path: &str, operation: &mut Value, tokens: bool) {
     may(takes_body, "400", "The body cannot be read");
     may(takes_body, "408", "The body came too slowly");
     may(takes_body, "413", "The body is too large");
+    may(takes_body, "415", "The body is packed, as Content-Encoding says");
     may(takes_body, "422", "The body says something else than what is asked for");
     may(tokens, "401", "A token is needed, or it is a wrong one");
     let not_allowed = "The token does not allow this, or a browser asks for a page of another site";
     may(true, "403", not_allowed);
     may(tokens, "429", "Too many wrong tokens came from this address");
-    may(true, "503", "The database is away, or too much is under way; nothing was done");
+    may(true, "503", "The database is away, or too much is under way; ask again later");
     for (status, response) in responses.iter_mut().filter(|(status, _)| status.as_str() >= "400") {
         let problem = json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
         response["content"] = json!({ "application/problem+json": problem });

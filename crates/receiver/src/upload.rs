@@ -25,13 +25,16 @@ use common::uploads;
 use futures_util::{Stream, StreamExt};
 use multer::Multipart;
 use serde::Deserialize;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     answer::{Answer, PathJson, PathsJson, Route, not_stored},
-    body::{ReadError, discard, paced, turn_away},
+    body::{PATIENCE, ReadError, discard, paced, turn_away},
     file::{self, Nameless},
     format::Format,
     ingest::{Image, Ingest},
@@ -208,6 +211,7 @@ impl Intake {
         let mut form = Multipart::new(with_head_limit(paced(body, self.patience), held.clone()), boundary);
         let mut taken = Vec::new();
         if let Err(problem) = self.fields(&mut form, &held, &mut taken, ingest).await {
+            read_away(&mut form, &held).await;
             if taken.is_empty() {
                 return Err(problem);
             }
@@ -277,6 +281,19 @@ impl Intake {
 pub fn form_type(headers: &HeaderMap) -> Option<&str> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.filter(|kind| kind.to_ascii_lowercase().starts_with("multipart/"))
+}
+
+/// Reads what is left of a form that is refused, so that the client reads the answer, but not for ever.
+async fn read_away(form: &mut Multipart<'static>, held: &AtomicUsize) {
+    let rest = async {
+        while let Ok(Some(mut field)) = form.next_field().await {
+            while let Ok(Some(_)) = field.chunk().await {
+                held.store(0, Ordering::Relaxed);
+            }
+        }
+    };
+    // Where it was the body that broke, there is nothing left.
+    let _ = timeout(PATIENCE, rest).await;
 }
 
 /// Fails when more than a head has arrived since somebody set `held` to zero: multer holds it all in memory.

@@ -2,7 +2,10 @@
 
 use axum::{Router, http::HeaderMap, routing::any};
 use reqwest::{Method, Response, StatusCode, redirect::Policy};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::frontend::Stage;
 
@@ -99,6 +102,25 @@ async fn a_wrong_token_is_refused_with_words_and_too_many_for_a_while() {
     }
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(response.text().await.unwrap().contains("Try again in"));
+}
+
+#[tokio::test]
+async fn the_login_takes_a_short_form_that_comes_at_once() {
+    let stage = set().await;
+    let response = log_in(&stage, &format!("token=two&next={}", "a".repeat(5000))).await;
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(header(&response, "set-cookie"), "");
+    let long = log_in(&stage, &format!("token=two&next=/{}", "a".repeat(4000))).await;
+    assert_eq!(long.status(), StatusCode::SEE_OTHER);
+
+    let address = stage.frontend.address().strip_prefix("http://").unwrap();
+    let mut trickling = TcpStream::connect(address).await.unwrap();
+    let head = "POST /login HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 100\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\n\r\ntoken=";
+    trickling.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    trickling.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 408");
 }
 
 #[tokio::test]

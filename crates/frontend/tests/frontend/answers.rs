@@ -63,7 +63,8 @@ async fn a_page_that_did_not_change_is_not_sent_again() {
     let id = stage.store("/a.jpg").await;
     let first = stage.frontend.get("/").await;
     let etag = first.headers()["etag"].clone();
-    assert_eq!(first.headers()["cache-control"], "no-cache");
+    assert_eq!(first.headers()["cache-control"], "private, no-store");
+    assert_eq!(first.headers()["cross-origin-resource-policy"], "same-origin");
     assert_eq!(first.headers()["vary"], "Accept");
 
     let again = || stage.frontend.request(Method::GET, "/").header("If-None-Match", etag.clone()).send();

@@ -10,7 +10,7 @@ const PASSWORD: &str = "very:secret";
 async fn check_away(answer: Response) {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.headers()["retry-after"], "2");
-    assert_eq!(answer.headers()["cache-control"], "no-store");
+    assert_eq!(answer.headers()["cache-control"], "private, no-store");
     let page = answer.text().await.unwrap();
     assert!(page.contains("<title>Persons of Interest</title>") && page.contains("The database is away"));
     assert!(page.contains("<main data-live>"), "it turns into the table by itself");

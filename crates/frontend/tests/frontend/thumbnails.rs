@@ -83,7 +83,7 @@ async fn shown(stage: &Stage, path: &str) -> String {
     let answer = stage.frontend.get(path).await;
     assert_eq!(answer.status(), StatusCode::OK, "{path}");
     assert_eq!(answer.headers()["content-type"], "image/jpeg");
-    assert_eq!(answer.headers()["cache-control"], "private, max-age=3600");
+    assert_eq!(answer.headers()["cache-control"], "private, no-store");
     let jpeg = answer.bytes().await.unwrap();
     String::from_utf8(jpeg[2..jpeg.len() - 2].to_vec()).unwrap()
 }
@@ -101,6 +101,20 @@ async fn a_picture_a_face_and_a_known_picture_are_shown_and_made_once() {
         assert_eq!(shown(&stage, "/thumbnails/known/hannibal_1.jpg").await, "hannibal_1.jpg None 320 true");
     }
     assert_eq!(cropper.calls.load(Ordering::Relaxed), 1 + 3, "one call was too early");
+
+    // A picture has one name.
+    for alias in [
+        "%2e%2fhannibal_1.jpg",
+        "x%2f..%2fhannibal_1.jpg",
+        "%2fknown_people%2fhannibal_1.jpg",
+        "hannibal_1.jpg%00",
+    ] {
+        let answer = stage.frontend.get(&format!("/thumbnails/known/{alias}")).await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{alias}");
+    }
+    let answer = stage.frontend.get(&format!("/thumbnails/{image}?face={}&side=160", faces[0])).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(cropper.calls.load(Ordering::Relaxed), 1 + 3, "all of these were there, or are none");
 
     // Whoever empties the folder costs time, and nothing else.
     std::fs::remove_dir_all(folder.path().join("thumbnails")).unwrap();
@@ -179,7 +193,7 @@ async fn while_face_recog_is_away_a_plain_one_stands_and_kept_ones_stay() {
     let answer = stage.frontend.get(&format!("{path}?side=320")).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.headers()["content-type"], "image/svg+xml");
-    assert_eq!(answer.headers()["cache-control"], "no-store");
+    assert_eq!(answer.headers()["cache-control"], "private, no-store");
 
     cropper.away.store(false, Ordering::Relaxed);
     shown(&stage, &format!("{path}?side=320")).await;

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use crate::stack::{Answer, Stack};
 
 /// The tokens are `one`, `two` and `three`.
-const TOKENS: &str = "--auth-tokens=\
+pub const TOKENS: &str = "--auth-tokens=\
     ada:viewer:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed,\
     bob:editor:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3,\
     eve:admin:8b5b9db0c13db24256c829aa364aa90c6d2eba318b9232a4ab9313b954d3555f";

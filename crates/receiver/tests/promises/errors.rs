@@ -102,6 +102,37 @@ async fn whoever_asks_with_another_method_is_told_which_one_is_allowed_in_json()
 }
 
 #[tokio::test]
+async fn a_packed_body_is_refused_and_one_that_only_could_be_is_not() {
+    let stack = Stack::start().await;
+    let send = async |coding: &str, body: &'static str| {
+        let request = stack.receiver.build("/image/post").header("content-encoding", coding);
+        stack.receiver.send(request.body(body)).await
+    };
+    for coding in ["gzip", "identity, br", "x"] {
+        let answer = send(coding, r#"{"path":"/a.jpg"}"#).await;
+        assert_error(&answer, 415, "without Content-Encoding");
+        assert_eq!(answer.header("accept-encoding"), "identity");
+    }
+    assert_eq!(send("Identity", r#"{"path":"/a.jpg"}"#).await.status, 200);
+    assert_eq!(send("gzip", "").await.status, 400, "there is nothing in it");
+    let asked = stack.receiver.ask("/images/1").header("content-encoding", "gzip");
+    assert_eq!(stack.receiver.send(asked).await.status, 202);
+    let picture = stack.receiver.build("/images").header("content-encoding", "gzip").body("picture");
+    assert_eq!(stack.receiver.send(picture).await.status, 415);
+}
+
+#[tokio::test]
+async fn a_browser_is_told_to_take_no_answer_for_something_else() {
+    let stack = Stack::start().await;
+    for route in ["/images", "/docs", "/openapi.json", "/nowhere", "/images/post"] {
+        let answer = stack.receiver.request("GET", route).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{route}");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer", "{route}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin", "{route}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_route_is_not_found() {
     let stack = Stack::start().await;
     for route in ["/", "/image", "/image/post/1", "/images/1/post"] {

@@ -1,6 +1,7 @@
 //! The receiver as the process that Kubernetes runs.
 
 use devstack::{Port, Service};
+use reqwest::StatusCode;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -141,4 +142,36 @@ async fn every_refusal_is_counted_by_its_reason_and_reasons_are_never_what_a_cli
             r#""wrong_shape"} 2"#,
         ]
     );
+}
+
+#[tokio::test]
+async fn the_log_says_who_was_refused_and_who_erased_somebody() {
+    let stack = Stack::start().await;
+    let folder = devstack::PrivateFolder::new().unwrap();
+    let port = Port::reserve().unwrap();
+    let mut environment = stack.database.environment();
+    environment.extend(
+        [
+            ("PRODUCER_ADDRESS", stack.nsqd.tcp_address()),
+            ("RECEIVER_PORT", port.to_string()),
+            ("KNOWN_PEOPLE", folder.path().display().to_string()),
+            ("AUTH_TOKENS", crate::access::TOKENS.strip_prefix("--auth-tokens=").unwrap().to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    let service = Service::start("receiver", folder.path(), environment).await.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let erase = async |token: &str| {
+        let request = client.delete(format!("http://127.0.0.1:{port}/people/1?erase=true"));
+        request.bearer_auth(token).send().await.unwrap().status()
+    };
+    assert_eq!((erase("two").await, erase("three").await), (StatusCode::FORBIDDEN, StatusCode::OK));
+    let log = std::fs::read_to_string(service.server.log()).unwrap();
+    let line = |words: &str| log.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{log}"));
+    let refused = line("a request was refused");
+    for part in ["reason=\"forbidden\"", "who=\"bob\"", "method=DELETE", "route=\"/people/{id}\""] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let erased = line("somebody is erased");
+    assert!(erased.contains("person=1") && erased.contains("who=\"eve\""), "{erased}");
 }

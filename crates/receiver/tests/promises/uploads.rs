@@ -52,6 +52,18 @@ impl Uploading {
         self.stack.receiver.post("/images", body).await
     }
 
+    /// A form of so many files of so many bytes each.
+    fn form(files: usize, size: usize) -> Vec<u8> {
+        let mut form = Vec::new();
+        for nth in 0..files {
+            let head = "content-disposition: form-data; name=\"f\"; filename=\"a.jpg\"";
+            form.extend(format!("--XX\r\n{head}\r\n\r\n").into_bytes());
+            form.extend([JPEG, format!("{nth:size$}").as_bytes(), b"\r\n"].concat());
+        }
+        form.extend(b"--XX--\r\n");
+        form
+    }
+
     async fn send_form(&self, body: Vec<u8>) -> Answer {
         let request = self.stack.receiver.build("/images");
         let request = request.header("content-type", "multipart/form-data; boundary=XX").body(body);
@@ -302,4 +314,13 @@ async fn what_a_killed_process_left_is_cleared_away_at_the_next_start() {
     }
     let uploading = Uploading::start_in(folder, &[]).await;
     until("it is cleared", async || uploading.files() == [".upload-young", "picture.jpg"]).await;
+}
+
+#[tokio::test]
+async fn of_a_form_with_too_many_parts_the_first_are_kept_and_the_limit_is_named() {
+    let uploading = Uploading::start(&[]).await;
+    let answer = uploading.send_form(Uploading::form(1000, 20_000)).await;
+    assert_eq!(answer.status, 207, "{}", answer.body);
+    assert!(answer.body.contains("files[100]: a form may have 100 fields"), "{}", answer.body);
+    assert_eq!(uploading.files().len(), 100);
 }

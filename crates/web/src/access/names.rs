@@ -11,8 +11,8 @@ use axum::http::{
     header::{ACCEPT_LANGUAGE, HOST},
 };
 
-/// Nobody can register a name below these.
-const NOBODYS: [&str; 5] = ["localhost", "local", "internal", "test", "svc"];
+/// Nobody can register a name below these. Below `local` anybody in the same network can: they need only answer (mDNS).
+const NOBODYS: [&str; 4] = ["localhost", "internal", "test", "svc"];
 
 /// Whether a browser on this machine, or at the end of a port that is forwarded here, asks under a name that somebody
 /// else may own. Programs call us as they like: only browsers say which languages they speak, and no page can keep them
@@ -26,8 +26,9 @@ pub fn is_rebound(peer: IpAddr, headers: &HeaderMap) -> bool {
 }
 
 fn is_ours(host: &str) -> bool {
-    if host.starts_with('[') {
-        return true;
+    if let Some(rest) = host.strip_prefix('[') {
+        let (address, port) = rest.split_once(']').unwrap_or((rest, "?"));
+        return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.starts_with(':'));
     }
     let name = host.split_once(':').map_or(host, |(name, _port)| name).trim_end_matches('.');
     let is_address = name.parse::<Ipv4Addr>().is_ok();
@@ -52,12 +53,24 @@ mod tests {
             "faces.localhost",
             "frontend",
             "frontend.default.svc",
-            "frontend.default.svc.cluster.local:80",
+            "[::ffff:10.0.0.1]",
         ] {
             assert!(is_ours(host), "{host}");
         }
-        for host in ["evil.example.com:8081", "127.0.0.1.example.com", "localhost.example.com.", "a.b", "?.?"]
-        {
+        for host in [
+            "evil.example.com:8081",
+            "127.0.0.1.example.com",
+            "localhost.example.com.",
+            "a.b",
+            "?.?",
+            // Whoever is in the same network may answer for these.
+            "printer.local",
+            "frontend.default.svc.cluster.local:80",
+            "[evil.example.com]:8081",
+            "[::1].example.com",
+            "[::1]8081",
+            "[",
+        ] {
             assert!(!is_ours(host), "{host}");
         }
     }
