@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn what_the_table_cannot_keep_is_a_failed_try_with_a_reason() {
-        let wrong: [(&str, fn(&mut Found)); 9] = [
+        type Change = fn(&mut Found);
+        let wrong: [(&str, Change); 9] = [
             ("more than 1000 faces", |found| found.faces = vec![found.faces[0].clone(); 1_001]),
             ("a distance that is no number", |found| nearest(found).distance = f64::NAN),
             ("a distance that is no number", |found| nearest(found).distance = f64::INFINITY),
