@@ -63,8 +63,16 @@ pub struct Found {
     pub faces: Vec<FoundFace>,
 }
 
-/// Keeps the faces of images, in the transaction that stores their results. Faces that stand there already stay as
-/// they are: the picture was looked at again, because somebody wanted it by hand.
+/// A face and where it stands among those of its image, the surest first.
+pub(crate) struct InPlace<'a> {
+    pub(crate) image: ImageId,
+    pub(crate) found: &'a Found,
+    pub(crate) position: u16,
+    pub(crate) face: &'a FoundFace,
+}
+
+/// Keeps the faces of images that have none yet, in the transaction that stores their results. Where a result is being stored
+/// again, they stand there already and stay as they are. (Other faces of an image make way in [`renewal`](crate::renewal).)
 ///
 /// `names` tells whose the known pictures are, as it was looked up a moment ago. So the faces have their names at once, and
 /// reading them back is enough to see whether all is as it has to be; if not, the images are settled.
@@ -75,11 +83,41 @@ pub async fn store(
 ) -> sqlx::Result<()> {
     let all: Vec<_> = images
         .iter()
-        .flat_map(|&(id, found)| {
-            (0_u16..).zip(&found.faces).map(move |(position, face)| (id, found, position, face))
+        .flat_map(|&(image, found)| {
+            (0_u16..).zip(&found.faces).map(move |(position, face)| InPlace { image, found, position, face })
         })
         .collect();
-    let mut rest = &all[..];
+    insert(transaction, &all, names).await?;
+    let has_match = |found: &Found| found.faces.iter().any(|face| matched(face).is_some());
+    let matched: Vec<_> = images.iter().filter(|(_, found)| has_match(found)).map(|(id, _)| *id).collect();
+    settle_wrong(transaction, &matched).await
+}
+
+/// Settles those of `images` that show somebody else than they should. It waits for nobody who is changing the people that it
+/// reads, but for images that they have to change, too. An INSERT that read them would, and an image would have no result
+/// until a long change is over.
+pub(crate) async fn settle_wrong(transaction: &mut MySqlConnection, images: &[ImageId]) -> sqlx::Result<()> {
+    if images.is_empty() {
+        return Ok(());
+    }
+    let mut select = QueryBuilder::<MySql>::new(format!(
+        "SELECT DISTINCT CAST(image_id AS UNSIGNED) FROM faces STRAIGHT_JOIN images ON images.id = image_id
+         WHERE {} AND image_id IN ",
+        wrong()
+    ));
+    push_list(&mut select, images.iter().map(|image| image.0));
+    let wrong: Vec<u64> = select.build_query_scalar().fetch_all(&mut *transaction).await?;
+    let wrong: Vec<_> = wrong.into_iter().map(ImageId).collect();
+    settle(transaction, &wrong).await
+}
+
+/// Inserts faces, but where one stands already.
+pub(crate) async fn insert(
+    transaction: &mut MySqlConnection,
+    faces: &[InPlace<'_>],
+    names: &HashMap<String, Person>,
+) -> sqlx::Result<()> {
+    let mut rest = faces;
     while !rest.is_empty() {
         // In powers of two, as everywhere: `push_list` says why.
         let (part, after) = rest.split_at(1 << rest.len().ilog2().min(8));
@@ -87,8 +125,8 @@ pub async fn store(
             "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, score, sharpness, turned,
                                 gallery, nearest, distance, matches, person) ",
         );
-        insert.push_values(part, |mut row, &(id, found, position, face)| {
-            row.push_bind(id.0).push_bind(position);
+        insert.push_values(part, |mut row, &InPlace { image, found, position, face }| {
+            row.push_bind(image.0).push_bind(position);
             for length in face.area {
                 row.push_bind(length);
             }
@@ -101,29 +139,18 @@ pub async fn store(
             row.push_bind(nearest.map(|nearest| &nearest.image_name[..]));
             row.push_bind(nearest.map(|nearest| nearest.distance));
             row.push_bind(nearest.is_some_and(|nearest| nearest.is_match));
-            let owner = matched(face).and_then(|nearest| names.get(&nearest.image_name));
-            row.push_bind(owner.map_or(NOBODY, |owner| owner.id));
+            row.push_bind(owner(face, names));
         });
         insert.push(" ON DUPLICATE KEY UPDATE faces.id = faces.id");
         insert.build().execute(&mut *transaction).await?;
         rest = after;
     }
-    let has_match = |found: &Found| found.faces.iter().any(|face| matched(face).is_some());
-    let matched: Vec<u64> = images.iter().filter(|(_, found)| has_match(found)).map(|(id, _)| id.0).collect();
-    if matched.is_empty() {
-        return Ok(());
-    }
-    // It waits for nobody who is changing the people that it reads. An INSERT that read them would, and an image would have
-    // no result until a long change is over.
-    let mut select = QueryBuilder::<MySql>::new(format!(
-        "SELECT DISTINCT CAST(image_id AS UNSIGNED) FROM faces STRAIGHT_JOIN images ON images.id = image_id
-         WHERE {} AND image_id IN ",
-        wrong()
-    ));
-    push_list(&mut select, matched);
-    let wrong: Vec<u64> = select.build_query_scalar().fetch_all(&mut *transaction).await?;
-    let wrong: Vec<_> = wrong.into_iter().map(ImageId).collect();
-    settle(transaction, &wrong).await
+    Ok(())
+}
+
+/// Whom a face shows by the known picture that it matches.
+pub(crate) fn owner(face: &FoundFace, names: &HashMap<String, Person>) -> i32 {
+    matched(face).and_then(|nearest| names.get(&nearest.image_name)).map_or(NOBODY, |owner| owner.id)
 }
 
 /// The known picture that a face matches.
@@ -152,7 +179,8 @@ fn wrong() -> String {
     )
 }
 
-/// Computes anew who is on these images, from the words, the matches and the names of today.
+/// Computes anew who is on these images, from the words, the matches and the names of today. One that is being looked at
+/// again shows its earlier faces until then.
 pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sqlx::Result<()> {
     for images in images.chunks(1024) {
         // Waits for whoever is saying something about one of them: a statement that waits by itself may have looked at
@@ -173,7 +201,8 @@ pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sq
                  distance = (SELECT faces.distance {SHOWN}),
                  person = (SELECT faces.person {SHOWN}),
                  reason = IF(person = -1, COALESCE(reason, 'no face on it is that of a known person'), NULL)
-             WHERE status = 1 AND EXISTS (SELECT * FROM faces WHERE image_id = images.id) AND id IN "
+             WHERE (status = 1 OR look_again IS NOT NULL)
+                 AND EXISTS (SELECT * FROM faces WHERE image_id = images.id) AND id IN "
         ));
         push_list(&mut update, images.iter().map(|image| image.0));
         update.build().execute(&mut *transaction).await?;

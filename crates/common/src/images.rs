@@ -8,6 +8,9 @@
 //!                    └───────────────────────── redeem ─────────────────────────┘
 //! ```
 //!
+//! A PROCESSED image may be [looked at again](crate::look_again): it takes the same way once more, and shows its earlier faces
+//! until the new result is stored. If that fails for good it is PROCESSED as before.
+//!
 //! A claim is a compare-and-set that leaves a token and the end of a lease in the row. Whatever a processor
 //! writes afterwards is fenced: it counts only while its token stands there. A lease that is over may be
 //! claimed by another; its former owner then finds its token gone and its result is dropped. When the work ends the
@@ -22,15 +25,17 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, Connection, MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder, Transaction,
+    AssertSqlSafe, Connection, FromRow, MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder,
+    Row as _, Transaction, mysql::MySqlRow,
 };
 
 use crate::{
     database::{answered, is_deadlock, is_duplicate, micros, push_list, until_all_done, until_done},
     faces::{self, Found},
     failover,
+    look_again,
     models::{ImageId, NOBODY, Person, Status},
-    webhooks,
+    renewal, webhooks,
 };
 
 /// Longest `reason`, in characters.
@@ -237,7 +242,18 @@ pub struct Claim {
     pub attempts: u32,
     /// Whether face-recog broke off in a call for it: see [`Ending::Suspected`].
     pub suspect: bool,
+    /// If it is looked at again: the run that wants it, or 0.
+    pub look_again: Option<u32>,
+    /// Whether faces were found on it before.
+    has_faces: bool,
     token: u64,
+}
+
+impl Claim {
+    /// Whether what is found takes the place of something that was found before.
+    fn renews(&self) -> bool {
+        self.has_faces || self.look_again.is_some()
+    }
 }
 
 /// What came of asking for an image.
@@ -293,27 +309,62 @@ async fn claim_now(
     update.build().execute(&mut *connection).await?;
     // What is ours shows in the row.
     let mut select = QueryBuilder::<MySql>::new(
-        "SELECT CAST(id AS UNSIGNED), path, status, CAST(attempts AS UNSIGNED), suspect, claim
+        "SELECT id, path, status, attempts, suspect, look_again, claim,
+                EXISTS (SELECT * FROM faces WHERE image_id = images.id) AS has_faces
          FROM images WHERE id IN ",
     );
     push_list(&mut select, ids.iter().map(|id| id.0));
-    let rows: Vec<(u64, String, i32, u32, bool, Option<u64>)> =
-        select.build_query_as().fetch_all(&mut *connection).await?;
-    let mut rows: HashMap<u64, _> = rows.into_iter().map(|row| (row.0, row)).collect();
-    let outcome = |id: &ImageId| match rows.get_mut(&id.0) {
+    let mut rows: HashMap<ImageId, (i32, Option<Claim>)> = HashMap::new();
+    for row in select.build().fetch_all(&mut *connection).await? {
+        let (status, claim) = (row.try_get("status")?, Claim::from_row(&row)?);
+        rows.insert(claim.id, (status, Some(claim).filter(|claim| claim.token == token)));
+    }
+    let outcome = |id: &ImageId| match rows.get_mut(id) {
         None => ClaimOutcome::Unknown,
-        Some((_, path, 3, attempts, suspect, claim)) if *claim == Some(token) => {
-            // The same id may be asked for once more.
-            *claim = None;
-            let (path, attempts, suspect) = (std::mem::take(path), *attempts, *suspect);
-            ClaimOutcome::Won(Claim { id: *id, path, attempts, suspect, token })
-        }
-        Some((_, _, status, ..)) => match Status::from_code(*status) {
+        // The same id may be asked for once more.
+        Some((3, claim)) => claim.take().map_or(ClaimOutcome::Taken, ClaimOutcome::Won),
+        Some((status, _)) => match Status::from_code(*status) {
             Some(Status::Processed | Status::FailedProcessing) => ClaimOutcome::Done,
             _ => ClaimOutcome::Taken,
         },
     };
     Ok(ids.iter().map(outcome).collect())
+}
+
+impl FromRow<'_, MySqlRow> for Claim {
+    /// The token is that of the row's last claim, whoever has it.
+    fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: ImageId(u64::from(row.try_get::<i32, _>("id")?.unsigned_abs())),
+            path: row.try_get("path")?,
+            attempts: row.try_get::<i32, _>("attempts")?.unsigned_abs(),
+            suspect: row.try_get("suspect")?,
+            look_again: row.try_get("look_again")?,
+            has_faces: row.try_get("has_faces")?,
+            token: row.try_get::<Option<u64>, _>("claim")?.unwrap_or_default(),
+        })
+    }
+}
+
+/// Those of a few images that have been claimed by this token, in the same order.
+pub(crate) async fn claimed_by(
+    transaction: &mut MySqlConnection,
+    token: u64,
+    ids: &[u64],
+) -> sqlx::Result<Vec<Claim>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT id, path, attempts, suspect, look_again, claim,
+                EXISTS (SELECT * FROM faces WHERE image_id = images.id) AS has_faces
+         FROM images WHERE claim = ",
+    );
+    select.push_bind(token).push(" AND id IN ");
+    push_list(&mut select, ids.iter().copied());
+    let mut claims: Vec<Claim> = select.build_query_as().fetch_all(transaction).await?;
+    claims.sort_by_key(|claim| ids.iter().position(|&id| id == claim.id.0));
+    Ok(claims)
 }
 
 /// Claims up to `limit` images that wait although they should not: PENDING and untouched for `waited`
@@ -335,16 +386,15 @@ async fn claim_overdue_now(
     limit: u32,
 ) -> sqlx::Result<Vec<Claim>> {
     let mut transaction = pool.begin().await?;
-    let mut rows: Vec<(u64, String, u32, bool)> = Vec::new();
-    let columns = "CAST(id AS UNSIGNED), path, CAST(attempts AS UNSIGNED), suspect";
-    for (status, overdue) in [
+    let mut overdue: Vec<u64> = Vec::new();
+    for (status, holds) in [
         (Status::Processing, lease_over(lease)),
         (Status::Pending, format!("updated_at <= NOW(6) - INTERVAL {} MICROSECOND", micros(waited))),
     ] {
-        let room = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
-        rows.extend(
-            sqlx::query_as::<_, (u64, String, u32, bool)>(AssertSqlSafe(format!(
-                "SELECT {columns} FROM images WHERE status = {} AND {overdue}
+        let room = limit.saturating_sub(u32::try_from(overdue.len()).unwrap_or(u32::MAX));
+        overdue.extend(
+            sqlx::query_scalar::<_, u64>(AssertSqlSafe(format!(
+                "SELECT CAST(id AS UNSIGNED) FROM images WHERE status = {} AND {holds}
                  ORDER BY updated_at LIMIT {room} FOR UPDATE SKIP LOCKED",
                 status.code()
             )))
@@ -352,20 +402,18 @@ async fn claim_overdue_now(
             .await?,
         );
     }
-    if rows.is_empty() {
+    if overdue.is_empty() {
         return Ok(Vec::new());
     }
     let token = rand::random::<u64>();
     let mut update = QueryBuilder::<MySql>::new("UPDATE images SET status = 3, claim = ");
     update.push_bind(token).push(", claimed_until = NOW(6) + INTERVAL ").push_bind(micros(lease));
     update.push(" MICROSECOND WHERE id IN ");
-    push_list(&mut update, rows.iter().map(|(id, ..)| *id));
+    push_list(&mut update, overdue.iter().copied());
     update.build().execute(&mut *transaction).await?;
+    let claims = claimed_by(&mut transaction, token, &overdue).await?;
     transaction.commit().await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, path, attempts, suspect)| Claim { id: ImageId(id), path, attempts, suspect, token })
-        .collect())
+    Ok(claims)
 }
 
 /// How long the image has been PENDING that has been so for longest; zero when none is.
@@ -435,6 +483,14 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Why it failed for good, if it did.
+    fn failed(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed { failure, last_try: true } => Some(failure),
+            _ => None,
+        }
+    }
+
     fn has_faces(&self) -> bool {
         matches!(self, Self::Recognised(Recognition { found: Some(found), .. }) if !found.faces.is_empty())
     }
@@ -447,11 +503,11 @@ struct Written<'e> {
     suspect: bool,
     /// `None` leaves what is there.
     redeemable: Option<bool>,
-    /// `None` leaves what is there, except in a PROCESSED row.
+    /// `None` leaves what is there, except where recognition ran.
     reason: Option<&'e str>,
-    /// Of a PROCESSED row.
+    /// Where recognition ran; [`NOBODY`], too.
     person: Option<i32>,
-    /// Of a PROCESSED row.
+    /// Where recognition ran.
     distance: Option<f64>,
     /// Width and height of the picture, where they are known.
     size: Option<(u32, u32)>,
@@ -482,6 +538,13 @@ impl<'e> Written<'e> {
                 detector: found.found.as_ref().and_then(|found| found.detector.as_deref()),
                 ..released
             },
+            // It was PROCESSED before, and still has what was found then.
+            Ending::Failed { last_try: true, .. } if claim.look_again.is_some() => {
+                Self { status: Status::Processed, attempts: 0, ..released }
+            }
+            Ending::Failed { .. } if claim.look_again.is_some() => {
+                Self { attempts: claim.attempts + 1, ..released }
+            }
             Ending::Failed { failure, last_try } => Self {
                 status: if *last_try { Status::FailedProcessing } else { Status::Pending },
                 attempts: claim.attempts + 1,
@@ -499,7 +562,7 @@ impl<'e> Written<'e> {
 ///
 /// Each ending counts only while the token of its claim stands in the row. `names` tells whose the known pictures were when
 /// the endings were made; on an image with faces whoever they are today counts. With `tell`, what is done now is to be
-/// told ([`webhooks`]).
+/// told ([`webhooks`]), but not what was only looked at again.
 pub async fn finish(
     connection: &mut MySqlConnection,
     endings: &[(&Claim, &Ending)],
@@ -565,21 +628,23 @@ async fn finish_now(
              images.attempts = ending.attempts,
              images.suspect = ending.suspect,
              images.redeemable = COALESCE(ending.redeemable, images.redeemable),
-             images.reason = IF(ending.status = 1, ending.reason, COALESCE(ending.reason, images.reason)),
-             images.person = IF(ending.status = 1, ending.person, images.person),
-             images.distance = IF(ending.status = 1, ending.distance, images.distance),
+             images.reason = IF(ending.person IS NULL, COALESCE(ending.reason, images.reason), ending.reason),
+             images.person = COALESCE(ending.person, images.person),
+             images.distance = IF(ending.person IS NULL, images.distance, ending.distance),
              images.width = COALESCE(ending.width, images.width),
              images.height = COALESCE(ending.height, images.height),
-             images.detector = IF(ending.status = 1, ending.detector, images.detector),
+             images.detector = IF(ending.person IS NULL, images.detector, ending.detector),
+             images.look_again = IF(ending.status = 0, images.look_again, NULL),
              images.claimed_until = NULL",
     );
     let update = update.build();
     // A statement by itself is a transaction.
-    if !tell && !endings.iter().any(|(_, ending)| ending.has_faces()) {
+    if !tell && !endings.iter().any(|(claim, ending)| ending.has_faces() || claim.renews()) {
         let written = update.execute(&mut *connection).await?.rows_affected();
         return fenced(connection, endings, written).await;
     }
     let mut transaction = connection.begin().await?;
+    let renewed = unwritten(&mut transaction, endings).await?;
     let written = update.execute(&mut *transaction).await?.rows_affected();
     let fenced = fenced(&mut transaction, endings, written).await?;
     // Otherwise all that counts was written before, as far as it goes: people may have said more since.
@@ -587,20 +652,63 @@ async fn finish_now(
         let ours = || endings.iter().zip(&fenced).filter(|(_, fenced)| **fenced == Fenced::Written);
         let with_faces: Vec<(ImageId, &Found)> = ours()
             .filter_map(|((claim, ending), _)| match ending {
-                Ending::Recognised(found) => Some((claim.id, found.found.as_deref()?)),
+                Ending::Recognised(found) if !claim.renews() => Some((claim.id, found.found.as_deref()?)),
                 _ => None,
             })
             .collect();
         faces::store(&mut transaction, &with_faces, names).await?;
+        renew(&mut transaction, &renewed, names).await?;
         if tell {
-            let done =
-                ours().filter(|((claim, ending), _)| Written::by(claim, ending).status != Status::Pending);
+            let done = ours().filter(|((claim, ending), _)| {
+                claim.look_again.is_none() && Written::by(claim, ending).status != Status::Pending
+            });
             let done: Vec<ImageId> = done.map(|((claim, _), _)| claim.id).collect();
             webhooks::note(&mut transaction, &done).await?;
         }
     }
     transaction.commit().await?;
     Ok(fenced)
+}
+
+/// Those of `endings` that take the place of something, and are not written yet: what was written before must not be done
+/// again, as people may have corrected it since. Their rows stay as they are until the transaction ends.
+async fn unwritten<'e>(
+    transaction: &mut MySqlConnection,
+    endings: &[(&'e Claim, &'e Ending)],
+) -> sqlx::Result<Vec<(&'e Claim, &'e Ending)>> {
+    let renewing = || endings.iter().copied().filter(|(claim, _)| claim.renews());
+    if renewing().next().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT CAST(id AS UNSIGNED), claim FROM images WHERE status = 3 AND id IN ",
+    );
+    push_list(&mut select, renewing().map(|(claim, _)| claim.id.0));
+    select.push(" FOR UPDATE");
+    let rows: Vec<(u64, Option<u64>)> = select.build_query_as().fetch_all(transaction).await?;
+    let tokens: HashMap<u64, Option<u64>> = rows.into_iter().collect();
+    Ok(renewing().filter(|(claim, _)| tokens.get(&claim.id.0) == Some(&Some(claim.token))).collect())
+}
+
+/// Stores what became of images that were looked at again: their faces, or why there are no new ones.
+async fn renew(
+    transaction: &mut MySqlConnection,
+    endings: &[(&Claim, &Ending)],
+    names: &HashMap<String, Person>,
+) -> sqlx::Result<()> {
+    let mut recognised = Vec::new();
+    for (claim, ending) in endings {
+        if let Ending::Recognised(recognition) = ending {
+            if let Some(found) = &recognition.found {
+                renewal::renew(transaction, claim.id, found, names).await?;
+            }
+            recognised.push(claim.id);
+        } else if let (Some(run), Some(failure)) = (claim.look_again, ending.failed()) {
+            look_again::note_failure(transaction, claim.id, run, shortened(&failure.reason)).await?;
+        }
+    }
+    faces::settle_wrong(transaction, &recognised).await?;
+    look_again::forget_failures(transaction, &recognised).await
 }
 
 /// Which of `endings` count, of which `written` were written now: those whose token stands in the row. What was given back,

@@ -5,6 +5,7 @@
 //! - [`faces`]: what was found on each picture, and who it is; [`words`]: what people say about it.
 //! - [`enrolment`]: whether somebody can be known by a face.
 //! - [`strangers`]: unknown faces that belong together; [`quality`]: how well a face is seen.
+//! - [`look_again`]: pictures that are looked at again, with their faces ([`renewal`], [`overlap`]).
 //! - [`lookup`]: how far along an image, or a batch of them, is.
 //! - [`removal`]: an image that goes, and [`expired`]: those whose time is over; [`uploads`]: whose files go with them.
 //! - [`webhooks`]: what is to be told when an image is done.
@@ -32,11 +33,14 @@ pub mod group;
 pub mod idempotency;
 pub mod images;
 pub mod lifecycle;
+pub mod look_again;
 pub mod lookup;
 pub mod models;
+mod overlap;
 pub mod people;
 pub mod quality;
 pub mod removal;
+mod renewal;
 pub mod retry;
 pub mod schema;
 pub mod settings;

@@ -44,6 +44,12 @@ pub struct ImageStatus {
     pub created_at: DateTime<Utc>,
     /// When its row changed last.
     pub updated_at: DateTime<Utc>,
+    /// What looked for faces on it last; `null` where an earlier version or the original did.
+    pub detector: Option<String>,
+    /// Whether it was processed before and is looked at again: until that is done, person, reason and faces are those of before.
+    pub looking_again: bool,
+    /// Why it could not be looked at again, in words, if so: person and faces are those of before.
+    pub look_again_failed: Option<String>,
     /// Every face that was found on it, the surest first.
     pub faces: Vec<FaceStatus>,
 }
@@ -165,12 +171,17 @@ fn select(wanted: &Wanted) -> QueryBuilder<MySql> {
     let mut select = QueryBuilder::<MySql>::new(SELECT);
     if let Some(person) = wanted.person {
         // The first of both, each by an index: a condition would be held against every image. One that an original
-        // processor looked at has no faces; one that has faces is processed.
+        // processor looked at has no faces.
         select.push("JOIN ((SELECT id AS shown FROM images WHERE person = ").push_bind(person);
         select.push(" AND id > ").push_bind(wanted.after);
         push_status(&mut select, wanted.status);
         select.push(" ORDER BY id LIMIT ").push_bind(limit);
-        select.push(") UNION (SELECT image_id FROM faces WHERE person = ").push_bind(person);
+        select.push(") UNION (SELECT image_id FROM faces");
+        if wanted.status.is_some() {
+            select.push(" JOIN images ON images.id = image_id");
+            push_status(&mut select, wanted.status);
+        }
+        select.push(" WHERE faces.person = ").push_bind(person);
         select.push(" AND image_id > ").push_bind(wanted.after);
         select.push(" GROUP BY image_id ORDER BY image_id LIMIT ").push_bind(limit);
         select.push(")) AS theirs ON shown = images.id ");
@@ -189,54 +200,53 @@ fn push_status(select: &mut QueryBuilder<MySql>, status: Option<Status>) {
 
 /// The beginning of a statement that selects images; its condition is to follow.
 const SELECT: &str =
-    "SELECT CAST(images.id AS UNSIGNED), path, file_name, status, person.id, person.name, distance, reason,
-            CAST(attempts AS UNSIGNED), created_at, updated_at
-     FROM images LEFT JOIN person ON person.id = images.person ";
+    "SELECT images.id, path, file_name, status, person.id AS person_id, person.name, distance, images.reason, attempts,
+            created_at, updated_at, detector, look_again IS NOT NULL AS looking_again,
+            look_again_failures.reason AS look_again_failed
+     FROM images LEFT JOIN person ON person.id = images.person
+     LEFT JOIN look_again_failures ON look_again_failures.image_id = images.id ";
 
 /// The images that `select` finds, up to the first whose faces would be more than `most` with those before; but the first
 /// image with all of its faces.
 async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>, most: u32) -> sqlx::Result<Images> {
-    type Row = (
-        u64,
-        String,
-        Option<String>,
-        i32,
-        Option<i32>,
-        Option<String>,
-        Option<f64>,
-        Option<String>,
-        u32,
-        DateTime<Utc>,
-        DateTime<Utc>,
-    );
-    let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
-    let (mut faces, cut) = faces(pool, rows.iter().map(|row| row.0), most).await?;
-    let mut told = cut.map_or(rows.len(), |cut| rows.iter().take_while(|row| row.0 < cut).count());
+    let rows = select.build().fetch_all(pool).await?;
+    let mut images: Vec<ImageStatus> = rows.iter().map(image_of).collect::<sqlx::Result<_>>()?;
+    let (mut faces, cut) = faces(pool, images.iter().map(|image| image.id), most).await?;
+    let mut told = cut.map_or(images.len(), |cut| images.iter().take_while(|image| image.id < cut).count());
     if told == 0
-        && let Some(first) = rows.first()
+        && let Some(first) = images.first()
     {
-        (faces, _) = self::faces(pool, [first.0].into_iter(), u32::MAX).await?;
+        (faces, _) = self::faces(pool, [first.id].into_iter(), u32::MAX).await?;
         told = 1;
     }
-    let more = told < rows.len();
-    let image = |row: Row| {
-        let (id, path, file_name, status, person, name, distance, reason, attempts, created_at, updated_at) =
-            row;
-        ImageStatus {
-            id,
-            path,
-            file_name,
-            status: Status::from_code(status),
-            person: known(person, name),
-            distance,
-            reason,
-            attempts,
-            created_at,
-            updated_at,
-            faces: faces.remove(&id).unwrap_or_default(),
-        }
-    };
-    Ok(Images { images: rows.into_iter().take(told).map(image).collect(), more })
+    let more = told < images.len();
+    images.truncate(told);
+    for image in &mut images {
+        image.faces = faces.remove(&image.id).unwrap_or_default();
+    }
+    Ok(Images { images, more })
+}
+
+/// An image without its faces.
+fn image_of(row: &MySqlRow) -> sqlx::Result<ImageStatus> {
+    let status = Status::from_code(row.try_get("status")?);
+    let is_done = !matches!(status, Some(Status::Pending | Status::Processing));
+    Ok(ImageStatus {
+        id: u64::from(row.try_get::<i32, _>("id")?.unsigned_abs()),
+        path: row.try_get("path")?,
+        file_name: row.try_get("file_name")?,
+        status,
+        person: known(row.try_get("person_id")?, row.try_get("name")?),
+        distance: row.try_get("distance")?,
+        reason: row.try_get("reason")?,
+        attempts: row.try_get::<i32, _>("attempts")?.unsigned_abs(),
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+        detector: row.try_get("detector")?,
+        looking_again: !is_done && row.try_get("looking_again")?,
+        look_again_failed: row.try_get("look_again_failed")?,
+        faces: Vec::new(),
+    })
 }
 
 /// The faces of images, up to `most`, and the first image of which some are left out.

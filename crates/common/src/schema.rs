@@ -25,7 +25,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 12] = [
+const UPGRADES: [Upgrade; 13] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -66,6 +66,11 @@ const UPGRADES: [Upgrade; 12] = [
     },
     Upgrade { sql: include_str!("../../../dbinit/upgrade/scores.sql"), table: "faces", sign: "score" },
     Upgrade { sql: include_str!("../../../dbinit/upgrade/detectors.sql"), table: "images", sign: "detector" },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/look_again.sql"),
+        table: "images",
+        sign: "images_look_again",
+    },
 ];
 
 /// Why the schema is not today's yet.

@@ -15,7 +15,7 @@ use common::{
 };
 use sqlx::MySqlPool;
 
-use support::{execute, found, migrated, near, person, processed, undo};
+use support::{execute, found, migrated, near, person, processed, undo, until_somebody_waits};
 
 const HANNIBAL: i32 = 1;
 const SKARLSO: i32 = 2;
@@ -176,26 +176,6 @@ async fn a_word_that_is_said_while_faces_are_compared_again_counts() {
     settling.await.unwrap();
     assert_eq!(person(&pool, images[0]).await, HANNIBAL);
     assert_eq!(person(&pool, images[1]).await, NOBODY, "that was said of it");
-}
-
-/// Until a transaction waits for the lock of another.
-async fn until_somebody_waits(pool: &MySqlPool) {
-    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-    while tokio::time::Instant::now() < end {
-        let waiting: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'
-                 AND trx_mysql_thread_id IN (SELECT id FROM information_schema.processlist WHERE db = DATABASE())",
-        )
-        .fetch_one(pool)
-        .await
-        .unwrap();
-        if waiting > 0 {
-            return;
-        }
-        // The server looks anew when nobody has asked for a tenth of a second.
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-    }
-    panic!("nobody waits");
 }
 
 /// Says something about a face: the entry that can undo it.

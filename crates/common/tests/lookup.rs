@@ -67,6 +67,7 @@ async fn an_image_is_told_with_everybody_who_is_on_it() {
         json!({
             "id": id.0, "path": "/0.jpg", "file_name": null, "status": "Processed", "person": hannibal, "distance": 0.25, "reason": null,
             "attempts": 0, "created_at": image.created_at, "updated_at": image.updated_at,
+            "detector": null, "looking_again": false, "look_again_failed": null,
             "faces": [
                 {"box": {"x": -3, "y": 4, "width": 50, "height": 60}, "person": hannibal, "word": null, "distance": 0.25,
                  "nearest": "hannibal_1.jpg", "stranger": null, "score": 0.75, "sharpness": 120.5, "turned": 0.5},

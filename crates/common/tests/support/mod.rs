@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "not every test file uses everything")]
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use common::{
     audit::{self, Change},
@@ -17,6 +17,7 @@ use common::{
 };
 use devstack::Database;
 use sqlx::MySqlPool;
+use tokio::time::Instant;
 
 pub fn settings(database: &Database) -> DatabaseSettings {
     DatabaseSettings {
@@ -95,4 +96,24 @@ pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
         Change::Naming(naming) => strangers::undo(pool, entry, &naming, WHO).await.unwrap(),
         Change::Renaming(renaming) => people::undo(pool, entry, &renaming, WHO).await.unwrap(),
     }
+}
+
+/// Until a transaction waits for the lock of another.
+pub async fn until_somebody_waits(pool: &MySqlPool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < end {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'
+                 AND trx_mysql_thread_id IN (SELECT id FROM information_schema.processlist WHERE db = DATABASE())",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        if waiting > 0 {
+            return;
+        }
+        // The server looks anew when nobody has asked for a tenth of a second.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    panic!("nobody waits");
 }
