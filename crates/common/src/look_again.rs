@@ -360,41 +360,47 @@ async fn end(connection: &mut MySqlConnection, id: u64, state: RunState) -> sqlx
 }
 
 /// What there is to do for a processor.
-#[derive(Debug, Default)]
-pub struct Portion {
-    /// Images that are ours.
-    pub claims: Vec<Claim>,
-    /// Whether there may be more at once.
-    pub more: bool,
+#[derive(Debug)]
+pub enum Portion {
+    /// No run is running.
+    Nothing,
+    /// A run is, but other images come first, or enough of its own are open.
+    Later,
+    /// These are ours, and there may be more; none, where the search for those that fit goes on.
+    Claimed(Vec<Claim>),
 }
 
 /// Claims up to `limit` images of the oldest run that has some, for `lease`; none while other images wait.
 pub async fn claim(pool: &MySqlPool, lease: Duration, limit: u32) -> sqlx::Result<Portion> {
     until_done(|| async {
-        let running = AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM look_again_runs WHERE state = 0 ORDER BY id FOR UPDATE"
-        ));
         // Most of the time there is none, and nothing to lock.
         let any = "SELECT EXISTS (SELECT * FROM look_again_runs WHERE state = 0)";
         if !sqlx::query_scalar(any).fetch_one(pool).await? {
-            return Ok(Portion::default());
+            return Ok(Portion::Nothing);
         }
         let mut transaction = pool.begin().await?;
         // Other processors that want some wait here: each image belongs to one of them.
+        let running = AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM look_again_runs WHERE state = 0 ORDER BY id FOR UPDATE"
+        ));
         let runs: Vec<RunRow> = sqlx::query_as(running).fetch_all(&mut *transaction).await?;
-        let mut portion = Portion::default();
+        let mut portion = Portion::Nothing;
         for run in runs {
             let open = open(&mut transaction, run.id).await?;
             if run.next_id < run.first_id {
-                if open == 0 {
-                    end(&mut transaction, run.id.into(), RunState::Done).await?;
+                if open > 0 {
+                    portion = Portion::Later;
+                } else if end(&mut transaction, run.id.into(), RunState::Done).await? {
+                    tracing::info!(run = run.id, images = run.taken, "every image of a run was looked at again");
                 }
                 continue;
             }
             let room = u32::try_from(MAX_OPEN.saturating_sub(open)).unwrap_or(0).min(limit);
-            if room > 0 && !others_wait(&mut transaction).await? {
-                portion = advance(&mut transaction, &run, lease, room).await?;
-            }
+            portion = if room == 0 || others_wait(&mut transaction).await? {
+                Portion::Later
+            } else {
+                Portion::Claimed(advance(&mut transaction, &run, lease, room).await?)
+            };
             break;
         }
         transaction.commit().await?;
@@ -416,7 +422,7 @@ async fn advance(
     run: &RunRow,
     lease: Duration,
     limit: u32,
-) -> sqlx::Result<Portion> {
+) -> sqlx::Result<Vec<Claim>> {
     let mut searched =
         QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED) FROM images WHERE id BETWEEN ");
     searched.push_bind(run.first_id).push(" AND ").push_bind(run.next_id);
@@ -455,7 +461,7 @@ async fn advance(
         .bind(run.id)
         .execute(&mut *transaction)
         .await?;
-    Ok(Portion { claims, more: true })
+    Ok(claims)
 }
 
 /// Notes why an image could not be looked at again.

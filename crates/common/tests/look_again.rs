@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use common::{
     faces::{Found, FoundFace, Nearest},
     images::{self, Claim, ClaimOutcome, Ending, Failure, Fenced, Recognition},
-    look_again::{self, Filter, RunState},
+    look_again::{self, Filter, Portion, RunState},
     lookup::{self, FaceStatus, ImageStatus, Wanted},
     models::{ImageId, Person, Status},
     removal,
@@ -431,17 +431,22 @@ fn older() -> Filter {
     Filter { not_by: Some(TODAY.to_owned()), person: None, first: 1, last: None }
 }
 
-/// Claims all that a run has now, in portions.
-async fn claim_all(pool: &MySqlPool, limit: u32) -> Vec<Claim> {
-    let mut claims = Vec::new();
-    loop {
-        let portion = look_again::claim(pool, LEASE, limit).await.unwrap();
-        assert!(portion.claims.len() <= limit as usize);
-        claims.extend(portion.claims);
-        if !portion.more {
-            return claims;
-        }
+/// Claims some of what a run has now.
+async fn claim_some(pool: &MySqlPool, limit: u32) -> Option<Vec<Claim>> {
+    match look_again::claim(pool, LEASE, limit).await.unwrap() {
+        Portion::Claimed(claims) => Some(claims),
+        Portion::Nothing | Portion::Later => None,
     }
+}
+
+/// Claims all of it, in portions.
+async fn claim_all(pool: &MySqlPool, limit: u32) -> Vec<Claim> {
+    let mut all = Vec::new();
+    while let Some(claims) = claim_some(pool, limit).await {
+        assert!(claims.len() <= limit as usize);
+        all.extend(claims);
+    }
+    all
 }
 
 async fn finish_all(pool: &MySqlPool, claims: &[Claim], ending: &Ending) {
@@ -488,8 +493,7 @@ async fn new_images_and_those_that_somebody_asks_for_come_before_a_runs() {
     let old = looked_at(&pool, "/old.jpg", &[]).await;
     look_again::start(&pool, &older(), WHO).await.unwrap();
     let new = images::store(&pool, &["/new.jpg"]).await.unwrap()[0].id;
-    let portion = look_again::claim(&pool, LEASE, 9).await.unwrap();
-    assert!(portion.claims.is_empty() && !portion.more);
+    assert!(matches!(look_again::claim(&pool, LEASE, 9).await.unwrap(), Portion::Later));
     finish_all(&pool, &[claim(&pool, new).await], &recognised(&today(&[]))).await;
     assert!(look_again::one(&pool, new, WHO).await.unwrap());
     assert!(claim_all(&pool, 9).await.is_empty());
@@ -503,7 +507,7 @@ async fn an_image_of_a_run_that_is_given_back_holds_no_others_up_and_is_finished
     let (_database, pool) = migrated().await;
     let (one, other) = (looked_at(&pool, "/1.jpg", &[]).await, looked_at(&pool, "/2.jpg", &[]).await);
     let run = look_again::start(&pool, &older(), WHO).await.unwrap();
-    let claims = look_again::claim(&pool, LEASE, 1).await.unwrap().claims;
+    let claims = claim_some(&pool, 1).await.unwrap();
     assert_eq!(claims[0].id, other);
     finish_all(&pool, &claims, &Ending::Released).await;
     let next = claim_all(&pool, 1).await;
@@ -551,7 +555,7 @@ async fn a_run_that_is_stopped_finishes_what_is_in_work_and_takes_no_more() {
         looked_at(&pool, path, &[]).await;
     }
     let run = look_again::start(&pool, &older(), WHO).await.unwrap();
-    let claims = look_again::claim(&pool, LEASE, 1).await.unwrap().claims;
+    let claims = claim_some(&pool, 1).await.unwrap();
     for _ in 0..2 {
         let stopped = look_again::stop(&pool, run.id.into(), WHO).await.unwrap().unwrap();
         assert_eq!((stopped.state, stopped.open), (RunState::Stopped, 1));

@@ -8,9 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rpc::faces_server::{Faces, FacesServer};
 use rpc::health_check_server::{HealthCheck, HealthCheckServer};
 use rpc::identify_server::{Identify, IdentifyServer};
-use rpc::{Empty, HealthCheckResponse, IdentifyRequest, IdentifyResponse};
+use rpc::{
+    CropRequest, CropResponse, Empty, Face, FindRequest, FindResponse, HealthCheckResponse, IdentifyRequest,
+    IdentifyResponse, MatchRequest, MatchResponse, Matched,
+};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;
@@ -68,6 +72,18 @@ impl Gate {
 
 type Script = dyn Fn(&str) -> Reply + Send + Sync;
 
+/// What it finds on the pictures, and what it calls the detector that does.
+struct Eyes {
+    detector: String,
+    faces: Box<dyn Fn(&str) -> Vec<Face> + Send + Sync>,
+}
+
+/// What it calls its known people.
+const GALLERY: u64 = 1;
+
+/// What it calls its embeddings.
+const MODEL: &str = "scripted";
+
 /// The scripted face-recog. It serves until the test ends.
 #[derive(Clone)]
 pub struct Recogniser(Arc<State>);
@@ -75,6 +91,7 @@ pub struct Recogniser(Arc<State>);
 struct State {
     address: SocketAddr,
     script: Box<Script>,
+    eyes: Mutex<Option<Eyes>>,
     ready: AtomicBool,
     calls: Mutex<HashMap<String, usize>>,
     /// Calls that run now, by path.
@@ -94,6 +111,7 @@ impl Recogniser {
         let this = Self(Arc::new(State {
             address: listener.local_addr().unwrap(),
             script: Box::new(script),
+            eyes: Mutex::default(),
             ready: AtomicBool::new(true),
             calls: Mutex::default(),
             running: Mutex::default(),
@@ -105,6 +123,7 @@ impl Recogniser {
         tokio::spawn(
             tonic::transport::Server::builder()
                 .add_service(IdentifyServer::new(this.clone()))
+                .add_service(FacesServer::new(this.clone()))
                 .add_service(HealthCheckServer::new(this.clone()))
                 .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))),
         );
@@ -127,6 +146,13 @@ impl Recogniser {
         .await
     }
 
+    /// From now on it tells the faces of each picture, as `detector` finds them. Until then it does not know the service
+    /// Faces, as the original; a processor that has met it so goes on asking as it asks the original.
+    pub fn tell_faces(&self, detector: &str, faces: impl Fn(&str) -> Vec<Face> + Send + Sync + 'static) {
+        let eyes = Eyes { detector: detector.to_owned(), faces: Box::new(faces) };
+        *self.0.eyes.lock().unwrap() = Some(eyes);
+    }
+
     /// Where it listens, `host:port`.
     pub fn address(&self) -> String {
         self.0.address.to_string()
@@ -137,7 +163,7 @@ impl Recogniser {
         self.0.ready.store(ready, Ordering::Relaxed);
     }
 
-    /// How many Identify calls came in.
+    /// How many calls for pictures came in.
     pub fn calls(&self) -> usize {
         self.0.calls.lock().unwrap().values().sum()
     }
@@ -213,20 +239,60 @@ impl Identify for Recogniser {
         &self,
         request: Request<IdentifyRequest>,
     ) -> Result<Response<IdentifyResponse>, Status> {
-        let path = request.into_inner().image_path;
-        let _running = Running::begin(&self.0, &path);
-        let reply = (self.0.script)(&path);
+        let image_name = self.follow_script(&request.into_inner().image_path).await?;
+        Ok(Response::new(IdentifyResponse { image_name, distance: None, faces: None }))
+    }
+}
+
+impl Recogniser {
+    /// What the script answers to a call for a picture, when it does.
+    async fn follow_script(&self, path: &str) -> Result<String, Status> {
+        let _running = Running::begin(&self.0, path);
+        let reply = (self.0.script)(path);
         tokio::time::sleep(reply.delay).await;
         if let Some(mut gate) = reply.gate {
             let _ = gate.wait_for(|open| *open).await;
         }
         match reply.outcome {
             None => std::future::pending().await,
-            Some(Err(status)) => Err(status),
-            Some(Ok(image_name)) => {
-                Ok(Response::new(IdentifyResponse { image_name, distance: None, faces: None }))
-            }
+            Some(outcome) => outcome,
         }
+    }
+
+    /// What `tell` tells of its eyes.
+    fn seen<T>(&self, tell: impl FnOnce(&Eyes) -> T) -> Result<T, Status> {
+        let eyes = self.0.eyes.lock().unwrap();
+        eyes.as_ref().map(tell).ok_or_else(|| Status::unimplemented("it tells no faces"))
+    }
+}
+
+#[tonic::async_trait]
+impl Faces for Recogniser {
+    /// The name that the script answers counts for nothing here; its pauses and errors do.
+    async fn find(&self, request: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
+        let path = request.into_inner().image_path;
+        let answer = self.seen(|eyes| FindResponse {
+            faces: (eyes.faces)(&path),
+            width: 640,
+            height: 480,
+            model: MODEL.to_owned(),
+            gallery: GALLERY,
+            detector: eyes.detector.clone(),
+        })?;
+        self.follow_script(&path).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn r#match(&self, request: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {
+        let matched = vec![Matched::default(); request.into_inner().embeddings.len()];
+        let detector = self.seen(|eyes| eyes.detector.clone())?;
+        let (model, gallery) = (MODEL.to_owned(), GALLERY);
+        // No tolerance: nothing is grouped.
+        Ok(Response::new(MatchResponse { matched, gallery, model, tolerance: 0.0, detector }))
+    }
+
+    async fn crop(&self, _: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {
+        Err(Status::unimplemented("it opens no pictures"))
     }
 }
 

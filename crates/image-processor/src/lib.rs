@@ -1,15 +1,16 @@
-//! The image-processor: an image comes in by [`intake`] (a message announced it) or by [`sweep`] (it waited
-//! in the table unannounced), is claimed, [worked on](work), recognised by face-recog through the circuit
-//! breaker ([`recogniser`], [`replicas`]; what it may answer: [`border`]), and its result is stored. An image that may have killed face-recog is
-//! tried apart from others ([`suspects`]). When the known people change, kept faces are compared again ([`rematch`]);
-//! unknown ones that belong together become one stranger ([`strangers`]). Whoever wants to hear of what is done is told
-//! ([`webhooks`]).
+//! The image-processor: an image comes in by [`intake`] (a message announced it), by [`sweep`] (it waited in the table
+//! unannounced) or by [`look_again`] (it was looked at before, and is to be again), is claimed, [worked on](work),
+//! recognised by face-recog through the circuit breaker ([`recogniser`], [`replicas`]; what it may answer: [`border`]), and
+//! its result is stored. An image that may have killed face-recog is tried apart from others ([`suspects`]). When the known
+//! people change, kept faces are compared again ([`rematch`]); unknown ones that belong together become one stranger
+//! ([`strangers`]). Whoever wants to hear of what is done is told ([`webhooks`]).
 //! Any number of processors may run.
 
 mod backlog;
 mod border;
 mod intake;
 mod ledger;
+mod look_again;
 mod recogniser;
 mod rematch;
 mod replicas;
@@ -33,9 +34,9 @@ use crate::{recogniser::Recogniser, webhooks::Webhooks, work::Workshop};
 
 pub use settings::Settings;
 
-/// Connections to the database beside those of the images in work: the sweep's, the backlog's, the suspects' lock, two for
-/// comparing again, and one for webhooks.
-const SPARE_CONNECTIONS: u32 = 6;
+/// Connections to the database beside those of the images in work: the sweep's, that for looking again, the backlog's, the
+/// suspects' lock, two for comparing again, and one for webhooks.
+const SPARE_CONNECTIONS: u32 = 7;
 
 /// Images need the database only for moments: so many connections serve any number of them.
 const MAX_CONNECTIONS: u32 = 32;
@@ -83,7 +84,8 @@ pub async fn run(settings: Settings, readiness: Readiness, supervisor: Superviso
     let work = async {
         tokio::join!(
             supervisor.watch("intake", intake::run(&settings, &workshop, shutdown)),
-            supervisor.watch("sweep", sweep::run(&settings, &workshop, shutdown))
+            supervisor.watch("sweep", sweep::run(&settings, &workshop, shutdown)),
+            supervisor.watch("looking again", look_again::run(&settings, &workshop, shutdown))
         );
         workshop.finished().await;
     };

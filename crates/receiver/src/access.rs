@@ -3,7 +3,7 @@
 //! | role | may |
 //! |---|---|
 //! | viewer | read everything |
-//! | editor | post, upload, try again and delete images; say who is on a picture, and take it back |
+//! | editor | post, upload, try again, look at again and delete images; say who is on a picture, and take it back |
 //! | admin | change people: add, rename, merge and erase them, and their pictures |
 
 use std::{net::IpAddr, sync::Arc};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use common::lookup::Area;
-use rpc::{CropRequest, FindRequest, FindResponse, faces_client::FacesClient};
+use rpc::{CropRequest, FindRequest, FindResponse, MatchRequest, faces_client::FacesClient};
 use tonic::{Code, Request, transport::Channel};
 
 use crate::problem::Problem;
@@ -30,6 +30,28 @@ impl FaceRecog {
         match self.client.clone().find(request).await {
             Ok(answer) => Ok(answer.into_inner()),
             Err(status) => Err(problem(&status, None)),
+        }
+    }
+
+    /// What looks for faces today, and how.
+    pub async fn detector(&self) -> Result<String, Problem> {
+        let unknown = || {
+            let detail = "face-recog is of a release that does not name its detector, so nothing is older; \
+                          to look at all images again, send {\"detector\":\"any\"}";
+            Problem::new(StatusCode::NOT_IMPLEMENTED, "no_detector", detail)
+        };
+        // Without embeddings nothing is compared.
+        match self.client.clone().r#match(patient(MatchRequest::default())).await {
+            Ok(answer) => {
+                let detector = answer.into_inner().detector;
+                if detector.is_empty() { Err(unknown()) } else { Ok(detector) }
+            }
+            Err(status) if status.code() == Code::Unimplemented => Err(unknown()),
+            Err(status) => {
+                tracing::error!(%status, "face-recog does not tell what looks for faces");
+                let detail = "face-recog does not answer; try again later";
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "face_recog_away", detail))
+            }
         }
     }
 

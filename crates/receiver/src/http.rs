@@ -21,7 +21,7 @@ use crate::{
     body::turn_away,
     corrections, delete, enrol,
     format::Format,
-    list, openapi, people, pictures,
+    list, look_again, openapi, people, pictures,
     post::{self, format_of, is_original},
     problem::Problem,
     state::Receiver,
@@ -36,6 +36,7 @@ pub fn router(receiver: Receiver) -> Router {
         .merge(upload::routes())
         .merge(status::routes())
         .merge(list::routes())
+        .merge(look_again::routes())
         .merge(delete::routes())
         .merge(corrections::routes())
         .merge(people::routes())

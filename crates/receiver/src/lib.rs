@@ -8,7 +8,7 @@
 //!
 //! `http` joins the routes of all subjects, each of which `access` lets a request reach. `post` leads paths through these
 //! four; `upload` turns pictures themselves into files and their paths, `status` and `list` answer what became of images,
-//! `delete` takes one away, and `corrections` notes what people say about their faces. `people`, `pictures` and `enrol` change
+//! `delete` takes one away, `look_again` has them looked at anew, and `corrections` notes what people say about their faces. `people`, `pictures` and `enrol` change
 //! who is known and by which pictures, which `face_recog` has cut and `known` keeps. `watch` posts what is put into the folder of
 //! unknown people, where that is switched on. `openapi` describes all of it to programs. The row is the truth and the
 //! message a hint: what could not be announced is found in the table by the image-processor's sweep.
@@ -32,6 +32,7 @@ mod json;
 mod keep;
 mod known;
 mod list;
+mod look_again;
 mod name;
 mod openapi;
 mod people;

@@ -80,7 +80,8 @@ async fn batch(
     Ok(format::fresh(StatusCode::OK, &batch))
 }
 
-fn accepted(image: &ImageStatus) -> Response {
+/// An image that waits or is in work.
+pub fn accepted(image: &ImageStatus) -> Response {
     let mut response = format::fresh(StatusCode::ACCEPTED, image);
     response.headers_mut().insert(RETRY_AFTER, ASK_AGAIN);
     response

@@ -12,6 +12,7 @@ mod idempotency;
 mod json;
 mod limits;
 mod list;
+mod look_again;
 mod openapi;
 mod original;
 mod outages;

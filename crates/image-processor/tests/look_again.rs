@@ -1,0 +1,180 @@
+//! Pictures that were looked at before get what today's detector finds, when there is nothing else to do.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use common::{
+    database, images,
+    look_again::{self, Filter, Run, RunState},
+    lookup::{self, ImageStatus},
+    models::{ImageId, Status},
+    schema,
+    supervisor::Supervisor,
+    words::{self, Word},
+};
+use devstack::{Database, Gate, Port, Recogniser, Reply};
+use image_processor::{Settings, run};
+use rpc::Face;
+use sqlx::MySqlPool;
+use tokio_util::sync::CancellationToken;
+use web::ops::Readiness;
+
+/// Far longer than anything here takes; only a failing test waits for it.
+const SOON: Duration = Duration::from_secs(60);
+
+const WHO: &str = "a test";
+
+/// A database and a processor, to which nothing is announced.
+struct World {
+    pool: MySqlPool,
+    shutdown: CancellationToken,
+    // Dropped last.
+    _database: Database,
+}
+
+impl World {
+    async fn with(face_recog: &Recogniser, more: &[&str]) -> Self {
+        let database = Database::fresh().await.unwrap();
+        let nobody = Port::reserve().unwrap();
+        let flags = [
+            "image-processor".to_owned(),
+            format!("--db-host={}", database.host),
+            format!("--db-port={}", database.port),
+            format!("--db-dbname={}", database.name),
+            format!("--db-username-password={}", database.user_password),
+            format!("--nsq-lookup-address=127.0.0.1:{nobody}"),
+            format!("--grpc-address={}", face_recog.address()),
+            "--sweep-after=100ms".to_owned(),
+        ];
+        let more = more.iter().map(|flag| (*flag).to_owned());
+        let settings = Settings::try_parse_from(flags.into_iter().chain(more)).unwrap();
+        let pool = database::pool(&settings.database, 4);
+        schema::ensure(&settings.database, &pool).await;
+        let shutdown = CancellationToken::new();
+        let readiness = Readiness::waiting_for("the database");
+        tokio::spawn(run(settings, readiness, Supervisor::new(shutdown.clone())));
+        Self { pool, shutdown, _database: database }
+    }
+
+    async fn store(&self, paths: &[&str]) -> Vec<ImageId> {
+        let rows = images::store(&self.pool, paths).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect()
+    }
+
+    async fn image(&self, id: ImageId) -> ImageStatus {
+        lookup::image(&self.pool, id).await.unwrap().unwrap()
+    }
+
+    async fn until_processed(&self, ids: &[ImageId]) {
+        for &id in ids {
+            until("it is processed", async || self.image(id).await.status == Some(Status::Processed)).await;
+        }
+    }
+
+    async fn look_at_all_again(&self) -> Run {
+        let filter = Filter { not_by: Some("today's".to_owned()), person: None, first: 1, last: None };
+        look_again::start(&self.pool, &filter, WHO).await.unwrap()
+    }
+
+    async fn run(&self, run: &Run) -> Run {
+        look_again::run(&self.pool, run.id.into()).await.unwrap().unwrap().0
+    }
+
+    async fn until_done(&self, run: &Run) -> Run {
+        until("the run is done", async || self.run(run).await.state == RunState::Done).await;
+        self.run(run).await
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn face(left: i32, size: u32) -> Face {
+    Face { left, top: 50, width: size, height: size, embedding: vec![7; 512], ..Face::default() }
+}
+
+#[tokio::test]
+async fn every_picture_of_a_run_gets_todays_faces_and_keeps_what_was_said() {
+    let face_recog = Recogniser::start(|_| Reply::name("")).await;
+    face_recog.tell_faces("earlier", |_| vec![face(100, 80)]);
+    let world = World::with(&face_recog, &[]).await;
+    let paths: Vec<_> = (0..20).map(|number| format!("/{number}.jpg")).collect();
+    let ids = world.store(&paths.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    world.until_processed(&ids).await;
+    let corrected = world.image(ids[7]).await.faces[0].id;
+    words::say(&world.pool, corrected, Word::Is(2), WHO).await.unwrap();
+
+    face_recog.tell_faces("today's", |_| vec![face(300, 60), face(104, 76)]);
+    let run = world.look_at_all_again().await;
+    let run = world.until_done(&run).await;
+    assert_eq!((run.total, run.looked_at, run.failed), (20, 20, 0));
+    for &id in &ids {
+        let image = world.image(id).await;
+        assert_eq!((image.faces.len(), image.detector.as_deref()), (2, Some("today's")));
+    }
+    let image = world.image(ids[7]).await;
+    assert_eq!((image.faces[1].id, image.person.unwrap().id), (corrected, 2));
+    assert!(paths.iter().all(|path| face_recog.calls_for(path) == 2), "each once more");
+}
+
+#[tokio::test]
+async fn a_new_picture_does_not_wait_for_those_of_a_run() {
+    let gate = Gate::shut();
+    let face_recog = Recogniser::start({
+        let gate = gate.clone();
+        move |path| if path.starts_with("/old") { Reply::name("").behind(&gate) } else { Reply::name("") }
+    })
+    .await;
+    face_recog.tell_faces("earlier", |_| Vec::new());
+    let world = World::with(&face_recog, &["--processor-concurrency=2"]).await;
+    sqlx::raw_sql("INSERT INTO images (path, status) VALUES ('/old1', 1), ('/old2', 1), ('/old3', 1)")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let run = world.look_at_all_again().await;
+    until("one is being looked at", async || face_recog.running() == 1).await;
+    let new = world.store(&["/new1", "/new2", "/new3"]).await;
+    world.until_processed(&new).await;
+    let now = world.run(&run).await;
+    assert_eq!((now.looked_at, now.open), (0, 1), "the other slot was theirs");
+    gate.open();
+    assert_eq!(world.until_done(&run).await.looked_at, 3);
+}
+
+#[tokio::test]
+async fn pictures_whose_files_are_gone_stay_as_they_were_and_hold_no_others_up() {
+    let face_recog = Recogniser::start(|path| match path {
+        "/gone.jpg" => Reply::error(tonic::Status::not_found("there is no such file")),
+        _ => Reply::name(""),
+    })
+    .await;
+    face_recog.tell_faces("today's", |_| vec![face(100, 80)]);
+    let world = World::with(&face_recog, &["--max-attempts=2"]).await;
+    sqlx::raw_sql(
+        "INSERT INTO images (path, status, person) VALUES ('/there.jpg', 1, -1), ('/gone.jpg', 1, 2)",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let run = world.look_at_all_again().await;
+    let run = world.until_done(&run).await;
+    assert_eq!((run.looked_at, run.failed), (2, 1));
+    let gone = world.image(ImageId(2)).await;
+    assert_eq!((gone.status, gone.person.unwrap().id), (Some(Status::Processed), 2));
+    assert_eq!(gone.look_again_failed.as_deref(), Some("there is no such file"));
+    assert_eq!(world.image(ImageId(1)).await.faces.len(), 1);
+    assert_eq!(face_recog.calls_for("/gone.jpg"), 2, "it had all its tries");
+}
