@@ -274,24 +274,43 @@ pub async fn stop(pool: &MySqlPool, id: u64, who: &str) -> sqlx::Result<Option<R
     .await
 }
 
-/// A run, and the first of its images that could not be looked at.
-pub async fn run(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<(Run, Vec<FailedImage>)>> {
+/// The run that is running, the oldest if there are several; else the newest.
+pub async fn latest(pool: &MySqlPool) -> sqlx::Result<Option<Run>> {
     answered(async {
         let mut connection = pool.acquire().await?;
-        let Some(run) = row(&mut connection, id).await? else { return Ok(None) };
-        let run = run.counted(&mut connection).await?;
-        let failed: Vec<(u64, String, String)> = sqlx::query_as(
-            "SELECT CAST(image_id AS UNSIGNED), path, look_again_failures.reason
-             FROM look_again_failures JOIN images ON images.id = image_id WHERE run = ? ORDER BY image_id LIMIT ?",
-        )
-        .bind(id)
-        .bind(NAMED_FAILURES)
-        .fetch_all(&mut *connection)
-        .await?;
-        let named = |(id, path, reason)| FailedImage { id, path, reason: Some(reason) };
-        Ok(Some((run, failed.into_iter().map(named).collect())))
+        let select = AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM look_again_runs ORDER BY state = 0 DESC, IF(state = 0, id, -CAST(id AS SIGNED)) LIMIT 1"
+        ));
+        match sqlx::query_as::<_, RunRow>(select).fetch_optional(&mut *connection).await? {
+            Some(row) => Ok(Some(row.counted(&mut connection).await?)),
+            None => Ok(None),
+        }
     })
     .await
+}
+
+/// A run.
+pub async fn run(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Run>> {
+    answered(async {
+        let mut connection = pool.acquire().await?;
+        match row(&mut connection, id).await? {
+            Some(row) => Ok(Some(row.counted(&mut connection).await?)),
+            None => Ok(None),
+        }
+    })
+    .await
+}
+
+/// The first of the images of a run that could not be looked at, and still were not.
+pub async fn failures(pool: &MySqlPool, run: u32) -> sqlx::Result<Vec<FailedImage>> {
+    let select = sqlx::query_as(
+        "SELECT CAST(image_id AS UNSIGNED), path, look_again_failures.reason
+         FROM look_again_failures JOIN images ON images.id = image_id WHERE run = ? ORDER BY image_id LIMIT ?",
+    );
+    let failed: Vec<(u64, String, String)> =
+        answered(select.bind(run).bind(NAMED_FAILURES).fetch_all(pool)).await?;
+    let named = |(id, path, reason)| FailedImage { id, path, reason: Some(reason) };
+    Ok(failed.into_iter().map(named).collect())
 }
 
 /// The newest runs, at most `limit`.
@@ -391,7 +410,11 @@ pub async fn claim(pool: &MySqlPool, lease: Duration, limit: u32) -> sqlx::Resul
                 if open > 0 {
                     portion = Portion::Later;
                 } else if end(&mut transaction, run.id.into(), RunState::Done).await? {
-                    tracing::info!(run = run.id, images = run.taken, "every image of a run was looked at again");
+                    tracing::info!(
+                        run = run.id,
+                        images = run.taken,
+                        "every image of a run was looked at again"
+                    );
                 }
                 continue;
             }

@@ -471,12 +471,13 @@ async fn a_run_looks_at_each_image_of_an_older_detector_once_the_newest_first() 
     let claims = claim_all(&pool, 3).await;
     let claimed: Vec<_> = claims.iter().map(|claim| (claim.id, claim.look_again)).collect();
     assert_eq!(claimed, [ids[4], ids[2], ids[1], ids[0]].map(|id| (id, Some(run.id))));
-    let (now, _) = look_again::run(&pool, run.id.into()).await.unwrap().unwrap();
+    let now = look_again::run(&pool, run.id.into()).await.unwrap().unwrap();
     assert_eq!((now.state, now.looked_at, now.open), (RunState::Running, 0, 4));
     finish_all(&pool, &claims[..3], &recognised(&today(&[(LEFT, None)]))).await;
     finish_all(&pool, &claims[3..], &failed(true)).await;
     assert!(claim_all(&pool, 3).await.is_empty());
-    let (now, failures) = look_again::run(&pool, run.id.into()).await.unwrap().unwrap();
+    let now = look_again::run(&pool, run.id.into()).await.unwrap().unwrap();
+    let failures = look_again::failures(&pool, run.id).await.unwrap();
     assert_eq!((now.state, now.looked_at, now.open, now.failed), (RunState::Done, 4, 0, 1));
     assert!(now.ended_at.is_some());
     assert_eq!((failures[0].id, failures[0].reason.as_deref()), (ids[0].0, Some("the file is gone")));
@@ -514,7 +515,7 @@ async fn an_image_of_a_run_that_is_given_back_holds_no_others_up_and_is_finished
     assert_eq!(next[0].id, one);
     finish_all(&pool, &next, &recognised(&today(&[]))).await;
     assert!(claim_all(&pool, 1).await.is_empty());
-    let state = async || look_again::run(&pool, run.id.into()).await.unwrap().unwrap().0;
+    let state = async || look_again::run(&pool, run.id.into()).await.unwrap().unwrap();
     assert_eq!((state().await.state, state().await.open), (RunState::Running, 1));
     let swept = images::claim_overdue(&pool, Duration::ZERO, LEASE, 9).await.unwrap();
     assert_eq!(
@@ -610,7 +611,7 @@ async fn a_run_takes_what_its_filter_says() {
         assert_eq!(claimed, expected.iter().map(|&nth: &usize| ids[nth]).collect::<Vec<_>>(), "{filter:?}");
         finish_all(&pool, &claims, &failed(true)).await;
         assert!(claim_all(&pool, 2).await.is_empty());
-        let (run, _) = look_again::run(&pool, run.id.into()).await.unwrap().unwrap();
+        let run = look_again::run(&pool, run.id.into()).await.unwrap().unwrap();
         assert_eq!(run.state, RunState::Done, "{filter:?}");
     }
 }

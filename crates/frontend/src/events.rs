@@ -105,6 +105,7 @@ async fn newest_change(pool: &MySqlPool) -> sqlx::Result<u64> {
              (SELECT MAX(updated_at) FROM images WHERE status = 3),
              (SELECT MAX(id) FROM person),
              (SELECT MAX(id) FROM person_images),
+             (SELECT MAX(ended_at) FROM look_again_runs),
              (SELECT MAX(id) FROM audit))",
     )
     .fetch_one(pool)

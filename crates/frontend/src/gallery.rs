@@ -17,6 +17,7 @@ use crate::{
     Frontend, faces,
     format::Format,
     line::Line,
+    look_again::Notice,
     page::{self, Frame},
     paging::{Asked, Cursor, Links, Rows, address},
     problem::Problem,
@@ -113,6 +114,8 @@ struct Gallery {
     #[serde(skip)]
     filtered: bool,
     #[serde(skip)]
+    notice: Notice,
+    #[serde(skip)]
     frame: Frame,
 }
 
@@ -131,7 +134,8 @@ pub async fn show(
         let links = Links::new(&wanted.address(), cursor, &rows, |card: &Line| card.id);
         let images = cards(rows.rows, faces);
         let filtered = wanted.address() != "/gallery?";
-        Ok(Gallery { images, links, wanted, filtered, frame: frontend.frame("/gallery") })
+        let notice = frontend.notice().await?;
+        Ok(Gallery { images, links, wanted, filtered, notice, frame: frontend.frame("/gallery") })
     })
     .await
 }

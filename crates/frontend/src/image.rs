@@ -28,6 +28,10 @@ struct Image {
     line: Line,
     created_at: DateTime<Utc>,
     attempts: i32,
+    /// What looked for its faces last; `None` where an earlier version or the original did.
+    detector: Option<String>,
+    /// Why it could not be looked at again, if so.
+    look_again_failed: Option<String>,
     faces: Vec<Face>,
     #[serde(skip)]
     newer: Option<u64>,
@@ -74,7 +78,8 @@ pub async fn show(
 
 async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
     let image = format!(
-        "SELECT {COLUMNS}, created_at, attempts,
+        "SELECT {COLUMNS}, created_at, attempts, detector,
+                (SELECT look_again_failures.reason FROM look_again_failures WHERE image_id = images.id) AS look_again_failed,
                 (SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ? ORDER BY id LIMIT 1) AS newer,
                 (SELECT CAST(id AS UNSIGNED) FROM images WHERE id < ? ORDER BY id DESC LIMIT 1) AS older
          FROM images LEFT JOIN person ON person.id = images.person WHERE images.id = ?"
@@ -87,6 +92,8 @@ async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
         line: Row::from_row(&row)?.into(),
         created_at: row.try_get("created_at")?,
         attempts: row.try_get("attempts")?,
+        detector: row.try_get("detector")?,
+        look_again_failed: row.try_get("look_again_failed")?,
         faces: faces::fetch(pool, select).await?,
         newer: row.try_get("newer")?,
         older: row.try_get("older")?,

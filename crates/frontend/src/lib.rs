@@ -28,6 +28,7 @@ mod guard;
 mod image;
 mod keep;
 mod line;
+mod look_again;
 mod page;
 mod paging;
 mod people;
@@ -50,7 +51,7 @@ use sqlx::MySqlPool;
 use tokio::{net::TcpListener, sync::Semaphore};
 use web::{Limits, access::Access, budget::Budget, ops::Readiness};
 
-use self::{events::Events, forward::Receiver, keep::Kept, thumbnails::Thumbnails};
+use self::{events::Events, forward::Receiver, keep::Kept, look_again::Detector, thumbnails::Thumbnails};
 pub use settings::{ReceiverAddress, Settings};
 
 /// Connections to the database: few queries per page need no more, and what waits too long is told to come back.
@@ -72,6 +73,7 @@ struct Frontend {
     readiness: Readiness,
     thumbnails: Thumbnails,
     events: Events,
+    detector: Detector,
     /// Who takes changes; without one the pages can only be read.
     receiver: Option<Receiver>,
     /// Who may look.
@@ -98,6 +100,7 @@ pub async fn run(
         thumbnails: Thumbnails::new(&settings.grpc_address, Kept::new(settings.thumbnails.clone()))
             .context("GRPC_ADDRESS is no address")?,
         events: Events::new(shutdown.clone()),
+        detector: Detector::new(&settings.grpc_address).context("GRPC_ADDRESS is no address")?,
         receiver: match &settings.receiver_address {
             ReceiverAddress::Off => None,
             ReceiverAddress::At(address) => {
@@ -112,6 +115,7 @@ pub async fn run(
         tokio::join!(
             supervisor.watch("events", frontend.events.follow(&pool)),
             supervisor.watch("thumbnails", frontend.thumbnails.tidy(&pool)),
+            supervisor.watch("detector", frontend.detector.follow()),
         );
     };
     let (drain, limits) = (settings.process.shutdown_timeout, Limits::public(Budget::new(MEMORY)));

@@ -5,6 +5,7 @@
 //! | PENDING, PROCESSING | `Pending...` | Pending, Processing |
 //! | PROCESSED, somebody | the name | Processed |
 //! | PROCESSED, nobody | `Unknown` and the reason | Processed |
+//! | PENDING, PROCESSING, to be looked at again | as it was processed before | Pending, Processing |
 //! | FAILEDPROCESSING | `Pending...` and the reason: another try may come | Failed |
 //!
 //! Rows that nobody should have written are shown as well as they can be, and break nothing.
@@ -41,6 +42,8 @@ pub struct Line {
     /// Whether recognition, or another try of it, is still to come.
     #[serde(skip)]
     pub pending: bool,
+    /// Whether it was processed before and is looked at again: until then person, distance and reason are those of before.
+    pub looking_again: bool,
 }
 
 impl Line {
@@ -48,7 +51,7 @@ impl Line {
     pub fn who(&self) -> &str {
         match &self.person {
             Some(person) => &person.name,
-            None if self.pending => "Pending...",
+            None if self.pending && !self.looking_again => "Pending...",
             None => "Unknown",
         }
     }
@@ -56,6 +59,11 @@ impl Line {
     /// Whether it failed for good, so that somebody may want it tried again.
     pub fn failed(&self) -> bool {
         self.status == "Failed"
+    }
+
+    /// Whether it can be looked at again.
+    pub fn processed(&self) -> bool {
+        self.status == "Processed"
     }
 
     /// What its file was called, or the end of its path, which most people call its name.
@@ -79,12 +87,13 @@ impl From<Row> for Line {
         let code = row.status.unwrap_or(Status::Pending.code());
         let status = Status::from_code(code);
         let processed = status == Some(Status::Processed);
+        let looking_again = row.looking_again && matches!(status, Some(Status::Pending | Status::Processing));
         let (person, reason) = match status {
-            Some(Status::Pending | Status::Processing) => (None, None),
+            Some(Status::Pending | Status::Processing) if !looking_again => (None, None),
             Some(Status::FailedProcessing) => {
                 (None, row.reason.or_else(|| Some("recognition failed".into())))
             }
-            Some(Status::Processed) => match (row.person, row.name) {
+            Some(_) => match (row.person, row.name) {
                 (None | Some(NOBODY), _) => {
                     (None, row.reason.or_else(|| Some("no known person was recognised".into())))
                 }
@@ -99,12 +108,13 @@ impl From<Row> for Line {
             file_name: row.file_name,
             person,
             status: status.map_or_else(|| "Unknown".to_owned(), |status| status.to_string()),
-            distance: row.distance.filter(|_| processed),
+            distance: row.distance.filter(|_| processed || looking_again),
             reason,
             updated_at: row.updated_at,
             width: row.size.map(|(width, _)| width),
             height: row.size.map(|(_, height)| height),
             pending: status.is_some() && !processed,
+            looking_again,
         }
     }
 }

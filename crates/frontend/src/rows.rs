@@ -33,11 +33,13 @@ pub struct Row {
     pub file_name: Option<String>,
     /// Width and height of the upright picture, in pixels, once its faces were looked for.
     pub size: Option<(i32, i32)>,
+    /// Whether it was processed before, and is looked at again.
+    pub looking_again: bool,
 }
 
 /// What a [`Row`] is read from, of `images LEFT JOIN person`.
 pub const COLUMNS: &str = "CAST(images.id AS UNSIGNED) AS id, path, status, person, person.name, distance, reason, updated_at, width, height,
-     file_name";
+     file_name, look_again IS NOT NULL AS looking_again";
 
 impl FromRow<'_, MySqlRow> for Row {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
@@ -52,6 +54,7 @@ impl FromRow<'_, MySqlRow> for Row {
             updated_at: row.try_get("updated_at")?,
             file_name: row.try_get("file_name")?,
             size: row.try_get::<Option<i32>, _>("width")?.zip(row.try_get("height")?),
+            looking_again: row.try_get("looking_again")?,
         })
     }
 }

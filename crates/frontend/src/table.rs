@@ -12,6 +12,7 @@ use crate::{
     Frontend,
     format::Format,
     line::Line,
+    look_again::Notice,
     page::{self, Frame},
     paging::{self, Asked, Links, Rows},
     rows::{self, Filter},
@@ -26,6 +27,8 @@ struct Table {
     images: Vec<Line>,
     #[serde(flatten)]
     links: Links,
+    #[serde(skip)]
+    notice: Notice,
     #[serde(skip)]
     frame: Frame,
 }
@@ -44,7 +47,8 @@ pub async fn show(
         let lines = Rows { rows: rows.into_iter().map(Line::from).collect(), more };
         let links = Links::new("/?", cursor, &lines, |line: &Line| line.id);
         let live = links.previous.is_none() || lines.rows.iter().any(|line| line.pending);
-        Ok(Table { images: lines.rows, links, frame: Frame { live, ..frontend.frame("/") } })
+        let notice = frontend.notice().await?;
+        Ok(Table { images: lines.rows, links, notice, frame: Frame { live, ..frontend.frame("/") } })
     })
     .await
 }

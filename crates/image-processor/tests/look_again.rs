@@ -79,7 +79,7 @@ impl World {
     }
 
     async fn run(&self, run: &Run) -> Run {
-        look_again::run(&self.pool, run.id.into()).await.unwrap().unwrap().0
+        look_again::run(&self.pool, run.id.into()).await.unwrap().unwrap()
     }
 
     async fn until_done(&self, run: &Run) -> Run {

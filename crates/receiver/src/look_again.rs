@@ -154,8 +154,8 @@ struct Progress {
     (status = NOT_FOUND, description = "There is no such run"),
 ))]
 async fn show_run(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
-    let found = look_again::run(&receiver.pool, id).await?;
-    let (run, failed_images) = found.ok_or_else(|| no_such_run(id))?;
+    let run = look_again::run(&receiver.pool, id).await?.ok_or_else(|| no_such_run(id))?;
+    let failed_images = look_again::failures(&receiver.pool, run.id).await?;
     Ok(format::fresh(StatusCode::OK, &Progress { run, failed_images }))
 }
 

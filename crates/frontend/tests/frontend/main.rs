@@ -10,6 +10,7 @@ mod events;
 mod frontend;
 mod gallery;
 mod hostile;
+mod look_again;
 mod pages;
 mod people;
 mod table;
