@@ -32,8 +32,7 @@ use sqlx::{
 use crate::{
     database::{answered, is_deadlock, is_duplicate, micros, push_list, until_all_done, until_done},
     faces::{self, Found},
-    failover,
-    look_again,
+    failover, look_again,
     models::{ImageId, NOBODY, Person, Status},
     renewal, webhooks,
 };

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use crate::{
     audit,
-    database::{answered, micros, push_list, until_done},
+    database::{micros, push_list, until_done},
     images::{self, Claim},
     lookup::{FailedImage, NAMED_FAILURES},
     models::ImageId,
@@ -276,7 +276,7 @@ pub async fn stop(pool: &MySqlPool, id: u64, who: &str) -> sqlx::Result<Option<R
 
 /// The run that is running, the oldest if there are several; else the newest.
 pub async fn latest(pool: &MySqlPool) -> sqlx::Result<Option<Run>> {
-    answered(async {
+    until_done(|| async {
         let mut connection = pool.acquire().await?;
         let select = AssertSqlSafe(format!(
             "SELECT {COLUMNS} FROM look_again_runs ORDER BY state = 0 DESC, IF(state = 0, id, -CAST(id AS SIGNED)) LIMIT 1"
@@ -291,7 +291,7 @@ pub async fn latest(pool: &MySqlPool) -> sqlx::Result<Option<Run>> {
 
 /// A run.
 pub async fn run(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Run>> {
-    answered(async {
+    until_done(|| async {
         let mut connection = pool.acquire().await?;
         match row(&mut connection, id).await? {
             Some(row) => Ok(Some(row.counted(&mut connection).await?)),
@@ -303,19 +303,23 @@ pub async fn run(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Run>> {
 
 /// The first of the images of a run that could not be looked at, and still were not.
 pub async fn failures(pool: &MySqlPool, run: u32) -> sqlx::Result<Vec<FailedImage>> {
-    let select = sqlx::query_as(
-        "SELECT CAST(image_id AS UNSIGNED), path, look_again_failures.reason
-         FROM look_again_failures JOIN images ON images.id = image_id WHERE run = ? ORDER BY image_id LIMIT ?",
-    );
-    let failed: Vec<(u64, String, String)> =
-        answered(select.bind(run).bind(NAMED_FAILURES).fetch_all(pool)).await?;
+    let failed: Vec<(u64, String, String)> = until_done(|| {
+        sqlx::query_as(
+            "SELECT CAST(image_id AS UNSIGNED), path, look_again_failures.reason
+             FROM look_again_failures JOIN images ON images.id = image_id WHERE run = ? ORDER BY image_id LIMIT ?",
+        )
+        .bind(run)
+        .bind(NAMED_FAILURES)
+        .fetch_all(pool)
+    })
+    .await?;
     let named = |(id, path, reason)| FailedImage { id, path, reason: Some(reason) };
     Ok(failed.into_iter().map(named).collect())
 }
 
 /// The newest runs, at most `limit`.
 pub async fn runs(pool: &MySqlPool, limit: u32) -> sqlx::Result<Vec<Run>> {
-    answered(async {
+    until_done(|| async {
         let mut connection = pool.acquire().await?;
         let rows: Vec<RunRow> = sqlx::query_as(AssertSqlSafe(format!(
             "SELECT {COLUMNS} FROM look_again_runs ORDER BY id DESC LIMIT ?"
@@ -335,7 +339,7 @@ pub async fn runs(pool: &MySqlPool, limit: u32) -> sqlx::Result<Vec<Run>> {
 /// How many processed images were looked at last by another detector than this one, but for those that could not be looked
 /// at again. It counts up to [`COUNTED`], and one more when there are more.
 pub async fn older(pool: &MySqlPool, detector: &str) -> sqlx::Result<u64> {
-    answered(async {
+    until_done(|| async {
         let failed: u64 = sqlx::query_scalar(
             "SELECT CAST(COUNT(*) AS UNSIGNED) FROM look_again_failures JOIN images ON images.id = image_id
              WHERE images.status = 1 AND (images.detector IS NULL OR images.detector <> ?)",

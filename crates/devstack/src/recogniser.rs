@@ -72,10 +72,13 @@ impl Gate {
 
 type Script = dyn Fn(&str) -> Reply + Send + Sync;
 
+/// The faces on a picture.
+type FaceScript = dyn Fn(&str) -> Vec<Face> + Send + Sync;
+
 /// What it finds on the pictures, and what it calls the detector that does.
 struct Eyes {
     detector: String,
-    faces: Box<dyn Fn(&str) -> Vec<Face> + Send + Sync>,
+    faces: Box<FaceScript>,
 }
 
 /// What it calls its known people.

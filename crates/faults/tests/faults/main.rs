@@ -8,6 +8,7 @@
 mod clients;
 mod database;
 mod input;
+mod look_again;
 mod pictures;
 mod processor;
 mod queue;
