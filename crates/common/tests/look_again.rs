@@ -422,7 +422,8 @@ async fn a_list_of_somebodys_processed_images_misses_none_though_others_are_look
         assert!(look_again::one(&pool, *id, WHO).await.unwrap());
     }
     let wanted = Wanted { after: 0, status: Some(Status::Processed), person: Some(SKARLSO), limit: 1 };
-    let listed: Vec<_> = lookup::images(&pool, &wanted).await.unwrap().iter().map(|image| image.id).collect();
+    let page = lookup::images(&pool, &wanted).await.unwrap();
+    let listed: Vec<_> = page.images.iter().map(|image| image.id).collect();
     assert_eq!(listed, [ids[2].0]);
 }
 

@@ -7,6 +7,7 @@ use common::{
     look_again::{self, COUNTED, Run, RunState},
     lookup::FailedImage,
 };
+use futures_util::FutureExt;
 use rpc::{MatchRequest, faces_client::FacesClient};
 use sqlx::MySqlPool;
 use tokio::sync::watch;
@@ -114,6 +115,7 @@ impl Frontend {
     /// What a list of pictures says about looking again.
     pub async fn notice(&self) -> Result<Notice, Problem> {
         let detector = self.detector.name.borrow().clone();
-        self.read(Notice::read(&self.pool, detector)).await
+        // Boxed: one future more in that of a page is deeper than the compiler looks.
+        self.read(Notice::read(&self.pool, detector).boxed()).await
     }
 }

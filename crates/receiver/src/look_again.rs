@@ -79,13 +79,27 @@ struct Wanted {
 
 /// By what images were looked at last.
 #[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
+#[schema(rename_all = "lowercase")]
 enum By {
     /// By another detector than today's.
     #[default]
     Older,
     /// By any, today's included.
     Any,
+}
+
+impl TryFrom<String> for By {
+    type Error = &'static str;
+
+    /// Not derived: serde_json takes null for a mistake of the JSON.
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        match &word[..] {
+            "older" => Ok(Self::Older),
+            "any" => Ok(Self::Any),
+            _ => Err("older or any is needed"),
+        }
+    }
 }
 
 fn first() -> u64 {
