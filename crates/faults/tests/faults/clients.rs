@@ -32,7 +32,7 @@ async fn connect(address: &str, receive_buffer: Option<u32>) -> TcpStream {
         socket.set_recv_buffer_size(bytes).unwrap();
     }
     socket.bind((THEIRS, 0).into()).unwrap();
-    timeout(LIMIT, socket.connect(address.parse().unwrap())).await.expect("connections are taken").unwrap()
+    timeout(LIMIT, socket.connect(address.parse().unwrap())).await.unwrap().unwrap()
 }
 
 /// A client that comes from this address.
@@ -96,7 +96,7 @@ async fn unread(service: &Service, address: &str, request: &str, small: &str, ma
     let mut answered = 0;
     for stream in &mut held {
         let mut status = [0; 12];
-        timeout(LIMIT, stream.read_exact(&mut status)).await.expect("there is an answer").unwrap();
+        timeout(LIMIT, stream.read_exact(&mut status)).await.unwrap().unwrap();
         answered += usize::from(&status != b"HTTP/1.1 503");
     }
     assert!(answered > 0, "some answers are held, and wait to be read");
