@@ -84,7 +84,7 @@ async fn run(size: Size) -> anyhow::Result<Measured> {
     .await?;
     let posted = size.pending as f64 / begun.elapsed().as_secs_f64();
 
-    let at_once = Recogniser::start(move |_| Reply::name("hannibal_1.jpg").after(size.call)).await;
+    let at_once = Recogniser::today(move |_| Reply::name("hannibal_1.jpg").after(size.call)).await;
     let address = [("GRPC_ADDRESS", at_once.address())];
     let processors =
         try_join_all((0..size.processors).map(|_| world.service("image-processor", &address))).await?;

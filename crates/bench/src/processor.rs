@@ -34,7 +34,7 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     }
     let bare = bare(&world.pool).await?;
     let asked = Arc::new(Mutex::new(Instant::now()));
-    let at_once = Recogniser::start({
+    let at_once = Recogniser::today({
         let asked = asked.clone();
         move |_| {
             *asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();

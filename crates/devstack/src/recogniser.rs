@@ -13,7 +13,7 @@ use rpc::health_check_server::{HealthCheck, HealthCheckServer};
 use rpc::identify_server::{Identify, IdentifyServer};
 use rpc::{
     CropRequest, CropResponse, Empty, Face, FindRequest, FindResponse, HealthCheckResponse, IdentifyRequest,
-    IdentifyResponse, MatchRequest, MatchResponse, Matched,
+    IdentifyResponse, MatchRequest, MatchResponse, Matched, NOT_FOUND, Nearest,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -95,6 +95,8 @@ struct State {
     address: SocketAddr,
     script: Box<Script>,
     eyes: Mutex<Option<Eyes>>,
+    /// Whether each name that the script answers is told as that of a face.
+    names_faces: AtomicBool,
     ready: AtomicBool,
     calls: Mutex<HashMap<String, usize>>,
     /// Calls that run now, by path.
@@ -115,6 +117,7 @@ impl Recogniser {
             address: listener.local_addr().unwrap(),
             script: Box::new(script),
             eyes: Mutex::default(),
+            names_faces: AtomicBool::new(false),
             ready: AtomicBool::new(true),
             calls: Mutex::default(),
             running: Mutex::default(),
@@ -133,15 +136,23 @@ impl Recogniser {
         this
     }
 
+    /// As [`Recogniser::start`], but it tells faces as today's face-recog does, so that it is called for several pictures at
+    /// once: each picture that has a name shows one face.
+    pub async fn today(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+        let this = Self::start(script).await;
+        this.0.names_faces.store(true, Ordering::Relaxed);
+        this
+    }
+
     /// Starts one that knows everybody after a few milliseconds, as Hannibal.
     pub async fn quick() -> Self {
-        Self::start(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(3))).await
+        Self::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(3))).await
     }
 
     /// Starts one that never answers its first call, and every other at once, with the name of a known picture.
     pub async fn hanging_once(name: &'static str) -> Self {
         let first = AtomicBool::new(true);
-        Self::start(
+        Self::today(
             move |_| {
                 if first.swap(false, Ordering::Relaxed) { Reply::never() } else { Reply::name(name) }
             },
@@ -269,11 +280,34 @@ impl Recogniser {
     }
 }
 
+fn nothing_seen() -> FindResponse {
+    FindResponse {
+        width: 640,
+        height: 480,
+        model: MODEL.to_owned(),
+        gallery: GALLERY,
+        ..FindResponse::default()
+    }
+}
+
+/// A face that is this known picture's, without an embedding: nothing is compared again.
+fn named(name: String) -> Vec<Face> {
+    if name == NOT_FOUND {
+        return Vec::new();
+    }
+    let nearest = Some(Nearest { image_name: name, distance: 0.3, is_match: true });
+    vec![Face { width: 100, height: 100, nearest, ..Face::default() }]
+}
+
 #[tonic::async_trait]
 impl Faces for Recogniser {
     /// The name that the script answers counts for nothing here; its pauses and errors do.
     async fn find(&self, request: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
         let path = request.into_inner().image_path;
+        if self.0.names_faces.load(Ordering::Relaxed) {
+            let name = self.follow_script(&path).await?;
+            return Ok(Response::new(FindResponse { faces: named(name), ..nothing_seen() }));
+        }
         let answer = self.seen(|eyes| FindResponse {
             faces: (eyes.faces)(&path),
             width: 640,
@@ -288,6 +322,10 @@ impl Faces for Recogniser {
 
     async fn r#match(&self, request: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {
         let matched = vec![Matched::default(); request.into_inner().embeddings.len()];
+        if self.0.names_faces.load(Ordering::Relaxed) {
+            let (model, gallery) = (MODEL.to_owned(), GALLERY);
+            return Ok(Response::new(MatchResponse { matched, gallery, model, ..MatchResponse::default() }));
+        }
         let detector = self.seen(|eyes| eyes.detector.clone())?;
         let (model, gallery) = (MODEL.to_owned(), GALLERY);
         // No tolerance: nothing is grouped.

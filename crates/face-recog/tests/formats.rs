@@ -10,14 +10,14 @@ use image::{DynamicImage, ImageFormat, RgbImage, Rgba, codecs::jpeg::JpegEncoder
 use support::{World, pixels, with_exif_orientation};
 
 /// Distance of obama2.jpg to obama.jpg; a format or a rotation moves it by some hundredths, the loss
-/// of colour by 0.085.
-const DISTANCE: f64 = 0.343;
+/// of colour by 0.06.
+const DISTANCE: f64 = 0.369;
 
 async fn assert_recognised(world: &World, what: &str, bytes: &[u8]) {
     let answer = world.identify_bytes(bytes).await.unwrap_or_else(|status| panic!("{what}: {status}"));
     assert_eq!(answer.image_name, "obama.jpg", "{what}: {answer:?}");
     let distance = answer.distance.unwrap();
-    assert!((distance - DISTANCE).abs() < 0.1, "{what}: distance {distance}, expected about {DISTANCE}");
+    assert!((distance - DISTANCE).abs() < 0.08, "{what}: distance {distance}, expected about {DISTANCE}");
 }
 
 fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {

@@ -11,10 +11,10 @@ use support::{World, assert_nearest, pixels};
 async fn known_people_are_recognised_on_other_photographs() {
     let world = World::with_known(&["obama.jpg", "biden.jpg"]).await;
     for (photograph, name, distance) in [
-        ("obama2.jpg", "obama.jpg", 0.343),
+        ("obama2.jpg", "obama.jpg", 0.369),
         ("obama3.jpg", "obama.jpg", 0.335),
-        ("obama_partial_face.jpg", "obama.jpg", 0.231),
-        ("obama_partial_face2.jpg", "obama.jpg", 0.289),
+        ("obama_partial_face.jpg", "obama.jpg", 0.260),
+        ("obama_partial_face2.jpg", "obama.jpg", 0.292),
         ("biden.jpg", "biden.jpg", 0.0),
     ] {
         let answer = world.identify_photograph(photograph).await;
@@ -37,11 +37,11 @@ async fn the_answers_about_all_sample_photographs_stay_the_same() {
         ("coffee.png", rpc::NOT_FOUND, None, 0),
         ("grass.png", rpc::NOT_FOUND, None, 0),
         ("text.png", rpc::NOT_FOUND, None, 0),
-        ("obama.jpg", "obama2.jpg", Some(0.343), 1),
+        ("obama.jpg", "obama2.jpg", Some(0.369), 1),
         ("obama2.jpg", "obama2.jpg", Some(0.0), 1),
-        ("obama3.jpg", "obama2.jpg", Some(0.430), 1),
-        ("obama_partial_face.jpg", "obama2.jpg", Some(0.392), 1),
-        ("obama_partial_face2.jpg", "obama2.jpg", Some(0.390), 1),
+        ("obama3.jpg", "obama2.jpg", Some(0.437), 1),
+        ("obama_partial_face.jpg", "obama2.jpg", Some(0.405), 1),
+        ("obama_partial_face2.jpg", "obama2.jpg", Some(0.394), 1),
     ] {
         let answer = world.identify_photograph(photograph).await;
         assert_eq!((answer.image_name.as_str(), answer.faces), (name, Some(faces)), "{photograph}");
@@ -64,7 +64,7 @@ async fn the_nearest_of_several_pictures_of_a_person_is_named() {
 async fn a_stranger_is_not_found_and_the_distance_says_why() {
     let world = World::with_known(&["obama.jpg", "biden.jpg"]).await;
     let answer = world.identify_photograph("astronaut.png").await;
-    assert_nearest(&answer, rpc::NOT_FOUND, 0.825);
+    assert_nearest(&answer, rpc::NOT_FOUND, 0.832);
     assert_eq!(answer.faces, Some(1));
 }
 
@@ -103,7 +103,7 @@ async fn every_face_of_a_picture_is_looked_at() {
     let world = World::with_known(&["obama.jpg"]).await;
     let group = side_by_side(&[&pixels("biden.jpg"), &pixels("obama2.jpg")]);
     let answer = world.identify_pixels(group).await;
-    assert_nearest(&answer, "obama.jpg", 0.352);
+    assert_nearest(&answer, "obama.jpg", 0.376);
     assert_eq!(answer.faces, Some(2));
 }
 
@@ -140,7 +140,7 @@ async fn faces_are_found_on_small_and_on_large_pictures() {
         let answer = world.identify_pixels(copy).await;
         assert_eq!((answer.image_name.as_str(), answer.faces), ("obama.jpg", Some(1)), "{scale}");
         let actual = answer.distance.unwrap();
-        assert!((actual - 0.343).abs() < 0.06, "scale {scale}: distance {actual}");
+        assert!((actual - 0.369).abs() < 0.06, "scale {scale}: distance {actual}");
     }
 }
 

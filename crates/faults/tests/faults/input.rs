@@ -142,7 +142,7 @@ async fn fault_25_deeply_nested_json_is_refused() {
 
 #[tokio::test]
 async fn fault_29_sql_html_and_scripts_in_a_path_are_stored_as_they_are_and_shown_escaped() {
-    let recogniser = Recogniser::start(|_| faults::Reply::name("not_found")).await;
+    let recogniser = Recogniser::today(|_| faults::Reply::name("not_found")).await;
     let system = System::with(&recogniser).frontend().start().await;
     let paths = [
         "'); DROP TABLE images; -- ",

@@ -23,7 +23,7 @@ async fn progress(system: &System) -> Value {
 #[tokio::test]
 async fn fault_36_processors_killed_in_a_run_lose_no_picture_and_store_none_twice() {
     let recogniser =
-        Recogniser::start(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(100))).await;
+        Recogniser::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(100))).await;
     let mut system = System::with(&recogniser).processors(2).start().await;
     system.post_many(IMAGES).await;
     system.nothing_is_lost_and_nothing_invented().await;

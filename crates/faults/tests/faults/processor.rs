@@ -56,7 +56,7 @@ async fn fault_02_a_processor_killed_after_its_claim_is_replaced_when_the_lease_
 async fn fault_02_a_processor_killed_after_the_call_may_have_stored_the_result_or_not() {
     let gate = Gate::shut();
     let held = gate.clone();
-    let recogniser = Recogniser::start(move |_| Reply::name("hannibal_1.jpg").behind(&held)).await;
+    let recogniser = Recogniser::today(move |_| Reply::name("hannibal_1.jpg").behind(&held)).await;
     let mut system = System::with(&recogniser).start().await;
     system.post_many(1).await;
     eventually("the call runs", async || (recogniser.running() == 1).then_some(())).await;
@@ -75,7 +75,7 @@ async fn fault_02_a_processor_killed_after_the_call_may_have_stored_the_result_o
 async fn fault_02_a_processor_killed_before_it_finishes_the_message_has_done_its_work() {
     let gate = Gate::shut();
     let held = gate.clone();
-    let recogniser = Recogniser::start(move |_| Reply::name("hannibal_1.jpg").behind(&held)).await;
+    let recogniser = Recogniser::today(move |_| Reply::name("hannibal_1.jpg").behind(&held)).await;
     let mut system = System::with(&recogniser).through(Link::Consumer).set("SWEEP_AFTER", "1h").start().await;
     system.post_many(1).await;
     eventually("the call runs", async || (recogniser.running() == 1).then_some(())).await;
@@ -122,7 +122,7 @@ async fn fault_20_a_clock_that_is_an_hour_fast_steals_no_lease() {
         .find(|library| Path::new(library).exists())
         .expect("this test shifts a clock with libfaketime: install Debian's package faketime");
     let recogniser =
-        Recogniser::start(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(1500))).await;
+        Recogniser::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(1500))).await;
     let mut system = System::with(&recogniser).set("SWEEP_AFTER", "500ms").start().await;
     for shift in ["+3600", "-3600"] {
         let settings =
@@ -143,7 +143,7 @@ async fn fault_20_a_clock_that_is_an_hour_fast_steals_no_lease() {
 #[tokio::test]
 async fn fault_22_with_200_in_flight_a_processor_that_is_told_to_stop_finishes_or_gives_back() {
     let number = std::sync::atomic::AtomicUsize::new(0);
-    let recogniser = Recogniser::start(move |_| {
+    let recogniser = Recogniser::today(move |_| {
         // The first time, every other call hangs.
         let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if number < 200 && number.is_multiple_of(2) {
@@ -197,7 +197,7 @@ async fn fault_22_a_second_signal_ends_a_processor_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_22_while_the_processors_are_restarted_one_after_the_other_no_image_waits_for_a_timeout() {
     let recogniser =
-        Recogniser::start(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(200))).await;
+        Recogniser::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(200))).await;
     let plan = System::with(&recogniser).processors(3).set("SWEEP_AFTER", "1h");
     // A message that is left behind is announced again after the mean of these two.
     let mut system = plan.set("IDENTIFY_TIMEOUT", "50s").set("CLAIM_LEASE", "70s").start().await;

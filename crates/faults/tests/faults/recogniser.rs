@@ -25,7 +25,7 @@ async fn fault_03_images_that_kill_face_recog_fail_and_no_innocent_one_does() {
     // Every call for a poisonous image breaks all connections, as the end of the process does.
     let killer = Arc::new(Mutex::new(Weak::<System>::new()));
     let system = killer.clone();
-    let recogniser = Recogniser::start(move |path| {
+    let recogniser = Recogniser::today(move |path| {
         if path.contains("poison") {
             if let Some(system) = system.lock().unwrap().upgrade() {
                 system.proxy(Link::Recogniser).cut_once();
@@ -64,7 +64,7 @@ async fn fault_03_images_that_kill_face_recog_fail_and_no_innocent_one_does() {
 
 #[tokio::test]
 async fn fault_12_a_call_that_hangs_ends_with_its_deadline_and_the_other_images_proceed() {
-    let recogniser = Recogniser::start(|path| {
+    let recogniser = Recogniser::today(|path| {
         if path.ends_with("hangs.jpg") { Reply::never() } else { Reply::name("skarlso_1.jpg") }
     })
     .await;
@@ -98,7 +98,7 @@ async fn fault_12_a_face_recog_that_is_frozen_holds_up_nothing_for_good() {
 #[tokio::test]
 async fn fault_13_an_answer_just_before_the_deadline_counts_and_no_second_delivery_overlaps() {
     let recogniser =
-        Recogniser::start(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(1700))).await;
+        Recogniser::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(1700))).await;
     let system = System::with(&recogniser).processors(2).set("SWEEP_AFTER", "500ms").start().await;
     system.post_many(40).await;
     system.nothing_is_lost_and_nothing_invented().await;
