@@ -39,8 +39,19 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 /// The words of `text` that look like the name of one of our metrics.
 fn named(text: &str) -> BTreeSet<String> {
-    let families =
-        ["receiver_", "facerecog_", "face_recog_", "frontend_", "image_", "images_", "circuit_", "webhooks_"];
+    let families = [
+        "access_refusals_",
+        "answers_refused_",
+        "circuit_",
+        "connections_ended_",
+        "face_recog_",
+        "facerecog_",
+        "frontend_",
+        "image_",
+        "images_",
+        "receiver_",
+        "webhooks_",
+    ];
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .filter(|word| families.iter().any(|family| word.starts_with(family)))
         .map(|word| {
