@@ -38,7 +38,7 @@ impl FaceRecog {
         let unknown = || {
             let detail = "face-recog is of a release that does not name its detector, so nothing is older; \
                           to look at all images again, send {\"detector\":\"any\"}";
-            Problem::new(StatusCode::NOT_IMPLEMENTED, "no_detector", detail)
+            Problem::new(StatusCode::CONFLICT, "no_detector", detail)
         };
         // Without embeddings nothing is compared.
         match self.client.clone().r#match(patient(MatchRequest::default())).await {

@@ -13,7 +13,7 @@ use common::{
     lookup::{FailedImage, ImageStatus},
     models::ImageId,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::Who;
@@ -69,12 +69,27 @@ struct Wanted {
     #[schema(example = 3)]
     person: Option<i32>,
     /// From this id on.
-    #[serde(default = "first")]
-    #[schema(minimum = 1, default = 1)]
+    #[serde(default = "first", deserialize_with = "id")]
+    #[schema(minimum = 1, maximum = 2147483647, default = 1)]
     from: u64,
     /// Up to this id.
-    #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "optional_id")]
+    #[schema(minimum = 1, maximum = 2147483647)]
     to: Option<u64>,
+}
+
+/// An id: a whole number, also one that is written with a decimal point, as JSON allows.
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    // The column holds no larger ones.
+    let is_id = number.fract() == 0.0 && (1.0..=f64::from(i32::MAX)).contains(&number);
+    is_id.then_some(number as u64).ok_or_else(|| D::Error::custom("an id is a whole number from 1 on"))
+}
+
+fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Id(#[serde(deserialize_with = "id")] u64);
+    Ok(Option::<Id>::deserialize(deserializer)?.map(|Id(id)| id))
 }
 
 /// By what images were looked at last.
@@ -115,7 +130,7 @@ const WANTED: &str =
 /// The same request is answered with the run that is running for it.
 #[utoipa::path(post, path = "/look-again", tag = "images", request_body = Wanted, responses(
     (status = ACCEPTED, description = "The run", body = Run, headers(("Location" = String, description = "Where to ask how far it is"))),
-    (status = NOT_IMPLEMENTED, description = "Face-recog is of a release that does not name its detector, and so nothing is older"),
+    (status = CONFLICT, description = "Face-recog is of a release that does not name its detector, and so nothing is older"),
 ))]
 async fn start_run(
     State(receiver): State<Arc<Receiver>>,

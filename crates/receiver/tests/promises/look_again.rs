@@ -155,7 +155,7 @@ async fn what_is_older_is_known_only_where_face_recog_names_its_detector() {
         }
         let stack = five_images(&[&format!("--grpc-address={}", original.address())]).await;
         let (answer, problem) = start(&stack, json!({})).await;
-        assert_eq!(answer.status, 501);
+        assert_eq!(answer.status, 409);
         assert!(problem["detail"].as_str().unwrap().contains(r#"{"detector":"any"}"#), "{problem}");
     }
 }

@@ -100,7 +100,8 @@ async fn every_refusal_is_counted_by_its_reason_and_reasons_are_never_what_a_cli
     for (route, status) in [("/batches/all", 422), ("/batches/1-10001", 422), ("/images/%FF", 400)] {
         assert_eq!(send("GET", route, String::new()).await, status, "{route}");
     }
-    sqlx::raw_sql("DROP TABLE images").execute(&stack.rows.0).await.unwrap();
+    let mut busy = stack.rows.0.acquire().await.unwrap();
+    sqlx::raw_sql("LOCK TABLES images WRITE").execute(&mut *busy).await.unwrap();
     assert_eq!(send("POST", "/image/post", path("/b.jpg")).await, 503);
     assert_eq!(send("GET", "/images/1", String::new()).await, 503);
 

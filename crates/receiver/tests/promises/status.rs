@@ -193,7 +193,8 @@ async fn a_batch_that_is_none_is_refused_with_a_sentence() {
 #[tokio::test]
 async fn without_the_database_whoever_asks_is_told_to_come_back() {
     let stack = Stack::start().await;
-    execute(&stack, "DROP TABLE images").await;
+    let mut busy = stack.rows.0.acquire().await.unwrap();
+    sqlx::raw_sql("LOCK TABLES images WRITE").execute(&mut *busy).await.unwrap();
     for route in ["/images/1", "/batches/1"] {
         let answer = stack.receiver.request("GET", route).await;
         assert_problem(&answer, 503, "the database does not answer");

@@ -293,10 +293,11 @@ async fn without_nsqd_or_the_database_an_upload_is_answered_as_a_path_is() {
     uploading.stack.nsqd.server.stop().await.unwrap();
     let answer = uploading.send(JPEG).await;
     assert_eq!((answer.status.as_u16(), answer.header("location")), (202, "/images/1"));
-    sqlx::raw_sql("RENAME TABLE images TO elsewhere").execute(&uploading.stack.rows.0).await.unwrap();
+    let mut busy = uploading.stack.rows.0.acquire().await.unwrap();
+    sqlx::raw_sql("LOCK TABLES images WRITE").execute(&mut *busy).await.unwrap();
     let answer = uploading.send(PNG).await;
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "5"));
-    sqlx::raw_sql("RENAME TABLE elsewhere TO images").execute(&uploading.stack.rows.0).await.unwrap();
+    sqlx::raw_sql("UNLOCK TABLES").execute(&mut *busy).await.unwrap();
     assert_eq!(uploading.send(PNG).await.status, 202, "it can be sent again");
 }
 
