@@ -66,8 +66,9 @@ struct Wanted {
     #[serde(default)]
     detector: By,
     /// Whom they show, by their id, on any of their faces.
-    #[schema(example = 3)]
-    person: Option<i32>,
+    #[serde(default, deserialize_with = "optional_id")]
+    #[schema(minimum = 1, maximum = 2147483647, example = 3)]
+    person: Option<u64>,
     /// From this id on.
     #[serde(default = "first", deserialize_with = "id")]
     #[schema(minimum = 1, maximum = 2147483647, default = 1)]
@@ -143,6 +144,7 @@ async fn start_run(
         By::Older => Some(receiver.face_recog.detector().await?),
         By::Any => None,
     };
+    let person = person.and_then(|id| i32::try_from(id).ok());
     let filter = Filter { not_by, person, first: from, last: to };
     let run = look_again::start(&receiver.pool, &filter, &who.name).await?;
     let mut response = format::fresh(StatusCode::ACCEPTED, &run);
