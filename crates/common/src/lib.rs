@@ -36,7 +36,7 @@ pub mod lifecycle;
 pub mod look_again;
 pub mod lookup;
 pub mod models;
-mod overlap;
+pub mod overlap;
 pub mod people;
 pub mod quality;
 pub mod removal;

@@ -1,4 +1,4 @@
-//! Which face is which when a picture is looked at again: the boxes of the same face overlap.
+//! How far boxes overlap, and so which face is which when a picture is looked at again.
 
 /// Left edge, top edge, width and height.
 type Area = [i32; 4];
@@ -32,14 +32,15 @@ pub(crate) fn pair(old: &[Area], new: &[Area]) -> Vec<Option<usize>> {
     pairs
 }
 
-/// Intersection over union: 1 for the same box, 0 for boxes that do not touch.
-fn overlap(one: Area, other: Area) -> f64 {
+/// Intersection over union of two boxes, each of them left edge, top edge, width and height: 1 for the same box, 0 for boxes
+/// that do not touch.
+pub fn overlap<L: Into<f64>>(one: [L; 4], other: [L; 4]) -> f64 {
+    let (one, other) = (one.map(L::into), other.map(L::into));
     let along = |start: usize, length: usize| {
-        let end = |area: Area| f64::from(area[start]) + f64::from(area[length]);
-        let begin = f64::from(one[start]).max(f64::from(other[start]));
-        (end(one).min(end(other)) - begin).max(0.0)
+        let end = |area: [f64; 4]| area[start] + area[length];
+        (end(one).min(end(other)) - one[start].max(other[start])).max(0.0)
     };
-    let size = |area: Area| f64::from(area[2]) * f64::from(area[3]);
+    let size = |area: [f64; 4]| area[2] * area[3];
     let both = along(0, 2) * along(1, 3);
     let either = size(one) + size(other) - both;
     if either > 0.0 { both / either } else { 0.0 }

@@ -82,13 +82,14 @@ impl Supervisor {
 /// The result of `work`, or what it said when it panicked.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
     // Nothing that it left half done is used again: the process ends.
-    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| message(&*panic))
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| panic_message(&*panic).to_owned())
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
+/// What was said by a panic that was caught.
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
+    text.unwrap_or("no message")
 }
 
 #[cfg(test)]

@@ -75,10 +75,14 @@ type Script = dyn Fn(&str) -> Reply + Send + Sync;
 /// The faces on a picture.
 type FaceScript = dyn Fn(&str) -> Vec<Face> + Send + Sync;
 
-/// What it finds on the pictures, and what it calls the detector that does.
-struct Eyes {
-    detector: String,
-    faces: Box<FaceScript>,
+/// What it tells of faces.
+enum Eyes {
+    /// Nothing, as the original.
+    None,
+    /// One face for each name that the script answers.
+    Named,
+    /// These faces, found by a detector of this name, whatever name the script answers.
+    Scripted { detector: String, faces: Box<FaceScript> },
 }
 
 /// What it calls its known people.
@@ -94,9 +98,7 @@ pub struct Recogniser(Arc<State>);
 struct State {
     address: SocketAddr,
     script: Box<Script>,
-    eyes: Mutex<Option<Eyes>>,
-    /// Whether each name that the script answers is told as that of a face.
-    names_faces: AtomicBool,
+    eyes: Mutex<Eyes>,
     ready: AtomicBool,
     calls: Mutex<HashMap<String, usize>>,
     /// Calls that run now, by path.
@@ -116,8 +118,7 @@ impl Recogniser {
         let this = Self(Arc::new(State {
             address: listener.local_addr().unwrap(),
             script: Box::new(script),
-            eyes: Mutex::default(),
-            names_faces: AtomicBool::new(false),
+            eyes: Mutex::new(Eyes::None),
             ready: AtomicBool::new(true),
             calls: Mutex::default(),
             running: Mutex::default(),
@@ -140,7 +141,7 @@ impl Recogniser {
     /// once: each picture that has a name shows one face.
     pub async fn today(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let this = Self::start(script).await;
-        this.0.names_faces.store(true, Ordering::Relaxed);
+        *this.0.eyes.lock().unwrap() = Eyes::Named;
         this
     }
 
@@ -163,8 +164,8 @@ impl Recogniser {
     /// From now on it tells the faces of each picture, as `detector` finds them. Until then it does not know the service
     /// Faces, as the original; a processor that has met it so goes on asking as it asks the original.
     pub fn tell_faces(&self, detector: &str, faces: impl Fn(&str) -> Vec<Face> + Send + Sync + 'static) {
-        let eyes = Eyes { detector: detector.to_owned(), faces: Box::new(faces) };
-        *self.0.eyes.lock().unwrap() = Some(eyes);
+        let eyes = Eyes::Scripted { detector: detector.to_owned(), faces: Box::new(faces) };
+        *self.0.eyes.lock().unwrap() = eyes;
     }
 
     /// Where it listens, `host:port`.
@@ -273,20 +274,22 @@ impl Recogniser {
         }
     }
 
-    /// What `tell` tells of its eyes.
-    fn seen<T>(&self, tell: impl FnOnce(&Eyes) -> T) -> Result<T, Status> {
-        let eyes = self.0.eyes.lock().unwrap();
-        eyes.as_ref().map(tell).ok_or_else(|| Status::unimplemented("it tells no faces"))
+    /// The detector that it names, which is none for faces that are named by the script.
+    fn detector(&self) -> Result<String, Status> {
+        match &*self.0.eyes.lock().unwrap() {
+            Eyes::None => Err(Status::unimplemented("it tells no faces")),
+            Eyes::Named => Ok(String::new()),
+            Eyes::Scripted { detector, .. } => Ok(detector.clone()),
+        }
     }
-}
 
-fn nothing_seen() -> FindResponse {
-    FindResponse {
-        width: 640,
-        height: 480,
-        model: MODEL.to_owned(),
-        gallery: GALLERY,
-        ..FindResponse::default()
+    /// The faces on a picture that the script answers this name for.
+    fn faces(&self, path: &str, name: String) -> Vec<Face> {
+        match &*self.0.eyes.lock().unwrap() {
+            Eyes::None => Vec::new(),
+            Eyes::Named => named(name),
+            Eyes::Scripted { faces, .. } => faces(path),
+        }
     }
 }
 
@@ -301,32 +304,23 @@ fn named(name: String) -> Vec<Face> {
 
 #[tonic::async_trait]
 impl Faces for Recogniser {
-    /// The name that the script answers counts for nothing here; its pauses and errors do.
     async fn find(&self, request: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
         let path = request.into_inner().image_path;
-        if self.0.names_faces.load(Ordering::Relaxed) {
-            let name = self.follow_script(&path).await?;
-            return Ok(Response::new(FindResponse { faces: named(name), ..nothing_seen() }));
-        }
-        let answer = self.seen(|eyes| FindResponse {
-            faces: (eyes.faces)(&path),
+        let detector = self.detector()?;
+        let name = self.follow_script(&path).await?;
+        Ok(Response::new(FindResponse {
+            faces: self.faces(&path, name),
             width: 640,
             height: 480,
             model: MODEL.to_owned(),
             gallery: GALLERY,
-            detector: eyes.detector.clone(),
-        })?;
-        self.follow_script(&path).await?;
-        Ok(Response::new(answer))
+            detector,
+        }))
     }
 
     async fn r#match(&self, request: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {
+        let detector = self.detector()?;
         let matched = vec![Matched::default(); request.into_inner().embeddings.len()];
-        if self.0.names_faces.load(Ordering::Relaxed) {
-            let (model, gallery) = (MODEL.to_owned(), GALLERY);
-            return Ok(Response::new(MatchResponse { matched, gallery, model, ..MatchResponse::default() }));
-        }
-        let detector = self.seen(|eyes| eyes.detector.clone())?;
         let (model, gallery) = (MODEL.to_owned(), GALLERY);
         // No tolerance: nothing is grouped.
         Ok(Response::new(MatchResponse { matched, gallery, model, tolerance: 0.0, detector }))

@@ -4,7 +4,6 @@
 //! knows nothing of pictures: work is a closure that gets the thread's tools.
 
 use std::{
-    any::Any,
     cell::Cell,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,6 +11,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use common::supervisor::panic_message;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -159,7 +159,7 @@ fn job<Tools, T: Send + 'static>(
         }
         // The tools hold no invariants that a panic could break halfway: their state lives in C++.
         let result = catch_unwind(AssertUnwindSafe(|| work(tools, waiting))).map_err(|panic| {
-            tracing::error!(panic = message(&*panic), "recognition panicked");
+            tracing::error!(panic = panic_message(&*panic), "recognition panicked");
             PoolError::Panicked
         });
         // The caller may have gone meanwhile.
@@ -187,14 +187,6 @@ fn work_on<Tools>(mut tools: Tools, requests: Receiver<Job<Tools>>, background: 
 
 fn note_depth(waiting: usize) {
     metrics::gauge!("facerecog_queue_depth").set(waiting as f64);
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }
 
 #[cfg(test)]

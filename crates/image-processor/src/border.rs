@@ -5,12 +5,9 @@ use common::{
     faces::{Found, FoundFace, Nearest},
     images::Failure,
 };
-use rpc::MatchResponse;
+use rpc::{MOST_FACES, MatchResponse};
 
 use crate::recogniser::Answer;
-
-/// Faces of one picture; face-recog itself tells of no more.
-const MOST_FACES: usize = 1_000;
 
 /// Length of a known picture's name, in characters: the column's.
 const LONGEST_NAME: usize = 255;

@@ -125,9 +125,11 @@ impl Recogniser {
             }
         }
         // The original keeps the picture in a place that all its calls share: two at once would be answered for each other.
-        let Ok(_turn) = timeout_at(end, replica.turn()).await else { return Err(Outcome::Busy) };
+        let Ok((_turn, has_waited)) = timeout_at(end, replica.turn()).await else {
+            return Err(Outcome::Busy);
+        };
         let request = limited(IdentifyRequest { image_path: path.to_owned() }, end);
-        match timeout_at(end, IdentifyClient::new(replica.channel()).identify(request)).await {
+        let outcome = match timeout_at(end, IdentifyClient::new(replica.channel()).identify(request)).await {
             Ok(Ok(response)) => {
                 let IdentifyResponse { image_name, distance, faces } = response.into_inner();
                 let matches = if image_name == NOT_FOUND { Vec::new() } else { vec![image_name] };
@@ -135,7 +137,9 @@ impl Recogniser {
             }
             Ok(Err(status)) => Err(meaning(&status)),
             Err(_) => Err(Outcome::TooLate),
-        }
+        };
+        // The wait for the turn had left too little time.
+        if has_waited && matches!(outcome, Err(Outcome::TooLate)) { Err(Outcome::Busy) } else { outcome }
     }
 
     /// Compares embeddings of `model` with the known people of today, in one call.
@@ -374,6 +378,24 @@ mod tests {
             assert!(answer.is_ok(), "{answer:?}");
         }
         assert_eq!(face_recog.calls(), 16);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_began_late_because_the_original_had_another_is_no_failure() {
+        let one_by_one = |path: &str| match path {
+            "first.jpg" => Reply::name(NOT_FOUND).after(DEADLINE * 3 / 4),
+            _ => Reply::never(),
+        };
+        let face_recog = devstack::Recogniser::start(one_by_one).await;
+        let recogniser = calling(&face_recog);
+        let second = async {
+            while face_recog.running() == 0 {
+                tokio::task::yield_now().await;
+            }
+            recogniser.identify("second.jpg").await
+        };
+        let (_, answer) = tokio::join!(recogniser.identify("first.jpg"), second);
+        assert!(matches!(answer, Err(CallError::Busy)), "{answer:?}");
     }
 
     #[tokio::test]

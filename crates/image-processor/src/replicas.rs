@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use rpc::{Empty, health_check_client::HealthCheckClient};
 use tokio::time::{Instant, timeout};
 use tonic::transport::{Channel, Endpoint};
@@ -68,9 +69,12 @@ impl Picked {
         self.0.tells_faces.load(Ordering::Relaxed)
     }
 
-    /// Waits until no other call that asks for a turn is under way.
-    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.0.turn.lock().await
+    /// Waits until no other call that asks for a turn is under way; says whether one was.
+    pub(crate) async fn turn(&self) -> (tokio::sync::MutexGuard<'_, ()>, bool) {
+        match self.0.turn.try_lock() {
+            Ok(turn) => (turn, false),
+            Err(_) => (self.0.turn.lock().await, true),
+        }
     }
 
     /// It answered that it does not know the service.
@@ -136,13 +140,9 @@ impl Replicas {
     /// Whether some replica answers a HealthCheck with "ready" now.
     pub(crate) async fn any_healthy(&self) -> bool {
         self.refresh(Duration::ZERO).await;
-        let replicas = self.ready().clone();
-        for replica in replicas {
-            if healthy(replica.channel.clone()).await {
-                return true;
-            }
-        }
-        false
+        let probes: FuturesUnordered<_> =
+            self.ready().iter().map(|replica| healthy(replica.channel.clone())).collect();
+        probes.any(std::future::ready).await
     }
 
     /// Resolves the name, drops what it no longer names and adds what answers; not if that was done less
@@ -155,9 +155,8 @@ impl Replicas {
         match timeout(PROBE_TIMEOUT, self.resolve()).await.unwrap_or_else(|late| Err(late.into())) {
             Ok(addresses) => {
                 self.ready().retain(|replica| addresses.contains(&replica.address));
-                for address in addresses {
-                    self.add(address).await;
-                }
+                // At once: each that is dead takes its time.
+                join_all(addresses.into_iter().map(|address| self.add(address))).await;
             }
             // The replicas that are known stay: only the name service is away.
             Err(error) => tracing::debug!(address = self.address, %error, "cannot resolve face-recog"),

@@ -120,7 +120,7 @@ impl fmt::Display for LeftOut {
             write!(f, ", {} too small to compare", self.too_small)?;
         }
         if self.too_many > 0 {
-            write!(f, ", {} more not compared: too many", self.too_many)?;
+            write!(f, ", {} not compared because there are too many", self.too_many)?;
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ mod tests {
         let crowd = found(&[(60, 512), (19, 0), (18, 0), (30, 0)]);
         assert_eq!(
             why_nobody(Some(0.7), Some(4), Some(&crowd)),
-            "4 faces, 2 too small to compare, 1 more not compared: too many, nobody known: the nearest known face is at \
+            "4 faces, 2 too small to compare, 1 not compared because there are too many, nobody known: the nearest known face is at \
              distance 0.70"
         );
         let far = found(&[(12, 0), (13, 0)]);

@@ -2,60 +2,40 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::time::{Duration, Instant};
 
-use clap::Parser;
 use common::{
-    database, images,
+    images,
     look_again::{self, Filter, Run, RunState},
     lookup::{self, ImageStatus},
     models::{ImageId, Status},
-    schema,
-    supervisor::Supervisor,
     words::{self, Word},
 };
-use devstack::{Database, Gate, Port, Recogniser, Reply};
-use image_processor::{Settings, run};
+use devstack::{Gate, Recogniser, Reply};
 use rpc::Face;
 use sqlx::MySqlPool;
-use tokio_util::sync::CancellationToken;
-use web::ops::Readiness;
+use support::Processor;
 
 /// Far longer than anything here takes; only a failing test waits for it.
 const SOON: Duration = Duration::from_secs(60);
 
 const WHO: &str = "a test";
 
-/// A database and a processor, to which nothing is announced.
+/// A processor, and its database.
 struct World {
     pool: MySqlPool,
-    shutdown: CancellationToken,
-    // Dropped last.
-    _database: Database,
+    // Stops when it is dropped.
+    _processor: Processor,
 }
 
 impl World {
     async fn with(face_recog: &Recogniser, more: &[&str]) -> Self {
-        let database = Database::fresh().await.unwrap();
-        let nobody = Port::reserve().unwrap();
-        let flags = [
-            "image-processor".to_owned(),
-            format!("--db-host={}", database.host),
-            format!("--db-port={}", database.port),
-            format!("--db-dbname={}", database.name),
-            format!("--db-username-password={}", database.user_password),
-            format!("--nsq-lookup-address=127.0.0.1:{nobody}"),
-            format!("--grpc-address={}", face_recog.address()),
-            "--sweep-after=100ms".to_owned(),
-        ];
+        let fixed = [format!("--grpc-address={}", face_recog.address()), "--sweep-after=100ms".to_owned()];
         let more = more.iter().map(|flag| (*flag).to_owned());
-        let settings = Settings::try_parse_from(flags.into_iter().chain(more)).unwrap();
-        let pool = database::pool(&settings.database, 4);
-        schema::ensure(&settings.database, &pool).await;
-        let shutdown = CancellationToken::new();
-        let readiness = Readiness::waiting_for("the database");
-        tokio::spawn(run(settings, readiness, Supervisor::new(shutdown.clone())));
-        Self { pool, shutdown, _database: database }
+        let processor = Processor::start(fixed.into_iter().chain(more)).await;
+        Self { pool: processor.pool.clone(), _processor: processor }
     }
 
     async fn store(&self, paths: &[&str]) -> Vec<ImageId> {
@@ -85,12 +65,6 @@ impl World {
     async fn until_done(&self, run: &Run) -> Run {
         until("the run is done", async || self.run(run).await.state == RunState::Done).await;
         self.run(run).await
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
     }
 }
 

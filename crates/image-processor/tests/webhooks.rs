@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
@@ -10,17 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
-use clap::Parser;
 use common::images::{self, ClaimOutcome, Ending, Failure, Fenced, Recognition};
-use common::supervisor::Supervisor;
-use common::{database, schema};
-use devstack::{Database, Port};
-use image_processor::{Settings, run};
+use devstack::Port;
 use serde_json::Value;
 use sqlx::MySqlPool;
+use support::Processor;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use web::ops::Readiness;
 
 /// Far longer than anything here takes; only a failing test waits for it.
 const SOON: Duration = Duration::from_secs(60);
@@ -43,40 +40,23 @@ async fn listen(listener: TcpListener, errors: usize) -> Heard {
     heard
 }
 
-/// A database, and a processor that has nothing to do but to tell.
+/// A processor that has nothing to do but to tell, and its database.
 struct World {
     pool: MySqlPool,
-    shutdown: CancellationToken,
-    // Dropped last.
-    _database: Database,
+    // Stops when it is dropped.
+    _processor: Processor,
 }
 
 impl World {
     async fn telling(port: u16) -> Self {
-        let database = Database::fresh().await.unwrap();
         let nobody = Port::reserve().unwrap();
         let flags = [
-            "image-processor".to_owned(),
-            format!("--db-host={}", database.host),
-            format!("--db-port={}", database.port),
-            format!("--db-dbname={}", database.name),
-            format!("--db-username-password={}", database.user_password),
-            format!("--nsq-lookup-address=127.0.0.1:{nobody}"),
             format!("--grpc-address=127.0.0.1:{nobody}"),
             format!("--webhook-url=http://127.0.0.1:{port}/hook"),
             format!("--webhook-secret={SECRET}"),
         ];
-        let settings = Settings::try_parse_from(flags).unwrap();
-        assert_eq!(settings.check(), Ok(()));
-        let pool = database::pool(&settings.database, 4);
-        schema::ensure(&settings.database, &pool).await;
-        let shutdown = CancellationToken::new();
-        tokio::spawn(run(
-            settings,
-            Readiness::waiting_for("the database"),
-            Supervisor::new(shutdown.clone()),
-        ));
-        Self { pool, shutdown, _database: database }
+        let processor = Processor::start(flags).await;
+        Self { pool: processor.pool.clone(), _processor: processor }
     }
 
     /// An image that ends so.
@@ -115,12 +95,6 @@ impl World {
 
     async fn until_all_is_told(&self) {
         self.until("all is told", async || self.waiting().await == 0).await;
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
     }
 }
 

@@ -407,13 +407,13 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn an_nsqd_is_let_go_only_when_all_lookups_worked_and_its_connection_does_not() {
-        let config = ConsumerConfig::new("t", "c", ["h:1"]);
-        let consumer = Consumer::start(config.clone());
-        let (found, discovered) = watch::channel(Discovered::default());
-        let (_closing, closing) = watch::channel(None);
-        let mut distributor = Distributor {
+    /// One that has met no nsqd yet, and may have one message in flight.
+    fn distributor(
+        consumer: &Consumer,
+        closing: watch::Receiver<Option<Instant>>,
+        discovered: watch::Receiver<Discovered>,
+    ) -> Distributor {
+        Distributor {
             common: Arc::clone(&consumer.common),
             tasks: TaskTracker::new(),
             nsqds: BTreeMap::new(),
@@ -421,7 +421,16 @@ mod tests {
             max_in_flight: watch::channel(1).1,
             closing,
             discovered,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn an_nsqd_is_let_go_only_when_all_lookups_worked_and_its_connection_does_not() {
+        let config = ConsumerConfig::new("t", "c", ["h:1"]);
+        let consumer = Consumer::start(config.clone());
+        let (found, discovered) = watch::channel(Discovered::default());
+        let (_closing, closing) = watch::channel(None);
+        let mut distributor = distributor(&consumer, closing, discovered);
         let mut names_after = |nsqds: &[&str], complete| {
             let nsqds = nsqds.iter().map(|&nsqd| nsqd.to_owned()).collect();
             found.send_replace(Discovered { nsqds, complete });
@@ -443,15 +452,7 @@ mod tests {
             let mut consumer = Consumer::start(ConsumerConfig::new("t", "c", ["h:1"]));
             let (found, discovered) = watch::channel(Discovered::default());
             let (_closing, closing) = watch::channel(None);
-            let mut distributor = Distributor {
-                common: Arc::clone(&consumer.common),
-                tasks: TaskTracker::new(),
-                nsqds: BTreeMap::new(),
-                turn: 0,
-                max_in_flight: watch::channel(1).1,
-                closing,
-                discovered,
-            };
+            let mut distributor = distributor(&consumer, closing, discovered);
             breaks(&mut distributor, found);
             distributor.run().await;
             consumer.next().await.is_none()

@@ -27,5 +27,8 @@ pub fn faces_at(address: &str) -> Result<faces_client::FacesClient<Channel>, Err
 /// The image name that stands for "nobody known is on this picture".
 pub const NOT_FOUND: &str = "not_found";
 
+/// Most faces of one picture that face-recog tells: the surest.
+pub const MOST_FACES: usize = 1_000;
+
 /// The compiled contract, which server reflection hands out.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/face.bin"));

@@ -13,8 +13,8 @@ use std::time::Instant;
 use common::quality::LEAST_COMPARED_HEIGHT;
 use image::RgbImage;
 
-use detect::Detection;
-pub use detect::{DETECTOR, FaceDetector};
+pub use detect::DETECTOR;
+use detect::{Detection, FaceDetector};
 use embed::FaceEmbedder;
 pub use models::{ModelError, ModelId, Models};
 
@@ -72,13 +72,6 @@ pub struct Place {
     pub width: u32,
     /// Number of rows.
     pub height: u32,
-}
-
-impl Place {
-    /// Number of pixels.
-    pub fn area(&self) -> u64 {
-        u64::from(self.width) * u64::from(self.height)
-    }
 }
 
 /// Finds and describes faces. One for each thread: it is `Send`, but not `Sync`.

@@ -1,8 +1,7 @@
 //! The receiver as the process that Kubernetes runs.
 
-use devstack::{Port, Service};
+use devstack::{Port, PrivateFolder, Service};
 use reqwest::StatusCode;
-
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -11,16 +10,27 @@ use tokio::{
 
 use crate::stack::{LIMIT, Stack};
 
+/// The process, on the servers of `stack`.
+async fn started(
+    stack: &Stack,
+    folder: &PrivateFolder,
+    port: &Port,
+    settings: impl IntoIterator<Item = (&'static str, String)>,
+) -> Service {
+    let servers = [("PRODUCER_ADDRESS", stack.nsqd.tcp_address()), ("RECEIVER_PORT", port.to_string())];
+    let mut environment = stack.database.environment();
+    let all = servers.into_iter().chain(settings);
+    environment.extend(all.map(|(name, value)| (name.to_owned(), value)));
+    Service::start("receiver", folder.path(), environment).await.unwrap()
+}
+
 #[tokio::test]
 async fn the_process_is_configured_by_its_environment_is_measured_and_ends_when_asked() {
     let stack = Stack::start().await;
-    let folder = devstack::PrivateFolder::new().unwrap();
+    let folder = PrivateFolder::new().unwrap();
     let port = Port::reserve().unwrap();
-    let mut environment = stack.database.environment();
-    environment.push(("PRODUCER_ADDRESS".to_owned(), stack.nsqd.tcp_address()));
-    environment.push(("RECEIVER_PORT".to_owned(), port.to_string()));
-    environment.push(("SHUTDOWN_TIMEOUT".to_owned(), "1s".to_owned()));
-    let mut service = Service::start("receiver", folder.path(), environment).await.unwrap();
+    let settings = [("SHUTDOWN_TIMEOUT", "1s".to_owned())];
+    let mut service = started(&stack, &folder, &port, settings).await;
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://127.0.0.1:{port}/image/post");
@@ -45,19 +55,10 @@ async fn the_process_is_configured_by_its_environment_is_measured_and_ends_when_
 #[tokio::test]
 async fn every_refusal_is_counted_by_its_reason_and_reasons_are_never_what_a_client_wrote() {
     let stack = Stack::start().await;
-    let folder = devstack::PrivateFolder::new().unwrap();
+    let folder = PrivateFolder::new().unwrap();
     let port = Port::reserve().unwrap();
-    let mut environment = stack.database.environment();
-    environment.extend(
-        [
-            ("PRODUCER_ADDRESS", stack.nsqd.tcp_address()),
-            ("RECEIVER_PORT", port.to_string()),
-            ("MAX_BODY", "1MiB".to_owned()),
-            ("BODY_TIMEOUT", "100ms".to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    );
-    let service = Service::start("receiver", folder.path(), environment).await.unwrap();
+    let settings = [("MAX_BODY", "1MiB".to_owned()), ("BODY_TIMEOUT", "100ms".to_owned())];
+    let service = started(&stack, &folder, &port, settings).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let send = async |method: &str, route: &str, body: String| {
         let url = format!("http://127.0.0.1:{port}{route}");
@@ -148,19 +149,13 @@ async fn every_refusal_is_counted_by_its_reason_and_reasons_are_never_what_a_cli
 #[tokio::test]
 async fn the_log_says_who_was_refused_and_who_erased_somebody() {
     let stack = Stack::start().await;
-    let folder = devstack::PrivateFolder::new().unwrap();
+    let folder = PrivateFolder::new().unwrap();
     let port = Port::reserve().unwrap();
-    let mut environment = stack.database.environment();
-    environment.extend(
-        [
-            ("PRODUCER_ADDRESS", stack.nsqd.tcp_address()),
-            ("RECEIVER_PORT", port.to_string()),
-            ("KNOWN_PEOPLE", folder.path().display().to_string()),
-            ("AUTH_TOKENS", crate::access::TOKENS.strip_prefix("--auth-tokens=").unwrap().to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    );
-    let service = Service::start("receiver", folder.path(), environment).await.unwrap();
+    let settings = [
+        ("KNOWN_PEOPLE", folder.path().display().to_string()),
+        ("AUTH_TOKENS", crate::access::TOKENS.strip_prefix("--auth-tokens=").unwrap().to_owned()),
+    ];
+    let service = started(&stack, &folder, &port, settings).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let erase = async |token: &str| {
         let request = client.delete(format!("http://127.0.0.1:{port}/people/1?erase=true"));

@@ -8,8 +8,10 @@ mod runtime;
 mod tiles;
 mod yunet;
 
+use common::overlap::overlap;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer, images::ImageRef};
 use image::RgbImage;
+use rpc::MOST_FACES;
 
 pub(crate) use runtime::Runtime;
 use yunet::YuNet;
@@ -35,11 +37,8 @@ const LEAST_SCORE: f32 = 0.7;
 /// A candidate that is lower than this, in pixels of the copy, is a reason to look closer, too.
 const SMALL: f32 = 32.0;
 
-/// Most faces of one picture: the surest.
-pub(crate) const MOST_FACES: usize = 1_000;
-
 /// Boxes that share more than this part of what they cover together are of one face (intersection over union).
-const SAME_FACE: f32 = 0.3;
+const SAME_FACE: f64 = 0.3;
 
 /// A face that was detected.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,19 +76,13 @@ impl Detection {
         }
     }
 
-    /// Intersection over union.
-    fn overlap(&self, other: &Self) -> f32 {
-        let shared = |start: f32, length: f32, other_start: f32, other_length: f32| {
-            ((start + length).min(other_start + other_length) - start.max(other_start)).max(0.0)
-        };
-        let intersection = shared(self.left, self.width, other.left, other.width)
-            * shared(self.top, self.height, other.top, other.height);
-        intersection / (self.width * self.height + other.width * other.height - intersection)
+    fn area(&self) -> [f32; 4] {
+        [self.left, self.top, self.width, self.height]
     }
 }
 
 /// Finds faces. One for each thread.
-pub struct FaceDetector {
+pub(crate) struct FaceDetector {
     network: YuNet,
     resizer: Resizer,
 }
@@ -173,7 +166,7 @@ fn distinct(mut faces: Vec<Detection>) -> Vec<Detection> {
     faces.sort_by(|one, other| other.score.total_cmp(&one.score));
     let mut kept: Vec<Detection> = Vec::new();
     for face in faces {
-        if kept.iter().all(|surer| surer.overlap(&face) <= SAME_FACE) {
+        if kept.iter().all(|surer| overlap(surer.area(), face.area()) <= SAME_FACE) {
             kept.push(face);
         }
     }
