@@ -13,7 +13,7 @@ use rpc::{
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Response, Status, server::NamedService, transport::server::TcpIncoming};
+use tonic::{Code, Request, Response, Status, server::NamedService};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use web::ops::Readiness;
 
@@ -22,6 +22,7 @@ use crate::{
     find,
     folder::Folder,
     gallery::Gallery,
+    incoming,
     picture::{self, Picture, PictureError},
     pool::{Pool, PoolError},
     watch::CurrentGallery,
@@ -33,8 +34,8 @@ const MAX_MESSAGE: usize = 64 << 10;
 /// Largest request that carries embeddings, in bytes: a thousand of 512, and their framing.
 const MAX_EMBEDDINGS: usize = 1 << 20;
 
-/// How often a silent connection is asked whether its other end still lives: nobody works for a caller who
-/// has gone.
+/// How often a silent connection is asked whether its other end still lives, and how long that has to say so: nobody
+/// works for a caller who has gone.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// Names under which health is asked for; the empty one stands for the whole server.
@@ -76,15 +77,27 @@ pub async fn serve(service: Service, listener: TcpListener, readiness: Readiness
         .build_v1()?;
     let announce = announce(reporter, readiness, service.gallery.clone(), service.shutdown.clone());
 
-    tonic::transport::Server::builder()
+    let shutdown = service.shutdown.clone();
+    let (connections, accepting) = incoming::http2(listener);
+
+    let serving = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(IdentifyServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(FacesServer::new(service.clone()).max_decoding_message_size(MAX_EMBEDDINGS))
         .add_service(HealthCheckServer::new(service).max_decoding_message_size(MAX_MESSAGE))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), announce)
-        .await?;
+        .serve_with_incoming_shutdown(connections, announce);
+    let accepting = async {
+        // Without a listener, whoever comes during the drain looks for another server.
+        shutdown.run_until_cancelled(accepting).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = accepting => {}
+    }
     Ok(())
 }
 

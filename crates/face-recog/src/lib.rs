@@ -1,6 +1,6 @@
 //! Recognises people on pictures: dlib embeddings behind gRPC.
 //!
-//! A request names a picture ([`grpc`]); a worker ([`pool`]) opens it ([`folder`]), decodes it ([`picture`]),
+//! A request names a picture ([`grpc`], behind `incoming`); a worker ([`pool`]) opens it ([`folder`]), decodes it ([`picture`]),
 //! finds and describes its faces ([`engine`]) and looks for the nearest known person
 //! ([`gallery`]), whom [`watch`] keeps the same as the folder of known people ([`listing`]), remembering from one
 //! start to the next what their faces look like ([`cache`]). Small copies to look at are cut by [`crop`].
@@ -20,6 +20,7 @@ pub mod folder;
 pub mod fuzzing;
 pub mod gallery;
 pub mod grpc;
+mod incoming;
 pub mod listing;
 pub mod picture;
 pub mod pool;

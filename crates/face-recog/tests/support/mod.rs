@@ -7,6 +7,7 @@ pub mod made;
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -53,6 +54,7 @@ pub fn models() -> PathBuf {
 /// A running server and its folders.
 pub struct World {
     folders: TempDir,
+    pub address: SocketAddr,
     channel: Channel,
     pub shutdown: CancellationToken,
     pub server: JoinHandle<anyhow::Result<()>>,
@@ -113,7 +115,7 @@ impl World {
             face_recog::run(&settings, listener, readiness, Supervisor::new(stop)).await
         });
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        Self { folders, channel, shutdown, server }
+        Self { folders, address, channel, shutdown, server }
     }
 
     /// A connection to the server.
