@@ -2,10 +2,10 @@
 //!
 //! What can be is told by its entry, with what taking it back needs. That is done once, and leaves an entry of its own,
 //! which names the other (`undoes`). Of what was said about the same the newest that counts goes first: nothing that was
-//! said since is lost.
+//! said since is lost. What was done with another change is a part of it (`part_of`), and goes when that is taken back.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     database::{push_list, until_done},
@@ -94,7 +94,37 @@ pub(crate) async fn note(
     subject: &str,
     detail: &impl Serialize,
 ) -> sqlx::Result<u64> {
-    insert(transaction, who, action, subject, detail, None).await
+    insert(transaction, who, action, subject, detail, Links::default()).await
+}
+
+/// Notes who changed what with another change.
+pub(crate) async fn note_part(
+    transaction: &mut MySqlConnection,
+    who: &str,
+    action: &str,
+    subject: &str,
+    detail: &impl Serialize,
+    part_of: Option<u64>,
+) -> sqlx::Result<()> {
+    insert(transaction, who, action, subject, detail, Links { part_of, ..Links::default() }).await?;
+    Ok(())
+}
+
+/// Whether an entry counts. It stays so until the transaction ends: whoever takes it back, or adds a part to it, waits.
+pub(crate) async fn hold(transaction: &mut MySqlConnection, entry: u64) -> sqlx::Result<bool> {
+    let select = sqlx::query_scalar::<_, u64>("SELECT id FROM audit WHERE id = ? FOR UPDATE").bind(entry);
+    if select.fetch_optional(&mut *transaction).await?.is_none() {
+        return Ok(false);
+    }
+    let select = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {COUNTS} FROM audit WHERE id = ?")));
+    select.bind(entry).fetch_one(transaction).await
+}
+
+/// What an entry is linked to.
+#[derive(Default)]
+struct Links {
+    undoes: Option<u64>,
+    part_of: Option<u64>,
 }
 
 /// Notes who took an entry back, which nobody did before, and what it changed.
@@ -105,7 +135,7 @@ pub(crate) async fn note_undo(
     detail: &impl Serialize,
     entry: u64,
 ) -> sqlx::Result<()> {
-    insert(transaction, who, "undo", subject, detail, Some(entry)).await?;
+    insert(transaction, who, "undo", subject, detail, Links { undoes: Some(entry), part_of: None }).await?;
     Ok(())
 }
 
@@ -115,11 +145,12 @@ async fn insert(
     action: &str,
     subject: &str,
     detail: &impl Serialize,
-    undoes: Option<u64>,
+    Links { undoes, part_of }: Links,
 ) -> sqlx::Result<u64> {
     let detail = serde_json::to_string(detail).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let insert =
-        sqlx::query("INSERT INTO audit (who, action, subject, detail, undoes) VALUES (?, ?, ?, ?, ?)");
-    let insert = insert.bind(who).bind(action).bind(subject).bind(detail).bind(undoes);
+    let insert = sqlx::query(
+        "INSERT INTO audit (who, action, subject, detail, undoes, part_of) VALUES (?, ?, ?, ?, ?, ?)",
+    );
+    let insert = insert.bind(who).bind(action).bind(subject).bind(detail).bind(undoes).bind(part_of);
     Ok(insert.execute(transaction).await?.last_insert_id())
 }

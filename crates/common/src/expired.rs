@@ -57,50 +57,21 @@ pub async fn delete(pool: &MySqlPool, days: u32, images: &[ImageId]) -> sqlx::Re
     .await
 }
 
-/// Those of `paths` that an image has which stays, because it is not older than `days` or not done.
-pub async fn kept(pool: &MySqlPool, days: u32, paths: &[String]) -> sqlx::Result<HashSet<String>> {
-    if paths.is_empty() {
+/// Those of these uploaded files that an image has which stays, because it is not older than `days` or not done.
+pub async fn kept(pool: &MySqlPool, days: u32, uploads: &[String]) -> sqlx::Result<HashSet<String>> {
+    if uploads.is_empty() {
         return Ok(HashSet::new());
     }
-    let paths: Vec<String> = until_done(|| async {
-        let mut select = QueryBuilder::<MySql>::new("SELECT path FROM images WHERE path IN ");
-        push_list(&mut select, paths.iter().map(String::as_str));
+    let kept: Vec<String> = until_done(|| async {
+        let mut select = QueryBuilder::<MySql>::new("SELECT upload FROM images WHERE upload IN ");
+        push_list(&mut select, uploads.iter().map(String::as_str));
         select.push(" AND NOT (");
         expired(&mut select, days);
         select.push(")");
         select.build_query_scalar().fetch_all(pool).await
     })
     .await?;
-    Ok(paths.into_iter().collect())
-}
-
-/// Among the `limit` images after `after`, the paths of those that stay which match the regular expression `like` and not
-/// `unlike`, and the last image that was looked at; `None` after the last.
-pub async fn kept_like(
-    pool: &MySqlPool,
-    days: u32,
-    like: &str,
-    unlike: &str,
-    after: ImageId,
-    limit: u32,
-) -> sqlx::Result<Option<(ImageId, Vec<String>)>> {
-    until_done(|| async {
-        let last: Option<u64> = sqlx::query_scalar(
-            "SELECT CAST(MAX(id) AS UNSIGNED) FROM (SELECT id FROM images WHERE id > ? ORDER BY id LIMIT ?) AS next",
-        )
-        .bind(after.0)
-        .bind(limit)
-        .fetch_one(pool)
-        .await?;
-        let Some(last) = last else { return Ok(None) };
-        let mut select = QueryBuilder::<MySql>::new("SELECT path FROM images WHERE id > ");
-        select.push_bind(after.0).push(" AND id <= ").push_bind(last).push(" AND path REGEXP ").push_bind(like);
-        select.push(" AND NOT path REGEXP ").push_bind(unlike).push(" AND NOT (");
-        expired(&mut select, days);
-        select.push(")");
-        Ok(Some((ImageId(last), select.build_query_scalar().fetch_all(pool).await?)))
-    })
-    .await
+    Ok(kept.into_iter().collect())
 }
 
 async fn ids<'c>(

@@ -182,6 +182,8 @@ async fn ids(
 pub struct Upload {
     transaction: Transaction<'static, MySql>,
     stored: Stored,
+    /// Whether it had failed for good, and is tried again now: its file may have been removed, and is there again.
+    pub revived: bool,
 }
 
 impl Upload {
@@ -193,7 +195,7 @@ impl Upload {
 }
 
 /// Stores the path of an upload once, as PENDING, and what its file was called where it came from, at most 255 characters. The
-/// first name stays, and does not count as a change.
+/// first name stays, and does not count as a change. One that no try can help is tried again: it is sent again.
 pub async fn upload(pool: &MySqlPool, path: &str, file_name: Option<&str>) -> sqlx::Result<Upload> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
@@ -204,7 +206,13 @@ pub async fn upload(pool: &MySqlPool, path: &str, file_name: Option<&str>) -> sq
             );
             update.bind(file_name).bind(stored.id.0).execute(&mut *transaction).await?;
         }
-        Ok(Upload { transaction, stored })
+        let revived = if stored.created {
+            false
+        } else {
+            let revive = sqlx::query(AssertSqlSafe(format!("{RETRY} AND NOT redeemable"))).bind(stored.id.0);
+            revive.execute(&mut *transaction).await?.rows_affected() == 1
+        };
+        Ok(Upload { transaction, stored, revived })
     })
     .await
 }
@@ -386,10 +394,11 @@ async fn claim_overdue_now(
 ) -> sqlx::Result<Vec<Claim>> {
     let mut transaction = pool.begin().await?;
     let mut overdue: Vec<u64> = Vec::new();
-    for (status, holds) in [
+    let overdue_when = [
         (Status::Processing, lease_over(lease)),
         (Status::Pending, format!("updated_at <= NOW(6) - INTERVAL {} MICROSECOND", micros(waited))),
-    ] {
+    ];
+    for (status, holds) in &overdue_when {
         let room = limit.saturating_sub(u32::try_from(overdue.len()).unwrap_or(u32::MAX));
         overdue.extend(
             sqlx::query_scalar::<_, u64>(AssertSqlSafe(format!(
@@ -409,7 +418,12 @@ async fn claim_overdue_now(
     update.push_bind(token).push(", claimed_until = NOW(6) + INTERVAL ").push_bind(micros(lease));
     update.push(" MICROSECOND WHERE id IN ");
     push_list(&mut update, overdue.iter().copied());
-    update.build().execute(&mut *transaction).await?;
+    // Not every server locks what it selects FOR UPDATE SKIP LOCKED. What is ours shows in the row.
+    for (nth, (status, holds)) in overdue_when.into_iter().enumerate() {
+        update.push(if nth == 0 { " AND (" } else { " OR " });
+        update.push("(status = ").push(status.code()).push(" AND ").push(holds).push(")");
+    }
+    update.push(")").build().execute(&mut *transaction).await?;
     let claims = claimed_by(&mut transaction, token, &overdue).await?;
     transaction.commit().await?;
     Ok(claims)
@@ -810,16 +824,13 @@ async fn redeem_now(
     Ok(images)
 }
 
+/// A failed image gets all its tries again.
+const RETRY: &str = "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL WHERE id = ? AND status = 2";
+
 /// Another try for one failed image, because somebody asks for it: FAILEDPROCESSING → PENDING with all its tries. Unlike
 /// [`redeem`] it knows no bounds, and does not count against those. False when the image is not failed, or not there.
 pub async fn retry(pool: &MySqlPool, id: ImageId) -> sqlx::Result<bool> {
-    let updated = until_done(|| async {
-        let update = sqlx::query(
-            "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL
-             WHERE id = ? AND status = 2",
-        );
-        update.bind(id.0).execute(pool).await
-    });
+    let updated = until_done(|| sqlx::query(RETRY).bind(id.0).execute(pool));
     Ok(updated.await?.rows_affected() == 1)
 }
 

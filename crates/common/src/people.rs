@@ -86,13 +86,16 @@ pub async fn one(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Known>> {
     Ok(next.filter(|person| u64::try_from(person.id) == Ok(id)))
 }
 
-/// The pictures after `after` that are somebody's, by their names.
-pub async fn named(pool: &MySqlPool, after: &str) -> sqlx::Result<HashSet<String>> {
-    let select = sqlx::query_scalar(
-        "SELECT image_name FROM person_images JOIN person ON person.id = person_id WHERE image_name > ?",
-    )
-    .bind(after);
-    let names: Vec<String> = answered(select.fetch_all(pool)).await?;
+/// Those of `pictures` that are somebody's, by their names.
+pub async fn named(pool: &MySqlPool, pictures: &[String]) -> sqlx::Result<HashSet<String>> {
+    if pictures.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT image_name FROM person_images JOIN person ON person.id = person_id WHERE image_name IN ",
+    );
+    push_list(&mut select, pictures.iter().map(String::as_str));
+    let names: Vec<String> = answered(select.build_query_scalar().fetch_all(pool)).await?;
     Ok(names.into_iter().collect())
 }
 
@@ -363,18 +366,29 @@ pub enum Named {
     Already,
     /// It is this other person's.
     Anothers(Person),
+    /// What it was a part of has been taken back.
+    Undone,
 }
 
 /// Says that a known picture shows somebody, whether or not it lies in its folder yet.
+///
+/// With `part_of`, it is a part of what that entry of the audit tells, and goes when it is taken back; one that was taken back
+/// before is [`Named::Undone`].
 pub async fn name_picture(
     pool: &MySqlPool,
     id: u64,
     image_name: &str,
+    part_of: Option<u64>,
     who: &str,
 ) -> sqlx::Result<Changed<Named>> {
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
         let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
+        if let Some(entry) = part_of
+            && !audit::hold(&mut transaction, entry).await?
+        {
+            return Ok(Changed::Done(Named::Undone));
+        }
         let insert = sqlx::query("INSERT INTO person_images (image_name, person_id) VALUES (?, ?)");
         let insert = insert.bind(image_name).bind(person.id).execute(&mut *transaction).await?;
         // Of rows with one name the first counts. This waits for whoever names the same picture now; and as they wait for
@@ -390,12 +404,77 @@ pub async fn name_picture(
             let is_theirs = id == person.id;
             return Ok(Changed::Done(if is_theirs { Named::Already } else { Named::Anothers(Person { id, name }) }));
         }
-        audit::note(&mut transaction, who, "add picture", &subject(person.id), &image_name).await?;
+        let person = subject(person.id);
+        audit::note_part(&mut transaction, who, ADD_PICTURE, &person, &image_name, part_of).await?;
         let touched = touched(&mut transaction, None, &[image_name.to_owned()]).await?;
         faces::settle(&mut transaction, &touched).await?;
         transaction.commit().await?;
         Ok(Changed::Done(Named::Done))
     })
+    .await
+}
+
+/// What the audit calls it.
+const ADD_PICTURE: &str = "add picture";
+
+/// What was taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undone<T> {
+    /// What it was about.
+    pub of: T,
+    /// Base names of known pictures that came with it and are nobody's now. Their files are the caller's.
+    pub pictures: Vec<String>,
+}
+
+/// Takes back what was done when somebody was named, by `entry` of the audit: their pictures that are a part of it, which are
+/// returned, and `introduced`, who became known by it, unless something else is known of them by now.
+pub(crate) async fn undo_introduction(
+    transaction: &mut MySqlConnection,
+    entry: u64,
+    introduced: Option<i32>,
+) -> sqlx::Result<Vec<String>> {
+    let parts: Vec<String> =
+        sqlx::query_scalar("SELECT JSON_UNQUOTE(detail) FROM audit WHERE part_of = ? AND action = ?")
+            .bind(entry)
+            .bind(ADD_PICTURE)
+            .fetch_all(&mut *transaction)
+            .await?;
+    let mut pictures = Vec::new();
+    for picture in parts {
+        let delete = sqlx::query("DELETE FROM person_images WHERE image_name = ?").bind(&picture);
+        if delete.execute(&mut *transaction).await?.rows_affected() > 0 {
+            pictures.push(picture);
+        }
+    }
+    let touched = touched(transaction, None, &pictures).await?;
+    faces::settle(transaction, &touched).await?;
+    if let Some(person) = introduced
+        && locked(transaction, person).await?.is_some()
+        && !is_mentioned(transaction, person, entry).await?
+    {
+        forget(transaction, person).await?;
+    }
+    Ok(pictures)
+}
+
+/// Whether something is known of somebody beside what `entry` of the audit tells, or was done to them since.
+async fn is_mentioned(transaction: &mut MySqlConnection, person: i32, entry: u64) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT * FROM person_images WHERE person_id = ?)
+             OR EXISTS (SELECT * FROM faces WHERE person = ?)
+             OR EXISTS (SELECT * FROM face_rejections WHERE person_id = ?)
+             OR EXISTS (SELECT * FROM images WHERE person = ?)
+             OR EXISTS (SELECT * FROM audit WHERE subject = ? AND id > ? AND undoes IS NULL
+                        AND (part_of IS NULL OR part_of <> ?))",
+    )
+    .bind(person)
+    .bind(person)
+    .bind(person)
+    .bind(person)
+    .bind(subject(person))
+    .bind(entry)
+    .bind(entry)
+    .fetch_one(transaction)
     .await
 }
 

@@ -1,6 +1,7 @@
 //! An image that goes, with all that is known of it: by its age (see [`expired`](crate::expired)), or because somebody
 //! takes it away.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Transaction};
 
@@ -65,9 +66,71 @@ struct Gone<'p> {
     path: &'p str,
 }
 
-/// Whether an image has this uploaded file, however its path is spelled: all paths are looked at.
+/// A place in the order in which images failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    at: DateTime<Utc>,
+    id: u64,
+}
+
+impl Failed {
+    /// A day before now, by the database's clock.
+    pub async fn a_day_ago(pool: &MySqlPool) -> sqlx::Result<Self> {
+        let select = || sqlx::query_scalar("SELECT NOW(6) - INTERVAL 1 DAY").fetch_one(pool);
+        Ok(Self { at: until_done(select).await?, id: 0 })
+    }
+}
+
+/// Up to `limit` uploads after `after` that failed so that no try can help, as nobody can read such a file, and the place of
+/// the last of them. What failed in the last seconds is left for the next time: its neighbours may not be visible yet.
+pub async fn unreadable_uploads(
+    pool: &MySqlPool,
+    after: Failed,
+    limit: u32,
+) -> sqlx::Result<(Failed, Vec<(ImageId, String)>)> {
+    let rows: Vec<(u64, DateTime<Utc>, String)> = until_done(|| {
+        sqlx::query_as(
+            "SELECT CAST(id AS UNSIGNED), updated_at, upload FROM images
+             WHERE status = 2 AND updated_at < NOW(6) - INTERVAL 10 SECOND AND upload IS NOT NULL AND NOT redeemable
+               AND (updated_at > ? OR (updated_at = ? AND id > ?))
+             ORDER BY updated_at, id LIMIT ?",
+        )
+        .bind(after.at)
+        .bind(after.at)
+        .bind(after.id)
+        .bind(limit)
+        .fetch_all(pool)
+    })
+    .await?;
+    let last = rows.last().map_or(after, |&(id, at, _)| Failed { at, id });
+    Ok((last, rows.into_iter().map(|(id, _, upload)| (ImageId(id), upload)).collect()))
+}
+
+/// Holds the row of an upload that nobody can read, so that its file may go; `None` when it is tried again, or another image
+/// has the file, too.
+pub async fn unreadable(
+    pool: &MySqlPool,
+    id: ImageId,
+    upload: &str,
+) -> sqlx::Result<Option<Transaction<'static, MySql>>> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let images: Vec<(u64, String, bool)> = sqlx::query_as(
+            "SELECT CAST(id AS UNSIGNED), path, status = 2 AND NOT redeemable FROM images WHERE upload = ? FOR UPDATE",
+        )
+        .bind(upload)
+        .fetch_all(&mut *transaction)
+        .await?;
+        // Whoever touches the file of an upload holds the row that an upload makes.
+        let is_it = matches!(&images[..], [(only, path, true)] if *only == id.0 && *path == uploads::path_of(upload));
+        Ok(is_it.then_some(transaction))
+    })
+    .await
+}
+
+/// Whether an image has this uploaded file, however its path is spelled.
 async fn is_needed(transaction: &mut MySqlConnection, upload: &str) -> sqlx::Result<bool> {
-    let select = sqlx::query_scalar("SELECT EXISTS (SELECT * FROM images WHERE LOCATE(?, path) > 0)");
+    let select = sqlx::query_scalar("SELECT EXISTS (SELECT * FROM images WHERE upload = ?)");
     select.bind(upload).fetch_one(transaction).await
 }
 

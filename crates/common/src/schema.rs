@@ -25,7 +25,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 13] = [
+const UPGRADES: [Upgrade; 15] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -70,6 +70,16 @@ const UPGRADES: [Upgrade; 13] = [
         sql: include_str!("../../../dbinit/upgrade/look_again.sql"),
         table: "images",
         sign: "images_look_again",
+    },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/uploads.sql"),
+        table: "images",
+        sign: "images_upload",
+    },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/audit_parts.sql"),
+        table: "audit",
+        sign: "audit_part_of",
     },
 ];
 

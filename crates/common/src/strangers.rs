@@ -14,8 +14,9 @@ use crate::{
     database::{answered, push_list, until_all_done, until_done},
     faces,
     models::{ImageId, Person},
-    people,
+    people::{self, Undone},
     quality::{DULLEST, LEAST_COMPARED_HEIGHT, MOST_TURNED},
+    words::Whom,
 };
 
 /// Faces that one statement names, at most.
@@ -92,15 +93,6 @@ pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
     .await
 }
 
-/// Who a stranger turns out to be.
-#[derive(Clone, Copy, Debug)]
-pub enum Whom<'a> {
-    /// Somebody known.
-    Known(i32),
-    /// Somebody new, with this name.
-    New(&'a str),
-}
-
 /// What came of naming a stranger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
@@ -126,6 +118,9 @@ pub enum Named {
 pub struct Naming {
     stranger: u64,
     person: i32,
+    /// Whether the person became known by it.
+    #[serde(default)]
+    new: bool,
     faces: Vec<u64>,
 }
 
@@ -167,7 +162,8 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
         choose(&mut transaction, Some(person.id), &faces).await?;
         faces::settle(&mut transaction, &images).await?;
         let count = faces.len();
-        let change = Change::Naming(Naming { stranger, person: person.id, faces });
+        let change =
+            Change::Naming(Naming { stranger, person: person.id, new: matches!(whom, Whom::New(_)), faces });
         let subject = people::subject(person.id);
         let entry = audit::note(&mut transaction, who, "name stranger", &subject, &change).await?;
         transaction.commit().await?;
@@ -176,12 +172,20 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
     .await
 }
 
-/// Takes the naming of a stranger back, which `entry` of the audit tells of: who is one again. `None` when nobody has that
+/// Takes the naming of a stranger back, which `entry` of the audit tells of, with what was done with it: who is one again. `None` when nobody has that
 /// name by it any more: something else was said about each face since, or it is gone, or it was taken back before.
-pub async fn undo(pool: &MySqlPool, entry: u64, naming: &Naming, who: &str) -> sqlx::Result<Option<u64>> {
-    let &Naming { stranger, person, ref faces } = naming;
+pub async fn undo(
+    pool: &MySqlPool,
+    entry: u64,
+    naming: &Naming,
+    who: &str,
+) -> sqlx::Result<Option<Undone<u64>>> {
+    let &Naming { stranger, person, new, ref faces } = naming;
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
+        if !audit::hold(&mut transaction, entry).await? {
+            return Ok(None);
+        }
         let mut rows: Vec<(u64, u64)> = Vec::with_capacity(faces.len());
         for faces in faces.chunks(AT_ONCE) {
             // Waits for whoever is saying something about one of them: the next statement has to see it.
@@ -214,8 +218,10 @@ pub async fn undo(pool: &MySqlPool, entry: u64, naming: &Naming, who: &str) -> s
             again.build().execute(&mut *transaction).await?;
         }
         audit::note_undo(&mut transaction, who, &people::subject(person), &(), entry).await?;
+        let pictures =
+            people::undo_introduction(&mut transaction, entry, Some(person).filter(|_| new)).await?;
         transaction.commit().await?;
-        Ok(Some(stranger))
+        Ok(Some(Undone { of: stranger, pictures }))
     })
     .await
 }

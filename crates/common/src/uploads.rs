@@ -9,11 +9,6 @@ pub fn path_of(name: &str) -> String {
     format!("{}/{name}", FOLDERS[0])
 }
 
-/// The paths under which an image may have an upload of this name.
-pub fn paths_of(name: &str) -> [String; 2] {
-    FOLDERS.map(|folder| format!("{folder}/{name}"))
-}
-
 /// The name of the upload that this path leads to; `None` when it leads to another file.
 pub fn name_in(path: &str) -> Option<&str> {
     let name = FOLDERS.iter().find_map(|folder| path.strip_prefix(folder))?;
@@ -51,7 +46,7 @@ mod tests {
     #[test]
     fn only_a_path_into_the_folder_of_uploads_leads_to_one() {
         let name = format!("{}.jpg", "0".repeat(64));
-        for path in paths_of(&name) {
+        for path in FOLDERS.map(|folder| format!("{folder}/{name}")) {
             assert_eq!(name_in(&path), Some(&name[..]), "{path}");
         }
         for other in [

@@ -6,13 +6,14 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::{MySql, MySqlConnection, MySqlPool, Transaction};
 
 use crate::{
     audit::{self, Change},
-    database::until_done,
+    database::{until_all_done, until_done},
     faces::settle,
     models::{ImageId, NOBODY},
+    people::{self, Undone},
 };
 
 /// What a person says about a face.
@@ -43,6 +44,15 @@ impl Word {
     }
 }
 
+/// Who a face shows: a known person, or somebody new.
+#[derive(Clone, Copy, Debug)]
+pub enum Whom<'a> {
+    /// Somebody known.
+    Known(i32),
+    /// Somebody new, with this name.
+    New(&'a str),
+}
+
 /// What came of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -70,6 +80,9 @@ struct Words {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Correction {
     face: u64,
+    /// Whether whom it shows became known by it.
+    #[serde(default)]
+    new: bool,
     before: Words,
     after: Words,
 }
@@ -88,51 +101,70 @@ impl Correction {
 
 /// Notes what `who` says about a face, and settles its image.
 pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Result<Said> {
+    until_done(|| async { say_in(pool.begin().await?, face, word, false, who).await }).await
+}
+
+/// Notes that a face shows somebody new, who becomes known by this name.
+pub async fn introduce(pool: &MySqlPool, face: u64, name: &str, who: &str) -> sqlx::Result<Said> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
-        if let Word::Is(person) | Word::IsNot(person) = word
-            && !is_person(&mut transaction, person).await?
-        {
-            return Ok(Said::NoSuchPerson);
-        }
-        let Some((image, before)) = said(&mut transaction, face).await? else {
-            return Ok(Said::NoSuchFace);
-        };
-        let mut after = before.clone();
-        match word {
-            Word::Is(person) => {
-                after.chosen = Some(person);
-                after.rejected.remove(&person);
-            }
-            Word::IsNot(person) => {
-                after.chosen = after.chosen.filter(|&chosen| chosen != person);
-                after.rejected.insert(person);
-            }
-            Word::Nobody => after.chosen = Some(NOBODY),
-            Word::Unsaid => after = Words::default(),
-        }
-        write_words(&mut transaction, face, &after).await?;
-        let change = Change::Correction(Correction { face, before, after });
-        let entry = audit::note(&mut transaction, who, word.action(), &subject(face), &change).await?;
-        settle(&mut transaction, &[image]).await?;
-        transaction.commit().await?;
-        Ok(Said::Noted { image, entry })
+        let person = people::insert(&mut transaction, name, who).await?;
+        say_in(transaction, face, Word::Is(person.id), true, who).await
     })
     .await
 }
 
-/// Takes a word back, which `entry` of the audit tells of: what had been said before it counts again. The image of the
-/// face; `None` when the word does not count any more, because something was said about the face since, or the face is
+async fn say_in(
+    mut transaction: Transaction<'_, MySql>,
+    face: u64,
+    word: Word,
+    new: bool,
+    who: &str,
+) -> sqlx::Result<Said> {
+    if let Word::Is(person) | Word::IsNot(person) = word
+        && !is_person(&mut transaction, person).await?
+    {
+        return Ok(Said::NoSuchPerson);
+    }
+    let Some((image, before)) = said(&mut transaction, face).await? else {
+        return Ok(Said::NoSuchFace);
+    };
+    let mut after = before.clone();
+    match word {
+        Word::Is(person) => {
+            after.chosen = Some(person);
+            after.rejected.remove(&person);
+        }
+        Word::IsNot(person) => {
+            after.chosen = after.chosen.filter(|&chosen| chosen != person);
+            after.rejected.insert(person);
+        }
+        Word::Nobody => after.chosen = Some(NOBODY),
+        Word::Unsaid => after = Words::default(),
+    }
+    write_words(&mut transaction, face, &after).await?;
+    let change = Change::Correction(Correction { face, new, before, after });
+    let entry = audit::note(&mut transaction, who, word.action(), &subject(face), &change).await?;
+    settle(&mut transaction, &[image]).await?;
+    transaction.commit().await?;
+    Ok(Said::Noted { image, entry })
+}
+
+/// Takes a word back, which `entry` of the audit tells of: what had been said before it counts again, and what was done with it
+/// goes. The image of the face; `None` when the word does not count any more, because something was said about the face since, or the face is
 /// gone, or it was taken back before.
 pub async fn undo(
     pool: &MySqlPool,
     entry: u64,
     correction: &Correction,
     who: &str,
-) -> sqlx::Result<Option<ImageId>> {
+) -> sqlx::Result<Option<Undone<ImageId>>> {
     let face = correction.face;
-    until_done(|| async {
+    until_all_done(|| async {
         let mut transaction = pool.begin().await?;
+        if !audit::hold(&mut transaction, entry).await? {
+            return Ok(None);
+        }
         let Some((image, now)) = said(&mut transaction, face).await? else { return Ok(None) };
         // A stranger's name and the end of somebody known change the words, too, but are no entries about the face.
         if !audit::is_newest(&mut transaction, entry, &subject(face), &Word::ACTIONS).await?
@@ -142,11 +174,13 @@ pub async fn undo(
         }
         let after = still_known(&mut transaction, &correction.before).await?;
         write_words(&mut transaction, face, &after).await?;
-        let change = Change::Correction(Correction { face, before: now, after });
+        let change = Change::Correction(Correction { face, new: false, before: now, after });
         audit::note_undo(&mut transaction, who, &subject(face), &change, entry).await?;
         settle(&mut transaction, &[image]).await?;
+        let introduced = correction.chosen().filter(|_| correction.new);
+        let pictures = people::undo_introduction(&mut transaction, entry, introduced).await?;
         transaction.commit().await?;
-        Ok(Some(image))
+        Ok(Some(Undone { of: image, pictures }))
     })
     .await
 }

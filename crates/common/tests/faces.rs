@@ -10,8 +10,8 @@ use common::{
     audit,
     faces::{self, Nearest},
     models::{ImageId, NOBODY},
-    strangers::{self, Whom},
-    words::{self, Said, Word},
+    strangers,
+    words::{self, Said, Whom, Word},
 };
 use sqlx::MySqlPool;
 

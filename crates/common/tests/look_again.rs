@@ -12,9 +12,8 @@ use common::{
     look_again::{self, Filter, Portion, RunState},
     lookup::{self, FaceStatus, ImageStatus, Wanted},
     models::{ImageId, Person, Status},
-    removal,
-    strangers::{self, Whom},
-    words::{self, Said, Word},
+    removal, strangers,
+    words::{self, Said, Whom, Word},
 };
 use sqlx::MySqlPool;
 

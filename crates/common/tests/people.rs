@@ -107,7 +107,7 @@ async fn an_unnamed_picture_gives_its_faces_a_name_when_it_gets_one_and_takes_it
     assert_eq!(people::unnamed(&pool, "", 9).await.unwrap(), ["by_hand.jpg"]);
     assert!(people::unnamed(&pool, "by_hand.jpg", 9).await.unwrap().is_empty());
 
-    let name = async |who| done(people::name_picture(&pool, who, "by_hand.jpg", WHO).await.unwrap());
+    let name = async |who| done(people::name_picture(&pool, who, "by_hand.jpg", None, WHO).await.unwrap());
     assert_eq!(name(SKARLSO).await, Named::Done);
     assert_eq!(person(&pool, image).await, SKARLSO as i32);
     assert_eq!(name(SKARLSO).await, Named::Already);
@@ -127,7 +127,9 @@ async fn a_picture_that_two_people_get_at_once_is_one_persons() {
         let picture = format!("{round}.jpg");
         let naming = (1..=4).map(|who| {
             let (pool, picture) = (pool.clone(), picture.clone());
-            tokio::spawn(async move { done(people::name_picture(&pool, who, &picture, WHO).await.unwrap()) })
+            tokio::spawn(
+                async move { done(people::name_picture(&pool, who, &picture, None, WHO).await.unwrap()) },
+            )
         });
         let mut named = Vec::new();
         for task in naming.collect::<Vec<_>>() {
@@ -217,7 +219,7 @@ async fn who_is_erased_leaves_no_face_and_no_name_behind() {
     let ada = people::add(&pool, "Ada", WHO, None).await.unwrap().unwrap().id as u64;
     done(people::rename(&pool, ada, "Ada Lovelace", WHO).await.unwrap());
     done(people::merge(&pool, ada, HANNIBAL, WHO).await.unwrap());
-    done(people::name_picture(&pool, HANNIBAL, "by_hand.jpg", WHO).await.unwrap());
+    done(people::name_picture(&pool, HANNIBAL, "by_hand.jpg", None, WHO).await.unwrap());
     let group = processed(&pool, "/group.jpg", &[near("by_hand.jpg", 0.2), near("skarlso_1.jpg", 0.4)]).await;
     let chosen = processed(&pool, "/chosen.jpg", &[None]).await;
     let theirs = face(&pool, chosen).await;

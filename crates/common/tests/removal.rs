@@ -108,7 +108,7 @@ async fn a_stranger_stays_one_when_the_image_goes_that_they_were_first_seen_on()
         matches!(&groups[..], [group] if group.stranger == first && group.embedding.is_some()),
         "{groups:?}"
     );
-    let named = strangers::name(&pool, first, strangers::Whom::New("Ada"), WHO).await.unwrap();
+    let named = strangers::name(&pool, first, words::Whom::New("Ada"), WHO).await.unwrap();
     assert!(matches!(named, strangers::Named::Done { faces: 2, .. }), "{named:?}");
 }
 
@@ -148,7 +148,7 @@ async fn whoever_uploads_a_picture_that_is_being_deleted_waits_for_that_and_find
     let (_database, pool) = migrated().await;
     let name = format!("{}.jpg", "0".repeat(64));
     let path = uploads::path_of(&name);
-    for posted in uploads::paths_of(&name) {
+    for posted in uploads::FOLDERS.map(|folder| format!("{folder}/{name}")) {
         let id = images::store(&pool, &[&posted]).await.unwrap()[0].id;
         let removal = removal::delete(&pool, id, WHO).await.unwrap().unwrap();
         let mut upload = pin!(images::upload(&pool, &path, None));

@@ -7,8 +7,8 @@ mod support;
 use common::{
     models::{ImageId, NOBODY},
     people,
-    strangers::{self, Named, Whom},
-    words::{self, Word},
+    strangers::{self, Named},
+    words::{self, Whom, Word},
 };
 use sqlx::MySqlPool;
 
@@ -163,7 +163,7 @@ async fn a_group_dissolves_when_somebody_is_enrolled_and_goes_on_without_its_fir
     assert_eq!(strangers::groups(&pool, "dlib", first, 10).await.unwrap().len(), 1);
 
     execute(&pool, "UPDATE faces SET nearest = 'new.jpg', distance = 0.2, matches = TRUE").await;
-    people::name_picture(&pool, 2, "new.jpg", WHO).await.unwrap();
+    people::name_picture(&pool, 2, "new.jpg", None, WHO).await.unwrap();
     assert!(strangers::groups(&pool, "dlib", 0, 10).await.unwrap().is_empty());
     assert_eq!(person(&pool, images[1]).await, 2);
 }

@@ -8,7 +8,7 @@ const TOAST_STAYS = 10_000; // milliseconds
 const NAMES_AFTER = 150; // milliseconds without a key before names are looked up
 
 const toast = document.getElementById("toast");
-let undo = null; // what takes the last change back: calls, one after the other
+let undo = null; // where to post what takes the last change back
 let toastTimer;
 
 // --- Sending --------------------------------------------------------------------------------------------------
@@ -30,9 +30,9 @@ async function send(method, address, body) {
   return Object.assign(data, { fresh: data.created ?? answer.status === 201 });
 }
 
-function tell(words, steps = null) {
+function tell(words, address = null) {
   clearTimeout(toastTimer);
-  undo = steps;
+  undo = address;
   toast.textContent = words;
   if (undo) {
     const button = document.createElement("button");
@@ -44,15 +44,12 @@ function tell(words, steps = null) {
   toastTimer = setTimeout(() => { toast.hidden = true; }, TOAST_STAYS);
 }
 
-// What takes a change back, as its answer says it.
-const backBy = ({ undo: address }) => () => send("POST", `/api${address}`);
-
-// Does something that may fail, and says what came of it: `done`, unless the answer has words and steps back of its own.
+// Does something that may fail, and says what came of it: `done`, unless the answer has words of its own.
 async function attempt(action, done) {
   try {
     const data = await action();
     if (data === null) return; // thought better of it
-    tell(data.words ?? done, data.steps ?? (data.undo ? [backBy(data)] : null));
+    tell(data.words ?? done, data.undo);
     refresh();
     return data;
   } catch (error) {
@@ -63,10 +60,10 @@ async function attempt(action, done) {
 
 function takeBack() {
   if (!undo) return;
-  const steps = undo;
+  const address = undo;
   undo = null;
   attempt(async () => {
-    for (const step of steps) await step();
+    await send("POST", `/api${address}`);
     return {};
   }, "Undone");
 }
@@ -162,31 +159,30 @@ const NEW_NAME = document.querySelector("#naming .hint").dataset.new;
 const BY_THIS_FACE = "Recognise them by this face from now on";
 
 // Says by `say` who somebody is. Who is known by a face then, if that is wanted and it is fit, is so no longer when the
-// name is taken back; what they were known by before stays.
+// name is taken back, and who became known by it neither; what they were known by before stays.
 async function named({ name, chosen }, example, say) {
-  const said = await say(await known(name), name);
-  const person = said.person;
-  const steps = [backBy(said)];
+  const whom = await known(name);
+  const said = await say(whom ? { person: whom.id } : { name });
+  const { person, undo: address } = said;
   let words = `Named ${person.name}`;
   if (chosen) {
-    const theirs = `/api/people/${person.id}/pictures`;
+    const entry = Number(/\d+/.exec(address)[0]);
     try {
-      const { picture, fresh } = await send("POST", theirs, { face: Number(example) });
-      if (fresh) steps.push(() => send("DELETE", `${theirs}/${encodeURIComponent(picture)}`));
+      await send("POST", `/api/people/${person.id}/pictures`, { face: Number(example), part_of: entry });
       words += ", and known by this face";
     } catch (error) {
       words += `, but not known by it: ${error.message}`;
     }
   }
-  return { words, steps };
+  return { words, undo: address };
 }
 
 async function nameFace({ nameFace: face, example }) {
   const given = await askName("Who is it?", { hint: NEW_NAME, option: example && BY_THIS_FACE, chosen: true });
   if (!given) return;
-  await attempt(() => named(given, example, async (whom, name) => {
-    const person = whom ?? (await addCalled(name));
-    return { ...(await send("PUT", `/api/faces/${face}/person`, { person: person.id })), person };
+  await attempt(() => named(given, example, async (whom) => {
+    const said = await send("PUT", `/api/faces/${face}/person`, whom);
+    return { ...said, person: said.faces.find(({ id }) => id === Number(face)).person };
   }));
 }
 
@@ -194,8 +190,7 @@ async function nameStranger({ nameStranger: stranger, example }) {
   const option = example && "Recognise them by the best of these faces from now on";
   const given = await askName("Who is this stranger?", { hint: NEW_NAME, option, chosen: true });
   if (!given) return;
-  await attempt(() => named(given, example, (whom, name) =>
-    send("POST", `/api/strangers/${stranger}/person`, whom ? { person: whom.id } : { name })));
+  await attempt(() => named(given, example, (whom) => send("POST", `/api/strangers/${stranger}/person`, whom)));
 }
 
 async function namePicture(picture) {

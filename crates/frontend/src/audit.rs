@@ -111,6 +111,7 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
     let mut select = QueryBuilder::<MySql>::new(format!(
         "SELECT id, at, who, action, subject, {DETAIL}, undoes,
                 EXISTS (SELECT * FROM audit AS later WHERE later.undoes = audit.id)
+                    OR EXISTS (SELECT * FROM audit AS later WHERE later.undoes = audit.part_of)
          FROM audit WHERE TRUE",
         DETAIL = audit::DETAIL
     ));

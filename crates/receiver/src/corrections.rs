@@ -15,24 +15,32 @@ use common::{
     strangers,
     words::{self, Said, Word},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::{Role, Who};
 
-use crate::{format, id::Id, problem::Problem, request, state::Receiver};
+use crate::{format, id::Id, name::checked, problem::Problem, request, state::Receiver};
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new().routes(routes!(choose, forget)).routes(routes!(reject)).routes(routes!(undo))
 }
 
-/// Whom a face shows. `null` has to be written: what is missing may be misspelt.
+/// Whom a face shows. Either `person` or `name` has to be there. `null` has to be written: what is missing may be misspelt.
 #[derive(Deserialize, ToSchema)]
 struct Chosen {
     /// The person; `null` for nobody.
-    #[serde(deserialize_with = "Option::deserialize")]
-    #[schema(required, example = 3)]
-    person: Option<i32>,
+    #[serde(default, deserialize_with = "written")]
+    #[schema(value_type = Option<i32>, example = 3)]
+    person: Option<Option<i32>>,
+    /// The name of somebody new.
+    #[schema(min_length = 1, max_length = 255, example = "Ada Lovelace")]
+    name: Option<String>,
+}
+
+/// Tells `null` from what is missing.
+fn written<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<i32>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 /// Whom a face does not show.
@@ -55,7 +63,7 @@ struct Corrected {
 
 /// Say whom a face shows
 ///
-/// Nothing but another word changes it.
+/// Nothing but another word changes it. A new name needs the role admin.
 #[utoipa::path(put, path = "/faces/{id}/person", tag = "faces", params(("id" = u64, Path, description = "The face", example = 1)), request_body = Chosen, responses(
     (status = OK, description = "Its image as it is now", body = Corrected),
     (status = NOT_FOUND, description = "There is no such face"),
@@ -68,11 +76,19 @@ async fn choose(
     request: Request,
 ) -> Result<Response, Problem> {
     let body = receiver.body(request).await?;
-    let Chosen { person } = request::object(
-        &body.bytes,
-        r#"which person it is, as in {"person":3}, or {"person":null} for nobody"#,
-    )?;
-    say(&receiver, &who, face, person.map_or(Word::Nobody, Word::Is)).await
+    let wanted = r#"which person it is, as in {"person":3}, or {"person":null} for nobody, or {"name":"Ada Lovelace"} for somebody new"#;
+    let Chosen { person, name } = request::object(&body.bytes, wanted)?;
+    let said = match (person, name) {
+        (Some(person), None) => {
+            words::say(&receiver.pool, face, person.map_or(Word::Nobody, Word::Is), &who.name).await?
+        }
+        (None, Some(name)) => {
+            who.needs(Role::Admin)?;
+            words::introduce(&receiver.pool, face, checked(&name)?, &who.name).await?
+        }
+        _ => return Err(request::BodyError::Shape("does not say what is asked for", wanted).into()),
+    };
+    answer(&receiver, face, said).await
 }
 
 /// Say whom a face does not show
@@ -89,7 +105,8 @@ async fn reject(
 ) -> Result<Response, Problem> {
     let body = receiver.body(request).await?;
     let Rejected { person } = request::object(&body.bytes, r#"which person it is not, as in {"person":3}"#)?;
-    say(&receiver, &who, face, Word::IsNot(person)).await
+    let said = words::say(&receiver.pool, face, Word::IsNot(person), &who.name).await?;
+    answer(&receiver, face, said).await
 }
 
 /// Take back all that was said about a face
@@ -102,7 +119,8 @@ async fn forget(
     Extension(who): Extension<Who>,
     Id(face): Id,
 ) -> Result<Response, Problem> {
-    say(&receiver, &who, face, Word::Unsaid).await
+    let said = words::say(&receiver.pool, face, Word::Unsaid, &who.name).await?;
+    answer(&receiver, face, said).await
 }
 
 /// Who was named, and is a stranger again.
@@ -125,7 +143,8 @@ enum Undone {
 
 /// Undo a correction
 ///
-/// What had been said before it counts again. Nothing that was said since is lost: then this is refused, until that was
+/// What had been said before it counts again, and what was done with it goes: a picture by which somebody was known from then
+/// on, and a person who became known by it, if nothing else is known of them. Nothing that was said since is lost: then this is refused, until that was
 /// taken back. To take a new name of somebody back needs the role admin.
 #[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction", example = 1)), responses(
     (status = OK, description = "The image, the stranger or the person as they are now", body = Undone),
@@ -149,11 +168,13 @@ async fn undo(
     };
     Ok(match change {
         Change::Correction(correction) => {
-            let image = words::undo(pool, entry, &correction, name).await?.ok_or_else(outdated)?;
+            let undone = words::undo(pool, entry, &correction, name).await?.ok_or_else(outdated)?;
+            let image = without_files(&receiver, undone).await?;
             format::fresh(StatusCode::OK, &receiver.image(image.0).await?)
         }
         Change::Naming(naming) => {
-            let stranger = strangers::undo(pool, entry, &naming, name).await?.ok_or_else(outdated)?;
+            let undone = strangers::undo(pool, entry, &naming, name).await?.ok_or_else(outdated)?;
+            let stranger = without_files(&receiver, undone).await?;
             format::fresh(StatusCode::OK, &Again { stranger })
         }
         Change::Renaming(renaming) => {
@@ -165,8 +186,19 @@ async fn undo(
     })
 }
 
-async fn say(receiver: &Receiver, who: &Who, face: u64, word: Word) -> Result<Response, Problem> {
-    match words::say(&receiver.pool, face, word, &who.name).await? {
+/// Removes the files of pictures that are nobody's any more.
+async fn without_files<T>(
+    receiver: &Receiver,
+    people::Undone { of, pictures }: people::Undone<T>,
+) -> Result<T, Problem> {
+    for picture in pictures {
+        receiver.known_people.remove(&picture).await?;
+    }
+    Ok(of)
+}
+
+async fn answer(receiver: &Receiver, face: u64, said: Said) -> Result<Response, Problem> {
+    match said {
         Said::Noted { image, entry } => {
             let undo = format!("/audit/{entry}/undo");
             let corrected = Corrected { undo, image: receiver.image(image.0).await? };

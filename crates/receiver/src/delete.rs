@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::Who;
 
 use crate::{
-    file, format,
+    format,
     id::Id,
     problem::Problem,
     state::{Receiver, no_such_image},
@@ -45,17 +45,21 @@ async fn delete_image(
     Extension(who): Extension<Who>,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    let deleted = file::with_row(async move { delete(&receiver, id, &who.name).await }).await?;
+    let work = delete(receiver.clone(), id, who);
+    let deleted = match &receiver.uploads {
+        Some(uploads) => uploads.at_files(work).await??,
+        None => work.await?,
+    };
     Ok(format::fresh(StatusCode::OK, &deleted))
 }
 
-async fn delete(receiver: &Receiver, id: u64, who: &str) -> Result<DeletedImage, Problem> {
-    let Some(removal) = removal::delete(&receiver.pool, ImageId(id), who).await? else {
+async fn delete(receiver: Arc<Receiver>, id: u64, who: Who) -> Result<DeletedImage, Problem> {
+    let Some(removal) = removal::delete(&receiver.pool, ImageId(id), &who.name).await? else {
         return Err(no_such_image(id));
     };
     // As long as the row stands, this can be asked again.
     let removed = match (&receiver.uploads, &removal.upload) {
-        (Some(uploads), Some(name)) => uploads.remove(name).await?,
+        (Some(uploads), Some(name)) => uploads.folder().remove(name).await?,
         _ => false,
     };
     let path = removal.path.clone();

@@ -55,14 +55,19 @@ struct Example {
     /// An image that shows one face.
     #[schema(example = 13)]
     image: Option<u64>,
+    /// The entry of the audit by which the face was named: to undo that takes the picture away again.
+    #[schema(example = 17)]
+    part_of: Option<u64>,
 }
 
 /// A face, where it is, and what to do if it seems to be somebody else's and is not.
-struct Shown<'r> {
+struct Shown {
     face: Candidate,
     way_out: &'static str,
+    /// The entry of the audit that this is a part of.
+    part_of: Option<u64>,
     /// A picture that was sent, if that is what shows it.
-    sent: Option<Held<'r>>,
+    sent: Option<Held>,
 }
 
 /// Enrol somebody by a face
@@ -97,10 +102,10 @@ async fn enrol(
     let shown = shown(&receiver, Peer::of(&head.extensions), head.headers, body).await?;
     let nameless = example(&receiver, &shown, person).await?;
     let picture = nameless.name.clone();
-    let named = done(people::name_picture(&receiver.pool, id, &picture, &who.name).await?)?;
+    let named = done(people::name_picture(&receiver.pool, id, &picture, shown.part_of, &who.name).await?)?;
     if matches!(named, Named::Done | Named::Already) {
         receiver.known_people.show(nameless).await?;
-        // Whoever erased them meanwhile found no file to remove.
+        // Whoever erased them meanwhile, or took it back, found no file to remove.
         let mut connection = receiver.pool.acquire().await?;
         if people::by_image_names(&mut connection, &[&picture]).await?.is_empty() {
             receiver.known_people.remove(&picture).await?;
@@ -111,8 +116,8 @@ async fn enrol(
 }
 
 /// What is to be a picture of theirs, once face-recog has seen that it is a good one.
-async fn example(receiver: &Receiver, shown: &Shown<'_>, person: i32) -> Result<Nameless, Problem> {
-    let Shown { face, way_out, sent } = shown;
+async fn example(receiver: &Receiver, shown: &Shown, person: i32) -> Result<Nameless, Problem> {
+    let Shown { face, way_out, sent, .. } = shown;
     let refused = |why: Unfit| {
         let reason = match why {
             Unfit::Fault(_) => return unfit("no_good_example", why.to_string()),
@@ -147,7 +152,7 @@ async fn shown(
     peer: IpAddr,
     mut headers: HeaderMap,
     body: Body,
-) -> Result<Shown<'_>, Problem> {
+) -> Result<Shown, Problem> {
     if form_type(&headers).is_some() {
         let detail = "send one picture, as the body itself: curl --data-binary @me.jpg";
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a_form", detail);
@@ -164,7 +169,7 @@ async fn shown(
     } else if let Err(problem) = receiver.known_people.is_there().await {
         Err(refuse(problem, &headers, body).await)
     } else {
-        sent(receiver, receiver.examples.picture(&headers, body).await?).await
+        sent(receiver, receiver.examples.picture(peer, &headers, body).await?).await
     }
 }
 
@@ -177,17 +182,18 @@ fn may_be_words(headers: &HeaderMap, beginning: &[u8]) -> bool {
 }
 
 /// A face that was found before.
-async fn chosen(receiver: &Receiver, body: &[u8]) -> Result<Shown<'static>, Problem> {
+async fn chosen(receiver: &Receiver, body: &[u8]) -> Result<Shown, Problem> {
     let wanted = r#"which face, as in {"face":77}, or an image with one face, as in {"image":13}, or a picture itself"#;
-    let face = match request::object(body, wanted)? {
-        Example { face: Some(face), image: None } => face,
-        Example { face: None, image: Some(image) } => only_face(receiver, image).await?,
+    let Example { face, image, part_of } = request::object(body, wanted)?;
+    let face = match (face, image) {
+        (Some(face), None) => face,
+        (None, Some(image)) => only_face(receiver, image).await?,
         _ => return Err(request::BodyError::Shape("does not say what is asked for", wanted).into()),
     };
     let Some(face) = enrolment::candidate(&receiver.pool, face).await? else {
         return Err(unfit("no_such_face", format!("there is no face {face}")));
     };
-    Ok(Shown { face, way_out: "say so of the face first", sent: None })
+    Ok(Shown { face, way_out: "say so of the face first", part_of, sent: None })
 }
 
 async fn only_face(receiver: &Receiver, image: u64) -> Result<u64, Problem> {
@@ -211,7 +217,7 @@ async fn only_face(receiver: &Receiver, image: u64) -> Result<u64, Problem> {
 }
 
 /// The one face of a picture that was sent.
-async fn sent<'r>(receiver: &'r Receiver, picture: Held<'r>) -> Result<Shown<'r>, Problem> {
+async fn sent(receiver: &Receiver, picture: Held) -> Result<Shown, Problem> {
     let path = picture.file.name_for_now().into_owned();
     let FindResponse { mut faces, model, .. } = receiver.face_recog.find_known(&path).await?;
     let highest = faces.iter().map(|face| face.height).max().unwrap_or_default();
@@ -231,7 +237,7 @@ async fn sent<'r>(receiver: &'r Receiver, picture: Held<'r>) -> Result<Shown<'r>
     let look = Look { embedding: face.embedding.clone(), model };
     let face = Candidate::newcomer(path, area, look, (face.sharpness, face.turned));
     let way_out = "post the picture, say so of its face, and send that face's id";
-    Ok(Shown { face, way_out, sent: Some(picture) })
+    Ok(Shown { face, way_out, part_of: None, sent: Some(picture) })
 }
 
 fn unfit(reason: &'static str, detail: String) -> Problem {

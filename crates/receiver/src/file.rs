@@ -7,15 +7,20 @@ use std::{
     borrow::Cow,
     fmt::Write,
     fs::{self, File, Permissions},
-    future, io,
+    io,
     os::unix::fs::PermissionsExt,
     panic,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
 use tempfile::NamedTempFile;
-use tokio::spawn;
+use tokio::{
+    spawn,
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 /// How a picture is called that is being sent.
 pub const SENT: &str = ".upload-";
@@ -47,6 +52,11 @@ impl Nameless {
     pub fn new(file: NamedTempFile, name: String) -> io::Result<Self> {
         file.as_file().sync_all()?;
         Ok(Self { name, file })
+    }
+
+    /// How large it is, in bytes.
+    pub fn size(&self) -> io::Result<u64> {
+        Ok(self.file.as_file().metadata()?.len())
     }
 
     /// What it is called meanwhile, in its folder.
@@ -84,16 +94,49 @@ pub fn remove(folder: &Path, name: &str) -> io::Result<bool> {
     }
 }
 
-/// Does what changes a row and its file to its end, also for a client that goes away meanwhile: the row must not be let go of
-/// while somebody is at the file.
-pub async fn with_row<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    match spawn(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
+/// Work on the files of a folder, with their rows, if those are held meanwhile. Clones share the turns.
+///
+/// A volume may hang, and hold up who works on it for hours. So little is done at once that the rest of the service keeps
+/// its threads and its connections to the database; who has waited for [`PATIENCE`] is answered; and what has begun goes on
+/// to its end, since a row must not be let go of while its file changes.
+#[derive(Clone, Debug)]
+pub struct FileWork(Arc<Semaphore>);
+
+/// Work on one folder at once: half of the connections to the database.
+const AT_ONCE: usize = 8;
+
+/// How long a client waits for it, in its queue and at the folder. The database gives up earlier.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The error of a volume that does not answer.
+pub fn hangs() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the volume does not answer")
+}
+
+impl Default for FileWork {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+impl FileWork {
+    /// What comes of `work`. It fails when the folder takes too long; then the work is not begun, or goes on.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> io::Result<T> {
+        let deadline = Instant::now() + PATIENCE;
+        let turn = timeout_at(deadline, self.0.clone().acquire_owned()).await.map_err(|_| hangs())?;
+        let turn = turn.map_err(io::Error::other)?;
+        let work = spawn(async move {
+            let result = work.await;
+            drop(turn);
+            result
+        });
+        timeout_at(deadline, work).await.map_err(|_| hangs())?.map_err(|error| match error.try_into_panic() {
             Ok(reason) => panic::resume_unwind(reason),
-            // The runtime ends, and whoever waits with it.
-            Err(_) => future::pending().await,
-        },
+            Err(cancelled) => io::Error::other(cancelled),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! All routes together, and what is the same for them. Each lives with its subject.
 
-use std::{sync::Arc, time::Instant};
+use std::{future, panic, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -44,6 +44,7 @@ pub fn router(receiver: Receiver) -> Router {
         .merge(pictures::routes())
         .split_for_parts();
     router
+        .route_layer(middleware::from_fn(to_its_end))
         .route_layer(middleware::from_fn_with_state(receiver.clone(), when_ready))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
@@ -62,6 +63,22 @@ async fn when_ready(State(receiver): State<Arc<Receiver>>, request: Request, nex
     let Some(missing) = receiver.readiness.missing() else { return next.run(request).await };
     let detail = format!("the receiver is starting and waits for {missing}; try again later");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).respond(format_of(&request))
+}
+
+/// A change that has begun is made to its end, also when its client goes away meanwhile: half of one would stay for ever. A
+/// body that breaks off ends it by itself.
+async fn to_its_end(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match tokio::spawn(next.run(request).in_current_span()).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(reason) => panic::resume_unwind(reason),
+            // The runtime ends, and whoever waits with it.
+            Err(_) => future::pending().await,
+        },
+    }
 }
 
 /// Nothing is unpacked here: a picture is packed already, and what a small body unpacks to cannot be foreseen.

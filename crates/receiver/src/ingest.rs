@@ -62,6 +62,13 @@ impl From<Vec<Image>> for Taken {
     }
 }
 
+/// An upload that is safe in the database.
+#[derive(Debug)]
+pub struct StoredUpload {
+    row: Stored,
+    revived: bool,
+}
+
 /// Stores and announces.
 #[derive(Clone, Debug)]
 pub struct Ingest {
@@ -116,31 +123,34 @@ impl Ingest {
         Taken { images: rows.into_iter().map(|row| Image::of(row, queued)).collect(), why }
     }
 
-    /// Takes an upload in, whose file gets its name by `naming` while the row is held; what the database's error means when it
+    /// Stores an upload, whose file gets its name by `naming` while the row is held; what the database's error means when it
     /// fails. To be done to its end.
-    pub async fn take_upload<E>(
+    pub async fn store_upload<E>(
         &self,
         path: &str,
         file_name: Option<&str>,
         naming: impl Future<Output = Result<(), E>>,
-    ) -> Result<Result<Image, Kind>, E> {
+    ) -> Result<Result<StoredUpload, Kind>, E> {
         let stored = match images::upload(&self.pool, path, file_name).await {
             Ok(row) => {
                 naming.await?;
-                row.commit().await
+                let revived = row.revived;
+                row.commit().await.map(|row| StoredUpload { row, revived })
             }
             Err(error) => Err(error),
         };
-        let row = match stored {
-            Ok(row) => row,
-            Err(error) => {
-                tracing::error!(%error, "cannot store an upload");
-                return Ok(Err(Kind::of(&error)));
-            }
-        };
+        Ok(stored.map_err(|error| {
+            tracing::error!(%error, "cannot store an upload");
+            Kind::of(&error)
+        }))
+    }
+
+    /// Announces an upload, if there is anything to do for it.
+    pub async fn announce_upload(&self, StoredUpload { row, revived }: StoredUpload) -> Image {
         count(&[row]);
-        let queued = row.created && self.single_messages.call(row.id).await.unwrap_or(false);
-        Ok(Ok(Image::of(row, queued)))
+        let waits = row.created || revived;
+        let queued = waits && self.single_messages.call(row.id).await.unwrap_or(false);
+        Image::of(row, queued)
     }
 }
 

@@ -11,9 +11,17 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{
+    sync::mpsc,
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
+};
+use web::budget::Charge;
 
-use crate::file::{self, Nameless};
+use crate::{
+    file::{self, Nameless},
+    quota::Room,
+};
 
 /// Pieces between the network and the disk.
 const PIECES: usize = 4;
@@ -36,6 +44,9 @@ pub enum NotKept {
     /// There is no room for it.
     #[error("there is no room for the file; tell whoever runs this, or send it again later")]
     DiskFull,
+    /// The other uploads take what all may take.
+    #[error("the uploads take all the room that UPLOADS_QUOTA gives them: delete images, or have it raised")]
+    QuotaUsed,
     /// The folder is away or cannot be written to, which the log tells more of.
     #[error("the folder for the file cannot be written to; send it again later, or tell whoever runs this")]
     FolderAway,
@@ -56,12 +67,13 @@ impl From<io::Error> for NotKept {
 pub struct Folder {
     path: Arc<PathBuf>,
     max_file: u64,
+    room: Room,
 }
 
 impl Folder {
-    /// Keeps files of up to `max_file` bytes in `path`.
-    pub fn new(path: PathBuf, max_file: u64) -> Self {
-        Self { path: Arc::new(path), max_file }
+    /// Keeps files of up to `max_file` bytes in `path`, and of about `quota` bytes together.
+    pub fn new(path: PathBuf, max_file: u64, quota: Option<u64>) -> Self {
+        Self { path: Arc::new(path), max_file, room: Room::new(quota) }
     }
 
     /// The largest file, in bytes.
@@ -81,14 +93,27 @@ impl Folder {
         }
     }
 
-    /// Takes what `pieces` are the whole of. The outer error is theirs.
+    /// Counts the room that the files take, if there is a quota.
+    pub async fn count(&self) {
+        let (folder, room) = (self.path.clone(), self.room.clone());
+        if let Ok(Err(error)) = spawn_blocking(move || room.count(&folder)).await {
+            tracing::warn!(%error, "the room that uploads take cannot be counted now");
+        }
+    }
+
+    /// Takes what `pieces` are the whole of. The outer error is theirs. A volume that hangs keeps `slot` until it goes on.
     pub async fn take<E>(
         &self,
         pieces: impl Stream<Item = Result<Bytes, E>>,
+        slot: Charge,
     ) -> Result<Result<Nameless, NotKept>, E> {
         let (sender, receiver) = mpsc::channel(PIECES);
         let folder = self.clone();
-        let writer = spawn_blocking(move || folder.write(receiver));
+        let writer = spawn_blocking(move || {
+            let written = folder.write(receiver);
+            drop(slot);
+            written
+        });
         let mut pieces = pin!(pieces);
         let mut end = Ok(());
         loop {
@@ -101,27 +126,44 @@ impl Folder {
                 }
             };
             let last = piece.is_none();
-            // It fails when the writer has ended, which says why by itself.
-            if sender.send(piece).await.is_err() || last {
-                break;
+            match timeout_at(Instant::now() + file::PATIENCE, sender.send(piece)).await {
+                Ok(Ok(())) if !last => {}
+                // When it fails the writer has ended, which says why by itself.
+                Ok(_) => break,
+                Err(_) => return Ok(Err(file::hangs().into())),
             }
         }
         drop(sender);
-        let written = writer.await;
+        let written = timeout_at(Instant::now() + file::PATIENCE, writer).await;
         end?;
+        let written = written.unwrap_or_else(|_| Ok(Err(file::hangs().into())));
         Ok(written.unwrap_or_else(|error| Err(io::Error::other(error).into())))
     }
 
     /// Gives a file its name.
     pub async fn name(self, nameless: Nameless) -> Result<(), NotKept> {
-        let named = spawn_blocking(move || nameless.give_name(&self.path));
+        let named = spawn_blocking(move || {
+            let size = nameless.size()?;
+            // The same picture again takes no more room.
+            if !self.path.join(&nameless.name).exists() {
+                self.room.add(size);
+            }
+            nameless.give_name(&self.path)
+        });
         Ok(named.await.unwrap_or_else(|error| Err(io::Error::other(error)))?)
     }
 
     /// Removes a file; false when there is none.
     pub async fn remove(&self, name: &str) -> Result<bool, NotKept> {
-        let (folder, name) = (self.path.clone(), name.to_owned());
-        let removed = spawn_blocking(move || file::remove(&folder, &name));
+        let (folder, room, name) = (self.path.clone(), self.room.clone(), name.to_owned());
+        let removed = spawn_blocking(move || {
+            let size = fs::symlink_metadata(folder.join(&name)).map_or(0, |file| file.len());
+            let removed = file::remove(&folder, &name)?;
+            if removed {
+                room.give_back(size);
+            }
+            Ok(removed)
+        });
         Ok(removed.await.unwrap_or_else(|error| Err(io::Error::other(error)))?)
     }
 
@@ -136,6 +178,9 @@ impl Folder {
             size += piece.len() as u64;
             if size > self.max_file {
                 return Err(NotKept::TooLarge(self.max_file));
+            }
+            if !self.room.has(size) {
+                return Err(NotKept::QuotaUsed);
             }
             signature.extend(piece.iter().take(SIGNATURE - signature.len()));
             if signature.len() == SIGNATURE {

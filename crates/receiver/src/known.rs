@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
 use crate::{
-    file::{self, Nameless},
+    file::{self, FileWork, Nameless},
     problem::Problem,
 };
 
@@ -30,12 +30,13 @@ const LONGEST_NAME: usize = 255;
 #[derive(Clone, Debug)]
 pub struct KnownPeople {
     folder: Arc<PathBuf>,
+    work: FileWork,
 }
 
 impl KnownPeople {
     /// The pictures in `folder`.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder: Arc::new(folder) }
+        Self { folder: Arc::new(folder), work: FileWork::default() }
     }
 
     /// Clears away what a killed process left in the folder, if there is one.
@@ -80,8 +81,8 @@ impl KnownPeople {
 
     /// Whether a picture lies in the folder; `None` when there is no folder to tell.
     pub async fn has(&self, name: &str) -> Option<bool> {
-        let (folder, name) = (self.folder.clone(), name.to_owned());
-        let looked = spawn_blocking(move || folder.is_dir().then(|| folder.join(name).is_file()));
+        let name = name.to_owned();
+        let looked = self.with(move |folder| Ok(folder.is_dir().then(|| folder.join(name).is_file())));
         looked.await.ok().flatten()
     }
 
@@ -105,8 +106,8 @@ impl KnownPeople {
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
         let folder = self.folder.clone();
-        let done = spawn_blocking(move || work(&folder)).await;
-        done.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(why)
+        let done = self.work.run(async move { spawn_blocking(move || work(&folder)).await }).await;
+        done.and_then(|done| done.map_err(io::Error::other)?).map_err(why)
     }
 }
 

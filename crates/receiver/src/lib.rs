@@ -9,7 +9,8 @@
 //! `http` joins the routes of all subjects, each of which `access` lets a request reach. `post` leads paths through these
 //! four; `upload` turns pictures themselves into files and their paths, `status` and `list` answer what became of images,
 //! `delete` takes one away, `look_again` has them looked at anew, and `corrections` notes what people say about their faces. `people`, `pictures` and `enrol` change
-//! who is known and by which pictures, which `face_recog` has cut and `known` keeps. `watch` posts what is put into the folder of
+//! who is known and by which pictures, which `face_recog` has cut and `known` keeps. `upkeep` removes the uploads that nobody can
+//! read and counts the others against their `quota`. `watch` posts what is put into the folder of
 //! unknown people, where that is switched on. `openapi` describes all of it to programs. The row is the truth and the
 //! message a hint: what could not be announced is found in the table by the image-processor's sweep.
 
@@ -39,13 +40,17 @@ mod people;
 mod pictures;
 mod post;
 mod problem;
+mod quota;
 mod ranges;
 mod request;
 mod settings;
 mod state;
 mod status;
+mod upkeep;
 mod upload;
 mod watch;
+
+use std::sync::Arc;
 
 use common::{database, schema, settings::UploadFolder, supervisor::Supervisor};
 use tokio::net::TcpListener;
@@ -88,9 +93,10 @@ pub async fn run(
     let uploads = match &settings.uploads.uploads {
         UploadFolder::Off => None,
         UploadFolder::At(path) => {
-            let folder = Folder::new(path.clone(), settings.max_upload as u64);
+            let quota = settings.uploads_quota.bytes();
+            let folder = Folder::new(path.clone(), settings.max_upload as u64, quota);
             folder.prepare().await;
-            Some(Intake::new(folder, settings.body_timeout))
+            Some(Arc::new(Intake::new(folder, settings.body_timeout)))
         }
     };
     let known_people = KnownPeople::new(settings.known_people.clone());
@@ -106,10 +112,10 @@ pub async fn run(
         bodies: BodyReader::new(settings.max_body, settings.body_timeout, memory.clone()),
         lists: Lists::default(),
         ingest: ingest.clone(),
-        uploads,
+        uploads: uploads.clone(),
         known_people,
         examples: Intake::new(
-            Folder::new(settings.known_people.clone(), settings.max_upload as u64),
+            Folder::new(settings.known_people.clone(), settings.max_upload as u64, None),
             settings.body_timeout,
         ),
         face_recog: FaceRecog::new(&settings.grpc_address)?,
@@ -129,6 +135,12 @@ pub async fn run(
             shutdown.run_until_cancelled(supervisor.watch("watched folder", watch)).await;
         }
     };
+    if let Some(uploads) = uploads {
+        let (pool, shutdown) = (pool.clone(), shutdown.clone());
+        supervisor.spawn("uploads", async move {
+            shutdown.run_until_cancelled(upkeep::run(&uploads, &pool)).await;
+        });
+    }
     let (drain, limits) = (settings.process.shutdown_timeout, Limits::public(memory));
     let serve = supervisor.watch("HTTP", web::serve(listener, router, limits, shutdown.clone(), drain));
     tokio::join!(serve, prepare, watch);

@@ -12,7 +12,8 @@ use axum::{
 use common::{
     models::Person,
     people::{self, Changed, Deleted, Known},
-    strangers::{self, Named, Whom},
+    strangers::{self, Named},
+    words::Whom,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

@@ -20,6 +20,9 @@ use crate::{format, known::is_picture_name, people::done, problem::Problem, rang
 /// Unnamed pictures of one page.
 const PAGE: u32 = 100;
 
+/// Names that the table is asked for at once.
+const AT_ONCE: usize = 2048;
+
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new().routes(routes!(name, remove)).routes(routes!(unnamed))
 }
@@ -43,6 +46,10 @@ pub fn answer(named: Named, person: u64, picture: String) -> Result<Response, Pr
         Named::Anothers(owner) => {
             let detail = format!("the picture {picture} is that of {} (person {})", owner.name, owner.id);
             return Err(Problem::new(StatusCode::CONFLICT, "anothers", detail));
+        }
+        Named::Undone => {
+            let detail = "what \"part_of\" names is no correction, or was taken back before";
+            return Err(Problem::new(StatusCode::CONFLICT, "outdated_entry", detail));
         }
     };
     Ok(format::fresh(status, &PictureOf { person, picture }))
@@ -91,7 +98,7 @@ async fn name(
     if receiver.known_people.has(&picture).await == Some(false) {
         return Err(no_such_picture(&picture));
     }
-    let named = done(people::name_picture(&receiver.pool, id, &picture, &who.name).await?)?;
+    let named = done(people::name_picture(&receiver.pool, id, &picture, None, &who.name).await?)?;
     answer(named, id, picture)
 }
 
@@ -170,11 +177,18 @@ async fn unnamed(
     let _turn = receiver.lists.turn().await?;
     let pictures = match receiver.known_people.list().await? {
         Some(mut pictures) => {
-            let named = people::named(&receiver.pool, &after).await?;
-            pictures.retain(|name| *name > after && !named.contains(name));
+            pictures.retain(|name| *name > after);
             pictures.sort_unstable();
-            pictures.truncate(PAGE as usize);
-            pictures
+            let mut unnamed = Vec::new();
+            for some in pictures.chunks(AT_ONCE) {
+                let named = people::named(&receiver.pool, some).await?;
+                unnamed.extend(some.iter().filter(|name| !named.contains(*name)).cloned());
+                if unnamed.len() >= PAGE as usize {
+                    break;
+                }
+            }
+            unnamed.truncate(PAGE as usize);
+            unnamed
         }
         None => people::unnamed(&receiver.pool, &after, PAGE).await?,
     };

@@ -45,6 +45,9 @@ pub struct Settings {
     /// Where uploads go.
     #[command(flatten)]
     pub uploads: UploadSettings,
+    /// Room that all uploads may take together, like 20GiB; off leaves it to the volume
+    #[arg(long, env = "UPLOADS_QUOTA", value_name = "UPLOADS_QUOTA", default_value = "off", value_parser = quota)]
+    pub uploads_quota: Quota,
     /// Largest uploaded picture
     #[arg(long, env = "MAX_UPLOAD", value_name = "MAX_UPLOAD", default_value = "32MiB", value_parser = size)]
     pub max_upload: usize,
@@ -78,15 +81,45 @@ fn watch(text: &str) -> Result<Watch, String> {
     duration(text).map(Watch::Every).map_err(|problem| format!("off is needed, or {problem}"))
 }
 
-/// Reads a size in bytes.
+/// How much room uploads may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quota {
+    /// As much as there is.
+    Off,
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl Quota {
+    /// The bytes, if there is a quota.
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Off => None,
+            Self::Bytes(bytes) => Some(bytes),
+        }
+    }
+}
+
+fn quota(text: &str) -> Result<Quota, String> {
+    match text {
+        "off" => Ok(Quota::Off),
+        _ => bytes(text)
+            .map(Quota::Bytes)
+            .ok_or_else(|| "off is needed, or a size like 500MiB, 20GiB or 1TiB".to_owned()),
+    }
+}
+
+/// Reads a size in bytes, with or without a unit.
+fn bytes(text: &str) -> Option<u64> {
+    let units = [("KiB", KIB), ("MiB", MIB), ("GiB", 1024 * MIB), ("TiB", 1024 * 1024 * MIB)];
+    let with_unit = units.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    let (number, unit) = with_unit.unwrap_or((text, 1));
+    number.trim_end().parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// Reads the size of a body or a file.
 fn size(text: &str) -> Result<usize, String> {
-    let (number, unit) = match text {
-        _ if text.ends_with("KiB") => (&text[..text.len() - 3], KIB),
-        _ if text.ends_with("MiB") => (&text[..text.len() - 3], MIB),
-        _ => (text, 1),
-    };
-    let bytes = number.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    bytes
+    bytes(text)
         .filter(|bytes| (1..=LARGEST_BODY).contains(bytes))
         .and_then(|bytes| usize::try_from(bytes).ok())
         .ok_or_else(|| "a size from 1 byte to 256MiB is needed, like 2097152, 500KiB or 2MiB".to_owned())
@@ -100,6 +133,14 @@ mod tests {
     fn the_settings_are_a_valid_command_line() {
         use clap::CommandFactory;
         Settings::command().debug_assert();
+    }
+
+    #[test]
+    fn a_quota_may_be_larger_than_the_memory_or_off() {
+        assert_eq!((quota("off"), quota("2TiB")), (Ok(Quota::Off), Ok(Quota::Bytes(1 << 41))));
+        for wrong in ["", "20GB", "-1GiB", "none", "99999999TiB"] {
+            assert!(quota(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

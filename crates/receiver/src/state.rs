@@ -1,6 +1,6 @@
 //! What all handlers work with.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::extract::Request;
 use common::{
@@ -40,7 +40,7 @@ pub struct Receiver {
     /// Stores and announces.
     pub ingest: Ingest,
     /// Takes pictures themselves, where that is switched on.
-    pub uploads: Option<Intake>,
+    pub uploads: Option<Arc<Intake>>,
     /// Where the pictures of known people go.
     pub known_people: KnownPeople,
     /// Takes pictures that show a face which somebody is to be known by; they do not stay.

@@ -4,6 +4,7 @@
 //! is held in memory but the piece that has just arrived.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -25,17 +26,18 @@ use common::uploads;
 use futures_util::{Stream, StreamExt};
 use multer::Multipart;
 use serde::Deserialize;
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use web::{
+    Peer,
+    budget::{Budget, Charge},
+};
 
 use crate::{
     answer::{Answer, PathJson, PathsJson, Route, not_stored},
     body::{PATIENCE, ReadError, discard, paced, turn_away},
-    file::{self, Nameless},
+    file::{FileWork, Nameless},
     format::Format,
     ingest::{Image, Ingest},
     keep::{Folder, NotKept},
@@ -44,7 +46,7 @@ use crate::{
     state::Receiver,
 };
 
-/// Uploads at once; each of them keeps a thread busy.
+/// Uploads at once, half of them from one address; each of them keeps a thread busy.
 const AT_ONCE: usize = 16;
 
 /// Fields of one form.
@@ -74,7 +76,7 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
         (status = PAYLOAD_TOO_LARGE, description = "A picture is larger than MAX_UPLOAD, or the form has too many"),
         (status = UNSUPPORTED_MEDIA_TYPE, description = "It is no picture of these kinds"),
         (status = NOT_IMPLEMENTED, description = "Uploads are switched off"),
-        (status = INSUFFICIENT_STORAGE, description = "The disk is full"),
+        (status = INSUFFICIENT_STORAGE, description = "The disk is full, or UPLOADS_QUOTA is used up"),
     ))]
 async fn upload(
     State(receiver): State<Arc<Receiver>>,
@@ -133,15 +135,16 @@ struct UploadForm {
 pub struct Intake {
     folder: Folder,
     patience: Duration,
-    slots: Semaphore,
+    slots: Budget,
+    work: FileWork,
 }
 
 /// A picture that has arrived, and its share of the uploads at once.
 #[derive(Debug)]
-pub struct Held<'u> {
+pub struct Held {
     /// It goes when this is dropped.
     pub file: Nameless,
-    _slot: SemaphorePermit<'u>,
+    _slot: Charge,
 }
 
 /// A kept file's path, if it was kept, and its image.
@@ -150,7 +153,21 @@ type Taken = (Option<String>, Result<Image, Problem>);
 impl Intake {
     /// Keeps files in `folder`; `patience` is the body's timeout, which [`paced`] extends.
     pub fn new(folder: Folder, patience: Duration) -> Self {
-        Self { folder, patience, slots: Semaphore::new(AT_ONCE) }
+        Self { folder, patience, slots: Budget::new(AT_ONCE), work: FileWork::default() }
+    }
+
+    /// The folder that files go to.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Does what changes a file of the folder and its row.
+    pub async fn at_files<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, NotKept> {
+        // It is large, and would be part of what each of the callers is.
+        Ok(self.work.run(Box::pin(work)).await?)
     }
 
     /// Takes the picture, or the pictures, of a request in.
@@ -161,28 +178,29 @@ impl Intake {
         ingest: &Ingest,
     ) -> Result<Response, Problem> {
         let (head, body) = request.into_parts();
+        let peer = Peer::of(&head.extensions);
         let Some(form) = form_type(&head.headers) else {
-            let picture = self.picture(&head.headers, body).await?;
+            let picture = self.picture(peer, &head.headers, body).await?;
             let taken = self.store(picture.file, file_name.as_deref(), ingest).await;
             return Ok(answer(Route::Single, vec![taken]));
         };
-        let Ok(_slot) = self.slots.try_acquire() else {
+        let Ok(slot) = self.slots.take(peer, 1) else {
             return Err(refuse(ReadError::Overloaded.into(), &head.headers, body).await);
         };
         match multer::parse_boundary(form) {
-            Ok(boundary) => self.form(body, boundary, ingest).await,
+            Ok(boundary) => self.form(body, boundary, slot, ingest).await,
             Err(error) => Err(refuse(no_form(error), &head.headers, body).await),
         }
     }
 
     /// The body is a picture, which gets no name yet.
-    pub async fn picture(&self, headers: &HeaderMap, body: Body) -> Result<Held<'_>, Problem> {
-        let Ok(slot) = self.slots.try_acquire() else {
+    pub async fn picture(&self, peer: IpAddr, headers: &HeaderMap, body: Body) -> Result<Held, Problem> {
+        let Ok(slot) = self.slots.take(peer, 1) else {
             return Err(refuse(ReadError::Overloaded.into(), headers, body).await);
         };
         let body = self.not_too_large(headers, body).await?;
         let mut pieces = Box::pin(paced(body, self.patience));
-        match self.folder.take(&mut pieces).await? {
+        match self.folder.take(&mut pieces, slot.clone()).await? {
             Ok(file) => Ok(Held { file, _slot: slot }),
             Err(refusal) => {
                 discard(pieces).await;
@@ -200,17 +218,18 @@ impl Intake {
         Ok(body)
     }
 
-    /// Removes an upload; false when there is none of this name.
-    pub async fn remove(&self, name: &str) -> Result<bool, NotKept> {
-        self.folder.remove(name).await
-    }
-
     /// The body is a form, whose files are the pictures. What was taken in before the form broke stays so.
-    async fn form(&self, body: Body, boundary: String, ingest: &Ingest) -> Result<Response, Problem> {
+    async fn form(
+        &self,
+        body: Body,
+        boundary: String,
+        slot: Charge,
+        ingest: &Ingest,
+    ) -> Result<Response, Problem> {
         let held = Arc::new(AtomicUsize::new(0));
         let mut form = Multipart::new(with_head_limit(paced(body, self.patience), held.clone()), boundary);
         let mut taken = Vec::new();
-        if let Err(problem) = self.fields(&mut form, &held, &mut taken, ingest).await {
+        if let Err(problem) = self.fields(&mut form, &held, &mut taken, &slot, ingest).await {
             read_away(&mut form, &held).await;
             if taken.is_empty() {
                 return Err(problem);
@@ -234,6 +253,7 @@ impl Intake {
         form: &mut Multipart<'static>,
         held: &AtomicUsize,
         taken: &mut Vec<Taken>,
+        slot: &Charge,
         ingest: &Ingest,
     ) -> Result<(), Problem> {
         let mut number = 0;
@@ -246,7 +266,7 @@ impl Intake {
             let file_name = field.file_name().filter(|name| !name.is_empty()).map(ToOwned::to_owned);
             let mut pieces = (&mut field).inspect(|_| held.store(0, Ordering::Relaxed));
             if file_name.is_some() {
-                taken.push(match self.folder.take(&mut pieces).await? {
+                taken.push(match self.folder.take(&mut pieces, slot.clone()).await? {
                     Ok(file) => self.store(file, file_name.as_deref(), ingest).await,
                     Err(refusal) => (None, Err(refusal.into())),
                 });
@@ -263,17 +283,18 @@ impl Intake {
     async fn store(&self, file: Nameless, file_name: Option<&str>, ingest: &Ingest) -> Taken {
         let path = uploads::path_of(&file.name);
         let file_name = file_name.and_then(name::of_file);
-        let (folder, ingest) = (self.folder.clone(), ingest.clone());
-        file::with_row(async move {
-            match ingest.take_upload(&path, file_name.as_deref(), folder.name(file)).await {
-                Ok(image) => {
-                    let result = image.map_err(|why| not_stored(&path, why));
-                    (Some(path), result)
-                }
-                Err(refusal) => (None, Err(refusal.into())),
+        let work = {
+            let (path, folder, ingest) = (path.clone(), self.folder.clone(), ingest.clone());
+            async move { ingest.store_upload(&path, file_name.as_deref(), folder.name(file)).await }
+        };
+        match self.at_files(work).await.flatten() {
+            Ok(Ok(row)) => (Some(path), Ok(ingest.announce_upload(row).await)),
+            Ok(Err(why)) => {
+                let result = Err(not_stored(&path, why));
+                (Some(path), result)
             }
-        })
-        .await
+            Err(refusal) => (None, Err(refusal.into())),
+        }
     }
 }
 
@@ -368,6 +389,7 @@ impl From<NotKept> for Problem {
             NotKept::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "file_too_large"),
             NotKept::NotAPicture | NotKept::NotRead(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "no_picture"),
             NotKept::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
+            NotKept::QuotaUsed => (StatusCode::INSUFFICIENT_STORAGE, "quota_used"),
             NotKept::FolderAway => (StatusCode::SERVICE_UNAVAILABLE, "folder_away"),
         };
         Self::new(status, reason, error.to_string())

@@ -1,7 +1,6 @@
 //! The files that uploads wrote, and no others: paths that people posted lead to files of theirs.
 
 use std::{
-    collections::HashSet,
     fs::{self, ReadDir},
     io,
     path::{Path, PathBuf},
@@ -62,35 +61,6 @@ impl OldFiles {
         })
         .await
     }
-}
-
-/// What the path of an upload looks like, however it is spelled. Face-recog reads the file under more than the [`usual`] ones:
-/// `uploads//x`, `./uploads/x`, by way of a link, or in the folder as it is called there.
-pub const UPLOAD: &str = "[0-9a-f]{64}[.]";
-
-/// What the paths of uploads look like that an index leads to: [`uploads::paths_of`].
-pub fn usual() -> String {
-    format!("^({})/[^/]+$", uploads::FOLDERS.join("|"))
-}
-
-/// Uploads that are known by the first quarter of their names. Who shares it with another one stays with it.
-#[derive(Debug, Default)]
-pub struct Uploads(HashSet<u64>);
-
-impl Uploads {
-    /// Adds every upload that is named in a path.
-    pub fn add_named_in(&mut self, path: &str) {
-        self.0.extend(path.split('/').filter(|part| uploads::is_name(part)).map(key));
-    }
-
-    /// Whether `name`, of an upload, is among them.
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.contains(&key(name))
-    }
-}
-
-fn key(name: &str) -> u64 {
-    name.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
 }
 
 /// Whether a file was changed last before some time. A link is none: no upload is one.

@@ -16,12 +16,12 @@ mod settings;
 use std::{fmt, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use common::{database, expired, models::ImageId, schema, settings::UploadFolder, uploads};
+use common::{database, expired, models::ImageId, schema, settings::UploadFolder};
 use sqlx::MySqlPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::files::{OldFiles, Uploads};
+use crate::files::OldFiles;
 pub use crate::settings::{KeepFor, Settings};
 
 /// A run gives up when the database has not answered for this long; the CronJob will start another.
@@ -29,9 +29,6 @@ const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// Images of one transaction, and files of one look into the table: few enough that nobody waits for their locks.
 const BATCH: u32 = 500;
-
-/// Images whose paths are read in one statement, some tenths of a second long.
-const READ_AT_ONCE: u32 = 100_000;
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,38 +96,19 @@ async fn delete_files(
     let cannot = || format!("cannot clear {} (UPLOADS)", folder.display());
     let age = Duration::from_secs(u64::from(days) * 24 * 60 * 60);
     let mut files = OldFiles::of(folder, age).await.with_context(cannot)?;
-    let elsewhere = posted_elsewhere(pool, days).await?;
     loop {
         let mut names;
         (files, names) = files.next(BATCH as usize).await.with_context(cannot)?;
         if names.is_empty() {
             return Ok(());
         }
-        let paths: Vec<String> = names.iter().flat_map(|name| uploads::paths_of(name)).collect();
-        let kept = patiently(|| expired::kept(pool, days, &paths)).await?;
-        names.retain(|name| {
-            !elsewhere.contains(name) && !uploads::paths_of(name).iter().any(|path| kept.contains(path))
-        });
+        let kept = patiently(|| expired::kept(pool, days, &names)).await?;
+        names.retain(|name| !kept.contains(name));
         summary.files += match summary.dry_run {
             true => names.len() as u64,
             false => files.remove(names).await.with_context(cannot)? as u64,
         };
     }
-}
-
-/// The uploads that images which stay have under other paths than the usual ones. No index leads to these, so all images are
-/// read once.
-async fn posted_elsewhere(pool: &MySqlPool, days: u32) -> anyhow::Result<Uploads> {
-    let mut uploads = Uploads::default();
-    let usual = files::usual();
-    let mut after = ImageId(0);
-    while let Some((last, paths)) =
-        patiently(|| expired::kept_like(pool, days, files::UPLOAD, &usual, after, READ_AT_ONCE)).await?
-    {
-        paths.iter().for_each(|path| uploads.add_named_in(path));
-        after = last;
-    }
-    Ok(uploads)
 }
 
 /// Asks the database until it answers, but not for ever.

@@ -1,4 +1,4 @@
-//! Memory that requests and their answers hold, counted in bytes and bounded: of all addresses together, and of each.
+//! What requests hold, counted and bounded: of all addresses together, and of each. Mostly it is memory, in bytes.
 //!
 //! One address has half of it. Who makes a service hold what they sent, or what they do not read, leaves room for others.
 

@@ -91,9 +91,11 @@ pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
     const WHO: &str = "a test";
     match audit::change(pool, entry).await.unwrap().unwrap() {
         Change::Correction(correction) => {
-            words::undo(pool, entry, &correction, WHO).await.unwrap().map(|image| image.0)
+            words::undo(pool, entry, &correction, WHO).await.unwrap().map(|undone| undone.of.0)
         }
-        Change::Naming(naming) => strangers::undo(pool, entry, &naming, WHO).await.unwrap(),
+        Change::Naming(naming) => {
+            strangers::undo(pool, entry, &naming, WHO).await.unwrap().map(|undone| undone.of)
+        }
         Change::Renaming(renaming) => people::undo(pool, entry, &renaming, WHO).await.unwrap(),
     }
 }

@@ -1,6 +1,9 @@
 //! The pages of people, and of what was changed.
 
-use common::{audit::Change, strangers::Whom, words::Word};
+use common::{
+    audit::Change,
+    words::{Whom, Word},
+};
 use serde_json::{Value, json};
 
 use crate::frontend::{Stage, until};

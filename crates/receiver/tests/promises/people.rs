@@ -12,7 +12,10 @@ use rpc::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
 use crate::stack::{Answer, Stack, until};
@@ -488,4 +491,92 @@ async fn no_picture_stays_of_somebody_who_is_erased_while_they_are_enrolled() {
         .await;
     world.refused("POST", "/people/1/pictures", json!({ "face": face }), 404, "no picture").await;
     assert_eq!(world.files(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_change_is_made_to_its_end_when_its_client_goes_away() {
+    let world = World::start().await;
+    let face = world.image("/a.jpg", &[1]).await[0];
+    fs::write(world.known.path().join("hannibal_1.jpg"), "x").unwrap();
+    fs::write(world.known.path().join("john_doe_1.jpg"), "x").unwrap();
+    let pictures = async |person: u64| world.get(&format!("/people/{person}")).await["pictures"].clone();
+
+    cut_off_while_it_is_stored(&world, "DELETE", "/people/1/pictures/hannibal_1.jpg", "").await;
+    until("it is nobody's", async || pictures(1).await == json!(["hannibal_2.jpg"])).await;
+    assert_eq!(world.files(), ["john_doe_1.jpg"]);
+
+    cut_off_while_it_is_stored(&world, "POST", "/people/3/pictures", &json!({ "face": face }).to_string())
+        .await;
+    until("it is theirs", async || pictures(3).await.as_array().unwrap().len() == 2).await;
+    until("it lies there", async || world.files().len() == 2).await;
+
+    cut_off_while_it_is_stored(&world, "DELETE", "/people/3?erase=true", "").await;
+    until("they are erased", async || world.send("GET", "/people/3", Value::Null).await.status == 404).await;
+    assert!(world.files().is_empty());
+}
+
+/// Sends a change, and breaks off while the database is at it.
+async fn cut_off_while_it_is_stored(world: &World, method: &str, route: &str, body: &str) {
+    let mut holder = world.stack.rows.0.acquire().await.unwrap();
+    // Each change is noted there.
+    sqlx::raw_sql("LOCK TABLES audit WRITE").execute(&mut *holder).await.unwrap();
+    let mut client = TcpStream::connect(world.stack.receiver.address).await.unwrap();
+    let length = body.len();
+    let request = format!("{method} {route} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");
+    client.write_all(request.as_bytes()).await.unwrap();
+    until("the change waits", async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND state LIKE 'Waiting for table%'",
+        )
+        .fetch_one(&world.stack.rows.0)
+        .await
+        .unwrap();
+        waiting > 0
+    })
+    .await;
+    drop(client);
+    // Time to notice it. Where it is too short the promise is kept, too.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    sqlx::raw_sql("UNLOCK TABLES").execute(&mut *holder).await.unwrap();
+}
+
+#[tokio::test]
+async fn to_undo_a_name_takes_back_the_person_and_the_picture_that_came_with_it() {
+    let world = World::start().await;
+    let face = world.image("/one.jpg", &[10]).await[0];
+    world.image("/two.jpg", &[900]).await;
+    world.change("UPDATE faces SET stranger = 1").await;
+    let namings = [("PUT", format!("/faces/{face}/person")), ("POST", "/strangers/1/person".to_owned())];
+    for (method, route) in namings {
+        let named = world.done(method, &route, json!({"name": "Ada"}), 200).await;
+        let undo = named["undo"].as_str().unwrap();
+        let entry: u64 = undo.split('/').nth(2).unwrap().parse().unwrap();
+        let person = world.get("/images/1").await["person"]["id"].as_u64().unwrap();
+        let example = json!({"face": face, "part_of": entry});
+        world.done("POST", &format!("/people/{person}/pictures"), example.clone(), 201).await;
+        assert_eq!(world.files().len(), 1);
+
+        world.done("POST", undo, Value::Null, 200).await;
+        world.refused("GET", &format!("/people/{person}"), Value::Null, 404, "no person").await;
+        assert_eq!((world.files(), world.get("/images/1").await["person"].clone()), (vec![], Value::Null));
+        world.refused("POST", undo, Value::Null, 409, "taken back before").await;
+        world.refused("POST", "/people/3/pictures", example, 409, "was taken back before").await;
+        assert_eq!(world.get("/people/3").await["pictures"], json!(["john_doe_1.jpg"]));
+        world.change("UPDATE faces SET stranger = 1").await;
+    }
+}
+
+#[tokio::test]
+async fn who_became_known_by_a_name_that_is_undone_stays_if_more_is_known_of_them() {
+    let world = World::start().await;
+    let faces = world.image("/one.jpg", &[10, 500]).await;
+    let route = format!("/faces/{}/person", faces[0]);
+    let named = world.done("PUT", &route, json!({"name": "Ada"}), 200).await;
+    world.done("PUT", &format!("/faces/{}/person", faces[1]), json!({"person": 5}), 200).await;
+    world.done("POST", named["undo"].as_str().unwrap(), Value::Null, 200).await;
+    assert_eq!(world.get("/people/5").await["name"], "Ada");
+
+    world.refused("PUT", &route, json!({"name": "Ada", "person": 3}), 422, "does not say").await;
+    world.refused("PUT", &route, json!({}), 422, "does not say").await;
+    world.refused("PUT", &route, json!({"name": " "}), 422, "the name").await;
 }

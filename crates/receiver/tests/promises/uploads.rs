@@ -8,7 +8,10 @@ use std::{
 
 use devstack::PrivateFolder;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
 
 use crate::stack::{Answer, Stack, until};
 
@@ -62,6 +65,16 @@ impl Uploading {
         }
         form.extend(b"--XX--\r\n");
         form
+    }
+
+    /// A client at `address` that sends the first bytes of an upload.
+    async fn begin(&self, address: [u8; 4]) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        let mut client = socket.connect(self.stack.receiver.address).await.unwrap();
+        let head = b"POST /images HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n\xff\xd8\xff";
+        client.write_all(head).await.unwrap();
+        client
     }
 
     async fn send_form(&self, body: Vec<u8>) -> Answer {
@@ -256,13 +269,8 @@ async fn an_upload_that_trickles_is_given_up_and_nothing_of_it_stays() {
 async fn a_client_that_goes_away_leaves_nothing_behind_and_uploads_at_once_are_bounded() {
     let uploading = Uploading::start(&[]).await;
     let mut clients = Vec::new();
-    for _ in 0..16 {
-        let mut client = TcpStream::connect(uploading.stack.receiver.address).await.unwrap();
-        client
-            .write_all(b"POST /images HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n\xff\xd8\xff")
-            .await
-            .unwrap();
-        clients.push(client);
+    for number in 0..16 {
+        clients.push(uploading.begin([127, 0, 0, 1 + number / 8]).await);
     }
     until("all of them are under way", async || uploading.files().len() == 16).await;
     let refused = uploading.send(JPEG).await;
@@ -324,4 +332,66 @@ async fn of_a_form_with_too_many_parts_the_first_are_kept_and_the_limit_is_named
     assert_eq!(answer.status, 207, "{}", answer.body);
     assert!(answer.body.contains("files[100]: a form may have 100 fields"), "{}", answer.body);
     assert_eq!(uploading.files().len(), 100);
+}
+
+#[tokio::test]
+async fn one_address_that_trickles_uploads_keeps_no_other_out() {
+    let uploading = Uploading::start(&[]).await;
+    let mut clients = Vec::new();
+    for _ in 0..17 {
+        clients.push(uploading.begin([127, 0, 0, 2]).await);
+    }
+    for refused in clients.split_off(8) {
+        let mut answer = [0; 12];
+        let mut refused = refused;
+        refused.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 503");
+    }
+    assert_eq!(uploading.send(JPEG).await.status, 201);
+}
+
+#[tokio::test]
+async fn an_upload_that_no_decoder_reads_leaves_no_file_and_is_tried_again_when_it_is_sent_again() {
+    let uploading = Uploading::start(&[]).await;
+    assert_eq!(uploading.send(JPEG).await.status, 201);
+    assert_eq!(uploading.send(PNG).await.status, 201);
+    let fail = async |redeemable: bool, image: u64| {
+        sqlx::query("UPDATE images SET status = 2, redeemable = ?, updated_at = NOW(6) - INTERVAL 1 MINUTE WHERE id = ?")
+            .bind(redeemable)
+            .bind(image)
+            .execute(&uploading.stack.rows.0)
+            .await
+            .unwrap();
+    };
+    // Another try may help this one.
+    fail(true, 2).await;
+    fail(false, 1).await;
+    until("it goes", async || uploading.files().len() == 1).await;
+    assert!(uploading.files()[0].ends_with(".png"));
+
+    let again = uploading.send(JPEG).await;
+    assert_eq!((again.status.as_u16(), object(&again)["created"].as_bool()), (200, Some(false)));
+    assert_eq!(uploading.files().len(), 2);
+    assert_eq!(uploading.stack.receiver.request("GET", "/images/1").await.status, 202);
+    assert_eq!(uploading.stack.message_count().await, 3);
+}
+
+#[tokio::test]
+async fn uploads_take_no_more_room_than_their_quota() {
+    let uploading = Uploading::start(&["--uploads-quota", "30"]).await;
+    assert_eq!(uploading.send(JPEG).await.status, 201);
+    assert_problem(&uploading.send(PNG).await, 507, "UPLOADS_QUOTA");
+    assert_eq!((uploading.files().len(), uploading.stack.rows.count().await), (1, 1));
+    assert_eq!(uploading.send(JPEG).await.status, 507, "it is not known before all of it is there");
+    assert_eq!(uploading.stack.receiver.request("DELETE", "/images/1").await.status, 200);
+    assert_eq!(uploading.send(PNG).await.status, 201);
+}
+
+#[tokio::test]
+async fn what_lies_in_the_folder_at_the_start_counts_against_the_quota() {
+    let folder = PrivateFolder::new().unwrap();
+    fs::create_dir(folder.path().join("uploads")).unwrap();
+    fs::write(folder.path().join("uploads").join(format!("{JPEG_NAME}.jpg")), JPEG).unwrap();
+    let uploading = Uploading::start_in(folder, &["--uploads-quota", "30"]).await;
+    until("it is counted", async || uploading.send(PNG).await.status == 507).await;
 }
