@@ -18,6 +18,7 @@ mod proxy;
 mod standby;
 mod system;
 mod vitals;
+mod volume;
 mod wait;
 
 pub use devstack::{Gate, Recogniser, Reply};
@@ -26,4 +27,5 @@ pub use client::{Answer, Book, Client, Load, Sent};
 pub use proxy::Proxy;
 pub use system::{Link, Plan, Receiver, System};
 pub use vitals::{Vitals, Watch};
+pub use volume::Volume;
 pub use wait::{SOON, eventually, within};

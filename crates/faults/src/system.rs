@@ -173,7 +173,7 @@ impl Plan {
             _face_recog_port: face_recog_port,
         };
         for _ in 0..self.receivers {
-            system.add_receiver();
+            system.add_receiver(&[]);
         }
         if let Eyes::Real(known) = &self.eyes {
             for name in known {
@@ -326,10 +326,20 @@ impl System {
         service
     }
 
-    fn add_receiver(&mut self) {
+    fn add_receiver(&mut self, settings: &[(&str, &str)]) -> &mut Receiver {
         let port = Port::reserve().unwrap();
-        let service = self.spawn("receiver", &[("RECEIVER_PORT", &port.to_string())]);
+        let number = port.to_string();
+        let service = self.spawn("receiver", &[&[("RECEIVER_PORT", &*number)], settings].concat());
         self.receivers.push(Receiver { service, port });
+        self.receivers.last_mut().unwrap()
+    }
+
+    /// Starts another receiver, which publishes to this nsqd; the client posts to it as well.
+    pub async fn add_receiver_of(&mut self, nsqd: &Nsqd) {
+        let receiver = self.add_receiver(&[("PRODUCER_ADDRESS", &nsqd.tcp_address())]);
+        receiver.service.server.wait_until_ready().await.unwrap();
+        let urls = self.receivers.iter().map(Receiver::url).collect();
+        self.client = Client::new(urls, self.book.clone());
     }
 
     /// Starts another processor, with more settings, and waits until it is ready.

@@ -17,3 +17,4 @@ mod recogniser;
 mod redeemer;
 mod scale;
 mod storm;
+mod volume;

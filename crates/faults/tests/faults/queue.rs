@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use faults::{Recogniser, System, eventually};
+use devstack::Nsqd;
+use faults::{Recogniser, Reply, System, eventually};
 use reqwest::StatusCode;
 
 #[tokio::test]
@@ -148,4 +149,26 @@ async fn fault_17_messages_that_announce_nothing_are_finished_and_named_in_the_l
     assert_eq!(log.matches("a message announced nothing").count(), 3, "{log}");
     assert_eq!(log.matches("announced an image that is not stored").count(), 3, "{log}");
     assert_eq!(system.processors[0].server.stop().await.unwrap().code(), Some(0), "it lives");
+}
+
+#[tokio::test]
+async fn fault_39_one_of_three_nsqds_that_is_killed_under_a_backlog_loses_nothing() {
+    let recogniser =
+        Recogniser::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(20))).await;
+    let mut system = System::with(&recogniser).processors(2).start().await;
+    let mut nsqds = Vec::new();
+    for _ in 0..2 {
+        let nsqd = Nsqd::start(system.folder.path(), &system.nsqlookupd).await.unwrap();
+        system.add_receiver_of(&nsqd).await;
+        nsqds.push(nsqd);
+    }
+    let load = system.client.load("/unknown_people/", 6, Duration::from_millis(5));
+    system.until_processed(60).await;
+    nsqds[0].server.kill().unwrap();
+    let killed = system.count(1).await;
+    system.until_processed(killed + 60).await;
+    let sent = load.stop().await;
+    assert!(sent.iter().all(|sent| sent.outcome.as_ref().is_ok_and(StatusCode::is_success)), "{sent:?}");
+    system.nothing_is_lost_and_nothing_invented().await;
+    assert_eq!(system.count(1).await, i64::try_from(sent.len()).unwrap());
 }

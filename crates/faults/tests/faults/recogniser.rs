@@ -1,6 +1,7 @@
 //! A face-recog that is killed, hangs, is late, talks nonsense, or is away.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use faults::{Link, Recogniser, Reply, System, eventually};
@@ -158,4 +159,27 @@ async fn wait_while(time: Duration, mut holds: impl AsyncFnMut() -> bool) {
         assert!(holds().await, "it held no longer, {:?} before the end", end - Instant::now());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test]
+async fn fault_38_an_original_face_recog_is_never_asked_for_two_pictures_at_once() {
+    // It keeps the picture in a place that all its calls share: two at once end it, or are answered for each other.
+    let (itself, overlaps) = (Arc::new(OnceLock::<Recogniser>::new()), Arc::new(AtomicUsize::new(0)));
+    let script = {
+        let (itself, overlaps) = (itself.clone(), overlaps.clone());
+        move |_: &str| {
+            if itself.get().is_some_and(|itself| itself.running() > 1) {
+                overlaps.fetch_add(1, Ordering::Relaxed);
+            }
+            Reply::name("hannibal_1.jpg").after(Duration::from_millis(5))
+        }
+    };
+    let recogniser = Recogniser::start(script).await;
+    assert!(itself.set(recogniser.clone()).is_ok());
+    let system = System::with(&recogniser).start().await;
+    let paths: Vec<_> = (0..200).map(|number| format!("/unknown_people/{number}.jpg")).collect();
+    system.client.store(&paths).await;
+    system.until_processed(200).await;
+    system.nothing_is_lost_and_nothing_invented().await;
+    assert_eq!((recogniser.calls(), overlaps.load(Ordering::Relaxed)), (200, 0));
 }
