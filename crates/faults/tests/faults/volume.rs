@@ -31,16 +31,16 @@ async fn fault_37_a_volume_that_hangs_holds_up_uploads_and_nothing_else() {
 
     volume.hang();
     let uploads: Vec<_> = (1..=UPLOADS).map(|number| tokio::spawn(upload(number))).collect();
-    let deletions: Vec<_> =
-        (0..20).map(|_| tokio::spawn(client.delete(format!("{url}/{}", first["id"])).send())).collect();
     eventually("they wait for the volume", async || {
         let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx AS trx
                        JOIN information_schema.processlist AS process ON process.id = trx_mysql_thread_id
-                       WHERE process.db = DATABASE() AND command = 'Sleep'";
+                       WHERE process.db = DATABASE()";
         let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&system.pool).await.unwrap();
-        (waiting >= 8).then_some(())
+        (waiting == i64::try_from(UPLOADS).unwrap()).then_some(())
     })
     .await;
+    let deletions: Vec<_> =
+        (0..20).map(|_| tokio::spawn(client.delete(format!("{url}/{}", first["id"])).send())).collect();
     let mut asked = 0;
     while !uploads.iter().chain(&deletions).all(tokio::task::JoinHandle::is_finished) {
         let begun = Instant::now();
