@@ -10,6 +10,7 @@
 //! - [`removal`]: an image that goes, and [`expired`]: those whose time is over; [`uploads`]: whose files go with them.
 //! - [`webhooks`]: what is to be told when an image is done.
 //! - [`idempotency`]: requests that are repeated and done once.
+//! - [`sessions`]: who is logged in on the pages.
 //! - [`people`]: the known people, and who a known picture shows.
 //! - [`audit`]: who changed what, and how it is taken back.
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
@@ -43,6 +44,7 @@ pub mod removal;
 mod renewal;
 pub mod retry;
 pub mod schema;
+pub mod sessions;
 pub mod settings;
 pub mod strangers;
 pub mod supervisor;

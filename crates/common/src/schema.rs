@@ -25,7 +25,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 15] = [
+const UPGRADES: [Upgrade; 16] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -80,6 +80,11 @@ const UPGRADES: [Upgrade; 15] = [
         sql: include_str!("../../../dbinit/upgrade/audit_parts.sql"),
         table: "audit",
         sign: "audit_part_of",
+    },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/sessions.sql"),
+        table: "sessions",
+        sign: "sessions_expires",
     },
 ];
 

@@ -416,6 +416,25 @@ async fn a_token_that_stands_where_its_hash_should_is_refused_and_not_shown() {
 }
 
 #[tokio::test]
+async fn a_file_of_tokens_that_is_missing_or_wrong_is_named_and_not_shown() {
+    for (service, port) in [(RECEIVER, "--receiver-port=0"), (FRONTEND, "--frontend-port=0")] {
+        let run = || {
+            let run = Run::of(service).set("MYSQL_USERPASSWORD", "kube:secret").set("AUTH_TOKENS", "@tokens");
+            run.set("BIND_HOST", "127.0.0.1").flags(&["--ops-port=0", port])
+        };
+        let (code, words) = run().end().await;
+        assert_eq!(code, Some(1), "{words}");
+        assert!(words.contains("AUTH_TOKENS") && words.contains("the file tokens cannot be read"), "{words}");
+        let run = run();
+        fs::write(run.folder.path().join("tokens"), "ada:editor:s3cret").unwrap();
+        let (code, words) = run.end().await;
+        assert_eq!(code, Some(1), "{words}");
+        assert!(words.contains("the file tokens is wrong: entry 1 (ada) needs the SHA-256"), "{words}");
+        assert!(!words.contains("s3cret"), "{words}");
+    }
+}
+
+#[tokio::test]
 async fn a_password_is_never_printed() {
     let nobody = Port::reserve().unwrap();
     for service in WITH_DATABASE {

@@ -1,6 +1,8 @@
-//! Who may look, and log in and out: the browser keeps the token in a cookie that no script reads and no other site sends.
+//! Who may look, and log in and out: for a token the browser gets a session ([`sessions`]), which it keeps in a cookie
+//! ([`cookie`]). Nothing of the token stays.
 //!
-//! The receiver decides by itself who may change something; here it is only said whether there are buttons for it.
+//! The receiver decides by itself who may change something, by the session that it is told; here it is only said whether
+//! there are buttons for it.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -17,15 +19,16 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
+use common::sessions;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use tokio::{task_local, time::timeout};
 use web::{
     Peer,
-    access::{Denied, Role, Who, bearer, clear_cookie, cookie, is_from_here, set_cookie},
+    access::{Denied, Role, Who, bearer, is_from_here},
 };
 
-use crate::{Frontend, format::Format, page::Frame, paging::escape, problem::Problem};
+use crate::{Frontend, cookie, format::Format, page::Frame, paging::escape, problem::Problem};
 
 /// Longest form of a login, in bytes, and the time in which it has to come.
 const LONGEST_FORM: usize = 4096;
@@ -46,33 +49,43 @@ pub fn may(role: Role) -> bool {
     READER.try_with(|who| who.role >= role).unwrap_or(true)
 }
 
-/// Lets in whoever has a token, in a cookie or as bearer, and shows everybody else where to log in.
+/// Lets in whoever has a session, in a cookie, or a token, as bearer, and shows everybody else where to log in.
 pub async fn let_in(
     State(frontend): State<Frontend>,
     format: Format,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
+    let left_behind = cookie::clear_token(request.headers());
+    let mut response = checked(&frontend, format, request, next).await;
+    if let Some(clear) = left_behind {
+        response.headers_mut().append(SET_COOKIE, clear);
+    }
+    response
+}
+
+async fn checked(frontend: &Frontend, format: Format, mut request: Request, next: Next) -> Response {
     // A script of a page, or a program: neither can log in at a form.
     let format = if request.uri().path().starts_with("/api/") { Format::Json } else { format };
-    let headers = request.headers();
     if frontend.access.is_open() {
-        return match frontend.access.not_rebound(peer(&request), headers) {
+        return match frontend.access.not_rebound(peer(&request), request.headers()) {
             Ok(()) => next.run(request).await,
-            Err(denied) => refuse(&frontend, denied, &request, format),
+            Err(denied) => refuse(frontend, denied, &request, format),
         };
     }
-    match frontend.access.who(token(headers), peer(&request)) {
+    let credential = credential(request.headers()).map(str::to_owned);
+    match sender(frontend, credential.as_deref(), peer(&request)).await {
         Ok(who) => {
-            pass_on(&mut request);
+            pass_on(&mut request, credential);
             READER.scope(who, next.run(request)).await
         }
-        Err(Denied::NoToken | Denied::WrongToken)
+        Err(Problem::Denied(Denied::NoToken | Denied::WrongToken | Denied::SessionOver))
             if format == Format::Html && request.method() == Method::GET =>
         {
             to_login(request.uri())
         }
-        Err(denied) => refuse(&frontend, denied, &request, format),
+        Err(Problem::Denied(denied)) => refuse(frontend, denied, &request, format),
+        Err(problem) => problem.answer(format),
     }
 }
 
@@ -83,15 +96,26 @@ fn refuse(frontend: &Frontend, denied: Denied, request: &Request, format: Format
     denied_answer(denied, format)
 }
 
-/// A program's token, or a browser's, which may also send a name and password for a proxy before us.
-fn token(headers: &HeaderMap) -> Option<&str> {
-    bearer(headers).filter(|token| !token.is_empty()).or_else(|| cookie(headers))
+/// A program's token, or a browser's session. A browser may also send a name and password for a proxy before us.
+fn credential(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers).filter(|token| !token.is_empty()).or_else(|| cookie::session(headers))
 }
 
-/// The receiver knows tokens as bearer alone.
-fn pass_on(request: &mut Request) {
-    if let Some(token) = token(request.headers())
-        && let Ok(value) = HeaderValue::try_from(format!("Bearer {token}"))
+async fn sender(frontend: &Frontend, credential: Option<&str>, peer: IpAddr) -> Result<Who, Problem> {
+    let who = match credential.filter(|credential| sessions::is_id(credential)) {
+        Some(id) => {
+            let session = frontend.ask(frontend.sessions.find(id)).await?;
+            frontend.access.of_session(session.map(|session| session.token).as_ref())
+        }
+        None => frontend.access.who(credential, peer),
+    };
+    who.map_err(Problem::Denied)
+}
+
+/// The receiver takes no cookie: another site could make a browser send it there.
+fn pass_on(request: &mut Request, credential: Option<String>) {
+    if let Some(credential) = credential
+        && let Ok(value) = HeaderValue::try_from(format!("Bearer {credential}"))
     {
         request.headers_mut().insert(AUTHORIZATION, value);
     }
@@ -157,19 +181,33 @@ async fn log_in(State(frontend): State<Frontend>, headers: HeaderMap, request: R
         Err((status, wrong)) => return form(status, "", Some(wrong.to_owned())),
     };
     let token = token.trim();
-    match frontend.access.who(Some(token), peer) {
-        Ok(who) => {
+    let who = match frontend.access.who(Some(token), peer) {
+        Ok(who) => who,
+        Err(denied) => {
+            frontend.access.note_refusal(denied, None, peer, &Method::POST, "/login");
+            return form(denied.status(), &next, Some(words(denied)));
+        }
+    };
+    let opened = async {
+        // Of a browser that logs in anew, perhaps as somebody else.
+        if let Some(before) = cookie::session(&headers) {
+            end(&frontend, before, peer).await?;
+        }
+        frontend.ask(frontend.sessions.open(token, &who.name)).await
+    };
+    match opened.await {
+        Ok(session) => {
             tracing::info!(who = &*who.name, %peer, "logged in");
             let mut response = to(&next);
-            let cookie = set_cookie(token, is_secure(&headers));
-            if let Some(Ok(cookie)) = cookie.map(HeaderValue::try_from) {
-                response.headers_mut().insert(SET_COOKIE, cookie);
+            let cookies = [cookie::keep(&headers, &session), cookie::clear_token(&headers)];
+            for cookie in cookies.into_iter().flatten() {
+                response.headers_mut().append(SET_COOKIE, cookie);
             }
             response
         }
-        Err(denied) => {
-            frontend.access.note_refusal(denied, None, peer, &Method::POST, "/login");
-            form(denied.status(), &next, Some(words(denied)))
+        Err(problem) => {
+            let wrong = "Nobody can log in now: the database is away, or something is wrong with it. Try again in a moment.";
+            form(problem.status(), &next, Some(wrong.to_owned()))
         }
     }
 }
@@ -192,15 +230,30 @@ async fn entered(request: Request) -> Result<Entered, (StatusCode, &'static str)
 }
 
 /// `POST /logout`
-async fn log_out(headers: HeaderMap) -> Response {
+async fn log_out(State(frontend): State<Frontend>, headers: HeaderMap, request: Request) -> Response {
     if is_from_here(&headers) != Some(true) {
         return Problem::OtherSite.answer(Format::Html);
     }
+    if let Some(session) = cookie::session(&headers)
+        && let Err(problem) = end(&frontend, session, peer(&request)).await
+    {
+        // The browser keeps it, to try again.
+        return if matches!(problem, Problem::DatabaseAway) { Problem::NotLoggedOut } else { problem }
+            .answer(Format::Html);
+    }
     let mut response = to("/login");
-    if let Ok(cookie) = HeaderValue::try_from(clear_cookie(is_secure(&headers))) {
-        response.headers_mut().insert(SET_COOKIE, cookie);
+    let cookies = [cookie::clear(&headers), cookie::clear_token(&headers)];
+    for cookie in cookies.into_iter().flatten() {
+        response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
+}
+
+async fn end(frontend: &Frontend, session: &str, peer: IpAddr) -> Result<(), Problem> {
+    if let Some(who) = frontend.ask(frontend.sessions.end(session)).await? {
+        tracing::info!(who, %peer, "logged out");
+    }
+    Ok(())
 }
 
 fn words(denied: Denied) -> String {
@@ -240,11 +293,6 @@ fn ours(place: &str) -> &str {
         && !place.starts_with("//")
         && place.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if is_ours { place } else { "/" }
-}
-
-/// Whether the browser came over TLS, which ends before us.
-fn is_secure(headers: &HeaderMap) -> bool {
-    headers.get("x-forwarded-proto").is_some_and(|protocol| protocol == "https")
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 mod access;
 mod assets;
 mod audit;
+mod cookie;
 mod events;
 mod faces;
 mod format;
@@ -46,7 +47,7 @@ use axum::{
     Router, middleware,
     routing::{any, get},
 };
-use common::supervisor::Supervisor;
+use common::{sessions::Sessions, supervisor::Supervisor};
 use sqlx::MySqlPool;
 use tokio::{net::TcpListener, sync::Semaphore};
 use web::{Limits, access::Access, budget::Budget, ops::Readiness};
@@ -54,8 +55,9 @@ use web::{Limits, access::Access, budget::Budget, ops::Readiness};
 use self::{events::Events, forward::Receiver, keep::Kept, look_again::Detector, thumbnails::Thumbnails};
 pub use settings::{ReceiverAddress, Settings};
 
-/// Connections to the database: few queries per page need no more, and what waits too long is told to come back.
-const CONNECTIONS: u32 = 8;
+/// Connections to the database: one for each page that is read at once, and some to look sessions up and for thumbnails. What
+/// waits too long is told to come back.
+const CONNECTIONS: u32 = 10;
 
 /// Pages that are read at once, each of which needs one connection after the other. Rows take more memory than the page
 /// that they become.
@@ -78,13 +80,15 @@ struct Frontend {
     receiver: Option<Receiver>,
     /// Who may look.
     access: Access,
+    /// Who is logged in.
+    sessions: Sessions,
 }
 
 /// Serves the pages on `listener` until the service is told to stop; answers from the first moment, and is ready once the
 /// database has today's schema.
 ///
 /// # Errors
-/// When a setting names no address.
+/// When a setting names no address, or a file of tokens that is missing or wrong.
 pub async fn run(
     settings: Settings,
     listener: TcpListener,
@@ -107,8 +111,13 @@ pub async fn run(
                 Some(Receiver::new(address).context("RECEIVER_ADDRESS is no address")?)
             }
         },
-        access: Access::new(settings.access.auth_tokens.clone()),
+        access: Access::new(settings.access.auth_tokens.clone())?,
+        sessions: Sessions::new(pool.clone()),
     };
+    supervisor.spawn("tokens", {
+        let access = frontend.access.clone();
+        async move { access.follow().await }
+    });
     let behind = async {
         common::schema::ensure(&settings.database, &pool).await;
         readiness.ready();

@@ -72,17 +72,22 @@ impl Frontend {
         Frame { part, live: true, editor: may(Role::Editor), admin: may(Role::Admin) }
     }
 
-    /// Reads from the database, not for longer than a reader waits.
+    /// Reads a page from the database, in its turn.
     pub async fn read<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, Problem> {
-        if self.readiness.missing().is_some() {
-            return Err(Problem::DatabaseAway);
-        }
         let in_turn = async {
             // It is never closed.
             let _turn = self.pages.acquire().await;
             query.await
         };
-        match tokio::time::timeout(READ_TIMEOUT, in_turn).await {
+        self.ask(in_turn).await
+    }
+
+    /// Asks the database for something, not for longer than a reader waits.
+    pub async fn ask<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, Problem> {
+        if self.readiness.missing().is_some() {
+            return Err(Problem::DatabaseAway);
+        }
+        match tokio::time::timeout(READ_TIMEOUT, query).await {
             Ok(Ok(read)) => Ok(read),
             Ok(Err(error)) => {
                 failover::note(&error);

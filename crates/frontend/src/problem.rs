@@ -33,6 +33,8 @@ pub enum Problem {
     Denied(Denied),
     /// A page of another site asks for a change.
     OtherSite,
+    /// The database is away, where it is noted who is logged in.
+    NotLoggedOut,
     /// The receiver does not answer.
     ReceiverAway,
     /// As many changes as can be passed on are under way.
@@ -55,16 +57,19 @@ struct ProblemPage {
 }
 
 impl Problem {
-    fn status(&self) -> StatusCode {
+    /// How HTTP says it.
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::WrongCursor | Self::WrongFilter => StatusCode::BAD_REQUEST,
             Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::Denied(denied) => denied.status(),
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::ReadOnly | Self::OtherSite => StatusCode::FORBIDDEN,
-            Self::ReceiverAway | Self::TooManyChanges | Self::TooManyListeners | Self::DatabaseAway => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotLoggedOut
+            | Self::ReceiverAway
+            | Self::TooManyChanges
+            | Self::TooManyListeners
+            | Self::DatabaseAway => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -99,6 +104,9 @@ impl Problem {
                 "Anybody could have led it to this machine, to look and change things through your browser. Say \
                  localhost instead; or tokens are needed, by the setting AUTH_TOKENS, and then any name will do.",
             ),
+            Self::Denied(Denied::SessionOver) => {
+                ("You are not logged in any more", "Load the page again, and log in.")
+            }
             Self::Denied(_) => (
                 "You have to log in",
                 "The page /login takes a token; programs send it as Authorization: Bearer.",
@@ -106,6 +114,10 @@ impl Problem {
             Self::OtherSite => (
                 "This change was not asked for on a page of ours",
                 "Only pages from here may change something. Programs send changes to the receiver itself.",
+            ),
+            Self::NotLoggedOut => (
+                "You are still logged in",
+                "The database is away, where it is noted who is logged in. Log out again in a moment.",
             ),
             Self::ReceiverAway => (
                 "The receiver is away",

@@ -17,42 +17,79 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use common::sessions;
 use web::{
     Peer,
     access::{Denied, Role, Who, bearer, not_from_other_site},
 };
 
-use crate::{body::turn_away, post::format_of, problem::Problem, state::Receiver};
+use crate::{body::turn_away, format::Format, post::format_of, problem::Problem, state::Receiver};
 
 /// Lets a request pass whose sender may do what it asks for, with [`Who`] that is as an extension.
 pub async fn let_in(State(receiver): State<Arc<Receiver>>, mut request: Request, next: Next) -> Response {
-    match may_pass(&receiver, &request) {
+    let credential = bearer(request.headers()).map(str::to_owned);
+    let session = session(&receiver, credential.as_deref()).await;
+    match session.and_then(|session| may_pass(&receiver, &request, credential.as_deref(), session)) {
         Ok(who) => {
             request.extensions_mut().insert(who);
             next.run(request).await
         }
-        Err(denied) => refuse(denied, request).await,
+        Err(refused) => refuse(refused, request).await,
     }
+}
+
+/// Why a request does not pass.
+enum Refused {
+    /// Its sender may not do it.
+    Denied(Denied),
+    /// Nobody knows now who its sender is.
+    Unknown(Problem),
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+/// A session that is meant: the token that opened it, if it is not over.
+type Opener = Option<[u8; 32]>;
+
+/// The session that a request names in place of a token, if it does: the frontend knows no more of whoever is logged in there.
+/// A cookie names nobody here, as another site can make a browser send it.
+async fn session(receiver: &Receiver, credential: Option<&str>) -> Result<Option<Opener>, Refused> {
+    let id = credential.filter(|credential| !receiver.access.is_open() && sessions::is_id(credential));
+    let Some(id) = id else { return Ok(None) };
+    receiver.is_ready().map_err(Refused::Unknown)?;
+    let session = receiver.sessions.find(id).await.map_err(|error| Refused::Unknown(error.into()))?;
+    Ok(Some(session.map(|session| session.token)))
 }
 
 /// Who sent a request that may pass. One that may not is noted in the log.
-fn may_pass(receiver: &Receiver, request: &Request) -> Result<Who, Denied> {
+fn may_pass(
+    receiver: &Receiver,
+    request: &Request,
+    credential: Option<&str>,
+    session: Option<Opener>,
+) -> Result<Who, Refused> {
     let peer = Peer::of(request.extensions());
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let who = sender(receiver, request, peer);
+    let who = not_by_a_trick(receiver, request, peer).and_then(|()| match session {
+        Some(opener) => receiver.access.of_session(opener.as_ref()),
+        None => receiver.access.who(credential, peer),
+    });
     let passes = who.clone().and_then(|who| who.needs(needed(request.method(), route)));
     if let Err(denied) = passes {
         receiver.access.note_refusal(denied, who.as_ref().ok(), peer, request.method(), route);
-        return Err(denied);
+        return Err(denied.into());
     }
-    who
+    Ok(who?)
 }
 
-fn sender(receiver: &Receiver, request: &Request, peer: IpAddr) -> Result<Who, Denied> {
-    // Where nobody needs a token, a browser that reaches this port would do for any page what that asks for.
+/// Where nobody needs a token, a browser that reaches this port would do for any page what that asks for.
+fn not_by_a_trick(receiver: &Receiver, request: &Request, peer: IpAddr) -> Result<(), Denied> {
     not_from_other_site(request.method(), request.headers())?;
-    receiver.access.not_rebound(peer, request.headers())?;
-    receiver.access.who(bearer(request.headers()), peer)
+    receiver.access.not_rebound(peer, request.headers())
 }
 
 /// What a route needs. A new one that changes something needs an editor at least, without anybody thinking of it.
@@ -64,11 +101,22 @@ fn needed(method: &Method, route: &str) -> Role {
     }
 }
 
-async fn refuse(denied: Denied, request: Request) -> Response {
-    let mut response = Problem::from(denied).respond(format_of(&request));
+async fn refuse(refused: Refused, request: Request) -> Response {
+    let format = format_of(&request);
+    let response = match refused {
+        Refused::Denied(denied) => denied_answer(denied, format),
+        Refused::Unknown(problem) => problem.respond(format),
+    };
+    let (head, body) = request.into_parts();
+    turn_away(&head.headers, body).await;
+    response
+}
+
+fn denied_answer(denied: Denied, format: Format) -> Response {
+    let mut response = Problem::from(denied).respond(format);
     let headers = response.headers_mut();
     match denied {
-        Denied::NoToken | Denied::WrongToken => {
+        Denied::NoToken | Denied::WrongToken | Denied::SessionOver => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         Denied::TooMany(seconds) => {
@@ -76,8 +124,6 @@ async fn refuse(denied: Denied, request: Request) -> Response {
         }
         Denied::OtherSite | Denied::Rebound | Denied::Forbidden { .. } => {}
     }
-    let (head, body) = request.into_parts();
-    turn_away(&head.headers, body).await;
     response
 }
 

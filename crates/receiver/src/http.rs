@@ -58,11 +58,11 @@ pub fn router(receiver: Receiver) -> Router {
         .with_state(receiver)
 }
 
-/// Until the database was there once, all that can be said is that it was not.
 async fn when_ready(State(receiver): State<Arc<Receiver>>, request: Request, next: Next) -> Response {
-    let Some(missing) = receiver.readiness.missing() else { return next.run(request).await };
-    let detail = format!("the receiver is starting and waits for {missing}; try again later");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).respond(format_of(&request))
+    match receiver.is_ready() {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.respond(format_of(&request)),
+    }
 }
 
 /// A change that has begun is made to its end, also when its client goes away meanwhile: half of one would stay for ever. A

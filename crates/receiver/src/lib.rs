@@ -52,7 +52,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use common::{database, schema, settings::UploadFolder, supervisor::Supervisor};
+use common::{database, schema, sessions::Sessions, settings::UploadFolder, supervisor::Supervisor};
 use tokio::net::TcpListener;
 use web::{Limits, access::Access, budget::Budget, ops::Readiness};
 
@@ -108,6 +108,11 @@ pub async fn run(
     let ingest = Ingest::new(pool.clone(), producer.clone(), &supervisor);
     // Half of it is one address's: that holds the largest request.
     let memory = Budget::new(MEMORY.max(2 * request::most_memory(settings.max_body)));
+    let access = Access::new(settings.access.auth_tokens.clone())?;
+    supervisor.spawn("tokens", {
+        let access = access.clone();
+        async move { access.follow().await }
+    });
     let router = http::router(Receiver {
         bodies: BodyReader::new(settings.max_body, settings.body_timeout, memory.clone()),
         lists: Lists::default(),
@@ -122,7 +127,8 @@ pub async fn run(
         pool: pool.clone(),
         producer: producer.clone(),
         readiness: readiness.clone(),
-        access: Access::new(settings.access.auth_tokens.clone()),
+        access,
+        sessions: Sessions::new(pool.clone()),
     });
     let prepare = async {
         if shutdown.run_until_cancelled(schema::ensure(&settings.database, &pool)).await.is_some() {

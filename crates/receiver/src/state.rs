@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::extract::Request;
+use axum::{extract::Request, http::StatusCode};
 use common::{
     lookup::{self, ImageStatus},
     models::ImageId,
+    sessions::Sessions,
 };
 use nsq_client::Producer;
 use sqlx::MySqlPool;
@@ -55,9 +56,18 @@ pub struct Receiver {
     pub readiness: Readiness,
     /// Who may do what.
     pub access: Access,
+    /// Who is logged in on the pages.
+    pub sessions: Sessions,
 }
 
 impl Receiver {
+    /// Fails until the database was there once: until then all that can be said is that it was not.
+    pub fn is_ready(&self) -> Result<(), Problem> {
+        let Some(missing) = self.readiness.missing() else { return Ok(()) };
+        let detail = format!("the receiver is starting and waits for {missing}; try again later");
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail))
+    }
+
     /// A request's body, within bounds.
     pub async fn body(&self, request: Request) -> Result<ReadBody, Problem> {
         let (head, body) = request.into_parts();

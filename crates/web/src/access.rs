@@ -1,31 +1,43 @@
 //! Who may do what: `AUTH_TOKENS`, the roles, and what a request says about its sender.
 //!
 //! ```text
-//! Authorization: Bearer …  ┐                     ┌─▶ Who: a name and a role
-//! Cookie: kube_face_token=…┴─▶ Access::who ──────┤
-//!                                                └─▶ Denied: no token, a wrong one, too many wrong ones
+//! Authorization: Bearer …     ──▶ Access::who ─────────┐   ┌─▶ Who: a name and a role
+//!                                                      ├───┤
+//! the session of a login, whose ─▶ Access::of_session ─┘   └─▶ Denied: no token, a wrong one, too many wrong ones
+//! token the table names
 //! ```
 //!
-//! Without tokens nobody is asked and everybody may do everything. A service decides by itself what a route needs, and
-//! words its answers in its own format.
+//! Without tokens nobody is asked and everybody may do everything. A service decides by itself what a route needs, looks
+//! sessions up by itself, and words its answers in its own format.
 
 mod failures;
 mod names;
 mod refusals;
+mod source;
 mod tokens;
 
-use std::{net::IpAddr, sync::Arc};
-
-use axum::http::{
-    HeaderMap, Method, StatusCode,
-    header::{AUTHORIZATION, COOKIE, HOST, ORIGIN},
+use std::{
+    future,
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
-pub use self::tokens::{AccessSettings, Tokens};
-use self::{failures::Failures, names::is_rebound, refusals::Refusals, tokens::is_token};
+use anyhow::anyhow;
+use axum::http::{
+    HeaderMap, Method, StatusCode,
+    header::{AUTHORIZATION, HOST, ORIGIN},
+};
+use tokio::task::spawn_blocking;
 
-/// The cookie in which a page keeps the token of whoever logged in.
-pub const COOKIE_NAME: &str = "kube_face_token";
+use self::{failures::Failures, names::is_rebound, refusals::Refusals};
+pub use self::{
+    source::Source,
+    tokens::{AccessSettings, Tokens},
+};
+
+/// Pause between two looks into the file of tokens.
+const READ_AGAIN: Duration = Duration::from_secs(2);
 
 /// A token of so many characters, as `openssl rand` draws it, is found by no guessing.
 const UNGUESSABLE: usize = 32;
@@ -82,6 +94,9 @@ pub enum Denied {
     /// It has one that nobody was given.
     #[error("this token is not valid here; ask whoever runs this for another")]
     WrongToken,
+    /// The login that it comes from is over: somebody logged out, or did nothing for long, or their token was revoked.
+    #[error("this session is over; log in again")]
+    SessionOver,
     /// Its address has sent too many wrong ones.
     #[error("too many wrong tokens came from this address; try again in {0} seconds")]
     TooMany(u64),
@@ -108,7 +123,7 @@ impl Denied {
     /// How HTTP says it. A 401 needs the header `WWW-Authenticate` beside it, a 429 `Retry-After`.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::NoToken | Self::WrongToken | Self::SessionOver => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::OtherSite | Self::Rebound | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
         }
@@ -119,6 +134,7 @@ impl Denied {
         match self {
             Self::NoToken => "no_token",
             Self::WrongToken => "wrong_token",
+            Self::SessionOver => "session_over",
             Self::TooMany(_) => "too_many_wrong_tokens",
             Self::OtherSite => "other_site",
             Self::Rebound => "rebound",
@@ -127,30 +143,67 @@ impl Denied {
     }
 }
 
-/// The way in. Clones share what they know of wrong tokens.
+/// The way in. Clones share what they know of tokens, and of wrong ones.
 #[derive(Clone, Debug)]
 pub struct Access {
-    tokens: Tokens,
+    tokens: Arc<RwLock<Tokens>>,
+    /// Whence they are read again.
+    source: Source,
     failures: Arc<Failures>,
     refusals: Arc<Refusals>,
 }
 
 impl Access {
-    /// Lets in whoever has one of `tokens`, and says in the log whom that means.
-    pub fn new(tokens: Tokens) -> Self {
-        if tokens.are_off() {
-            tracing::warn!(
-                "AUTH_TOKENS is off: whoever reaches this port may look at everything and change everything"
-            );
-        } else {
-            tracing::info!(?tokens, "a token is needed for everything");
-        }
-        Self { tokens, failures: Arc::default(), refusals: Arc::default() }
+    /// Lets in whoever has one of the tokens of `source`, and says in the log whom that means.
+    ///
+    /// # Errors
+    /// When it is a file that is missing or wrong.
+    pub fn new(source: Source) -> anyhow::Result<Self> {
+        let tokens =
+            source.read().map_err(|problem| anyhow!("AUTH_TOKENS (--auth-tokens) is wrong: {problem}"))?;
+        say(&tokens);
+        let tokens = Arc::new(RwLock::new(tokens));
+        Ok(Self { tokens, source, failures: Arc::default(), refusals: Arc::default() })
     }
 
     /// Whether nobody needs a token.
     pub fn is_open(&self) -> bool {
-        self.tokens.are_off()
+        self.tokens().are_off()
+    }
+
+    fn tokens(&self) -> Tokens {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the file of tokens again and again, if they have one. What was read last counts for as long as the file is
+    /// wrong. Never returns.
+    pub async fn follow(&self) {
+        if let Source::Tokens(_) = self.source {
+            return future::pending().await;
+        }
+        let mut last = Ok(self.tokens());
+        loop {
+            tokio::time::sleep(READ_AGAIN).await;
+            let source = self.source.clone();
+            let read = spawn_blocking(move || source.read()).await;
+            let read = read.unwrap_or_else(|error| Err(error.to_string()));
+            if read == last {
+                continue;
+            }
+            match &read {
+                Ok(tokens) => {
+                    say(tokens);
+                    *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens.clone();
+                }
+                Err(problem) => {
+                    tracing::error!(
+                        problem,
+                        "AUTH_TOKENS is wrong now: the tokens that were read before still count"
+                    );
+                }
+            }
+            last = read;
+        }
     }
 
     /// Fails when nobody needs a token, and a browser on this machine may ask for a page of another site without knowing.
@@ -168,7 +221,7 @@ impl Access {
             return Ok(Who::anybody());
         }
         let token = token.ok_or(Denied::NoToken)?;
-        let holder = self.tokens.holder(token);
+        let holder = self.tokens().holder(token);
         let may_be_a_guess = holder.is_none() || token.len() < UNGUESSABLE;
         if may_be_a_guess && let Some(seconds) = self.failures.wait(peer) {
             return Err(Denied::TooMany(seconds));
@@ -183,6 +236,12 @@ impl Access {
 }
 
 impl Access {
+    /// Who opened a session, by the SHA-256 of the token that they did it with: they are and may what this token says today.
+    /// `None` is a session that is over.
+    pub fn of_session(&self, token: Option<&[u8; 32]>) -> Result<Who, Denied> {
+        token.and_then(|token| self.tokens().holder_of(token)).ok_or(Denied::SessionOver)
+    }
+
     /// Writes to the log that a request for `route` is refused, and whose it is, if that is known.
     pub fn note_refusal(
         &self,
@@ -193,6 +252,16 @@ impl Access {
         route: &str,
     ) {
         self.refusals.note(denied, who, peer, method, route);
+    }
+}
+
+fn say(tokens: &Tokens) {
+    if tokens.are_off() {
+        tracing::warn!(
+            "AUTH_TOKENS is off: whoever reaches this port may look at everything and change everything"
+        );
+    } else {
+        tracing::info!(?tokens, "a token is needed for everything");
     }
 }
 
@@ -219,32 +288,12 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim_start() } else { "" })
 }
 
-/// The token in the cookie, where a browser keeps it.
-pub fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE_NAME).map(|(_, token)| token)
-}
-
-/// The value of `Set-Cookie` that logs in with a token; `None` when it can be none. No script reads the cookie, and no
-/// other site makes the browser send it. With `secure` it never goes over plain HTTP.
-pub fn set_cookie(token: &str, secure: bool) -> Option<String> {
-    is_token(token).then(|| format!("{COOKIE_NAME}={token}; {}", attributes(secure)))
-}
-
-/// The value of `Set-Cookie` that logs out.
-pub fn clear_cookie(secure: bool) -> String {
-    format!("{COOKIE_NAME}=; Max-Age=0; {}", attributes(secure))
-}
-
-fn attributes(secure: bool) -> &'static str {
-    if secure { "Path=/; HttpOnly; SameSite=Strict; Secure" } else { "Path=/; HttpOnly; SameSite=Strict" }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::net::Ipv4Addr;
+
+    use sha2::{Digest, Sha256};
 
     use super::*;
 
@@ -254,7 +303,7 @@ mod tests {
     fn access() -> Access {
         let tokens = "ada:viewer:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed,\
                       bob:admin:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3";
-        Access::new(Tokens::parse(tokens).unwrap())
+        Access::new(Source::parse(tokens).unwrap()).unwrap()
     }
 
     fn headers(name: axum::http::HeaderName, value: &str) -> HeaderMap {
@@ -263,7 +312,7 @@ mod tests {
 
     #[test]
     fn without_tokens_everybody_may_do_everything() {
-        let access = Access::new(Tokens::parse("off").unwrap());
+        let access = Access::new(Source::parse("off").unwrap()).unwrap();
         let who = access.who(None, HERE).unwrap();
         assert_eq!((&*who.name, who.needs(Role::Admin)), ("anybody", Ok(())));
     }
@@ -323,7 +372,7 @@ mod tests {
     fn who_has_a_token_that_nobody_guesses_does_not_wait_for_those_who_guess() {
         let tokens = "ada:viewer:60e05bd1b195af2f94112fa7197a5c88289058840ce7c6df9693756bc6250f55";
         let long = "0".repeat(64);
-        let access = Access::new(Tokens::parse(tokens).unwrap());
+        let access = Access::new(Source::parse(tokens).unwrap()).unwrap();
         assert!(access.who(Some(&long), HERE).is_ok());
         for guess in 0..100 {
             assert!(access.who(Some(&format!("{guess:064x}x")), HERE).is_err());
@@ -359,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_as_bearer_or_as_cookie() {
+    fn a_token_comes_as_bearer() {
         for value in ["Bearer one", "bearer  one"] {
             assert_eq!(bearer(&headers(AUTHORIZATION, value)), Some("one"));
         }
@@ -371,18 +420,44 @@ mod tests {
                 "{value} is no token, and not nothing"
             );
         }
-        assert_eq!(cookie(&headers(COOKIE, "a=b; kube_face_token=one; c")), Some("one"));
-        assert_eq!(cookie(&headers(COOKIE, "a_kube_face_token=one")), None);
     }
 
     #[test]
-    fn a_cookie_is_hidden_from_scripts_and_from_other_sites() {
-        let cookie = set_cookie("one", false).unwrap();
-        assert_eq!(cookie, "kube_face_token=one; Path=/; HttpOnly; SameSite=Strict");
-        assert!(set_cookie("one", true).unwrap().ends_with("; Secure"));
-        assert!(clear_cookie(true).starts_with("kube_face_token=; Max-Age=0; "));
-        for wrong in ["", "a;b", "a b", "a\r\nb", "é"] {
-            assert_eq!(set_cookie(wrong, false), None, "{wrong:?}");
+    fn a_session_is_what_its_token_is_today() {
+        let access = access();
+        let hash = |token: &str| -> [u8; 32] { Sha256::digest(token).into() };
+        assert_eq!(access.of_session(Some(&hash("two"))).unwrap().role, Role::Admin);
+        for over in [None, Some(&hash("four"))] {
+            assert_eq!(access.of_session(over), Err(Denied::SessionOver));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_of_tokens_is_read_again_and_one_that_turns_wrong_changes_nothing() {
+        const HASH: &str = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens");
+        std::fs::write(&file, format!("ada:viewer:{HASH}")).unwrap();
+        let access = Access::new(Source::parse(&format!("@{}", file.display())).unwrap()).unwrap();
+        let role = || access.who(Some("one"), HERE).map(|who| who.role).ok();
+        // Time passes here only while everything waits: each look is done when the next is due.
+        let looked = || tokio::time::timeout(READ_AGAIN * 3, access.follow());
+        for (text, expected) in [
+            (format!("ada:admin:{HASH}"), Some(Role::Admin)),
+            (String::new(), Some(Role::Admin)),
+            ("ada:owner:x".to_owned(), Some(Role::Admin)),
+            (format!("ada:viewer:{}", HASH.replace('7', "8")), None),
+            (format!("ada:viewer:{HASH}"), Some(Role::Viewer)),
+        ] {
+            std::fs::write(&file, &text).unwrap();
+            assert!(looked().await.is_err(), "it never returns");
+            assert_eq!(role(), expected, "{text}");
+        }
+        std::fs::remove_file(&file).unwrap();
+        assert!(looked().await.is_err());
+        assert_eq!(role(), Some(Role::Viewer));
+        std::fs::write(&file, "off").unwrap();
+        assert!(looked().await.is_err());
+        assert!(access.is_open());
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
 use crate::frontend::Stage;
 
 /// The tokens are `one`, `two` and `three`.
-const TOKENS: &str = "--auth-tokens=\
+pub const TOKENS: &str = "--auth-tokens=\
     ada:viewer:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed,\
     bob:editor:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3,\
     eve:admin:8b5b9db0c13db24256c829aa364aa90c6d2eba318b9232a4ab9313b954d3555f";
@@ -25,18 +25,36 @@ async fn set() -> Stage {
 }
 
 /// A browser follows a redirect by itself; here it is looked at.
-async fn send(stage: &Stage, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+pub async fn send(
+    address: &str,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Response {
     let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
-    let mut request = client.request(method, format!("{}{path}", stage.frontend.address()));
+    let mut request = client.request(method, format!("{address}{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     request.body(body.to_owned()).send().await.unwrap()
 }
 
-async fn log_in(stage: &Stage, body: &str) -> Response {
+pub async fn log_in(address: &str, body: &str) -> Response {
+    log_in_with(address, body, &[]).await
+}
+
+/// With more headers.
+pub async fn log_in_with(address: &str, body: &str, more: &[(&str, &str)]) -> Response {
     let headers = [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
-    send(stage, Method::POST, "/login", &headers, body).await
+    send(address, Method::POST, "/login", &[&headers, more].concat(), body).await
+}
+
+/// What a browser sends after a login.
+pub async fn cookie(address: &str, token: &str) -> String {
+    let response = log_in(address, &format!("token={token}")).await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    header(&response, "set-cookie").split(';').next().unwrap().to_owned()
 }
 
 fn header<'a>(response: &'a Response, name: &str) -> &'a str {
@@ -44,8 +62,8 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 }
 
 async fn html_as(stage: &Stage, token: &str, path: &str) -> String {
-    let cookie = format!("kube_face_token={token}");
-    let response = send(stage, Method::GET, path, &[("cookie", &cookie)], "").await;
+    let cookie = cookie(stage.frontend.address(), token).await;
+    let response = send(stage.frontend.address(), Method::GET, path, &[("cookie", &cookie)], "").await;
     response.error_for_status().unwrap().text().await.unwrap()
 }
 
@@ -53,19 +71,19 @@ async fn html_as(stage: &Stage, token: &str, path: &str) -> String {
 async fn who_is_not_logged_in_is_led_to_the_login_and_back() {
     let stage = set().await;
     for path in ["/", "/gallery?text=a%20b", "/people", "/nowhere"] {
-        let response = send(&stage, Method::GET, path, &[("accept", "text/html")], "").await;
+        let response =
+            send(stage.frontend.address(), Method::GET, path, &[("accept", "text/html")], "").await;
         assert_eq!(response.status(), StatusCode::SEE_OTHER, "{path}");
         assert!(header(&response, "location").starts_with("/login?next=/"), "{path}");
     }
     let login = stage.frontend.html("/login?next=/people").await;
     assert!(login.contains(r#"name="next" value="/people""#), "{login}");
 
-    let response = log_in(&stage, "token=two&next=/people").await;
+    let response = log_in(stage.frontend.address(), "token=two&next=/people").await;
     assert_eq!((response.status(), header(&response, "location")), (StatusCode::SEE_OTHER, "/people"));
-    assert_eq!(header(&response, "set-cookie"), "kube_face_token=two; Path=/; HttpOnly; SameSite=Strict");
     assert!(html_as(&stage, "two", "/people").await.contains("Log out bob"));
 
-    let response = log_in(&stage, "token=two&next=//evil").await;
+    let response = log_in(stage.frontend.address(), "token=two&next=//evil").await;
     assert_eq!(header(&response, "location"), "/");
 }
 
@@ -73,16 +91,17 @@ async fn who_is_not_logged_in_is_led_to_the_login_and_back() {
 async fn a_program_is_told_that_it_needs_a_token_and_may_send_it_as_bearer() {
     let stage = set().await;
     let json = ("accept", "application/json");
-    let response = send(&stage, Method::GET, "/", &[json], "").await;
+    let response = send(stage.frontend.address(), Method::GET, "/", &[json], "").await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(header(&response, "www-authenticate"), "Bearer");
     assert_eq!(header(&response, "content-type"), "application/problem+json");
-    let response = send(&stage, Method::GET, "/", &[json, ("authorization", "Bearer one")], "").await;
+    let response =
+        send(stage.frontend.address(), Method::GET, "/", &[json, ("authorization", "Bearer one")], "").await;
     assert_eq!(response.status(), StatusCode::OK);
-    let response = send(&stage, Method::GET, "/api/people", &[("accept", "*/*")], "").await;
+    let response = send(stage.frontend.address(), Method::GET, "/api/people", &[("accept", "*/*")], "").await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "no script can log in at a form");
     for path in ["/thumbnails/1", "/events", "/api/people"] {
-        let response = send(&stage, Method::POST, path, &[], "").await;
+        let response = send(stage.frontend.address(), Method::POST, path, &[], "").await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
 }
@@ -90,7 +109,7 @@ async fn a_program_is_told_that_it_needs_a_token_and_may_send_it_as_bearer() {
 #[tokio::test]
 async fn a_wrong_token_is_refused_with_words_and_too_many_for_a_while() {
     let stage = set().await;
-    let mut response = log_in(&stage, "token=four").await;
+    let mut response = log_in(stage.frontend.address(), "token=four").await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(header(&response, "set-cookie"), "");
     for guess in 0..50 {
@@ -98,7 +117,7 @@ async fn a_wrong_token_is_refused_with_words_and_too_many_for_a_while() {
             break;
         }
         assert!(response.text().await.unwrap().contains("not valid"));
-        response = log_in(&stage, &format!("token=four{guess}")).await;
+        response = log_in(stage.frontend.address(), &format!("token=four{guess}")).await;
     }
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(response.text().await.unwrap().contains("Try again in"));
@@ -107,10 +126,10 @@ async fn a_wrong_token_is_refused_with_words_and_too_many_for_a_while() {
 #[tokio::test]
 async fn the_login_takes_a_short_form_that_comes_at_once() {
     let stage = set().await;
-    let response = log_in(&stage, &format!("token=two&next={}", "a".repeat(5000))).await;
+    let response = log_in(stage.frontend.address(), &format!("token=two&next={}", "a".repeat(5000))).await;
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(header(&response, "set-cookie"), "");
-    let long = log_in(&stage, &format!("token=two&next=/{}", "a".repeat(4000))).await;
+    let long = log_in(stage.frontend.address(), &format!("token=two&next=/{}", "a".repeat(4000))).await;
     assert_eq!(long.status(), StatusCode::SEE_OTHER);
 
     let address = stage.frontend.address().strip_prefix("http://").unwrap();
@@ -129,12 +148,14 @@ async fn no_other_site_can_log_somebody_in_or_out() {
     for path in ["/login", "/logout"] {
         let headers =
             [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "cross-site")];
-        let response = send(&stage, Method::POST, path, &headers, "token=two").await;
+        let response = send(stage.frontend.address(), Method::POST, path, &headers, "token=two").await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
         assert_eq!(header(&response, "set-cookie"), "");
     }
-    let response = send(&stage, Method::POST, "/logout", &[("sec-fetch-site", "same-origin")], "").await;
-    assert!(header(&response, "set-cookie").starts_with("kube_face_token=; Max-Age=0"));
+    let response =
+        send(stage.frontend.address(), Method::POST, "/logout", &[("sec-fetch-site", "same-origin")], "")
+            .await;
+    assert!(header(&response, "set-cookie").starts_with("kube-face=; Max-Age=0"));
     assert_eq!(header(&response, "location"), "/login");
 }
 
@@ -159,30 +180,37 @@ async fn a_page_has_the_buttons_that_its_reader_may_press() {
 }
 
 #[tokio::test]
-async fn a_password_for_a_proxy_before_us_does_not_hide_the_readers_token() {
+async fn a_password_for_a_proxy_before_us_does_not_hide_the_readers_session() {
     let stage = set().await;
+    let cookie = cookie(stage.frontend.address(), "two").await;
     let basic = ("authorization", "Basic YWxpY2U6c2VjcmV0");
-    let headers = [basic, ("cookie", "kube_face_token=two"), ("sec-fetch-site", "same-origin")];
-    assert_eq!(send(&stage, Method::GET, "/people", &headers, "").await.status(), StatusCode::OK);
-    let response = send(&stage, Method::POST, "/api/images/1/retry", &headers, "").await;
-    assert_eq!(response.text().await.unwrap(), "Bearer two");
-    let response = send(&stage, Method::GET, "/people", &[basic], "").await;
+    let headers = [basic, ("cookie", &cookie), ("sec-fetch-site", "same-origin")];
+    assert_eq!(
+        send(stage.frontend.address(), Method::GET, "/people", &headers, "").await.status(),
+        StatusCode::OK
+    );
+    let response = send(stage.frontend.address(), Method::POST, "/api/images/1/retry", &headers, "").await;
+    let session = cookie.split_once('=').unwrap().1;
+    assert_eq!(response.text().await.unwrap(), format!("Bearer {session}"));
+    let response = send(stage.frontend.address(), Method::GET, "/people", &[basic], "").await;
     assert_eq!(response.status(), StatusCode::SEE_OTHER, "it is no token");
 }
 
 #[tokio::test]
-async fn a_change_goes_to_the_receiver_with_the_readers_token() {
+async fn a_change_goes_to_the_receiver_with_the_readers_session_and_without_their_token() {
     let stage = set().await;
-    let headers = [("cookie", "kube_face_token=two"), ("sec-fetch-site", "same-origin")];
-    let response = send(&stage, Method::POST, "/api/images/1/retry", &headers, "").await;
-    assert_eq!(response.text().await.unwrap(), "Bearer two");
+    let cookie = cookie(stage.frontend.address(), "two").await;
+    let headers = [("cookie", &*cookie), ("sec-fetch-site", "same-origin")];
+    let response = send(stage.frontend.address(), Method::POST, "/api/images/1/retry", &headers, "").await;
+    let session = cookie.split_once('=').unwrap().1;
+    assert_eq!(response.text().await.unwrap(), format!("Bearer {session}"));
 }
 
 #[tokio::test]
 async fn without_tokens_there_is_no_login() {
     let stage = Stage::set().await;
     assert!(!stage.frontend.html("/").await.contains("Log out"));
-    let response = send(&stage, Method::GET, "/login?next=/people", &[], "").await;
+    let response = send(stage.frontend.address(), Method::GET, "/login?next=/people", &[], "").await;
     assert_eq!((response.status(), header(&response, "location")), (StatusCode::SEE_OTHER, "/people"));
 }
 
@@ -193,22 +221,29 @@ async fn a_browser_here_is_not_answered_under_a_name_that_anybody_may_lead_here(
     for (method, path) in [(Method::GET, "/"), (Method::GET, "/people"), (Method::POST, "/api/people")] {
         let headers =
             [("host", "rebound.example.com:8081"), ("origin", "http://rebound.example.com:8081"), browser];
-        let response = send(&stage, method, path, &headers, "").await;
+        let response = send(stage.frontend.address(), method, path, &headers, "").await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
         assert!(response.text().await.unwrap().contains("AUTH_TOKENS"), "it says what helps");
     }
     for host in ["localhost:8081", "kube-face", "192.168.1.7:30081", "[::1]:8081"] {
-        let response = send(&stage, Method::GET, "/people", &[("host", host), browser], "").await;
+        let response =
+            send(stage.frontend.address(), Method::GET, "/people", &[("host", host), browser], "").await;
         assert_eq!(response.status(), StatusCode::OK, "{host}");
     }
     let program = [("host", "rebound.example.com")];
-    assert_eq!(send(&stage, Method::GET, "/people", &program, "").await.status(), StatusCode::OK);
+    assert_eq!(
+        send(stage.frontend.address(), Method::GET, "/people", &program, "").await.status(),
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
 async fn with_tokens_the_name_does_not_matter() {
     let stage = set().await;
-    let headers =
-        [("host", "faces.example.com"), ("accept-language", "en"), ("cookie", "kube_face_token=one")];
-    assert_eq!(send(&stage, Method::GET, "/people", &headers, "").await.status(), StatusCode::OK);
+    let cookie = cookie(stage.frontend.address(), "one").await;
+    let headers = [("host", "faces.example.com"), ("accept-language", "en"), ("cookie", &*cookie)];
+    assert_eq!(
+        send(stage.frontend.address(), Method::GET, "/people", &headers, "").await.status(),
+        StatusCode::OK
+    );
 }

@@ -13,6 +13,7 @@ mod hostile;
 mod look_again;
 mod pages;
 mod people;
+mod sessions;
 mod table;
 mod thumbnails;
 mod unknown;

@@ -18,6 +18,7 @@ mod original;
 mod outages;
 mod people;
 mod process;
+mod sessions;
 mod stack;
 mod status;
 mod storing;

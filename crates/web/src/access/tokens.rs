@@ -1,4 +1,4 @@
-//! The setting `AUTH_TOKENS`: who has a token, as what, and its SHA-256.
+//! The setting `AUTH_TOKENS`: who has a token, as what, and its SHA-256; or the file that says so.
 //!
 //! The tokens themselves stand nowhere, so whoever reads the settings cannot use them.
 
@@ -12,7 +12,7 @@ use clap::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Role, Who};
+use super::{Role, Source, Who};
 
 /// Longest name, in characters: the audit's column.
 const NAME_LENGTH: usize = 64;
@@ -20,7 +20,7 @@ const NAME_LENGTH: usize = 64;
 /// Who may use a service.
 #[derive(Args, Clone, Debug)]
 pub struct AccessSettings {
-    /// Who may do what, as name:role:SHA-256 of a token, with commas between; off lets everybody do everything
+    /// Who may do what, as name:role:SHA-256 of a token, with commas between, or as @ and a file of these; off lets everybody do everything
     #[arg(
         long,
         env = "AUTH_TOKENS",
@@ -29,21 +29,23 @@ pub struct AccessSettings {
         hide_env_values = true,
         value_parser = Unshown
     )]
-    pub auth_tokens: Tokens,
+    pub auth_tokens: Source,
 }
 
 /// Everybody who has a token; nobody when tokens are off.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tokens(Arc<[(Who, [u8; 32])]>);
 
 impl Tokens {
     /// Reads the setting. The error says which entry is wrong and how, and shows nothing of it but its name.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text == "off" {
-            return Ok(Self::default());
-        }
+        if text == "off" { Ok(Self::default()) } else { Self::of(text.split(',')) }
+    }
+
+    /// Reads entries.
+    pub(super) fn of<'t>(entries: impl IntoIterator<Item = &'t str>) -> Result<Self, String> {
         let (mut holders, mut names) = (Vec::new(), HashSet::new());
-        for (index, entry) in text.split(',').enumerate() {
+        for (index, entry) in entries.into_iter().enumerate() {
             let wrong = |what: &str| format!("entry {} {what}", index + 1);
             let fields: Vec<&str> = entry.trim().split(':').collect();
             let [name, role, hash] = fields[..] else {
@@ -85,6 +87,11 @@ impl Tokens {
         }
         found.filter(|_| is_token(token)).cloned()
     }
+
+    /// Whose token has this SHA-256, which nobody outside chooses.
+    pub(super) fn holder_of(&self, hash: &[u8; 32]) -> Option<Who> {
+        self.0.iter().find(|(_, known)| known == hash).map(|(who, _)| who.clone())
+    }
 }
 
 /// Names and roles alone.
@@ -95,8 +102,8 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// Whether it is written as bearer tokens are (RFC 6750): then it fits into a cookie, too.
-pub(super) fn is_token(text: &str) -> bool {
+/// Whether it is written as bearer tokens are (RFC 6750).
+fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
 }
 
@@ -121,14 +128,15 @@ fn hash_of(hex: &str) -> Option<[u8; 32]> {
 struct Unshown;
 
 impl TypedValueParser for Unshown {
-    type Value = Tokens;
+    type Value = Source;
 
-    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Tokens, Error> {
-        let read = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned()).and_then(Tokens::parse);
+    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Source, Error> {
+        let read = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned()).and_then(Source::parse);
         read.map_err(|problem| {
             let words = format!(
                 "AUTH_TOKENS (--auth-tokens) is wrong: {problem}.\nIt is off, or has entries like \
-                 ada:editor:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 with commas between\n"
+                 ada:editor:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 with commas between,\n\
+                 or names a file of these like @/etc/kube-face/tokens\n"
             );
             Error::raw(ErrorKind::ValueValidation, words).with_cmd(command)
         })
