@@ -23,12 +23,24 @@ pub enum Remembered {
     OtherRequest,
 }
 
+/// Requests that are forgotten at once.
+const FORGOTTEN_AT_ONCE: u64 = 100;
+
+/// Forgets requests that are older than a day, some at once: whether there may be more. A body that was a name has told
+/// it by its hash until then.
+pub async fn forget(pool: &MySqlPool) -> sqlx::Result<bool> {
+    until_done(|| async { Ok(forget_in(&mut *pool.acquire().await?).await? == FORGOTTEN_AT_ONCE) }).await
+}
+
+async fn forget_in(connection: &mut MySqlConnection) -> sqlx::Result<u64> {
+    let delete = "DELETE FROM idempotency_keys WHERE at < NOW(6) - INTERVAL 1 DAY ORDER BY at LIMIT ?";
+    Ok(sqlx::query(delete).bind(FORGOTTEN_AT_ONCE).execute(connection).await?.rows_affected())
+}
+
 /// Remembers what a request makes, and forgets what is older than a day. False when its key is taken: then the
 /// transaction has to be given up. Waits for a transaction with the same key.
 pub(crate) async fn remember(transaction: &mut MySqlConnection, key: &Key, made: i32) -> sqlx::Result<bool> {
-    sqlx::query("DELETE FROM idempotency_keys WHERE at < NOW(6) - INTERVAL 1 DAY ORDER BY at LIMIT 100")
-        .execute(&mut *transaction)
-        .await?;
+    forget_in(&mut *transaction).await?;
     let insert = sqlx::query("INSERT INTO idempotency_keys (id, request, made) VALUES (?, ?, ?)");
     let insert = insert.bind(&key.id[..]).bind(&key.request[..]).bind(made);
     match insert.execute(transaction).await {

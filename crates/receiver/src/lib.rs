@@ -22,6 +22,7 @@ mod delete;
 mod enrol;
 mod face_recog;
 mod file;
+mod forget;
 mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -133,6 +134,10 @@ pub async fn run(
     let prepare = async {
         if shutdown.run_until_cancelled(schema::ensure(&settings.database, &pool)).await.is_some() {
             readiness.ready();
+            let (pool, shutdown) = (pool.clone(), shutdown.clone());
+            supervisor.spawn("forgetting", async move {
+                shutdown.run_until_cancelled(forget::run(&pool)).await;
+            });
         }
     };
     let watch = async {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::stack::{Answer, Stack};
+use crate::stack::{Answer, Receiver, Stack, until};
 
 async fn add(stack: &Stack, key: &str, body: &'static str) -> Answer {
     stack.receiver.send(stack.receiver.build("/people").header("Idempotency-Key", key).body(body)).await
@@ -47,6 +47,25 @@ async fn a_key_that_comes_with_another_body_is_refused_and_one_that_is_a_day_old
     let age = "UPDATE idempotency_keys SET at = at - INTERVAL 25 HOUR";
     sqlx::raw_sql(age).execute(&stack.rows.0).await.unwrap();
     assert_ne!(id(&add(&stack, "one", r#"{"name":"Grace"}"#).await), ada);
+}
+
+#[tokio::test]
+async fn a_key_is_forgotten_after_a_day_though_nobody_asks_any_more() {
+    let stack = Stack::start().await;
+    add(&stack, "one", r#"{"name":"Ada"}"#).await;
+    add(&stack, "two", r#"{"name":"Grace"}"#).await;
+    let age = "UPDATE idempotency_keys SET at = at - INTERVAL 25 HOUR ORDER BY at LIMIT 1";
+    sqlx::raw_sql(age).execute(&stack.rows.0).await.unwrap();
+    // It looks once a minute, and at its start.
+    let _another = Receiver::start(&stack.database, &stack.nsqd.tcp_address(), &[]).await;
+    until("one key is forgotten", async || {
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM idempotency_keys")
+            .fetch_one(&stack.rows.0)
+            .await
+            .unwrap();
+        count == 1
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,0 +1,17 @@
+//! Forgets what is only kept for a time, though nobody asks any more.
+
+use std::time::Duration;
+
+use common::{database, idempotency};
+use sqlx::MySqlPool;
+
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Forgets requests that were remembered for a day. Never returns.
+pub async fn run(pool: &MySqlPool) {
+    loop {
+        while database::until_ok("the database", || idempotency::forget(pool)).await {}
+        tokio::time::sleep(PAUSE).await;
+    }
+}
