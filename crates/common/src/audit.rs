@@ -43,11 +43,6 @@ pub enum Told {
         /// What they were called.
         name: String,
     },
-    /// The path of an image that was taken away.
-    Image {
-        /// As it was posted.
-        path: String,
-    },
     /// The base name of a known picture.
     Picture(String),
 }
@@ -137,6 +132,24 @@ pub(crate) async fn note_undo(
 ) -> sqlx::Result<()> {
     insert(transaction, who, "undo", subject, detail, Links { undoes: Some(entry), part_of: None }).await?;
     Ok(())
+}
+
+/// How many entries are older than `days`.
+pub async fn older_than(pool: &MySqlPool, days: u32) -> sqlx::Result<u64> {
+    until_done(|| {
+        let count = "SELECT CAST(COUNT(*) AS UNSIGNED) FROM audit WHERE at < NOW(6) - INTERVAL ? DAY";
+        sqlx::query_scalar(count).bind(days).fetch_one(pool)
+    })
+    .await
+}
+
+/// Deletes up to `limit` entries that are older than `days`, the oldest first. How many went.
+pub async fn forget(pool: &MySqlPool, days: u32, limit: u32) -> sqlx::Result<u64> {
+    until_done(|| async {
+        let delete = sqlx::query("DELETE FROM audit WHERE at < NOW(6) - INTERVAL ? DAY ORDER BY at LIMIT ?");
+        Ok(delete.bind(days).bind(limit).execute(pool).await?.rows_affected())
+    })
+    .await
 }
 
 async fn insert(

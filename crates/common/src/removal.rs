@@ -2,7 +2,6 @@
 //! takes it away.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Transaction};
 
 use crate::{
@@ -49,8 +48,7 @@ pub async fn delete(pool: &MySqlPool, id: ImageId, who: &str) -> sqlx::Result<Op
             gone.extend(created.then_some(id));
         }
         forget(&mut transaction, &gone).await?;
-        audit::note(&mut transaction, who, "delete image", &format!("image {id}"), &Gone { path: &path })
-            .await?;
+        audit::note(&mut transaction, who, "delete image", &format!("image {id}"), &()).await?;
         let upload = match upload {
             Some(name) if !is_needed(&mut transaction, &name).await? => Some(name),
             _ => None,
@@ -58,12 +56,6 @@ pub async fn delete(pool: &MySqlPool, id: ImageId, who: &str) -> sqlx::Result<Op
         Ok(Some(Removal { transaction, path, upload }))
     })
     .await
-}
-
-/// An image that was taken away, as the audit keeps it.
-#[derive(Serialize)]
-struct Gone<'p> {
-    path: &'p str,
 }
 
 /// A place in the order in which images failed.

@@ -25,7 +25,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 16] = [
+const UPGRADES: [Upgrade; 17] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -86,6 +86,7 @@ const UPGRADES: [Upgrade; 16] = [
         table: "sessions",
         sign: "sessions_expires",
     },
+    Upgrade { sql: include_str!("../../../dbinit/upgrade/audit_age.sql"), table: "audit", sign: "audit_at" },
 ];
 
 /// Why the schema is not today's yet.

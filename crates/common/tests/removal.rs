@@ -56,10 +56,8 @@ async fn an_image_goes_with_its_faces_what_was_said_of_them_and_what_was_to_be_t
             .fetch_one(&pool)
             .await
             .unwrap();
-    assert_eq!(
-        (who, subject, detail),
-        ("ada".into(), format!("image {gone}"), r#"{"path":"/gone.jpg"}"#.into())
-    );
+    assert_eq!((&*who, subject), ("ada", format!("image {gone}")));
+    assert_eq!(detail, "null", "a path may name somebody");
 
     assert!(!delete(&pool, gone, "ada").await, "there is none any more");
     assert_eq!(count(&pool, "audit").await, 3, "and nothing more is noted");

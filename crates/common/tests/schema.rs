@@ -232,3 +232,19 @@ async fn paths_are_exact_to_the_character() {
     assert_eq!(read, paths);
     assert_eq!(images::store(&pool, &paths).await.unwrap().iter().filter(|row| row.created).count(), 0);
 }
+
+#[tokio::test]
+async fn the_audit_of_an_earlier_release_loses_the_paths_of_deleted_images() {
+    let (database, pool) = migrated().await;
+    execute(
+        &pool,
+        r#"INSERT INTO audit (who, action, subject, detail) VALUES
+               ('ada', 'delete image', 'image 13', '{"path":"/ada.jpg"}'), ('ada', 'add picture', 'person 1', '"a.jpg"');
+           ALTER TABLE audit DROP KEY audit_at"#,
+    )
+    .await;
+    schema::ensure(&settings(&database), &pool).await;
+    let details: Vec<String> =
+        sqlx::query_scalar("SELECT detail FROM audit ORDER BY id").fetch_all(&pool).await.unwrap();
+    assert_eq!(details, ["null", "\"a.jpg\""]);
+}

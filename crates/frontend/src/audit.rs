@@ -159,7 +159,6 @@ fn more(told: &Told) -> Option<String> {
             Some(format!("from {} to {}", isolated(before), isolated(after)))
         }
         Told::Gone { id, name } => Some(format!("{} (person {id})", isolated(name))),
-        Told::Image { path } => Some(isolated(path)),
         Told::Picture(name) => Some(isolated(name)),
         Told::Change(_) => None,
     }

@@ -1,8 +1,9 @@
-//! Retention: one run deletes the images that are done and older than `RETENTION`, and then the uploaded files that
-//! no image needs any more.
+//! Retention: one run deletes the images that are done and older than `RETENTION`, what the audit noted before, and then the
+//! uploaded files that no image needs any more.
 //!
 //! ```text
 //! images older than RETENTION ─▶ deleted with their faces, batch by batch
+//! entries of the audit that old ─▶ deleted, batch by batch
 //! files of UPLOADS that old   ─▶ deleted, unless an image that stays has them
 //! ```
 //!
@@ -16,7 +17,7 @@ mod settings;
 use std::{fmt, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use common::{database, expired, models::ImageId, schema, settings::UploadFolder};
+use common::{audit, database, expired, models::ImageId, schema, settings::UploadFolder};
 use sqlx::MySqlPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ pub struct Summary {
     pub dry_run: bool,
     /// Images deleted.
     pub images: u64,
+    /// Entries of the audit deleted.
+    pub entries: u64,
     /// Uploaded files deleted.
     pub files: u64,
 }
@@ -44,7 +47,8 @@ pub struct Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let did = if self.dry_run { "would delete" } else { "deleted" };
-        write!(f, "{did} {} images and {} uploaded files", self.images, self.files)
+        let Self { images, entries, files, .. } = self;
+        write!(f, "{did} {images} images, {entries} entries of the audit and {files} uploaded files")
     }
 }
 
@@ -68,6 +72,7 @@ async fn delete_all(settings: &Settings, days: u32, summary: &mut Summary) -> an
     let schema = schema::ensure(&settings.database, &pool);
     timeout(GIVE_UP, schema).await.with_context(|| format!("gave up after {GIVE_UP:?}"))?;
     delete_images(&pool, days, summary).await?;
+    forget_changes(&pool, days, summary).await?;
     match &settings.uploads.uploads {
         UploadFolder::Off => Ok(()),
         UploadFolder::At(folder) => delete_files(&pool, days, folder, summary).await,
@@ -84,6 +89,20 @@ async fn delete_images(pool: &MySqlPool, days: u32, summary: &mut Summary) -> an
             true => images.len() as u64,
             false => patiently(|| expired::delete(pool, days, &images)).await?,
         };
+    }
+}
+
+async fn forget_changes(pool: &MySqlPool, days: u32, summary: &mut Summary) -> anyhow::Result<()> {
+    if summary.dry_run {
+        summary.entries = patiently(|| audit::older_than(pool, days)).await?;
+        return Ok(());
+    }
+    loop {
+        let gone = patiently(|| audit::forget(pool, days, BATCH)).await?;
+        summary.entries += gone;
+        if gone < BATCH.into() {
+            return Ok(());
+        }
     }
 }
 

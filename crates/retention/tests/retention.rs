@@ -110,9 +110,32 @@ async fn what_is_done_and_too_old_goes_with_its_faces_and_what_was_said_about_th
     )
     .await;
     let summary = ran(&database, &["--retention=30"]).await;
-    assert_eq!(summary.to_string(), "deleted 2 images and 0 uploaded files");
+    assert_eq!(summary.to_string(), "deleted 2 images, 0 entries of the audit and 0 uploaded files");
     assert_eq!(paths(&pool).await, ["/young"]);
     assert_eq!((count(&pool, "faces").await, count(&pool, "face_rejections").await), (1, 1));
+}
+
+#[tokio::test]
+async fn what_was_changed_is_forgotten_at_the_same_age() {
+    let (database, pool) = migrated().await;
+    let digits = "SELECT 0 AS i UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5";
+    execute(
+        &pool,
+        &format!(
+            "INSERT INTO audit (at, who, action, subject, detail)
+             SELECT NOW(6) - INTERVAL 31 DAY, 'ada', 'rename', 'person 1', 'Hannibal'
+             FROM ({digits}) AS a, ({digits}) AS b, ({digits}) AS c, ({digits}) AS d;
+             INSERT INTO audit (at, who, action, subject, detail)
+             VALUES (NOW(6) - INTERVAL 29 DAY, 'ada', 'rename', 'person 2', 'Skarlso')"
+        ),
+    )
+    .await;
+    let would = ran(&database, &["--retention=30", "--dry-run"]).await;
+    assert_eq!(would.to_string(), "would delete 0 images, 1296 entries of the audit and 0 uploaded files");
+    assert_eq!(count(&pool, "audit").await, 1297);
+    assert_eq!(ran(&database, &["--retention=30"]).await.entries, 1296);
+    let stays: Vec<String> = sqlx::query_scalar("SELECT subject FROM audit").fetch_all(&pool).await.unwrap();
+    assert_eq!(stays, ["person 2"]);
 }
 
 #[tokio::test]
@@ -175,7 +198,7 @@ async fn an_upload_goes_with_its_image_and_no_other_file_does() {
     let flag = format!("--uploads={}", uploads.display());
     let before = files(&uploads);
     let would = ran(&database, &["--retention=30", &flag, "--dry-run"]).await;
-    assert_eq!(would.to_string(), "would delete 2 images and 2 uploaded files");
+    assert_eq!(would.to_string(), "would delete 2 images, 0 entries of the audit and 2 uploaded files");
     assert_eq!((files(&uploads), paths(&pool).await.len()), (before, 5), "a dry run changes nothing");
 
     let done = ran(&database, &["--retention=30", &flag]).await;
@@ -227,7 +250,12 @@ async fn a_folder_that_is_away_is_an_error_that_names_it() {
     let flags = flags(&database, &["--retention=30", "--uploads=/nowhere/uploads"]);
     let error = run(&settings(&flags), CancellationToken::new()).await.unwrap_err();
     let words = format!("{error:#}");
-    assert!(words.starts_with("deleted 1 images and 0 uploaded files; the next run goes on"), "{words}");
+    assert!(
+        words.starts_with(
+            "deleted 1 images, 0 entries of the audit and 0 uploaded files; the next run goes on"
+        ),
+        "{words}"
+    );
     assert!(words.contains("/nowhere/uploads (UPLOADS)"), "{words}");
 }
 
@@ -256,7 +284,10 @@ async fn the_process_prints_one_line_and_its_code_says_whether_it_could() {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
         if code == 0 {
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), "deleted 0 images and 0 uploaded files\n");
+            assert_eq!(
+                String::from_utf8(output.stdout).unwrap(),
+                "deleted 0 images, 0 entries of the audit and 0 uploaded files\n"
+            );
         }
     }
 }
