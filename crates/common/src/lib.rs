@@ -11,7 +11,7 @@
 //! - [`webhooks`]: what is to be told when an image is done.
 //! - [`idempotency`]: requests that are repeated and done once.
 //! - [`sessions`]: who is logged in on the pages.
-//! - [`people`]: the known people, and who a known picture shows.
+//! - [`people`]: the known people, and who a known picture shows; [`erasure`]: when nothing of somebody is to stay.
 //! - [`audit`]: who changed what, and how it is taken back.
 //! - [`database`] and [`schema`]: the connection pool, and bringing any database to today's schema.
 //! - [`database_errors`]: what an error of it means; [`failover`]: what is done when it moves to another server.
@@ -27,6 +27,7 @@ pub mod breaker;
 pub mod database;
 pub mod database_errors;
 pub mod enrolment;
+pub mod erasure;
 pub mod expired;
 pub mod faces;
 pub mod failover;

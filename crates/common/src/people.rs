@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::{
     audit::{self, Change},
     database::{answered, push_list, until_all_done, until_done},
-    faces,
+    erasure, faces,
     idempotency::{Key, remember},
     models::{ImageId, Person},
 };
@@ -208,10 +208,10 @@ async fn write_name(transaction: &mut MySqlConnection, person: u64, name: &str) 
 
 /// What the audit keeps of somebody who is no more.
 #[derive(Serialize, Deserialize)]
-struct Gone {
-    id: i32,
+pub(crate) struct Gone {
+    pub id: i32,
     name: String,
-    pictures: Vec<String>,
+    pub pictures: Vec<String>,
 }
 
 /// Makes two people one: pictures, words and images of `from` become those of `into`, and `from` is no more.
@@ -262,17 +262,23 @@ pub struct Deleted {
 /// else is on them.
 ///
 /// With `erase`, their faces on images go too, with the embeddings, and what the audit tells of them but when and by
-/// whom it was done. The pictures themselves are the caller's.
+/// whom it was done; also when they were deleted before ([`erasure`]). The pictures themselves are the caller's.
 pub async fn delete(pool: &MySqlPool, id: u64, erase: bool, who: &str) -> sqlx::Result<Changed<Deleted>> {
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
-        let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
+        let Some(person) = locked(&mut transaction, id).await? else {
+            let erased = if erase { erasure::erase_left(&mut transaction, id, who).await? } else { None };
+            let Some((deleted, touched)) = erased else { return Ok(Changed::NoSuchPerson(id)) };
+            faces::settle(&mut transaction, &touched).await?;
+            transaction.commit().await?;
+            return Ok(Changed::Done(deleted));
+        };
         let pictures = pictures(&mut transaction, person.id).await?;
         let touched = touched(&mut transaction, Some(person.id), &pictures).await?;
         let images = self::touched(&mut transaction, Some(person.id), &[]).await?.len();
         let mut deleted = Deleted { pictures, images, faces: 0 };
         if erase {
-            deleted.faces = erase_traces(&mut transaction, person.id).await?;
+            deleted.faces = erasure::erase_known(&mut transaction, person.id).await?;
         }
         for statement in [
             "DELETE FROM person_images WHERE person_id = ?",
@@ -318,43 +324,6 @@ pub async fn clear_gone(pool: &MySqlPool, limit: u32) -> sqlx::Result<u64> {
         Ok(cleared)
     })
     .await
-}
-
-/// Deletes the faces of somebody, and empties what the audit says about these and about them. How many faces.
-async fn erase_traces(transaction: &mut MySqlConnection, person: i32) -> sqlx::Result<u64> {
-    // Those who were merged into them were them, too.
-    let mut people = vec![person];
-    let mut next = 0;
-    while let Some(&person) = people.get(next) {
-        let merges: Vec<String> =
-            sqlx::query_scalar("SELECT detail FROM audit WHERE subject = ? AND action = 'merge'")
-                .bind(subject(person))
-                .fetch_all(&mut *transaction)
-                .await?;
-        let gone = merges.iter().filter_map(|detail| serde_json::from_str(detail).ok());
-        people.extend(gone.map(|Gone { id, .. }| id));
-        next += 1;
-    }
-    for person in people {
-        sqlx::query("UPDATE audit SET detail = '{}' WHERE subject = ?")
-            .bind(subject(person))
-            .execute(&mut *transaction)
-            .await?;
-    }
-    sqlx::query(
-        "UPDATE audit JOIN faces ON subject = CONCAT('face ', faces.id) SET detail = '{}' WHERE person = ?",
-    )
-    .bind(person)
-    .execute(&mut *transaction)
-    .await?;
-    sqlx::query(
-        "DELETE face_rejections FROM face_rejections JOIN faces ON faces.id = face_id WHERE person = ?",
-    )
-    .bind(person)
-    .execute(&mut *transaction)
-    .await?;
-    let faces = sqlx::query("DELETE FROM faces WHERE person = ?").bind(person).execute(transaction).await?;
-    Ok(faces.rows_affected())
 }
 
 /// What came of saying whose a known picture is.

@@ -10,6 +10,7 @@ use axum::{
     response::Response,
 };
 use common::{
+    erasure::{self, Left},
     models::Person,
     people::{self, Changed, Deleted, Known},
     strangers::{self, Named},
@@ -183,10 +184,12 @@ struct How {
 
 /// Delete somebody
 ///
-/// Images show them no longer. Their pictures stay where they lie and are nobody's, unless everything is to be erased.
+/// Images show them no longer. Their pictures stay where they lie and are nobody's, unless everything is to be erased. That can
+/// also be asked for later, when somebody was deleted before.
 #[utoipa::path(delete, path = "/people/{id}", tag = "people", params(("id" = u64, Path, description = "The person"), How), responses(
     (status = OK, description = "What went with them", body = Deleted),
-    (status = NOT_FOUND, description = "There is no such person"),
+    (status = NOT_FOUND, description = "There is no such person, or nothing of them is left to erase"),
+    (status = CONFLICT, description = "They were merged into somebody, who is to be erased instead"),
     (status = NOT_IMPLEMENTED, description = "The receiver has no folder of known people to erase pictures from"),
     (status = INSUFFICIENT_STORAGE, description = "The disk is full"),
 ))]
@@ -200,18 +203,50 @@ async fn delete(
         let detail = "\"erase\" has to be true or false";
         Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail)
     })?;
-    if erase {
-        tracing::info!(person = id, who = &*who.name, "somebody is to be erased");
-        // The files first: whoever is still in the table can be erased again.
-        erase_pictures(&receiver, &receiver.person(id).await?.pictures).await?;
-    }
-    let deleted = done(people::delete(&receiver.pool, id, erase, &who.name).await?)?;
-    if erase {
-        // One may have been added meanwhile.
-        erase_pictures(&receiver, &deleted.pictures).await?;
-        tracing::info!(person = id, who = &*who.name, "somebody is erased");
-    }
+    let deleted = match erase {
+        true => erase_all(&receiver, id, &who).await?,
+        false => done(people::delete(&receiver.pool, id, false, &who.name).await?)?,
+    };
     Ok(format::fresh(StatusCode::OK, &deleted))
+}
+
+async fn erase_all(receiver: &Receiver, id: u64, who: &Who) -> Result<Deleted, Problem> {
+    let pictures = pictures_to_erase(receiver, id).await.inspect_err(|problem| {
+        tracing::info!(person = id, who = &*who.name, reason = problem.reason, "nobody is erased");
+    })?;
+    tracing::info!(person = id, who = &*who.name, pictures = pictures.len(), "somebody is to be erased");
+    // The files first: whoever the tables still tell of can be erased again.
+    erase_pictures(receiver, &pictures).await?;
+    let deleted = done(people::delete(&receiver.pool, id, true, &who.name).await?)?;
+    // One may have been added meanwhile.
+    erase_pictures(receiver, &deleted.pictures).await?;
+    let Deleted { pictures, images, faces } = &deleted;
+    tracing::info!(
+        person = id,
+        who = &*who.name,
+        pictures = pictures.len(),
+        images,
+        faces,
+        "somebody is erased"
+    );
+    Ok(deleted)
+}
+
+/// The pictures of somebody who is to be erased: known, or deleted before.
+async fn pictures_to_erase(receiver: &Receiver, id: u64) -> Result<Vec<String>, Problem> {
+    if let Some(person) = people::one(&receiver.pool, id).await? {
+        return Ok(person.pictures);
+    }
+    match erasure::left(&receiver.pool, id).await? {
+        Left::Traces(pictures) => Ok(pictures),
+        Left::Nothing => Err(no_such_person(id)),
+        Left::Merged(into) => {
+            let detail = format!(
+                "person {id} was merged into person {into}, who has everything of theirs: erase person {into}"
+            );
+            Err(Problem::new(StatusCode::CONFLICT, "merged", detail))
+        }
+    }
 }
 
 async fn erase_pictures(receiver: &Receiver, names: &[String]) -> Result<(), Problem> {

@@ -453,6 +453,36 @@ async fn who_is_erased_leaves_neither_pictures_nor_faces() {
 }
 
 #[tokio::test]
+async fn who_was_deleted_before_is_erased_later_once_and_whole() {
+    let world = World::start().await;
+    let faces = world.image("/group.jpg", &[10, 500]).await;
+    let enrolled = world.done("POST", "/people/3/pictures", json!({"face": faces[0]}), 201).await;
+    fs::write(world.known.path().join("john_doe_1.jpg"), "x").unwrap();
+    fs::write(world.known.path().join("skarlso_1.jpg"), "x").unwrap();
+    world.done("PUT", &format!("/faces/{}/person", faces[0]), json!({"person": 2}), 200).await;
+    world.change("UPDATE faces SET nearest = 'john_doe_1.jpg', distance = 0.2, matches = TRUE").await;
+    world.done("POST", "/people/3/merge", json!({"into": 4}), 200).await;
+    world.refused("DELETE", "/people/3?erase=true", Value::Null, 409, "erase person 4").await;
+    let deleted = world.done("DELETE", "/people/4", Value::Null, 200).await;
+    assert_eq!(deleted["faces"], 0);
+    assert_eq!(world.files().len(), 3, "{enrolled}");
+
+    world.refused("DELETE", "/people/4", Value::Null, 404, "no person 4").await;
+    let erased = world.done("DELETE", "/people/4?erase=true", Value::Null, 200).await;
+    assert_eq!((&erased["faces"], &erased["images"]), (&json!(1), &json!(1)), "{erased}");
+    assert_eq!(world.files(), ["skarlso_1.jpg"]);
+    let told: String = sqlx::query_scalar("SELECT GROUP_CONCAT(detail) FROM audit")
+        .fetch_one(&world.stack.rows.0)
+        .await
+        .unwrap();
+    assert!(!["John", "Gergely", "john_doe", "enrolled-"].iter().any(|word| told.contains(word)), "{told}");
+    for nobody in [3, 4, 99] {
+        let route = format!("/people/{nobody}?erase=true");
+        world.refused("DELETE", &route, Value::Null, 404, &format!("no person {nobody}")).await;
+    }
+}
+
+#[tokio::test]
 async fn a_stranger_gets_a_name_on_every_picture_and_loses_it_by_undoing() {
     let world = World::start().await;
     world.image("/one.jpg", &[10]).await;

@@ -168,6 +168,12 @@ async fn the_log_says_who_was_refused_and_who_erased_somebody() {
     for part in ["reason=\"forbidden\"", "who=\"bob\"", "method=DELETE", "route=\"/people/{id}\""] {
         assert!(refused.contains(part), "{part}: {refused}");
     }
+    for words in ["somebody is to be erased", "somebody is erased"] {
+        let line = line(words);
+        let parts = ["person=1", "who=\"eve\"", "pictures=2"];
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+    }
     let erased = line("somebody is erased");
-    assert!(erased.contains("person=1") && erased.contains("who=\"eve\""), "{erased}");
+    assert!(erased.contains("images=0") && erased.contains("faces=0"), "{erased}");
+    assert!(!log.to_lowercase().contains("hannibal"), "no names");
 }
