@@ -20,7 +20,6 @@ CREATE TABLE IF NOT EXISTS faces (
     person    INT               NOT NULL DEFAULT -1 COMMENT 'who it is: chosen, or else whoever matches and was not rejected',
     stranger  BIGINT UNSIGNED   NULL     COMMENT 'the first of the unknown faces that look like this one',
     UNIQUE KEY faces_image (image_id, position),
-    KEY faces_gallery (model, gallery),
     KEY faces_nearest (nearest),
     KEY faces_person (person, id),
     KEY faces_stranger (stranger, id)

@@ -62,3 +62,12 @@ impl Connection {
         Ok(())
     }
 }
+
+/// The metrics that a service answers at its operations port.
+pub(crate) async fn metrics(ops: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(ops).await?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}

@@ -7,6 +7,7 @@ mod footprint;
 mod frontend;
 mod gallery;
 mod growth;
+mod kept;
 mod load;
 mod plot;
 mod processor;
@@ -51,6 +52,8 @@ enum Part {
     Spread,
     /// Rate and memory by what waits and by the number of processors.
     Growth,
+    /// 100,000 and a million kept faces, most of them of people who were seen once.
+    Kept,
 }
 
 #[tokio::main]
@@ -70,6 +73,7 @@ async fn main() -> anyhow::Result<()> {
             Part::Frontend => frontend::measure(&mut report).await?,
             Part::Spread => spread::measure(&mut report).await?,
             Part::Growth => growth::measure(&mut report).await?,
+            Part::Kept => kept::measure(&mut report).await?,
         }
     }
     println!("\n{report}");

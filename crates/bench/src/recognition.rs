@@ -14,14 +14,11 @@ use face_recog::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use image::{ImageFormat, imageops::FilterType};
 use rpc::{IdentifyRequest, identify_client::IdentifyClient};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 use tonic::transport::Channel;
 
 use crate::{
     gallery,
+    load::metrics,
     plot::Plot,
     report::{Report, Unit, in_turn, median},
     world::World,
@@ -144,10 +141,7 @@ async fn identify(client: &IdentifyClient<Channel>) -> anyhow::Result<f64> {
 
 /// The mean time of each of [`STAGES`] in seconds, from the service's own metrics.
 async fn stages(ops: &str) -> anyhow::Result<[f64; STAGES.len()]> {
-    let mut connection = TcpStream::connect(ops).await?;
-    connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").await?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).await?;
+    let answer = metrics(ops).await?;
     let number = |stage: &str, what: &str| {
         let name = format!("facerecog_stage_seconds_{what}{{stage=\"{stage}\"}} ");
         answer.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse::<f64>().ok())

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use sqlx::{
-    Connection, MySql, MySqlConnection, MySqlPool, QueryBuilder,
+    AssertSqlSafe, Connection, MySql, MySqlConnection, MySqlPool, QueryBuilder,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions},
     pool::PoolConnection,
 };
@@ -198,6 +198,9 @@ where
     statement.push(")");
 }
 
+/// What the server calls a lock, which counts for all its databases.
+const LOCK_NAME: &str = "LEFT(CONCAT_WS(' ', 'kube-face', ?, DATABASE()), 64)";
+
 /// A lock of the database server, which one process has at a time; given back when it is dropped.
 #[derive(Debug)]
 #[must_use]
@@ -216,6 +219,12 @@ impl Lock {
         }
         answered(self.connection.ping()).await
     }
+}
+
+/// Whether a process has the lock `name` now. Asking holds no connection, as waiting for the lock does.
+pub async fn is_locked(pool: &MySqlPool, name: &str) -> sqlx::Result<bool> {
+    let select = format!("SELECT IS_USED_LOCK({LOCK_NAME}) IS NOT NULL");
+    answered(sqlx::query_scalar(AssertSqlSafe(select)).bind(name).fetch_one(pool)).await
 }
 
 /// Waits at most `patience` for the lock `name`, which counts within this database; `None` when somebody else
@@ -250,12 +259,11 @@ pub(crate) async fn take_lock(
     name: Option<&str>,
     seconds: u64,
 ) -> sqlx::Result<bool> {
-    let locked: Option<i64> =
-        sqlx::query_scalar("SELECT GET_LOCK(LEFT(CONCAT_WS(' ', 'kube-face', ?, DATABASE()), 64), ?)")
-            .bind(name)
-            .bind(seconds)
-            .fetch_one(connection)
-            .await?;
+    let locked: Option<i64> = sqlx::query_scalar(AssertSqlSafe(format!("SELECT GET_LOCK({LOCK_NAME}, ?)")))
+        .bind(name)
+        .bind(seconds)
+        .fetch_one(connection)
+        .await?;
     Ok(locked == Some(1))
 }
 

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{push_list, until_done},
+    database::{answered, push_list, until_done},
     models::{ImageId, NOBODY, Person},
 };
 
@@ -237,86 +237,8 @@ pub async fn settle_after(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Res
     .await
 }
 
-/// A face that was compared with other known people than those of today.
-#[derive(Clone, Debug)]
-pub struct Outdated {
-    id: u64,
-    image: ImageId,
-    /// 128 little-endian singles.
-    pub embedding: Vec<u8>,
-    /// How high its box is, in pixels.
-    pub height: u32,
-    nearest: Option<Nearest>,
-}
-
-/// Up to `limit` faces that were described by `model` and not yet compared with `gallery`.
-pub async fn outdated(
-    pool: &MySqlPool,
-    model: &str,
-    gallery: u64,
-    limit: u32,
-) -> sqlx::Result<Vec<Outdated>> {
-    type Row = (u64, u64, Vec<u8>, i32, Option<String>, Option<f64>, bool);
-    // Two ranges of one index; `<>` would read all of it. What is no embedding would be refused again and again, and all
-    // that is asked for beside it.
-    let rows = until_done(|| {
-        let select = sqlx::query_as::<_, Row>(
-            "SELECT id, CAST(image_id AS UNSIGNED), embedding, height, nearest, distance, matches FROM faces
-             WHERE model = ? AND (gallery < ? OR gallery > ?) AND LENGTH(embedding) = 512 LIMIT ?",
-        )
-        .bind(model)
-        .bind(gallery)
-        .bind(gallery)
-        .bind(limit);
-        select.fetch_all(pool)
-    })
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, image, embedding, height, nearest, distance, is_match)| Outdated {
-            id,
-            image: ImageId(image),
-            embedding,
-            height: height.unsigned_abs(),
-            nearest: nearest.zip(distance).map(|(image_name, distance)| Nearest {
-                image_name,
-                distance,
-                is_match,
-            }),
-        })
-        .collect())
-}
-
-/// Stores what comparing `faces` with `gallery` brought, in their order, and settles the images of those for which it
-/// brought something else than before. How many images that were.
-pub async fn rematch(
-    pool: &MySqlPool,
-    gallery: u64,
-    faces: &[Outdated],
-    matched: &[Option<Nearest>],
-) -> sqlx::Result<usize> {
-    let changed: Vec<_> = faces.iter().zip(matched).filter(|(face, now)| face.nearest != **now).collect();
-    let store = || async {
-        let mut transaction = pool.begin().await?;
-        for (face, now) in &changed {
-            sqlx::query("UPDATE faces SET nearest = ?, distance = ?, matches = ? WHERE id = ?")
-                .bind(now.as_ref().map(|nearest| &nearest.image_name[..]))
-                .bind(now.as_ref().map(|nearest| nearest.distance))
-                .bind(now.as_ref().is_some_and(|nearest| nearest.is_match))
-                .bind(face.id)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        let mut compared = QueryBuilder::<MySql>::new("UPDATE faces SET gallery = ");
-        compared.push_bind(gallery).push(" WHERE id IN ");
-        push_list(&mut compared, faces.iter().map(|face| face.id));
-        compared.build().execute(&mut *transaction).await?;
-        let mut images: Vec<_> = changed.iter().map(|(face, _)| face.image).collect();
-        images.sort_unstable();
-        images.dedup();
-        settle(&mut transaction, &images).await?;
-        transaction.commit().await?;
-        Ok(images.len())
-    };
-    if faces.is_empty() { Ok(0) } else { until_done(store).await }
+/// The face with the last id; 0 when there is none.
+pub async fn last(pool: &MySqlPool) -> sqlx::Result<u64> {
+    let select = sqlx::query_scalar("SELECT CAST(COALESCE(MAX(id), 0) AS UNSIGNED) FROM faces");
+    answered(select.fetch_one(pool)).await
 }

@@ -3,8 +3,10 @@
 //! - [`models`]: an image, its status, its id as bytes on the queue.
 //! - [`images`]: the life of an image, from stored to recognised: one state machine, all its SQL.
 //! - [`faces`]: what was found on each picture, and who it is; [`words`]: what people say about it.
+//! - [`compared`]: with which known people kept faces were compared last.
 //! - [`enrolment`]: whether somebody can be known by a face.
-//! - [`strangers`]: unknown faces that belong together; [`quality`]: how well a face is seen.
+//! - [`strangers`]: unknown faces that belong together, and [`clusters`]: how many these are; [`quality`]: how well a face
+//!   is seen, and [`embedding`]: what it looks like.
 //! - [`look_again`]: pictures that are looked at again, with their faces ([`renewal`], [`overlap`]).
 //! - [`lookup`]: how far along an image, or a batch of them, is.
 //! - [`removal`]: an image that goes, and [`expired`]: those whose time is over; [`uploads`]: whose files go with them.
@@ -24,8 +26,11 @@
 
 pub mod audit;
 pub mod breaker;
+pub mod clusters;
+pub mod compared;
 pub mod database;
 pub mod database_errors;
+pub mod embedding;
 pub mod enrolment;
 pub mod erasure;
 pub mod expired;

@@ -1,8 +1,8 @@
 //! Brings a database to today's schema: empty, fresh from `dbinit/database_setup.sql`, or filled by the original.
 //!
 //! All three take the same way: the original's three tables first, then the files of `dbinit/upgrade/`. MySQL
-//! cannot undo a schema change, so each upgrade ends with one statement that makes an index or a column, or gives one
-//! another type, and that is the sign that it is done: whatever is interrupted is simply run again. Services that start at the same
+//! cannot undo a schema change, so each upgrade ends with one statement that makes an index or a column, gives one
+//! another type or drops it, and that is the sign that it is done: whatever is interrupted is simply run again. Services that start at the same
 //! time take turns by a lock of the database server.
 
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, Row};
@@ -21,11 +21,12 @@ const LOCK_WAIT: u64 = 10;
 struct Upgrade {
     sql: &'static str,
     table: &'static str,
-    /// An index or a column of it that exists when and only when the upgrade is done; or a column with its type.
+    /// An index or a column of it that exists when and only when the upgrade is done; or a column with its type. After `no `
+    /// one that exists when and only when the upgrade is left, as a new database never has it.
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 17] = [
+const UPGRADES: [Upgrade; 19] = [
     Upgrade {
         sql: include_str!("../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -87,6 +88,16 @@ const UPGRADES: [Upgrade; 17] = [
         sign: "sessions_expires",
     },
     Upgrade { sql: include_str!("../../../dbinit/upgrade/audit_age.sql"), table: "audit", sign: "audit_at" },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/clusters.sql"),
+        table: "clusters",
+        sign: "clusters_faces",
+    },
+    Upgrade {
+        sql: include_str!("../../../dbinit/upgrade/galleries.sql"),
+        table: "faces",
+        sign: "no faces_gallery",
+    },
 ];
 
 /// Why the schema is not today's yet.
@@ -122,7 +133,9 @@ async fn upgrades_left<'c>(database: impl sqlx::MySqlExecutor<'c>) -> sqlx::Resu
     .fetch_all(database)
     .await?;
     let left = |upgrade: &&Upgrade| {
-        !signs.iter().any(|(table, sign)| table == upgrade.table && sign == upgrade.sign)
+        let gone = upgrade.sign.strip_prefix("no ");
+        let sign = gone.unwrap_or(upgrade.sign);
+        signs.contains(&(upgrade.table.to_owned(), sign.to_owned())) == gone.is_some()
     };
     Ok(UPGRADES.iter().filter(left).collect())
 }

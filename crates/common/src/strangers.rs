@@ -1,16 +1,17 @@
-//! Strangers: unknown faces that belong together, so that naming one names all.
+//! Strangers: clusters of unknown faces that belong together, so that naming one names all.
 //!
-//! `faces.stranger` is the id of the face that a group began with. Who belongs together is computed by the
-//! image-processor; here are the rows that it works on. A face leaves its group when it gets a name or a word
-//! ([`faces::settle`] sees to it), so a group dissolves by itself when its person is enrolled.
+//! `faces.stranger` is the id of the face that a cluster began with. Who belongs together is computed by the
+//! image-processor; here are the rows that it works on. A face leaves its cluster when it gets a name or a word
+//! ([`faces::settle`] sees to it), so a cluster dissolves by itself when its person is enrolled.
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     audit::{self, Change},
+    clusters,
     database::{answered, push_list, until_all_done, until_done},
     faces,
     models::{ImageId, Person},
@@ -19,25 +20,32 @@ use crate::{
     words::Whom,
 };
 
-/// Faces that one statement names, at most.
+/// Faces in one statement, at most.
 const AT_ONCE: usize = 1024;
 
-/// An unknown face.
+/// A face that belongs to no cluster.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unknown {
+pub struct Ungrouped {
     /// The row in `faces`.
     pub id: u64,
-    /// 128 little-endian singles; `None` when it belongs to a group already, or must not: it is of another model, is
-    /// not seen well enough, or a person said that it is nobody.
-    pub ungrouped: Option<Vec<u8>>,
+    /// 128 little-endian singles; `None` when it must not belong to one: it has a name, is of another model, is not seen
+    /// well enough, or a person said that it is nobody.
+    pub embedding: Option<Vec<u8>>,
+    /// In pixels.
+    pub height: i32,
 }
 
-/// Up to `limit` unknown faces after `after`, in the order of their ids.
-pub async fn unknown(pool: &MySqlPool, model: &str, after: u64, limit: u32) -> sqlx::Result<Vec<Unknown>> {
+/// Up to `limit` faces after `after` that belong to no cluster, in the order of their ids.
+pub async fn ungrouped(
+    pool: &MySqlPool,
+    model: &str,
+    after: u64,
+    limit: u32,
+) -> sqlx::Result<Vec<Ungrouped>> {
     let select = sqlx::query_as(
-        "SELECT id, IF(stranger IS NULL AND chosen IS NULL AND model = ? AND height >= ?
-                       AND sharpness >= ? AND turned <= ?, embedding, NULL)
-         FROM faces WHERE person = -1 AND id > ? ORDER BY id LIMIT ?",
+        "SELECT id, IF(person = -1 AND chosen IS NULL AND model = ? AND height >= ?
+                       AND sharpness >= ? AND turned <= ?, embedding, NULL), height
+         FROM faces FORCE INDEX (faces_stranger) WHERE stranger IS NULL AND id > ? ORDER BY id LIMIT ?",
     )
     .bind(model)
     .bind(LEAST_COMPARED_HEIGHT)
@@ -45,49 +53,78 @@ pub async fn unknown(pool: &MySqlPool, model: &str, after: u64, limit: u32) -> s
     .bind(MOST_TURNED)
     .bind(after)
     .bind(limit);
-    let rows: Vec<(u64, Option<Vec<u8>>)> = answered(select.fetch_all(pool)).await?;
-    Ok(rows.into_iter().map(|(id, ungrouped)| Unknown { id, ungrouped }).collect())
+    let rows: Vec<(u64, Option<Vec<u8>>, i32)> = answered(select.fetch_all(pool)).await?;
+    Ok(rows.into_iter().map(|(id, embedding, height)| Ungrouped { id, embedding, height }).collect())
 }
 
-/// The first face that is left of a group.
+/// A face of a cluster.
 #[derive(Clone, Debug, PartialEq)]
-pub struct First {
-    /// The group.
-    pub stranger: u64,
-    /// 128 little-endian singles; `None` when they are of another model.
-    pub embedding: Option<Vec<u8>>,
+pub struct Grouped {
+    /// The row in `faces`.
+    pub id: u64,
+    /// The cluster.
+    pub cluster: u64,
+    /// 128 little-endian singles.
+    pub embedding: Vec<u8>,
+    /// In pixels.
+    pub height: i32,
 }
 
-/// Up to `limit` groups after `after`, in the order of their ids.
-pub async fn groups(pool: &MySqlPool, model: &str, after: u64, limit: u32) -> sqlx::Result<Vec<First>> {
-    let select = sqlx::query_as(
-        "SELECT faces.stranger, IF(model = ?, embedding, NULL)
-         FROM (SELECT MIN(id) AS id FROM faces WHERE stranger > ? GROUP BY stranger ORDER BY stranger LIMIT ?) AS first
-         JOIN faces ON faces.id = first.id ORDER BY faces.stranger",
-    )
-    .bind(model)
-    .bind(after)
-    .bind(limit);
-    let rows: Vec<(u64, Option<Vec<u8>>)> = answered(select.fetch_all(pool)).await?;
-    Ok(rows.into_iter().map(|(stranger, embedding)| First { stranger, embedding }).collect())
+/// Those of `faces` that are of this model and belong to clusters.
+pub async fn grouped(pool: &MySqlPool, model: &str, faces: &[u64]) -> sqlx::Result<Vec<Grouped>> {
+    let mut grouped = Vec::with_capacity(faces.len());
+    for faces in faces.chunks(AT_ONCE) {
+        let mut select =
+            QueryBuilder::<MySql>::new("SELECT id, stranger, embedding, height FROM faces WHERE model = ");
+        select.push_bind(model).push(" AND stranger IS NOT NULL AND id IN ");
+        push_list(&mut select, faces.iter().copied());
+        let rows: Vec<(u64, u64, Vec<u8>, i32)> = answered(select.build_query_as().fetch_all(pool)).await?;
+        grouped.extend(rows.into_iter().map(|(id, cluster, embedding, height)| Grouped {
+            id,
+            cluster,
+            embedding,
+            height,
+        }));
+    }
+    Ok(grouped)
 }
 
-/// Puts faces into groups, given as pairs of both; those that got a name or a word meanwhile stay out. Their images
+/// The first face that is left of a cluster.
+pub async fn first(pool: &MySqlPool, cluster: u64) -> sqlx::Result<Option<u64>> {
+    let select = sqlx::query_scalar("SELECT MIN(id) FROM faces WHERE stranger = ?").bind(cluster);
+    answered(select.fetch_one(pool)).await
+}
+
+/// Puts faces into clusters, given as pairs of both; those that got a name or a word meanwhile stay out. Their images
 /// count as changed, so that whoever follows these hears of it.
 pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
+    if faces.is_empty() {
+        return Ok(());
+    }
+    // The casts are for MySQL, which would take the parameters for texts.
+    let mut update = String::from("UPDATE (");
+    for row in 0..faces.len().next_power_of_two() {
+        update.push_str(if row == 0 { "SELECT " } else { " UNION ALL SELECT " });
+        update.push_str("CAST(? AS UNSIGNED) AS id, CAST(? AS UNSIGNED) AS cluster");
+    }
+    update.push_str(
+        ") AS joined STRAIGHT_JOIN faces ON faces.id = joined.id STRAIGHT_JOIN images ON images.id = faces.image_id
+         SET faces.stranger = joined.cluster, images.updated_at = NOW(6)
+         WHERE faces.person = -1 AND faces.chosen IS NULL AND faces.stranger IS NULL",
+    );
+    // A face that begins a cluster is alone in it.
+    let grown: Vec<u64> =
+        faces.iter().filter(|(face, cluster)| face != cluster).map(|&(_, cluster)| cluster).collect();
     until_done(|| async {
         let mut transaction = pool.begin().await?;
-        for (face, stranger) in faces {
-            sqlx::query(
-                "UPDATE faces JOIN images ON images.id = faces.image_id
-                 SET faces.stranger = ?, images.updated_at = NOW(6)
-                 WHERE faces.id = ? AND faces.person = -1 AND chosen IS NULL AND stranger IS NULL",
-            )
-            .bind(stranger)
-            .bind(face)
-            .execute(&mut *transaction)
-            .await?;
+        let mut update = sqlx::query(AssertSqlSafe(&update[..]));
+        for row in 0..faces.len().next_power_of_two() {
+            // No face has the id 0, with which the list is filled up: see push_list.
+            let &(face, cluster) = faces.get(row).unwrap_or(&(0, 0));
+            update = update.bind(face).bind(cluster);
         }
+        update.execute(&mut *transaction).await?;
+        clusters::count(&mut transaction, &grown).await?;
         transaction.commit().await
     })
     .await
@@ -161,6 +198,7 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
         let (faces, images) = apart(rows);
         choose(&mut transaction, Some(person.id), &faces).await?;
         faces::settle(&mut transaction, &images).await?;
+        clusters::count(&mut transaction, &[stranger]).await?;
         let count = faces.len();
         let change =
             Change::Naming(Naming { stranger, person: person.id, new: matches!(whom, Whom::New(_)), faces });
@@ -217,6 +255,7 @@ pub async fn undo(
             push_list(&mut again, faces.iter().copied());
             again.build().execute(&mut *transaction).await?;
         }
+        clusters::count(&mut transaction, &[stranger]).await?;
         audit::note_undo(&mut transaction, who, &people::subject(person), &(), entry).await?;
         let pictures =
             people::undo_introduction(&mut transaction, entry, Some(person).filter(|_| new)).await?;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use common::{
     audit,
+    compared::{self, Outdated},
     faces::{self, Nearest},
     models::{ImageId, NOBODY},
     strangers,
@@ -34,17 +35,20 @@ async fn face(pool: &MySqlPool, image: ImageId) -> u64 {
     people(pool, image).await[0].0
 }
 
-/// Compares every face with today's known people, who are all nearest to `nearest`.
-async fn rematch(pool: &MySqlPool, nearest: Option<Nearest>) -> usize {
-    let mut changed = 0;
-    loop {
-        let outdated = faces::outdated(pool, "dlib", TODAY, 2).await.unwrap();
-        if outdated.is_empty() {
-            return changed;
-        }
-        let matched = vec![nearest.clone(); outdated.len()];
-        changed += faces::rematch(pool, TODAY, &outdated, &matched).await.unwrap();
-    }
+/// Every face that was not compared with today's known people.
+async fn outdated(pool: &MySqlPool) -> Vec<Outdated> {
+    let outdated = compared::outdated(pool, ("dlib", TODAY), 0, 100).await.unwrap();
+    outdated.map(|(_, outdated)| outdated).unwrap_or_default()
+}
+
+/// Stores that these faces were compared with today's known people, and that all are nearest to `nearest`.
+async fn store(pool: &MySqlPool, faces: Vec<Outdated>, nearest: Option<Nearest>) -> usize {
+    let compared: Vec<_> = faces.into_iter().map(|face| (face, nearest.clone())).collect();
+    compared::store(pool, TODAY, &compared).await.unwrap()
+}
+
+async fn compare(pool: &MySqlPool, nearest: Option<Nearest>) -> usize {
+    store(pool, outdated(pool).await, nearest).await
 }
 
 #[tokio::test]
@@ -90,11 +94,10 @@ async fn a_picture_of_nobody_known_gets_its_name_when_somebody_is_enrolled() {
         images.push(processed(&pool, &format!("/{n}.jpg"), &[near("hannibal_1.jpg", 0.8)]).await);
     }
     assert_eq!(person(&pool, images[0]).await, NOBODY);
-    assert_eq!(rematch(&pool, near("skarlso_2.jpg", 0.4)).await, 5);
+    assert_eq!(compare(&pool, near("skarlso_2.jpg", 0.4)).await, 5);
     for image in images {
         assert_eq!(person(&pool, image).await, SKARLSO);
     }
-    assert_eq!(rematch(&pool, None).await, 0, "everything is up to date");
 }
 
 #[tokio::test]
@@ -104,9 +107,65 @@ async fn what_is_no_embedding_holds_no_other_face_up() {
         processed(&pool, path, &[None]).await;
     }
     execute(&pool, "UPDATE faces SET embedding = 'short' ORDER BY id LIMIT 1").await;
-    let outdated = faces::outdated(&pool, "dlib", TODAY, 9).await.unwrap();
-    assert_eq!(outdated.len(), 1);
-    assert_eq!(outdated[0].embedding.len(), 512);
+    let outdated = outdated(&pool).await;
+    assert_eq!(outdated.iter().map(|face| face.embedding.len()).collect::<Vec<_>>(), [512]);
+}
+
+#[tokio::test]
+async fn a_face_is_compared_once_with_the_same_people_and_each_portion_begins_after_the_last() {
+    let (_database, pool) = migrated().await;
+    for path in ["/a.jpg", "/b.jpg", "/c.jpg"] {
+        processed(&pool, path, &[near("hannibal_1.jpg", 0.8)]).await;
+    }
+    let all = outdated(&pool).await;
+    let portion = compared::outdated(&pool, ("dlib", TODAY), 0, 2).await.unwrap();
+    let (last, first) = portion.unwrap();
+    assert_eq!((last, first.len()), (all[1].id, 2));
+    store(&pool, first, near("hannibal_1.jpg", 0.8)).await;
+    let ids = async |model| {
+        let portion = compared::outdated(&pool, (model, TODAY), 0, 2).await.unwrap();
+        portion.map(|(last, faces)| (last, faces.iter().map(|face| face.id).collect::<Vec<_>>()))
+    };
+    assert_eq!(ids("dlib").await, Some((all[1].id, vec![])), "they are up to date");
+    assert_eq!(ids("other").await, Some((all[1].id, vec![])), "they are of another model");
+    let rest = compared::outdated(&pool, ("dlib", TODAY), last, 2).await.unwrap();
+    assert_eq!(rest.map(|(last, faces)| (last, faces.len())), Some((all[2].id, 1)));
+    assert!(compared::outdated(&pool, ("dlib", TODAY), all[2].id, 2).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_changed_while_it_was_compared_is_left_alone() {
+    let (_database, pool) = migrated().await;
+    let mut images = Vec::new();
+    for path in ["/compared.jpg", "/looked_at_again.jpg", "/gone.jpg"] {
+        images.push(processed(&pool, path, &[near("hannibal_1.jpg", 0.8)]).await);
+    }
+    let stale = outdated(&pool).await;
+    let of = |index: usize| vec![stale[index].clone()];
+    // By another processor, which took this one for dead.
+    store(&pool, of(0), near("hannibal_2.jpg", 0.2)).await;
+    let other_embedding = format!("UPDATE faces SET embedding = REPEAT('x', 512) WHERE id = {}", stale[1].id);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(other_embedding)).execute(&pool).await.unwrap();
+    execute(&pool, "DELETE FROM faces ORDER BY id DESC LIMIT 1").await;
+
+    assert_eq!(store(&pool, stale.clone(), near("skarlso_1.jpg", 0.4)).await, 0);
+    assert_eq!(person(&pool, images[0]).await, HANNIBAL);
+    assert_eq!(person(&pool, images[1]).await, NOBODY);
+    let left: Vec<_> = outdated(&pool).await.iter().map(|face| face.id).collect();
+    assert_eq!(left, [stale[1].id], "it has its turn again");
+}
+
+#[tokio::test]
+async fn a_face_that_comes_no_nearer_keeps_its_row_but_for_the_people_it_was_compared_with() {
+    let (_database, pool) = migrated().await;
+    let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.8)]).await;
+    let updated = async || -> chrono::DateTime<chrono::Utc> {
+        sqlx::query_scalar("SELECT updated_at FROM images").fetch_one(&pool).await.unwrap()
+    };
+    let before = updated().await;
+    assert_eq!(compare(&pool, near("hannibal_1.jpg", 0.8)).await, 0);
+    assert_eq!((updated().await, person(&pool, image).await), (before, NOBODY));
+    assert!(outdated(&pool).await.is_empty());
 }
 
 #[tokio::test]
@@ -127,7 +186,7 @@ async fn what_a_person_said_is_never_overridden() {
     let face = face(&pool, image).await;
     assert!(matches!(words::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap(), Said::Noted { .. }));
     assert_eq!(person(&pool, image).await, SKARLSO);
-    rematch(&pool, near("john_doe_1.jpg", 0.1)).await;
+    compare(&pool, near("john_doe_1.jpg", 0.1)).await;
     assert_eq!(person(&pool, image).await, SKARLSO);
 }
 
@@ -138,10 +197,10 @@ async fn somebody_who_was_rejected_does_not_come_back_but_another_may() {
     let face = face(&pool, image).await;
     words::say(&pool, face, Word::IsNot(HANNIBAL), WHO).await.unwrap();
     assert_eq!(person(&pool, image).await, NOBODY);
-    rematch(&pool, near("hannibal_2.jpg", 0.2)).await;
+    compare(&pool, near("hannibal_2.jpg", 0.2)).await;
     assert_eq!(person(&pool, image).await, NOBODY);
     execute(&pool, "UPDATE faces SET gallery = 2").await;
-    rematch(&pool, near("skarlso_1.jpg", 0.2)).await;
+    compare(&pool, near("skarlso_1.jpg", 0.2)).await;
     assert_eq!(person(&pool, image).await, SKARLSO);
 }
 

@@ -69,6 +69,16 @@ async fn an_empty_database_a_fresh_volume_and_the_originals_end_alike() {
 }
 
 #[tokio::test]
+async fn an_index_that_is_needed_no_more_goes() {
+    let (database, pool) = migrated().await;
+    let expected = shape(&pool).await;
+    execute(&pool, "ALTER TABLE faces ADD KEY faces_gallery (model, gallery)").await;
+    assert_ne!(shape(&pool).await, expected);
+    schema::ensure(&settings(&database), &pool).await;
+    assert_eq!(shape(&pool).await, expected);
+}
+
+#[tokio::test]
 async fn the_sample_people_are_there_once() {
     let (database, pool) = migrated().await;
     schema::ensure(&settings(&database), &pool).await;

@@ -5,6 +5,7 @@
 mod support;
 
 use common::{
+    clusters::{self, Cluster},
     models::{ImageId, NOBODY},
     people,
     strangers::{self, Named},
@@ -40,32 +41,95 @@ async fn three_images(pool: &MySqlPool) -> [ImageId; 3] {
     images
 }
 
-async fn ungrouped(pool: &MySqlPool) -> usize {
-    let unknown = strangers::unknown(pool, "dlib", 0, 100).await.unwrap();
-    unknown.iter().filter(|face| face.ungrouped.is_some()).count()
+/// The clusters of several faces, and how many they have by the last count.
+async fn noted(pool: &MySqlPool) -> Vec<(u64, u32)> {
+    sqlx::query_as("SELECT id, faces FROM clusters ORDER BY id").fetch_all(pool).await.unwrap()
 }
 
 #[tokio::test]
 async fn only_faces_that_are_unknown_and_seen_well_are_grouped() {
     let (_database, pool) = migrated().await;
-    for (path, fault) in [
-        ("/good.jpg", "width = width"),
-        ("/small.jpg", "height = 19"),
-        ("/blurred.jpg", "sharpness = 29"),
-        ("/turned.jpg", "turned = 0.8"),
-        ("/other.jpg", "model = 'other'"),
-        ("/grouped.jpg", "stranger = id"),
+    let mut fit = Vec::new();
+    for (path, look, is_fit) in [
+        ("/good.jpg", "width = width", true),
+        ("/too_small.jpg", "height = 19", false),
+        ("/small.jpg", "height = 20", true),
+        ("/blurred.jpg", "sharpness = 29", false),
+        ("/turned.jpg", "turned = 0.8", false),
+        ("/other.jpg", "model = 'other'", false),
     ] {
         let image = processed(&pool, path, &[None]).await;
-        let spoil = format!("UPDATE faces SET {fault} WHERE image_id = {image}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(spoil)).execute(&pool).await.unwrap();
+        let look = format!("UPDATE faces SET {look} WHERE image_id = {image}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(look)).execute(&pool).await.unwrap();
+        fit.push((face(&pool, image).await, is_fit));
     }
-    processed(&pool, "/known.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
+    let grouped = processed(&pool, "/grouped.jpg", &[None]).await;
+    execute(&pool, "UPDATE faces SET stranger = id ORDER BY id DESC LIMIT 1").await;
+    let known = processed(&pool, "/known.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
+    fit.push((face(&pool, known).await, false));
     let nobody = processed(&pool, "/nobody.jpg", &[None]).await;
     words::say(&pool, face(&pool, nobody).await, Word::Nobody, WHO).await.unwrap();
-    assert_eq!(strangers::unknown(&pool, "dlib", 0, 100).await.unwrap().len(), 7, "all but the known one");
-    assert_eq!(ungrouped(&pool).await, 1);
-    assert_eq!(strangers::unknown(&pool, "dlib", 0, 2).await.unwrap().len(), 2);
+    fit.push((face(&pool, nobody).await, false));
+
+    let ungrouped = strangers::ungrouped(&pool, "dlib", 0, 100).await.unwrap();
+    let ungrouped: Vec<_> = ungrouped.iter().map(|face| (face.id, face.embedding.is_some())).collect();
+    assert_eq!(ungrouped, fit);
+    let first = strangers::ungrouped(&pool, "dlib", 0, 2).await.unwrap();
+    assert_eq!(first.iter().map(|face| face.id).collect::<Vec<_>>(), [fit[0].0, fit[1].0]);
+    let grouped = face(&pool, grouped).await;
+    let of = async |model| strangers::grouped(&pool, model, &[fit[0].0, grouped]).await.unwrap();
+    assert_eq!(of("dlib").await.iter().map(|face| face.id).collect::<Vec<_>>(), [grouped]);
+    assert!(of("other").await.is_empty());
+}
+
+#[tokio::test]
+async fn the_faces_of_a_cluster_are_counted_whenever_some_join_it_or_all_get_a_name() {
+    let (_database, pool) = migrated().await;
+    let images = three_images(&pool).await;
+    let [one, two, other] =
+        [face(&pool, images[0]).await, face(&pool, images[1]).await, face(&pool, images[2]).await];
+    assert_eq!(noted(&pool).await, [(one, 2)]);
+    let later = processed(&pool, "/later.jpg", &[None]).await;
+    let later = face(&pool, later).await;
+    strangers::join(&pool, &[(later, other)]).await.unwrap();
+    assert_eq!(noted(&pool).await, [(one, 2), (other, 2)]);
+
+    words::say(&pool, two, Word::IsNot(1), WHO).await.unwrap();
+    let named = strangers::name(&pool, one, Whom::Known(1), WHO).await.unwrap();
+    let Named::Done { entry, .. } = named else { panic!("{named:?}") };
+    assert_eq!(noted(&pool).await, [(other, 2)], "one face is left of the first");
+    assert_eq!(undo(&pool, entry).await, Some(one));
+    assert_eq!(noted(&pool).await, [(one, 2), (other, 2)]);
+}
+
+#[tokio::test]
+async fn clusters_are_counted_again_where_their_faces_are_not_as_they_were() {
+    let (_database, pool) = migrated().await;
+    let images = three_images(&pool).await;
+    let [one, two, other] =
+        [face(&pool, images[0]).await, face(&pool, images[1]).await, face(&pool, images[2]).await];
+    let overview = clusters::overview(&pool, 0, 10).await.unwrap();
+    let [first, second] =
+        [Cluster { id: one, first: one, faces: 2 }, Cluster { id: other, first: other, faces: 1 }];
+    assert_eq!(overview, [first, second]);
+    assert_eq!(clusters::overview(&pool, 0, 1).await.unwrap(), [first]);
+    assert_eq!(clusters::overview(&pool, one, 1).await.unwrap(), [second]);
+    assert_eq!(clusters::mend(&pool, 0, u64::MAX, &overview).await.unwrap(), 0, "all is right");
+
+    words::say(&pool, two, Word::Nobody, WHO).await.unwrap();
+    execute(&pool, "INSERT INTO clusters VALUES (1000, 7)").await;
+    sqlx::query("UPDATE faces SET stranger = ? WHERE id = ?")
+        .bind(other)
+        .bind(one)
+        .execute(&pool)
+        .await
+        .unwrap();
+    let overview = clusters::overview(&pool, 0, 10).await.unwrap();
+    assert_eq!(overview, [Cluster { id: other, first: one, faces: 2 }]);
+    assert_eq!(clusters::mend(&pool, 0, one, &[]).await.unwrap(), 1, "those beyond are left alone");
+    assert_eq!(noted(&pool).await, [(1000, 7)]);
+    assert_eq!(clusters::mend(&pool, one, u64::MAX, &overview).await.unwrap(), 2);
+    assert_eq!(noted(&pool).await, [(other, 2)]);
 }
 
 #[tokio::test]
@@ -158,13 +222,11 @@ async fn a_group_dissolves_when_somebody_is_enrolled_and_goes_on_without_its_fir
     let images = three_images(&pool).await;
     let first = stranger(&pool, images[0]).await.unwrap();
     words::say(&pool, first, Word::Is(1), WHO).await.unwrap();
-    let groups = strangers::groups(&pool, "dlib", 0, 10).await.unwrap();
-    assert_eq!(groups.iter().map(|group| group.stranger).collect::<Vec<_>>(), [first, first + 2]);
-    assert_eq!(strangers::groups(&pool, "dlib", first, 10).await.unwrap().len(), 1);
+    assert_eq!(strangers::first(&pool, first).await.unwrap(), Some(first + 1));
 
     execute(&pool, "UPDATE faces SET nearest = 'new.jpg', distance = 0.2, matches = TRUE").await;
     people::name_picture(&pool, 2, "new.jpg", None, WHO).await.unwrap();
-    assert!(strangers::groups(&pool, "dlib", 0, 10).await.unwrap().is_empty());
+    assert_eq!(strangers::first(&pool, first).await.unwrap(), None);
     assert_eq!(person(&pool, images[1]).await, 2);
 }
 

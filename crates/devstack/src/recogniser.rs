@@ -12,8 +12,9 @@ use rpc::faces_server::{Faces, FacesServer};
 use rpc::health_check_server::{HealthCheck, HealthCheckServer};
 use rpc::identify_server::{Identify, IdentifyServer};
 use rpc::{
-    CropRequest, CropResponse, Empty, Face, FindRequest, FindResponse, HealthCheckResponse, IdentifyRequest,
-    IdentifyResponse, MatchRequest, MatchResponse, Matched, NOT_FOUND, Nearest,
+    ChangesRequest, ChangesResponse, CropRequest, CropResponse, Empty, Face, FindRequest, FindResponse,
+    HealthCheckResponse, IdentifyRequest, IdentifyResponse, MatchRequest, MatchResponse, Matched, NOT_FOUND,
+    Nearest,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -324,6 +325,10 @@ impl Faces for Recogniser {
         let (model, gallery) = (MODEL.to_owned(), GALLERY);
         // No tolerance: nothing is grouped.
         Ok(Response::new(MatchResponse { matched, gallery, model, tolerance: 0.0, detector }))
+    }
+
+    async fn changes(&self, _: Request<ChangesRequest>) -> Result<Response<ChangesResponse>, Status> {
+        Err(Status::unimplemented("its known people never change"))
     }
 
     async fn crop(&self, _: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {

@@ -4,10 +4,10 @@
 
 use std::{iter, slice};
 
-use common::quality::{LEAST_REFERENCE_HEIGHT, SMALL_FACE_MARGIN};
+use common::quality::match_tolerance;
 use rpc::{
-    CropRequest, CropResponse, FindRequest, FindResponse, MatchRequest, MatchResponse, Matched, Nearest,
-    faces_server::Faces,
+    ChangesRequest, ChangesResponse, CropRequest, CropResponse, FindRequest, FindResponse, MatchRequest,
+    MatchResponse, Matched, Nearest, faces_server::Faces,
 };
 use tonic::{Request, Response, Status};
 
@@ -75,6 +75,10 @@ impl Faces for Service {
         Ok(Response::new(MatchResponse { matched, gallery: id, model, tolerance, detector }))
     }
 
+    async fn changes(&self, request: Request<ChangesRequest>) -> Result<Response<ChangesResponse>, Status> {
+        self.changes_since(request.into_inner().gallery).map(Response::new)
+    }
+
     async fn crop(&self, request: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {
         self.show(request.into_inner()).await.map(Response::new)
     }
@@ -105,7 +109,7 @@ impl Service {
 }
 
 /// Names everything that decides whether a face matches.
-fn gallery_id(gallery: &Gallery, tolerance: f64) -> u64 {
+pub(crate) fn gallery_id(gallery: &Gallery, tolerance: f64) -> u64 {
     gallery.id().wrapping_add(tolerance.to_bits())
 }
 
@@ -121,7 +125,7 @@ fn described(picture: &Picture, faces: &[Face], gallery: &Gallery, tolerance: f6
             top: scaled(place.top as f64, scale) as i32,
             width: scaled(place.width.into(), scale) as u32,
             height: scaled(place.height.into(), scale) as u32,
-            embedding: face.embedding().map(written).unwrap_or_default(),
+            embedding: face.embedding().map(|embedding| written(embedding)).unwrap_or_default(),
             sharpness: described.map_or(0.0, |described| described.sharpness),
             turned: described.map_or(0.0, |described| described.turned),
             nearest: nearest(face, picture, gallery, tolerance),
@@ -151,12 +155,11 @@ pub(crate) fn nearest(face: &Face, picture: &Picture, gallery: &Gallery, toleran
 
 /// Whether a face of this height is near enough to be the same person's: small ones resemble others more.
 fn judged(nearest: gallery::Nearest, height: u32, tolerance: f64) -> Nearest {
-    let is_small = height < LEAST_REFERENCE_HEIGHT.unsigned_abs();
-    let greatest = if is_small { tolerance - SMALL_FACE_MARGIN } else { tolerance };
+    let greatest = match_tolerance(i32::try_from(height).unwrap_or(i32::MAX), tolerance);
     Nearest { is_match: nearest.distance <= greatest, distance: nearest.distance, image_name: nearest.name }
 }
 
-fn written(embedding: &Embedding) -> Vec<u8> {
+pub(crate) fn written(embedding: &[f32]) -> Vec<u8> {
     embedding.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 

@@ -3,6 +3,8 @@
 //! A gallery never changes: [`crate::watch`] builds a new one and swaps it in at once, so a request sees
 //! either all of a change or nothing of it.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -13,6 +15,11 @@ use crate::{
 /// How many partial sums run side by side: enough to fill the widest vector registers.
 const LANES: usize = 16;
 
+/// Galleries before it that a gallery remembers, and how many changed pictures in all: who compares with more than these
+/// rather compares with everybody.
+const STEPS: usize = 64;
+const CHANGED: usize = 1_000;
+
 /// Known people, one embedding for each picture, in the order of the file names.
 #[derive(Debug, Default)]
 pub struct Gallery {
@@ -21,6 +28,15 @@ pub struct Gallery {
     embeddings: Vec<f32>,
     fingerprints: Vec<u64>,
     id: u64,
+    /// How it came to be, the last step last.
+    history: Vec<Step>,
+}
+
+/// What was changed of a gallery to make another.
+#[derive(Clone, Debug)]
+struct Step {
+    before: u64,
+    names: Arc<[Box<str>]>,
 }
 
 /// What is known of a picture.
@@ -59,6 +75,7 @@ impl Gallery {
             embeddings: Vec::with_capacity(most * DIMENSIONS),
             fingerprints: Vec::with_capacity(most),
             id: 0,
+            history: self.history_with(&changes),
         };
         let embeddings = self.embeddings.chunks_exact(DIMENSIONS);
         let mut old = self.names.iter().zip(embeddings).zip(&self.fingerprints).peekable();
@@ -74,6 +91,35 @@ impl Gallery {
         }
         old.for_each(|((name, same), &print)| copy.push(name.clone(), same, print));
         copy
+    }
+
+    /// The last steps, and one more of these changes.
+    fn history_with(&self, changes: &[(String, Option<Known>)]) -> Vec<Step> {
+        let names = changes.iter().map(|(name, _)| name.clone().into_boxed_str()).collect();
+        let step = Step { before: self.id, names };
+        let mut changed = 0;
+        let mut history: Vec<_> = [&step]
+            .into_iter()
+            .chain(self.history.iter().rev())
+            .take(STEPS)
+            .take_while(|step| {
+                changed += step.names.len();
+                changed <= CHANGED
+            })
+            .cloned()
+            .collect();
+        history.reverse();
+        history
+    }
+
+    /// The names whose pictures may be others than in the gallery `before`; `None` when that is none of the last before this
+    /// one.
+    pub fn changed_since(&self, before: u64) -> Option<BTreeSet<&str>> {
+        if before == self.id {
+            return Some(BTreeSet::new());
+        }
+        let step = self.history.iter().rposition(|step| step.before == before)?;
+        Some(self.history[step..].iter().flat_map(|step| &*step.names).map(|name| &**name).collect())
     }
 
     fn push(&mut self, name: Box<str>, embedding: &[f32], fingerprint: u64) {
@@ -211,6 +257,44 @@ mod tests {
         assert_eq!(after.id(), direct.id());
         assert_eq!(after.embedding("e.jpg"), Some(&[4.0; DIMENSIONS][..]));
         assert_eq!(after.embedding("c.jpg"), None);
+    }
+
+    #[test]
+    fn a_gallery_knows_what_has_changed_since_the_last_before_it() {
+        let first = gallery(&[("a.jpg", 1.0)]);
+        let second = first.with(vec![("b.jpg".to_owned(), Some(known(2.0)))]);
+        let third = second.with(vec![("c.jpg".to_owned(), Some(known(3.0))), ("a.jpg".to_owned(), None)]);
+        let changed = |since: &Gallery| third.changed_since(since.id()).map(Vec::from_iter);
+        assert_eq!(changed(&third), Some(vec![]));
+        assert_eq!(changed(&second), Some(vec!["a.jpg", "c.jpg"]));
+        assert_eq!(changed(&first), Some(vec!["a.jpg", "b.jpg", "c.jpg"]));
+        assert_eq!(changed(&gallery(&[("d.jpg", 4.0)])), None);
+
+        let back = third.with(vec![("a.jpg".to_owned(), Some(known(1.0))), ("c.jpg".to_owned(), None)]);
+        assert_eq!(back.id(), second.id());
+        assert_eq!(back.changed_since(second.id()).map(|names| names.len()), Some(0), "nothing, after all");
+        assert_eq!(back.changed_since(third.id()).map(Vec::from_iter), Some(vec!["a.jpg", "c.jpg"]));
+    }
+
+    #[test]
+    fn a_gallery_does_not_remember_changes_that_are_many() {
+        let first = gallery(&[("a.jpg", 1.0)]);
+        let many = |count: usize| (0..count).map(|n| (format!("{n}.jpg"), Some(known(n as f32)))).collect();
+        let second = first.with(many(CHANGED));
+        assert!(second.changed_since(first.id()).is_some());
+        let third = second.with(many(1));
+        assert!(third.changed_since(first.id()).is_none());
+        assert!(third.changed_since(second.id()).is_some());
+        assert!(first.with(many(CHANGED + 1)).changed_since(first.id()).is_none());
+
+        let mut last = gallery(&[]);
+        let mut ids = vec![last.id()];
+        for n in 0..100 {
+            last = last.with(vec![("a.jpg".to_owned(), Some(known(n as f32)))]);
+            ids.push(last.id());
+        }
+        let remembered = ids.iter().filter(|&&id| last.changed_since(id).is_some()).count();
+        assert_eq!(remembered, STEPS + 1);
     }
 
     #[test]

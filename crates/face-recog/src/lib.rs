@@ -12,6 +12,7 @@ use common::supervisor::Supervisor;
 use tokio::{net::TcpListener, task};
 
 pub mod cache;
+mod changes;
 mod crop;
 pub mod engine;
 mod find;

@@ -1,6 +1,6 @@
 //! `GET /unknown` and `GET /unknown/{stranger}`: faces that nobody has named, those that look alike together.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use askama::Template;
 use axum::{
@@ -26,6 +26,9 @@ const STRANGERS: usize = 24;
 /// Faces of each that are shown there.
 const SAMPLES: usize = 6;
 
+/// Faces of each that are counted there: of more, the number is that of the last count of all.
+const COUNTED: u64 = 1_000;
+
 /// Faces on a page.
 const PAGE: usize = 48;
 
@@ -38,7 +41,7 @@ struct Stranger {
     /// The first of the faces.
     id: u64,
     /// How many there are.
-    count: i64,
+    count: u64,
     /// The newest of them.
     faces: Vec<Face>,
 }
@@ -58,9 +61,10 @@ struct Unknown {
     frame: Frame,
 }
 
-/// Where the list of strangers goes on.
+/// Where the list of strangers goes on: after the one with this many faces and this id.
 #[derive(Default, serde::Deserialize)]
 pub struct Wanted {
+    strangers_of: Option<u64>,
     strangers_before: Option<u64>,
     #[serde(flatten)]
     asked: Asked,
@@ -76,50 +80,81 @@ pub async fn list(
     page::answer(format, &headers, async {
         let Query(wanted) = wanted.map_err(|_| Problem::WrongCursor)?;
         let cursor = wanted.asked.cursor()?;
-        let group_cursor = wanted.strangers_before.map_or(Cursor::Newest, Cursor::Before);
+        let after = match (wanted.strangers_of, wanted.strangers_before) {
+            (Some(faces), Some(id)) => Some((faces, id)),
+            (None, None) => None,
+            _ => return Err(Problem::WrongCursor),
+        };
         let pool = &frontend.pool;
-        let (strangers, faces) = frontend
+        let ((strangers, more), faces) = frontend
             .read(async {
                 let strangers = match cursor {
-                    Cursor::Newest => strangers(pool, group_cursor).await?,
-                    _ => Rows { rows: Vec::new(), more: None },
+                    Cursor::Newest => strangers(pool, after).await?,
+                    _ => (Vec::new(), None),
                 };
                 // One long list at a time.
-                let faces = match group_cursor {
-                    Cursor::Newest => singles(pool, cursor).await?,
-                    _ => Rows { rows: Vec::new(), more: None },
+                let faces = match after {
+                    None => singles(pool, cursor).await?,
+                    Some(_) => Rows { rows: Vec::new(), more: None },
                 };
                 Ok((strangers, faces))
             })
             .await?;
         let links = Links::new("/unknown?", cursor, &faces, |face: &Face| face.id);
-        let more_strangers = strangers.more.map(|id| format!("/unknown?strangers_before={id}"));
-        Ok(Unknown {
-            strangers: strangers.rows,
-            more_strangers,
-            faces: faces.rows,
-            links,
-            frame: frontend.frame("/unknown"),
-        })
+        let more_strangers =
+            more.map(|(faces, id)| format!("/unknown?strangers_of={faces}&strangers_before={id}"));
+        Ok(Unknown { strangers, more_strangers, faces: faces.rows, links, frame: frontend.frame("/unknown") })
     })
     .await
 }
 
-async fn strangers(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Stranger>> {
+/// The next strangers, the largest first, and after which one there are more. As they are noted they may have faces that are
+/// theirs no more; those that are shown are counted.
+async fn strangers(
+    pool: &MySqlPool,
+    after: Option<(u64, u64)>,
+) -> sqlx::Result<(Vec<Stranger>, Option<(u64, u64)>)> {
     let mut select =
-        QueryBuilder::<MySql>::new("SELECT stranger, COUNT(*) FROM faces WHERE stranger IS NOT NULL");
-    cursor.push_bound(&mut select, "stranger");
-    select.push(" GROUP BY stranger HAVING COUNT(*) > 1");
-    cursor.push_order(&mut select, "stranger", STRANGERS + 1);
-    let groups: Vec<(u64, i64)> = select.build_query_as().fetch_all(pool).await?;
-    let groups = Rows::new(groups, STRANGERS, cursor, |group| group.0);
-    let mut samples = samples(pool, groups.rows.iter().map(|group| group.0)).await?;
-    let rows = groups
-        .rows
-        .into_iter()
-        .map(|(id, count)| Stranger { id, count, faces: samples.remove(&id).unwrap_or_default() })
-        .collect();
-    Ok(Rows { rows, more: groups.more })
+        QueryBuilder::<MySql>::new("SELECT CAST(faces AS UNSIGNED), id FROM clusters WHERE faces > 1");
+    if let Some((faces, id)) = after {
+        select.push(" AND (faces < ").push_bind(faces).push(" OR (faces = ").push_bind(faces);
+        select.push(" AND id < ").push_bind(id).push("))");
+    }
+    select.push(format_args!(" ORDER BY faces DESC, id DESC LIMIT {}", STRANGERS + 1));
+    let mut noted: Vec<(u64, u64)> = select.build_query_as().fetch_all(pool).await?;
+    let more = (noted.len() > STRANGERS).then(|| noted[STRANGERS - 1]);
+    noted.truncate(STRANGERS);
+    let mut samples = samples(pool, noted.iter().map(|&(_, id)| id)).await?;
+    let counted = count(pool, noted.iter().map(|&(_, id)| id)).await?;
+    let mut strangers = Vec::with_capacity(noted.len());
+    for (faces, id) in noted {
+        let count = counted.get(&id).copied().unwrap_or_default();
+        let count = if count < COUNTED { count } else { faces.max(COUNTED) };
+        if count > 1 {
+            strangers.push(Stranger { id, count, faces: samples.remove(&id).unwrap_or_default() });
+        }
+    }
+    strangers.sort_by_key(|stranger| Reverse(stranger.count));
+    Ok((strangers, more))
+}
+
+/// How many faces each of these strangers has, up to [`COUNTED`].
+async fn count(
+    pool: &MySqlPool,
+    strangers: impl ExactSizeIterator<Item = u64>,
+) -> sqlx::Result<HashMap<u64, u64>> {
+    if strangers.len() == 0 {
+        return Ok(HashMap::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new("");
+    for (nth, stranger) in strangers.enumerate() {
+        select.push(if nth == 0 { "SELECT " } else { " UNION ALL SELECT " });
+        select.push("CAST(").push_bind(stranger).push(" AS UNSIGNED), CAST(COUNT(*) AS UNSIGNED) FROM (");
+        select.push("SELECT id FROM faces WHERE stranger = ").push_bind(stranger);
+        select.push(format_args!(" LIMIT {COUNTED}) AS some"));
+    }
+    let counts: Vec<(u64, u64)> = select.build_query_as().fetch_all(pool).await?;
+    Ok(counts.into_iter().collect())
 }
 
 /// The newest faces of each of these strangers.

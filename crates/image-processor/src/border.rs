@@ -5,7 +5,7 @@ use common::{
     faces::{Found, FoundFace, Nearest},
     images::Failure,
 };
-use rpc::{MOST_FACES, MatchResponse};
+use rpc::{ChangesResponse, MOST_FACES, MatchResponse};
 
 use crate::recogniser::Answer;
 
@@ -32,6 +32,14 @@ pub(crate) fn checked(answer: Answer) -> Result<Answer, Failure> {
 pub(crate) fn is_sound(response: &MatchResponse) -> bool {
     let mut all = response.matched.iter().filter_map(|matched| matched.nearest.as_ref());
     all.all(|nearest| why_wrong_nearest(&nearest.image_name, nearest.distance).is_none())
+}
+
+/// Whether faces that are near to what has changed can be kept.
+pub(crate) fn are_sound(response: &ChangesResponse) -> bool {
+    response
+        .changes
+        .iter()
+        .all(|change| is_embedding(&change.embedding) && !is_longer(&change.image_name, LONGEST_NAME))
 }
 
 /// What the database refused that we let pass.
@@ -72,8 +80,7 @@ fn why_wrong_face(face: &FoundFace) -> Option<String> {
     if ![0, EMBEDDING].contains(&face.embedding.len()) {
         return Some(format!("an embedding of {} bytes, not of {EMBEDDING}", face.embedding.len()));
     }
-    let (numbers, _) = face.embedding.as_chunks();
-    if !numbers.iter().all(|&number| f32::from_le_bytes(number).is_finite()) {
+    if !is_embedding(&face.embedding) {
         return Some("an embedding that holds no numbers".to_owned());
     }
     let qualities = [Some(face.sharpness), Some(face.turned), face.score];
@@ -82,6 +89,14 @@ fn why_wrong_face(face: &FoundFace) -> Option<String> {
     }
     let Nearest { image_name, distance, .. } = face.nearest.as_ref()?;
     why_wrong_nearest(image_name, *distance)
+}
+
+/// Whether all of it are numbers; so are those of a face that has none.
+fn is_embedding(bytes: &[u8]) -> bool {
+    let (numbers, rest) = bytes.as_chunks();
+    [0, EMBEDDING].contains(&bytes.len())
+        && rest.is_empty()
+        && numbers.iter().all(|&number| f32::from_le_bytes(number).is_finite())
 }
 
 fn why_wrong_nearest(image_name: &str, distance: f64) -> Option<String> {

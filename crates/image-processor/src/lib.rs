@@ -1,16 +1,21 @@
 //! The image-processor: an image comes in by [`intake`] (a message announced it), by [`sweep`] (it waited in the table
 //! unannounced) or by [`look_again`] (it was looked at before, and is to be again), is claimed, [worked on](work),
 //! recognised by face-recog through the circuit breaker ([`recogniser`], [`replicas`]; what it may answer: [`border`]), and
-//! its result is stored. An image that may have killed face-recog is tried apart from others ([`suspects`]). When the known
-//! people change, kept faces are compared again ([`rematch`]); unknown ones that belong together become one stranger
-//! ([`strangers`]). Whoever wants to hear of what is done is told ([`webhooks`]).
+//! its result is stored. An image that may have killed face-recog is tried apart from others ([`suspects`]). One
+//! processor of all keeps what is known of faces up to date ([`rematch`]): when the known people change, kept ones are compared
+//! again ([`compare`]); unknown ones that belong together become one stranger ([`strangers`], by the [`centres`] of all).
+//! Whoever wants to hear of what is done is told ([`webhooks`]).
 //! Any number of processors may run.
 
 mod backlog;
 mod border;
+mod centres;
+mod compare;
 mod intake;
 mod ledger;
 mod look_again;
+mod looks;
+mod newest;
 mod recogniser;
 mod rematch;
 mod replicas;
@@ -35,8 +40,8 @@ use crate::{recogniser::Recogniser, webhooks::Webhooks, work::Workshop};
 pub use settings::Settings;
 
 /// Connections to the database beside those of the images in work: the sweep's, that for looking again, the backlog's, the
-/// suspects' lock, two for comparing again, and one for webhooks.
-const SPARE_CONNECTIONS: u32 = 7;
+/// suspects' lock, three for comparing again, and one for webhooks.
+const SPARE_CONNECTIONS: u32 = 8;
 
 /// Images need the database only for moments: so many connections serve any number of them.
 const MAX_CONNECTIONS: u32 = 32;

@@ -3,13 +3,14 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use common::{
-    faces::{Found, FoundFace, Nearest, Outdated},
+    compared::Outdated,
+    faces::{Found, FoundFace, Nearest},
     images::Failure,
 };
 use futures_util::future::join_all;
 use rpc::{
-    FindRequest, FindResponse, IdentifyRequest, IdentifyResponse, MatchRequest, MatchResponse, NOT_FOUND,
-    faces_client::FacesClient, identify_client::IdentifyClient,
+    ChangesRequest, ChangesResponse, FindRequest, FindResponse, IdentifyRequest, IdentifyResponse,
+    MatchRequest, MatchResponse, NOT_FOUND, faces_client::FacesClient, identify_client::IdentifyClient,
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::{Code, ConnectError, Request, Status, TimeoutExpired};
@@ -147,8 +148,30 @@ impl Recogniser {
         let end = Instant::now() + self.deadline;
         let replica = timeout_at(end, self.replicas.pick()).await.ok()??;
         let embeddings = faces.iter().map(|face| face.embedding.clone()).collect();
-        let heights = faces.iter().map(|face| face.height).collect();
+        let heights = faces.iter().map(|face| face.height.unsigned_abs()).collect();
         matched(&replica, MatchRequest { embeddings, model: model.to_owned(), heights }, end).await
+    }
+
+    /// What has changed of the known people since the gallery `before`, if a replica knows it that has those of `today`.
+    pub(crate) async fn changes(&self, before: u64, today: &MatchResponse) -> Option<ChangesResponse> {
+        let end = Instant::now() + self.deadline;
+        for replica in self.replicas.all().iter().filter(|replica| replica.tells_faces()) {
+            let request = limited(ChangesRequest { gallery: before }, end);
+            let told = match timeout_at(end, FacesClient::new(replica.channel()).changes(request)).await {
+                Ok(Ok(told)) => told.into_inner(),
+                Ok(Err(status)) => {
+                    tracing::debug!(%status, "a replica does not tell what has changed of the known people");
+                    continue;
+                }
+                Err(_) => return None,
+            };
+            let is_todays =
+                (told.gallery, &told.model, told.tolerance) == (today.gallery, &today.model, today.tolerance);
+            if told.known && is_todays && border::are_sound(&told) {
+                return Some(told);
+            }
+        }
+        None
     }
 
     /// Compares nothing: what is left is whom each replica knows, of those that answer.

@@ -1,24 +1,27 @@
-//! Keeps what is known of faces up to date, without reading a picture: when somebody is enrolled or a known picture is
-//! taken away, every kept face is compared again; when somebody changes by hand, or while a result is being stored, whose the
-//! known pictures are, the images of these are settled; and unknown faces that belong together become one [stranger](crate::strangers).
+//! Keeps what is known of faces up to date, without reading a picture. After an enrolment, or when a known picture is taken
+//! away, every kept face is [compared](crate::compare) again. When the owners of known pictures change by hand, or while a
+//! result is being stored, the images of these are settled. And unknown faces that belong together are put into
+//! [clusters](crate::strangers).
 
 use std::time::Duration;
 
-use common::{database, faces, people, retry};
+use common::{
+    database::{self, Lock},
+    faces, people, retry,
+};
 use rpc::MatchResponse;
 use sqlx::MySqlPool;
 use tokio::time::Instant;
 
 use crate::{
-    recogniser::{self, Recogniser},
-    strangers,
+    compare::{Comparing, Today},
+    looks::Looks,
+    recogniser::Recogniser,
+    strangers::Grouping,
 };
 
 /// How often it is asked whether anything has changed.
 const POLL: Duration = Duration::from_secs(5);
-
-/// Faces in one call: a tenth of a second's work for face-recog with 10,000 known people, and one transaction.
-const AT_ONCE: u32 = 500;
 
 /// Faces in one look at whether they show whom they should.
 const SETTLED_AT_ONCE: u32 = 2_000;
@@ -26,21 +29,16 @@ const SETTLED_AT_ONCE: u32 = 2_000;
 /// Images in one statement that takes people who are gone off them.
 const CLEARED_AT_ONCE: u32 = 500;
 
-/// All faces are looked at when the names have changed, and again so long after that: by then a result is stored that was
-/// being stored at the time, and had looked the names up before.
-const AGAIN: Duration = Duration::from_secs(60);
-
-/// From then on after twice as long each time, as nobody knows how long a processor may be held up, but no seldomer than
-/// this.
-const SELDOMEST: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// Rounds in a row, five minutes of them, after which it is told that the replicas of face-recog know different people.
 /// After a change some take longer than others to see it.
 const DIFFERING: u32 = 60;
 
-/// One processor of all does this at a time. This is how long it may take over one portion before another takes over,
-/// which would do the same and harm nothing; after each portion it says that it is still at it.
-const LOCK: Duration = Duration::from_secs(60);
+/// One processor of all does this, for as long as it lives. This is how long it may take over one portion before another takes
+/// over, which would do the same and harm nothing; after each portion it says that it is still at it.
+const LOCK: (&str, Duration) = ("rematch", Duration::from_secs(60));
+
+/// Rounds in a row, one minute of them, in which no replica of face-recog answered: another processor may reach them.
+const SILENT: u32 = 12;
 
 /// Does whatever is to be done, now and then; never returns.
 pub(crate) async fn run(pool: &MySqlPool, recogniser: &Recogniser) {
@@ -58,45 +56,102 @@ pub(crate) async fn run(pool: &MySqlPool, recogniser: &Recogniser) {
 struct Upkeep<'a> {
     pool: &'a MySqlPool,
     recogniser: &'a Recogniser,
-    looks: Looks,
+    lead: Option<Lead>,
+    /// How often in a row no replica answered.
+    silent: u32,
     /// How often in a row the replicas knew different people.
     differing: u32,
-    strangers: strangers::Progress,
+}
+
+/// What the processor that does it knows from one round to the next.
+struct Lead {
+    lock: Lock,
+    /// When all faces are held against the names.
+    looks: Looks,
+    comparing: Comparing,
+    grouping: Grouping,
+}
+
+impl Lead {
+    fn new(lock: Lock) -> Self {
+        Self { lock, looks: Looks::default(), comparing: Comparing::default(), grouping: Grouping::default() }
+    }
 }
 
 impl<'a> Upkeep<'a> {
     fn new(pool: &'a MySqlPool, recogniser: &'a Recogniser) -> Self {
-        Self {
-            pool,
-            recogniser,
-            looks: Looks::default(),
-            differing: 0,
-            strangers: strangers::Progress::default(),
-        }
+        Self { pool, recogniser, lead: None, silent: 0, differing: 0 }
     }
 
     async fn round(&mut self) -> sqlx::Result<()> {
-        let named = self.settle().await?;
-        let Some(today) = self.today().await else { return Ok(()) };
-        let images = self.compare(&today).await?;
+        let Some(mut lead) = self.take_lead().await? else { return Ok(()) };
+        let done = self.work(&mut lead).await;
+        if self.silent < SILENT {
+            self.lead = Some(lead);
+        } else {
+            self.silent = 0;
+        }
+        done
+    }
+
+    /// `None` when another processor has it.
+    async fn take_lead(&mut self) -> sqlx::Result<Option<Lead>> {
+        if let Some(mut lead) = self.lead.take()
+            // If not, another may have it by now, and change what this one knows.
+            && lead.lock.keep().await.is_ok()
+        {
+            return Ok(Some(lead));
+        }
+        let (name, hold) = LOCK;
+        if database::is_locked(self.pool, name).await? {
+            return Ok(None);
+        }
+        let lock = database::lock(self.pool, name, Duration::from_secs(1), hold).await?;
+        Ok(lock.map(Lead::new))
+    }
+
+    async fn work(&mut self, lead: &mut Lead) -> sqlx::Result<()> {
+        let today = self.today().await;
+        // First, because after an enrolment people wait for it.
+        let compared = match &today {
+            Some(today) => self.compare(lead, today).await,
+            None => {
+                if self.differing > 0 {
+                    // Results by all of them are stored meanwhile.
+                    lead.comparing.look_again();
+                }
+                Ok(0)
+            }
+        };
+        let named = self.settle(lead).await?;
+        let images = compared?;
+        match today {
+            Some(today) => self.group(lead, &today, named || images > 0).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Compares kept faces with the known people of today. On how many images that changed anything.
+    async fn compare(&self, lead: &mut Lead, known: &MatchResponse) -> sqlx::Result<usize> {
+        let today = Today { pool: self.pool, recogniser: self.recogniser, known };
+        let images = lead.comparing.round(today, &mut lead.lock).await?;
         if images > 0 {
             tracing::info!(images, "the known people have changed, and so who is on these images");
         }
-        self.group(&today, named || images > 0).await
+        Ok(images)
     }
 
     /// Settles what shows somebody else than by the names of today, when it is time for a look. Whether faces may have lost
     /// their names.
-    async fn settle(&mut self) -> sqlx::Result<bool> {
+    async fn settle(&self, lead: &mut Lead) -> sqlx::Result<bool> {
         let (today, now) = (people::fingerprint(self.pool).await?, Instant::now());
-        if !self.looks.is_due(today, now) {
+        if !lead.looks.is_due(today, now) {
             return Ok(false);
         }
-        let Some(mut lock) = lock(self.pool).await? else { return Ok(false) };
         let (mut last, mut images) = (0, 0);
         while let Some((face, settled)) = faces::settle_after(self.pool, last, SETTLED_AT_ONCE).await? {
             (last, images) = (face, images + settled);
-            lock.keep().await?;
+            lead.lock.keep().await?;
         }
         let mut cleared = 0;
         loop {
@@ -104,7 +159,7 @@ impl<'a> Upkeep<'a> {
                 0 => break,
                 images => cleared += images,
             }
-            lock.keep().await?;
+            lead.lock.keep().await?;
         }
         if images > 0 || cleared > 0 {
             tracing::info!(
@@ -113,7 +168,7 @@ impl<'a> Upkeep<'a> {
                 "known pictures belong to others than before, and so who is on these images"
             );
         }
-        Ok(self.looks.done(today, now) || images > 0)
+        Ok(lead.looks.done(today, now) || images > 0)
     }
 
     /// Whom every replica of face-recog knows. `None` while they differ: what was compared with the people of one would be
@@ -121,6 +176,7 @@ impl<'a> Upkeep<'a> {
     async fn today(&mut self) -> Option<MatchResponse> {
         let mut known = self.recogniser.known().await;
         known.dedup();
+        self.silent = if known.is_empty() { self.silent + 1 } else { 0 };
         if known.len() < 2 {
             self.differing = 0;
             return known.pop();
@@ -135,40 +191,13 @@ impl<'a> Upkeep<'a> {
         None
     }
 
-    /// Compares every face that was not compared with the known people of `today`. On how many images that changed
-    /// anything.
-    async fn compare(&self, today: &MatchResponse) -> sqlx::Result<usize> {
-        if faces::outdated(self.pool, &today.model, today.gallery, 1).await?.is_empty() {
-            return Ok(0);
-        }
-        let Some(mut lock) = lock(self.pool).await? else { return Ok(0) };
-        let mut images = 0;
-        loop {
-            let outdated = faces::outdated(self.pool, &today.model, today.gallery, AT_ONCE).await?;
-            if outdated.is_empty() {
-                return Ok(images);
-            }
-            let Some(answer) = self.recogniser.compare(&outdated, &today.model).await else {
-                return Ok(images);
-            };
-            // They have changed again.
-            if answer.gallery != today.gallery || answer.matched.len() != outdated.len() {
-                return Ok(images);
-            }
-            let matched: Vec<_> =
-                answer.matched.into_iter().map(|matched| matched.nearest.map(recogniser::nearest)).collect();
-            images += faces::rematch(self.pool, today.gallery, &outdated, &matched).await?;
-            lock.keep().await?;
-        }
-    }
-
-    async fn group(&mut self, today: &MatchResponse, changed: bool) -> sqlx::Result<()> {
+    async fn group(&self, lead: &mut Lead, today: &MatchResponse, changed: bool) -> sqlx::Result<()> {
         // A release of face-recog that does not tell it.
         if today.tolerance == 0.0 {
             return Ok(());
         }
-        let progress = &mut self.strangers;
-        let faces = strangers::round(self.pool, &today.model, today.tolerance, progress, changed).await?;
+        let Lead { lock, grouping, .. } = lead;
+        let faces = grouping.round(self.pool, lock, (&today.model, today.tolerance), changed).await?;
         if faces > 0 {
             tracing::debug!(faces, "unknown faces were put into groups");
         }
@@ -176,129 +205,11 @@ impl<'a> Upkeep<'a> {
     }
 }
 
-/// When all faces are to be held against the names.
-#[derive(Debug, Default)]
-struct Looks {
-    /// The names of the last look, [`people::fingerprint`], when the next one is due, and how long that is after the last.
-    last: Option<(u64, Instant, Duration)>,
-}
-
-impl Looks {
-    fn is_due(&self, names: u64, now: Instant) -> bool {
-        self.last.is_none_or(|(known, next, _)| known != names || now >= next)
-    }
-
-    /// Notes a look that began at `began`. Whether these names were new.
-    fn done(&mut self, names: u64, began: Instant) -> bool {
-        let known = self.last.filter(|(known, ..)| *known == names);
-        let pause = known.map_or(AGAIN, |(.., pause)| (2 * pause).min(SELDOMEST));
-        self.last = Some((names, began + pause, pause));
-        known.is_none()
-    }
-}
-
-/// What has to be had before faces are changed; `None` when another processor has it.
-pub(crate) async fn lock(pool: &MySqlPool) -> sqlx::Result<Option<database::Lock>> {
-    database::lock(pool, "rematch", Duration::from_secs(1), LOCK).await
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::{
-        net::SocketAddr,
-        sync::{
-            Arc,
-            atomic::{AtomicU64, AtomicUsize, Ordering},
-        },
-    };
-
-    use rpc::{
-        CropRequest, CropResponse, Empty, FindRequest, FindResponse, HealthCheckResponse, MatchRequest,
-        Matched,
-        faces_server::{Faces, FacesServer},
-        health_check_server::{HealthCheck, HealthCheckServer},
-    };
-    use tokio::net::TcpListener;
-    use tonic::{Request, Response, Status, transport::server::TcpIncoming};
-
     use super::*;
-    use crate::testing;
-
-    /// A face-recog that knows people to whom nobody is near.
-    #[derive(Clone, Default)]
-    struct Replica {
-        gallery: Arc<AtomicU64>,
-        compared: Arc<AtomicUsize>,
-    }
-
-    impl Replica {
-        async fn start(gallery: u64) -> (Self, SocketAddr) {
-            let this = Self::default();
-            this.gallery.store(gallery, Ordering::Relaxed);
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            tokio::spawn(
-                tonic::transport::Server::builder()
-                    .add_service(FacesServer::new(this.clone()))
-                    .add_service(HealthCheckServer::new(this.clone()))
-                    .serve_with_incoming(TcpIncoming::from(listener)),
-            );
-            (this, address)
-        }
-    }
-
-    #[tonic::async_trait]
-    impl Faces for Replica {
-        async fn find(&self, _: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
-            Err(Status::internal("nobody asks"))
-        }
-
-        async fn r#match(&self, request: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {
-            let faces = request.into_inner().embeddings.len();
-            self.compared.fetch_add(faces, Ordering::Relaxed);
-            let matched = vec![Matched { nearest: None }; faces];
-            let gallery = self.gallery.load(Ordering::Relaxed);
-            Ok(Response::new(MatchResponse {
-                matched,
-                gallery,
-                model: "dlib".to_owned(),
-                tolerance: 0.6,
-                ..MatchResponse::default()
-            }))
-        }
-
-        async fn crop(&self, _: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {
-            Err(Status::internal("nobody asks"))
-        }
-    }
-
-    #[tonic::async_trait]
-    impl HealthCheck for Replica {
-        async fn health_check(&self, _: Request<Empty>) -> Result<Response<HealthCheckResponse>, Status> {
-            Ok(Response::new(HealthCheckResponse { ready: true }))
-        }
-    }
-
-    #[test]
-    fn all_faces_are_looked_at_when_the_names_change_and_again_and_again_but_ever_seldomer() {
-        let (mut looks, mut now) = (Looks::default(), Instant::now());
-        for names in [1, 2, 1] {
-            assert!(looks.is_due(names, now));
-            assert!(looks.done(names, now), "they are new");
-            for pause in [AGAIN, 2 * AGAIN, 4 * AGAIN] {
-                assert!(!looks.is_due(names, now + pause - Duration::from_nanos(1)));
-                now += pause;
-                assert!(looks.is_due(names, now));
-                assert!(!looks.done(names, now));
-            }
-        }
-        for _ in 0..20 {
-            now += SELDOMEST;
-            assert!(looks.is_due(1, now));
-            looks.done(1, now);
-        }
-    }
+    use crate::testing::{self, Replica};
 
     #[tokio::test]
     async fn a_result_that_names_somebody_who_went_while_it_was_stored_is_mended_by_a_later_look() {
@@ -319,8 +230,7 @@ mod tests {
         let named = async || sqlx::query_scalar::<_, i64>(named).fetch_one(&pool).await.unwrap();
         upkeep.round().await.unwrap();
         assert_eq!(named().await, 2, "no look is due");
-        let (_, next, _) = upkeep.looks.last.as_mut().unwrap();
-        *next = Instant::now();
+        upkeep.lead.as_mut().unwrap().looks.hurry();
         upkeep.round().await.unwrap();
         assert_eq!(named().await, 0);
     }
@@ -329,10 +239,12 @@ mod tests {
     async fn replicas_that_know_different_people_do_not_have_faces_compared_to_and_fro() {
         let (_database, pool) = testing::migrated().await;
         testing::store_faces(&mut pool.acquire().await.unwrap(), &[[0.5; 128]]).await;
-        let ((one, first), (other, second)) = (Replica::start(1).await, Replica::start(2).await);
-        let recognisers =
-            [Recogniser::calling(&[first, second]).await, Recogniser::calling(&[second, first]).await];
-        let compared = || one.compared.load(Ordering::Relaxed) + other.compared.load(Ordering::Relaxed);
+        let [one, other] = [Replica::start(1).await, Replica::start(2).await];
+        let recognisers = [
+            Recogniser::calling(&[one.address, other.address]).await,
+            Recogniser::calling(&[other.address, one.address]).await,
+        ];
+        let compared = || one.compared() + other.compared();
         let mut processors = [Upkeep::new(&pool, &recognisers[0]), Upkeep::new(&pool, &recognisers[1])];
         for _ in 0..3 {
             for processor in &mut processors {
@@ -340,10 +252,43 @@ mod tests {
             }
         }
         assert_eq!(compared(), 0);
-        other.gallery.store(1, Ordering::Relaxed);
+        other.set_gallery(1);
         for processor in &mut processors {
             processor.round().await.unwrap();
         }
         assert_eq!(compared(), 1);
+    }
+
+    #[tokio::test]
+    async fn one_processor_does_it_until_it_is_gone_and_then_another() {
+        let (_database, pool) = testing::migrated().await;
+        let replica = Replica::start(1).await;
+        let recogniser = Recogniser::calling(&[replica.address]).await;
+        let [mut one, mut other] = [Upkeep::new(&pool, &recogniser), Upkeep::new(&pool, &recogniser)];
+        for _ in 0..2 {
+            one.round().await.unwrap();
+            other.round().await.unwrap();
+        }
+        assert!(one.lead.is_some() && other.lead.is_none());
+        drop(one);
+        let taken_over = async {
+            while other.lead.is_none() {
+                other.round().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), taken_over).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_processor_that_no_face_recog_answers_leaves_it_to_another() {
+        let (_database, pool) = testing::migrated().await;
+        let nobody = Recogniser::calling(&[]).await;
+        let mut upkeep = Upkeep::new(&pool, &nobody);
+        for _ in 1..SILENT {
+            upkeep.round().await.unwrap();
+        }
+        assert!(upkeep.lead.is_some());
+        upkeep.round().await.unwrap();
+        assert!(upkeep.lead.is_none());
     }
 }

@@ -160,6 +160,12 @@ impl Stage {
             .await;
         (image, faces)
     }
+
+    /// Makes unknown faces one stranger's.
+    pub async fn group(&self, faces: &[u64]) {
+        let joined: Vec<_> = faces.iter().map(|&face| (face, faces[0])).collect();
+        common::strangers::join(&self.pool, &joined).await.unwrap();
+    }
 }
 
 /// Waits until `condition` holds; the test fails when that takes far too long.

@@ -11,7 +11,8 @@ use std::{
 use devstack::{Port, PrivateFolder};
 use reqwest::{Method, StatusCode};
 use rpc::{
-    CropRequest, CropResponse, FindRequest, FindResponse, MatchRequest, MatchResponse,
+    ChangesRequest, ChangesResponse, CropRequest, CropResponse, FindRequest, FindResponse, MatchRequest,
+    MatchResponse,
     faces_server::{Faces, FacesServer},
 };
 use tonic::{Request, Response, Status};
@@ -33,6 +34,10 @@ impl Faces for Cropper {
 
     async fn r#match(&self, _: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {
         Err(Status::unimplemented("only crops"))
+    }
+
+    async fn changes(&self, _: Request<ChangesRequest>) -> Result<Response<ChangesResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
     }
 
     async fn crop(&self, request: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {

@@ -11,7 +11,7 @@ async fn faces_that_look_alike_are_one_stranger() {
     }
     let (_, alone) = stage.recognise("/alone.jpg", &[-1]).await;
     stage.recognise("/known.jpg", &[1]).await;
-    stage.sql(&format!("UPDATE faces SET stranger = {} WHERE id < {}", faces[0], alone[0])).await;
+    stage.group(&faces).await;
 
     let html = stage.frontend.html("/unknown").await;
     assert!(html.contains("This stranger, 14 pictures"));
@@ -23,6 +23,47 @@ async fn faces_that_look_alike_are_one_stranger() {
 
     let group = stage.frontend.json(&format!("/unknown/{}", faces[0])).await;
     assert_eq!(group["faces"].as_array().unwrap().len(), 14);
+}
+
+#[tokio::test]
+async fn the_strangers_with_most_faces_come_first_and_are_counted_as_they_are() {
+    let stage = Stage::set().await;
+    let mut strangers = Vec::new();
+    for nth in 0..30 {
+        let (_, faces) = stage.recognise(&format!("/{nth}.jpg"), &vec![-1; 2 + nth % 3]).await;
+        stage.group(&faces).await;
+        strangers.push((faces.len(), faces));
+    }
+    strangers.sort_unstable_by(|one, other| (other.0, &other.1).cmp(&(one.0, &one.1)));
+    let listed = |json: &serde_json::Value| -> Vec<(u64, u64)> {
+        let strangers = json["strangers"].as_array().unwrap().iter();
+        strangers
+            .map(|stranger| (stranger["count"].as_u64().unwrap(), stranger["id"].as_u64().unwrap()))
+            .collect()
+    };
+    let expected: Vec<_> = strangers.iter().map(|(count, faces)| (*count as u64, faces[0])).collect();
+    let first = stage.frontend.json("/unknown").await;
+    assert_eq!(listed(&first), expected[..24]);
+    let second = stage.frontend.json(first["more_strangers"].as_str().unwrap()).await;
+    assert_eq!(listed(&second), expected[24..]);
+    assert_eq!(second["more_strangers"], serde_json::Value::Null);
+
+    // What was said since they were noted counts at once.
+    let [largest, next] = [&strangers[0].1, &strangers[1].1];
+    for face in largest[1..].iter().chain(&next[1..2]) {
+        common::words::say(&stage.pool, *face, common::words::Word::Nobody, "grace").await.unwrap();
+    }
+    let now = listed(&stage.frontend.json("/unknown").await);
+    assert!(now.contains(&(3, next[0])) && now.is_sorted_by_key(|&(count, _)| std::cmp::Reverse(count)));
+    assert!(now.iter().all(|&(_, id)| id != largest[0]), "one face is left of the largest");
+}
+
+#[tokio::test]
+async fn a_page_of_strangers_begins_after_a_whole_place() {
+    let stage = Stage::set().await;
+    for half in ["strangers_of=2", "strangers_before=2"] {
+        assert_eq!(stage.frontend.get(&format!("/unknown?{half}")).await.status(), 400);
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,40 @@
+//! What a face looks like in 128 numbers, as they are kept, and how far two faces are from each other.
+
+/// How many numbers describe a face.
+pub const DIMENSIONS: usize = 128;
+
+/// Describes a face.
+pub type Embedding = [f32; DIMENSIONS];
+
+/// Reads 128 little-endian singles; `None` when they are none.
+pub fn read(bytes: &[u8]) -> Option<Embedding> {
+    let (numbers, rest) = bytes.as_chunks();
+    (numbers.len() == DIMENSIONS && rest.is_empty())
+        .then(|| std::array::from_fn(|i| f32::from_le_bytes(numbers[i])))
+}
+
+/// The square of the Euclidean distance, with as many partial sums side by side as fill the widest vector registers.
+pub fn squared_distance(one: &Embedding, other: &Embedding) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0_f32; LANES];
+    for (one, other) in one.as_chunks::<LANES>().0.iter().zip(other.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            let difference = one[lane] - other[lane];
+            sums[lane] += difference * difference;
+        }
+    }
+    sums.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_embedding_is_not_read() {
+        assert_eq!(read(&1.5_f32.to_le_bytes().repeat(DIMENSIONS)), Some([1.5; DIMENSIONS]));
+        assert_eq!(read(&[0; 511]), None);
+        assert_eq!(read(&[0; 516]), None);
+        assert_eq!(read(&[]), None);
+    }
+}
