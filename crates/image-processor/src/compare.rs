@@ -64,7 +64,7 @@ struct All {
     /// The last face that it came to.
     last: u64,
     /// Whether only those are stored to whom another picture is nearest now. That is all that people see of it, and takes a
-    /// third of the time. The next look stores that all were compared, so several enrolments in a row pay for that once.
+    /// sixth of the time. The next look stores that all were compared, so several enrolments in a row pay for that once.
     is_quick: bool,
 }
 
@@ -454,7 +454,7 @@ mod tests {
     #[tokio::test]
     async fn after_many_changes_in_a_row_all_faces_are_stored_as_compared() {
         let mut world = World::new().await;
-        world.store(&[2.0, 9.0]).await;
+        world.store(&[2.0, 0.5]).await;
         world.round().await;
         let galleries = async |world: &World| -> Vec<u64> {
             let select = sqlx::query_scalar("SELECT gallery FROM faces ORDER BY id");
