@@ -60,7 +60,7 @@ impl Stack {
     /// Starts everything in `folder` and waits until all services are ready.
     ///
     /// `settings` name the database and whatever else should not have its default; every service sees all of them.
-    /// Receiver and frontend get the ports that the README names, if nobody has them and `usual_ports` asks for them.
+    /// Receiver and frontend get the ports that the documents name, if nobody has them and `usual_ports` asks for them.
     ///
     /// # Errors
     /// When something cannot be started or is not ready within a minute; the error ends with its log.

@@ -1,5 +1,5 @@
 //! What a user relies on who configures the services: each setting by its name, as environment variable, as flag
-//! and in `.env`; what is wrong is named; README.md and .env.example tell the truth.
+//! and in `.env`; what is wrong is named; docs/configuration.md and .env.example tell the truth.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -163,7 +163,7 @@ async fn help(service: &str) -> BTreeMap<String, Help> {
     settings.collect()
 }
 
-/// A row of the README's table; services in alphabetical order, as their order says nothing.
+/// A row of the table in docs/configuration.md; services in alphabetical order, as their order says nothing.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     name: String,
@@ -172,7 +172,7 @@ struct Row {
     default: String,
 }
 
-/// The table that README.md should hold, in words and as rows.
+/// The table that docs/configuration.md should hold, in words and as rows.
 async fn right_table() -> (String, BTreeSet<Row>) {
     let mut text =
         "| Name | Flag | Services | Default | Meaning |\n| --- | --- | --- | --- | --- |\n".to_owned();
@@ -195,11 +195,10 @@ async fn right_table() -> (String, BTreeSet<Row>) {
     (text, rows)
 }
 
-/// The rows of the only table of README.md's section "Configuration".
-fn table_of_readme() -> BTreeSet<Row> {
-    let readme = fs::read_to_string(paths::workspace().join("README.md")).unwrap_or_default();
-    let section = readme.split("\n## ").find(|section| section.starts_with("Configuration\n")).unwrap_or("");
-    let rows = section.lines().filter(|line| line.starts_with("| `"));
+/// The rows of the only table of docs/configuration.md.
+fn documented_table() -> BTreeSet<Row> {
+    let page = fs::read_to_string(paths::workspace().join("docs/configuration.md")).unwrap_or_default();
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
     let rows = rows.map(|line| {
         let cells: Vec<_> = line.split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect();
         assert!(cells.len() >= 7, "not five cells: {line}");
@@ -238,8 +237,8 @@ async fn services_that_share_a_setting_agree_on_it() {
 #[tokio::test]
 async fn the_readme_lists_every_setting_as_it_is() {
     let (text, rows) = right_table().await;
-    let right = table_of_readme() == rows;
-    assert!(right, "the right table for README.md's section \"Configuration\":\n\n{text}");
+    let right = documented_table() == rows;
+    assert!(right, "the right table for docs/configuration.md:\n\n{text}");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ impl Volume {
     ///
     /// # Panics
     /// Without a C compiler, which dlib needs as well.
-    pub fn new() -> Self {
+    pub fn prepare() -> Self {
         let folder = PrivateFolder::new().unwrap();
         fs::create_dir(folder.path().join("uploads")).unwrap();
         fs::write(folder.path().join("hang.c"), SOURCE).unwrap();

@@ -182,7 +182,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The two requests that the README shows: one picture, and many.
+/// The two requests of the original: one picture, and many.
 async fn post(stack: &Stack) -> Result<()> {
     let path = |picture: &Picture| format!("/unknown_people/{}", picture.name);
     let (first, others) = PICTURES.split_first().context("there are no pictures")?;

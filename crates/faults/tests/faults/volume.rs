@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(10);
 #[tokio::test]
 async fn fault_37_a_volume_that_hangs_holds_up_uploads_and_nothing_else() {
     let recogniser = Recogniser::quick().await;
-    let volume = Volume::new();
+    let volume = Volume::prepare();
     let settings = volume.settings();
     let plan = settings.iter().fold(System::with(&recogniser), |plan, (name, value)| plan.set(name, value));
     let system = plan.start().await;
