@@ -130,11 +130,12 @@ pub async fn show(
         let Query(wanted) = wanted.map_err(|_| Problem::WrongFilter)?;
         let cursor = wanted.asked.cursor()?;
         let filter = wanted.filter()?;
+        // Before the rows, so that nobody waits with them in hand.
+        let notice = frontend.notice().await?;
         let (rows, faces) = frontend.read(read(&frontend.pool, filter, &wanted.person, cursor)).await?;
         let links = Links::new(&wanted.address(), cursor, &rows, |card: &Line| card.id);
         let images = cards(rows.rows, faces);
         let filtered = wanted.address() != "/gallery?";
-        let notice = frontend.notice().await?;
         Ok(Gallery { images, links, wanted, filtered, notice, frame: frontend.frame("/gallery") })
     })
     .await

@@ -42,12 +42,13 @@ pub async fn show(
 ) -> Response {
     page::answer(format, &headers, async {
         let cursor = paging::cursor(asked)?;
+        // Before the rows, so that nobody waits with them in hand.
+        let notice = frontend.notice().await?;
         let Rows { rows, more } =
             frontend.read(rows::read(&frontend.pool, &Filter::default(), cursor, PAGE)).await?;
         let lines = Rows { rows: rows.into_iter().map(Line::from).collect(), more };
         let links = Links::new("/?", cursor, &lines, |line: &Line| line.id);
         let live = links.previous.is_none() || lines.rows.iter().any(|line| line.pending);
-        let notice = frontend.notice().await?;
         Ok(Table { images: lines.rows, links, notice, frame: Frame { live, ..frontend.frame("/") } })
     })
     .await

@@ -23,17 +23,20 @@ async fn an_unknown_face_is_named_confirmed_and_taken_back() {
     browser.sees("#toast", "Undone").await;
     browser.sees(".details h2", "Unknown").await;
 
-    // With the keys; the name is known by now.
+    let people = async || -> i64 {
+        let select = sqlx::query_scalar("SELECT COUNT(*) FROM person WHERE name LIKE 'Eileen%'");
+        select.fetch_one(&scene.pool).await.unwrap()
+    };
+    assert_eq!(people().await, 0, "who came with the name goes with it");
+
+    // With the keys; somebody has added her meanwhile.
+    sqlx::query("INSERT INTO person (name) VALUES ('Eileen Collins')").execute(&scene.pool).await.unwrap();
     browser.run("document.activeElement?.blur()").await;
     browser.press("j").await;
     browser.press("n").await;
     browser.type_into("#naming input", "eileen collins\u{e007}").await;
     browser.sees(".details h2", "Eileen Collins").await;
-    let people: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM person WHERE name LIKE 'Eileen%'")
-        .fetch_one(&scene.pool)
-        .await
-        .unwrap();
-    assert_eq!(people, 1, "whoever is there already is not added again");
+    assert_eq!(people().await, 1, "whoever is there already is not added again");
 
     browser.open(&scene.page("/audit")).await;
     browser.sees("tbody", "confirm").await;
