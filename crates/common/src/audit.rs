@@ -55,14 +55,28 @@ pub fn told(detail: &str) -> Option<Told> {
 /// What [`told`] reads: the column, but where it lists every face of a stranger, which may be megabytes.
 pub const DETAIL: &str = "IF(action = 'name stranger' OR LENGTH(detail) > 16384, NULL, detail)";
 
-/// The change that an entry tells of; `None` when there is no such entry, or nothing of it can be taken back.
-pub async fn change(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<Change>> {
-    let detail: Option<String> = until_done(|| {
-        let select = sqlx::query_scalar("SELECT detail FROM audit WHERE id = ? AND action <> 'undo'");
-        select.bind(entry).fetch_optional(pool)
-    })
-    .await?;
-    Ok(detail.and_then(|detail| serde_json::from_str(&detail).ok()))
+/// Holds for entries whose undoing changes who is known: it gives somebody another name, or takes away a person or a picture
+/// that came with a name.
+pub const CHANGES_PEOPLE: &str = r#"(action = 'rename' OR LEFT(detail, 100) LIKE '%"new":true%'
+    OR EXISTS (SELECT * FROM audit AS part WHERE part.part_of = audit.id))"#;
+
+/// A change that can be undone.
+#[derive(Debug)]
+pub struct Undoable {
+    /// The change.
+    pub change: Change,
+    /// Whether to undo it changes who is known.
+    pub changes_people: bool,
+}
+
+/// What an entry tells; `None` when there is no such entry, or nothing of it can be undone.
+pub async fn undoable(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<Undoable>> {
+    let select = format!("SELECT detail, {CHANGES_PEOPLE} FROM audit WHERE id = ? AND action <> 'undo'");
+    let row: Option<(String, bool)> =
+        until_done(|| sqlx::query_as(AssertSqlSafe(&select[..])).bind(entry).fetch_optional(pool)).await?;
+    Ok(row.and_then(|(detail, changes_people)| {
+        Some(Undoable { change: serde_json::from_str(&detail).ok()?, changes_people })
+    }))
 }
 
 /// Whether an entry is the newest that counts of those that did one of `actions` to its subject. It stays so until the
@@ -105,10 +119,16 @@ pub(crate) async fn note_part(
     Ok(())
 }
 
-/// Whether an entry counts. It stays so until the transaction ends: whoever takes it back, or adds a part to it, waits.
-pub(crate) async fn hold(transaction: &mut MySqlConnection, entry: u64) -> sqlx::Result<bool> {
-    let select = sqlx::query_scalar::<_, u64>("SELECT id FROM audit WHERE id = ? FOR UPDATE").bind(entry);
-    if select.fetch_optional(&mut *transaction).await?.is_none() {
+/// Whether an entry counts that did one of `actions`. It stays so until the transaction ends: others who undo it, or add a part
+/// to it, wait.
+pub(crate) async fn hold(
+    transaction: &mut MySqlConnection,
+    entry: u64,
+    actions: &[&str],
+) -> sqlx::Result<bool> {
+    let select = sqlx::query_scalar::<_, String>("SELECT action FROM audit WHERE id = ? FOR UPDATE");
+    let action = select.bind(entry).fetch_optional(&mut *transaction).await?;
+    if !action.is_some_and(|action| actions.contains(&&*action)) {
         return Ok(false);
     }
     let select = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {COUNTS} FROM audit WHERE id = ?")));

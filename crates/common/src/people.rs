@@ -19,6 +19,8 @@ use crate::{
     erasure, faces,
     idempotency::{Key, remember},
     models::{ImageId, Person},
+    strangers,
+    words::Word,
 };
 
 /// The people that known pictures, named as face-recog answers them (`hannibal_2.jpg`), belong to, by these names.
@@ -335,14 +337,13 @@ pub enum Named {
     Already,
     /// It is this other person's.
     Anothers(Person),
-    /// What it was a part of has been taken back.
+    /// What it was to be a part of named nobody, or was undone before.
     Undone,
 }
 
 /// Says that a known picture shows somebody, whether or not it lies in its folder yet.
 ///
-/// With `part_of`, it is a part of what that entry of the audit tells, and goes when it is taken back; one that was taken back
-/// before is [`Named::Undone`].
+/// With `part_of`, the entry of the audit by which somebody was named, it goes when that is undone.
 pub async fn name_picture(
     pool: &MySqlPool,
     id: u64,
@@ -354,7 +355,7 @@ pub async fn name_picture(
         let mut transaction = pool.begin().await?;
         let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
         if let Some(entry) = part_of
-            && !audit::hold(&mut transaction, entry).await?
+            && !audit::hold(&mut transaction, entry, &[Word::ACTIONS[0], strangers::NAME]).await?
         {
             return Ok(Changed::Done(Named::Undone));
         }
@@ -395,22 +396,26 @@ pub struct Undone<T> {
     pub pictures: Vec<String>,
 }
 
-/// Takes back what was done when somebody was named, by `entry` of the audit: their pictures that are a part of it, which are
-/// returned, and `introduced`, who became known by it, unless something else is known of them by now.
+/// Undoes what was done with a name, which `entry` of the audit tells of. The pictures that are a part of it go, unless they
+/// were added again since; they are returned. So does `introduced`, who became known by it, unless more is known of them.
 pub(crate) async fn undo_introduction(
     transaction: &mut MySqlConnection,
     entry: u64,
     introduced: Option<i32>,
 ) -> sqlx::Result<Vec<String>> {
-    let parts: Vec<String> =
-        sqlx::query_scalar("SELECT JSON_UNQUOTE(detail) FROM audit WHERE part_of = ? AND action = ?")
-            .bind(entry)
-            .bind(ADD_PICTURE)
-            .fetch_all(&mut *transaction)
-            .await?;
+    let parts: Vec<(String, String)> = sqlx::query_as(
+        "SELECT JSON_UNQUOTE(detail), subject FROM audit WHERE part_of = ? AND action = ? AND NOT EXISTS (
+             SELECT * FROM audit AS later WHERE later.subject = audit.subject AND later.id > audit.id
+                 AND later.action = audit.action AND later.detail = audit.detail)",
+    )
+    .bind(entry)
+    .bind(ADD_PICTURE)
+    .fetch_all(&mut *transaction)
+    .await?;
     let mut pictures = Vec::new();
-    for picture in parts {
-        let delete = sqlx::query("DELETE FROM person_images WHERE image_name = ?").bind(&picture);
+    for (picture, person) in parts {
+        let delete = "DELETE FROM person_images WHERE image_name = ? AND CONCAT('person ', person_id) = ?";
+        let delete = sqlx::query(delete).bind(&picture).bind(person);
         if delete.execute(&mut *transaction).await?.rows_affected() > 0 {
             pictures.push(picture);
         }

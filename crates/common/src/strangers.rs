@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 use crate::{
     audit::{self, Change},
     clusters,
-    database::{answered, push_list, until_all_done, until_done},
+    database::{answered, push_list, table_of, until_all_done, until_done},
     faces,
     models::{ImageId, Person},
     people::{self, Undone},
@@ -102,15 +102,13 @@ pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
         return Ok(());
     }
     // The casts are for MySQL, which would take the parameters for texts.
-    let mut update = String::from("UPDATE (");
-    for row in 0..faces.len().next_power_of_two() {
-        update.push_str(if row == 0 { "SELECT " } else { " UNION ALL SELECT " });
-        update.push_str("CAST(? AS UNSIGNED) AS id, CAST(? AS UNSIGNED) AS cluster");
-    }
-    update.push_str(
-        ") AS joined STRAIGHT_JOIN faces ON faces.id = joined.id STRAIGHT_JOIN images ON images.id = faces.image_id
+    let row = "SELECT CAST(? AS UNSIGNED) AS id, CAST(? AS UNSIGNED) AS cluster";
+    let update = format!(
+        "UPDATE ({}) AS joined STRAIGHT_JOIN faces ON faces.id = joined.id
+             STRAIGHT_JOIN images ON images.id = faces.image_id
          SET faces.stranger = joined.cluster, images.updated_at = NOW(6)
          WHERE faces.person = -1 AND faces.chosen IS NULL AND faces.stranger IS NULL",
+        table_of(row, faces.len())
     );
     // A face that begins a cluster is alone in it.
     let grown: Vec<u64> =
@@ -119,7 +117,7 @@ pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
         let mut transaction = pool.begin().await?;
         let mut update = sqlx::query(AssertSqlSafe(&update[..]));
         for row in 0..faces.len().next_power_of_two() {
-            // No face has the id 0, with which the list is filled up: see push_list.
+            // No face has the id 0.
             let &(face, cluster) = faces.get(row).unwrap_or(&(0, 0));
             update = update.bind(face).bind(cluster);
         }
@@ -129,6 +127,9 @@ pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
     })
     .await
 }
+
+/// What the audit calls it when a stranger is named.
+pub(crate) const NAME: &str = "name stranger";
 
 /// What came of naming a stranger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,15 +204,16 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
         let change =
             Change::Naming(Naming { stranger, person: person.id, new: matches!(whom, Whom::New(_)), faces });
         let subject = people::subject(person.id);
-        let entry = audit::note(&mut transaction, who, "name stranger", &subject, &change).await?;
+        let entry = audit::note(&mut transaction, who, NAME, &subject, &change).await?;
         transaction.commit().await?;
         Ok(Named::Done { person, faces: count, entry })
     })
     .await
 }
 
-/// Takes the naming of a stranger back, which `entry` of the audit tells of, with what was done with it: who is one again. `None` when nobody has that
-/// name by it any more: something else was said about each face since, or it is gone, or it was taken back before.
+/// Undoes the naming of a stranger, which `entry` of the audit tells of, and what was done with it. The stranger, who is one
+/// again. `None` when no face has the name by it any more: something else was said about each of them since, they are gone, or
+/// the naming was undone before.
 pub async fn undo(
     pool: &MySqlPool,
     entry: u64,
@@ -221,7 +223,7 @@ pub async fn undo(
     let &Naming { stranger, person, new, ref faces } = naming;
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
-        if !audit::hold(&mut transaction, entry).await? {
+        if !audit::hold(&mut transaction, entry, &[NAME]).await? {
             return Ok(None);
         }
         let mut rows: Vec<(u64, u64)> = Vec::with_capacity(faces.len());

@@ -30,8 +30,8 @@ pub enum Word {
 }
 
 impl Word {
-    /// What the audit calls them.
-    const ACTIONS: [&str; 4] = ["confirm", "reject", "ignore", "forget"];
+    /// What the audit calls them; the first says whom a face shows.
+    pub(crate) const ACTIONS: [&str; 4] = ["confirm", "reject", "ignore", "forget"];
 
     fn action(self) -> &'static str {
         let [confirm, reject, ignore, forget] = Self::ACTIONS;
@@ -150,9 +150,9 @@ async fn say_in(
     Ok(Said::Noted { image, entry })
 }
 
-/// Takes a word back, which `entry` of the audit tells of: what had been said before it counts again, and what was done with it
-/// goes. The image of the face; `None` when the word does not count any more, because something was said about the face since, or the face is
-/// gone, or it was taken back before.
+/// Undoes a word, which `entry` of the audit tells of: what had been said before it counts again, and what was done with it
+/// goes. The image of the face. `None` when the word does not count any more: something was said about the face since, the face
+/// is gone, or the word was undone before.
 pub async fn undo(
     pool: &MySqlPool,
     entry: u64,
@@ -162,7 +162,7 @@ pub async fn undo(
     let face = correction.face;
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
-        if !audit::hold(&mut transaction, entry).await? {
+        if !audit::hold(&mut transaction, entry, &Word::ACTIONS).await? {
             return Ok(None);
         }
         let Some((image, now)) = said(&mut transaction, face).await? else { return Ok(None) };

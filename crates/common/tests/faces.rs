@@ -269,7 +269,7 @@ async fn words_are_undone_one_after_the_other_and_what_had_been_said_before_coun
         [("reject", 0), ("confirm", 0), ("undo", is), ("forget", 0), ("undo", unsaid), ("undo", is_not)]
     );
     let last = entries.last().unwrap().0;
-    assert!(audit::change(&pool, last).await.unwrap().is_none(), "who wants it back says it again");
+    assert!(audit::undoable(&pool, last).await.unwrap().is_none(), "who wants it back says it again");
 }
 
 #[tokio::test]
@@ -339,7 +339,7 @@ async fn a_word_about_what_does_not_exist_changes_nothing() {
     let (_database, pool) = migrated().await;
     assert_eq!(words::say(&pool, 1, Word::Nobody, WHO).await.unwrap(), Said::NoSuchFace);
     assert_eq!(words::say(&pool, 1, Word::Is(99), WHO).await.unwrap(), Said::NoSuchPerson);
-    assert!(audit::change(&pool, 1).await.unwrap().is_none());
+    assert!(audit::undoable(&pool, 1).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -50,6 +50,9 @@ struct Entry {
     undoes: Option<u64>,
     /// Whether it was taken back.
     undone: bool,
+    /// Whether to undo it changes who is known.
+    #[serde(skip)]
+    changes_people: bool,
     /// Where what it is about can be looked at.
     #[serde(skip)]
     page: Option<String>,
@@ -66,10 +69,10 @@ impl Entry {
     /// Whether the receiver takes it back for this reader: a word about a face or a stranger, and a name.
     fn can_be_undone(&self) -> bool {
         match self.action.as_str() {
-            _ if self.undone => false,
+            _ if self.undone || (self.changes_people && !may(Role::Admin)) => false,
             "confirm" | "reject" | "ignore" | "forget" => self.page.is_some(),
             "name stranger" => true,
-            "rename" => self.name.is_some() && may(Role::Admin),
+            "rename" => self.name.is_some(),
             _ => false,
         }
     }
@@ -107,22 +110,37 @@ pub async fn show(
 }
 
 async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
-    type Row = (u64, DateTime<Utc>, String, String, String, Option<String>, Option<u64>, bool);
+    type Row = (u64, DateTime<Utc>, String, String, String, Option<String>, Option<u64>, bool, bool);
     let mut select = QueryBuilder::<MySql>::new(format!(
         "SELECT id, at, who, action, subject, {DETAIL}, undoes,
                 EXISTS (SELECT * FROM audit AS later WHERE later.undoes = audit.id)
-                    OR EXISTS (SELECT * FROM audit AS later WHERE later.undoes = audit.part_of)
+                    OR EXISTS (SELECT * FROM audit AS later WHERE later.undoes = audit.part_of),
+                {CHANGES_PEOPLE}
          FROM audit WHERE TRUE",
-        DETAIL = audit::DETAIL
+        DETAIL = audit::DETAIL,
+        CHANGES_PEOPLE = audit::CHANGES_PEOPLE
     ));
     cursor.push_bound(&mut select, "id");
     cursor.push_order(&mut select, "id", PAGE + 1);
     let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
-    let entry = |(id, at, who, action, subject, detail, undoes, undone): Row| {
+    let entry = |(id, at, who, action, subject, detail, undoes, undone, changes_people): Row| {
         let told = detail.as_deref().and_then(audit::told);
         let person = told.as_ref().and_then(|told| whom(&action, told)).map(|id| Whom { id, name: None });
         let more = told.as_ref().and_then(more);
-        Entry { id, at, who, action, subject, name: None, person, more, undoes, undone, page: None }
+        Entry {
+            id,
+            at,
+            who,
+            action,
+            subject,
+            name: None,
+            person,
+            more,
+            undoes,
+            undone,
+            changes_people,
+            page: None,
+        }
     };
     let mut entries =
         Rows::new(rows.into_iter().map(entry).collect(), PAGE, cursor, |entry: &Entry| entry.id);

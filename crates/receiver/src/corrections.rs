@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use common::{
-    audit::{self, Change},
+    audit::{self, Change, Undoable},
     lookup::ImageStatus,
     people::{self, Known},
     strangers,
@@ -143,9 +143,9 @@ enum Undone {
 
 /// Undo a correction
 ///
-/// What had been said before it counts again, and what was done with it goes: a picture by which somebody was known from then
-/// on, and a person who became known by it, if nothing else is known of them. Nothing that was said since is lost: then this is refused, until that was
-/// taken back. To take a new name of somebody back needs the role admin.
+/// What had been said before it counts again, and what was done with it goes: a picture that somebody became known by, and a
+/// person who became known, unless more is known of them by now. Nothing that was said since is lost: then this is refused until
+/// that was undone. What gives somebody their old name again, or takes a person or a picture away, needs the role admin.
 #[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction", example = 1)), responses(
     (status = OK, description = "The image, the stranger or the person as they are now", body = Undone),
     (status = NOT_FOUND, description = "There is no such correction"),
@@ -157,9 +157,12 @@ async fn undo(
     Id(entry): Id,
 ) -> Result<Response, Problem> {
     let (pool, name) = (&receiver.pool, &who.name);
-    let Some(change) = audit::change(pool, entry).await? else {
+    let Some(Undoable { change, changes_people }) = audit::undoable(pool, entry).await? else {
         return Err(Problem::not_found("no_such_entry", format!("there is no correction {entry} to undo")));
     };
+    if changes_people {
+        who.needs(Role::Admin)?;
+    }
     let outdated = || {
         let detail = format!(
             "correction {entry} does not count any more: something newer was said, or it was taken back before"
@@ -178,8 +181,6 @@ async fn undo(
             format::fresh(StatusCode::OK, &Again { stranger })
         }
         Change::Renaming(renaming) => {
-            // It is a renaming as well.
-            who.needs(Role::Admin)?;
             let person = people::undo(pool, entry, &renaming, name).await?.ok_or_else(outdated)?;
             format::fresh(StatusCode::OK, &receiver.person(person).await?)
         }

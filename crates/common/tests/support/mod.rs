@@ -89,7 +89,7 @@ pub async fn person(pool: &MySqlPool, image: ImageId) -> i32 {
 /// `None` when it does not count any more.
 pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
     const WHO: &str = "a test";
-    match audit::change(pool, entry).await.unwrap().unwrap() {
+    match audit::undoable(pool, entry).await.unwrap().unwrap().change {
         Change::Correction(correction) => {
             words::undo(pool, entry, &correction, WHO).await.unwrap().map(|undone| undone.of.0)
         }
@@ -98,6 +98,17 @@ pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
         }
         Change::Renaming(renaming) => people::undo(pool, entry, &renaming, WHO).await.unwrap(),
     }
+}
+
+/// The first face of an image, if it has one.
+pub async fn find_face(pool: &MySqlPool, image: ImageId) -> Option<u64> {
+    let select = sqlx::query_scalar("SELECT MIN(id) FROM faces WHERE image_id = ?");
+    select.bind(image.0).fetch_one(pool).await.unwrap()
+}
+
+/// The first face of an image that has one.
+pub async fn face(pool: &MySqlPool, image: ImageId) -> u64 {
+    find_face(pool, image).await.unwrap()
 }
 
 /// Until a transaction waits for the lock of another.

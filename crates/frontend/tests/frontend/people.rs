@@ -98,7 +98,8 @@ async fn the_audit_says_what_somebody_was_called_and_what_was_taken_back() {
     let (_, faces) = stage.recognise("/a.jpg", &[-1]).await;
     stage.sql(&format!("UPDATE faces SET stranger = id WHERE id = {}", faces[0])).await;
     common::people::rename(pool, 1, "B", who).await.unwrap();
-    let Some(Change::Renaming(renaming)) = common::audit::change(pool, 1).await.unwrap() else { panic!() };
+    let renamed = common::audit::undoable(pool, 1).await.unwrap().unwrap();
+    let Change::Renaming(renaming) = renamed.change else { panic!() };
     common::people::undo(pool, 1, &renaming, who).await.unwrap().unwrap();
     common::people::merge(pool, 2, 1, who).await.unwrap();
     common::people::unname_picture(pool, 1, "hannibal_1.jpg", who).await.unwrap();

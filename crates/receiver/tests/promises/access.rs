@@ -101,6 +101,37 @@ async fn an_editor_takes_back_words_about_faces_and_no_names_of_people() {
 }
 
 #[tokio::test]
+async fn an_editor_takes_back_no_person_and_no_picture_with_a_name() {
+    let stack = Stack::start_with(&[TOKENS]).await;
+    post_as(&stack, "two", "/image/post", r#"{"path":"/a.jpg"}"#).await;
+    let execute = async |sql: &'static str| {
+        sqlx::raw_sql(sql).execute(&stack.rows.0).await.unwrap();
+    };
+    execute(
+        "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches)
+         VALUES (1, 0, 0, 0, 100, 100, '', 'dlib', 100, 0, 1, FALSE)",
+    )
+    .await;
+    let name = async |body: &'static str| -> String {
+        let request = stack.receiver.change("PUT", "/faces/1/person").bearer_auth("three").body(body);
+        let named: serde_json::Value =
+            serde_json::from_str(&stack.receiver.send(request).await.body).unwrap();
+        named["undo"].as_str().unwrap().to_owned()
+    };
+    let undo = async |who, route: &str| post_as(&stack, who, route, "").await.status;
+
+    let known = name(r#"{"person":3}"#).await;
+    assert_eq!(undo("two", &known).await, StatusCode::OK, "a word is an editor's");
+    let new = name(r#"{"name":"Ada"}"#).await;
+    assert_eq!(undo("two", &new).await, StatusCode::FORBIDDEN, "the person would go");
+    assert_eq!(undo("three", &new).await, StatusCode::OK);
+    let enrolled = name(r#"{"person":3}"#).await;
+    execute("INSERT INTO audit (who, action, subject, detail, part_of) SELECT 'x', 'add picture', 'person 3', '\"p.jpg\"', MAX(id) FROM audit").await;
+    assert_eq!(undo("two", &enrolled).await, StatusCode::FORBIDDEN, "the picture would go");
+    assert_eq!(undo("three", &enrolled).await, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_changes_nothing_through_somebodys_browser() {
     let stack = Stack::start().await;
     let host = stack.receiver.address.to_string();

@@ -602,6 +602,46 @@ async fn to_undo_a_name_takes_back_the_person_and_the_picture_that_came_with_it(
 }
 
 #[tokio::test]
+async fn to_undo_a_name_takes_no_picture_that_was_added_since() {
+    let world = World::start().await;
+    let face = world.image("/one.jpg", &[10]).await[0];
+    let person = format!("/faces/{face}/person");
+    for whose in [5, 3] {
+        let named = world.done("PUT", &person, json!({"name": "Ada"}), 200).await;
+        let undo = named["undo"].as_str().unwrap();
+        let entry: u64 = undo.split('/').nth(2).unwrap().parse().unwrap();
+        let ada = world.get("/images/1").await["person"]["id"].as_u64().unwrap();
+        let theirs = format!("/people/{ada}/pictures");
+        let added = world.done("POST", &theirs, json!({"face": face, "part_of": entry}), 201).await;
+        let picture = added["picture"].as_str().unwrap().to_owned();
+        world.done("DELETE", &format!("{theirs}/{picture}"), Value::Null, 200).await;
+        // By somebody's own word: to the same person, or to another.
+        let owner = if whose == 5 { ada } else { 3 };
+        fs::write(world.known.path().join(&picture), "x").unwrap();
+        world.done("PUT", &format!("/people/{owner}/pictures/{picture}"), Value::Null, 201).await;
+
+        world.done("POST", undo, Value::Null, 200).await;
+        let pictures = world.get(&format!("/people/{owner}")).await["pictures"].clone();
+        assert!(pictures.as_array().unwrap().contains(&json!(picture)), "{pictures}");
+        assert_eq!(world.files(), std::slice::from_ref(&picture));
+        world.done("DELETE", &format!("/people/{owner}/pictures/{picture}"), Value::Null, 200).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_naming_takes_no_picture_with_it() {
+    let world = World::start().await;
+    let face = world.image("/one.jpg", &[10]).await[0];
+    let renamed = world.done("PATCH", "/people/3", json!({"name": "Ada"}), 200).await;
+    let entry: u64 = renamed["undo"].as_str().unwrap().split('/').nth(2).unwrap().parse().unwrap();
+    for part_of in [entry, 4711] {
+        let example = json!({"face": face, "part_of": part_of});
+        world.refused("POST", "/people/3/pictures", example, 409, "is no correction").await;
+    }
+    assert_eq!(world.files(), [""; 0]);
+}
+
+#[tokio::test]
 async fn who_became_known_by_a_name_that_is_undone_stays_if_more_is_known_of_them() {
     let world = World::start().await;
     let faces = world.image("/one.jpg", &[10, 500]).await;
