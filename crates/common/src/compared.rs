@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    database::{answered, push_list, until_done},
+    database::{answered, push_list, table_of, until_done},
     faces::{self, Nearest},
     models::ImageId,
 };
@@ -122,17 +122,16 @@ async fn update_nearest(
     transaction: &mut MySqlConnection,
     changes: &[(u64, Option<&Nearest>)],
 ) -> sqlx::Result<()> {
-    // As long as a power of two: `push_list` says why. No face has the id 0, with which the list is filled up.
-    let rows = changes.len().next_power_of_two();
     // The casts are for MySQL, which would take the parameters for texts.
     let row = "SELECT CAST(? AS UNSIGNED) AS id, ? AS nearest, CAST(? AS DOUBLE) AS distance, CAST(? AS SIGNED) AS matches";
     let update = format!(
         "UPDATE ({}) AS now STRAIGHT_JOIN faces ON faces.id = now.id
          SET faces.nearest = now.nearest, faces.distance = now.distance, faces.matches = now.matches",
-        vec![row; rows].join(" UNION ALL ")
+        table_of(row, changes.len())
     );
     let mut update = sqlx::query(AssertSqlSafe(&update[..]));
-    for row in 0..rows {
+    for row in 0..changes.len().next_power_of_two() {
+        // No face has the id 0.
         let &(face, nearest) = changes.get(row).unwrap_or(&(0, None));
         update = update
             .bind(face)

@@ -198,6 +198,12 @@ where
     statement.push(")");
 }
 
+/// A table of `count` given rows for a statement: `row` selects one. As in [`push_list`] it is as long as a power of two; the
+/// caller fills it up with rows that match nothing.
+pub(crate) fn table_of(row: &str, count: usize) -> String {
+    vec![row; count.next_power_of_two()].join(" UNION ALL ")
+}
+
 /// What the server calls a lock, which counts for all its databases.
 const LOCK_NAME: &str = "LEFT(CONCAT_WS(' ', 'kube-face', ?, DATABASE()), 64)";
 

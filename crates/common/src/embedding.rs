@@ -3,7 +3,7 @@
 /// How many numbers describe a face.
 pub const DIMENSIONS: usize = 128;
 
-/// Describes a face.
+/// Describes a face: the Euclidean distance of two of them is below 0.6 when they show the same person.
 pub type Embedding = [f32; DIMENSIONS];
 
 /// Reads 128 little-endian singles; `None` when they are none.
@@ -11,6 +11,11 @@ pub fn read(bytes: &[u8]) -> Option<Embedding> {
     let (numbers, rest) = bytes.as_chunks();
     (numbers.len() == DIMENSIONS && rest.is_empty())
         .then(|| std::array::from_fn(|i| f32::from_le_bytes(numbers[i])))
+}
+
+/// The bytes that [`read`] reads.
+pub fn write(embedding: &Embedding) -> Vec<u8> {
+    embedding.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
 /// The square of the Euclidean distance, with as many partial sums side by side as fill the widest vector registers.
@@ -32,7 +37,7 @@ mod tests {
 
     #[test]
     fn what_is_no_embedding_is_not_read() {
-        assert_eq!(read(&1.5_f32.to_le_bytes().repeat(DIMENSIONS)), Some([1.5; DIMENSIONS]));
+        assert_eq!(read(&write(&[1.5; DIMENSIONS])), Some([1.5; DIMENSIONS]));
         assert_eq!(read(&[0; 511]), None);
         assert_eq!(read(&[0; 516]), None);
         assert_eq!(read(&[]), None);

@@ -7,6 +7,7 @@ use sqlx::{MySqlPool, Row};
 
 use crate::{
     database::until_done,
+    embedding::{self, squared_distance},
     faces::Nearest,
     lookup::Area,
     models::{ImageId, NOBODY},
@@ -132,14 +133,9 @@ impl Candidate {
 impl Look {
     /// Whether both are of one picture of a face.
     fn is_near(&self, other: &Self) -> bool {
-        let (one, other) = (numbers(&self.embedding), numbers(&other.embedding));
-        let squares = one.iter().zip(&other).map(|(one, other)| (one - other).powi(2));
-        one.len() == other.len() && !one.is_empty() && squares.sum::<f64>().sqrt() <= SAME
+        let both = embedding::read(&self.embedding).zip(embedding::read(&other.embedding));
+        both.is_some_and(|(one, other)| f64::from(squared_distance(&one, &other)).sqrt() <= SAME)
     }
-}
-
-fn numbers(embedding: &[u8]) -> Vec<f64> {
-    embedding.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes).into()).collect()
 }
 
 /// A face, if there is one with this id.

@@ -182,7 +182,7 @@ async fn ids(
 pub struct Upload {
     transaction: Transaction<'static, MySql>,
     stored: Stored,
-    /// Whether it had failed for good, and is tried again now: its file may have been removed, and is there again.
+    /// Whether it had failed for good, and is tried again now.
     pub revived: bool,
 }
 
@@ -195,7 +195,7 @@ impl Upload {
 }
 
 /// Stores the path of an upload once, as PENDING, and what its file was called where it came from, at most 255 characters. The
-/// first name stays, and does not count as a change. One that no try can help is tried again: it is sent again.
+/// first name stays, and does not count as a change. An image that failed for good is tried again: its file is here again.
 pub async fn upload(pool: &MySqlPool, path: &str, file_name: Option<&str>) -> sqlx::Result<Upload> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
@@ -824,7 +824,7 @@ async fn redeem_now(
     Ok(images)
 }
 
-/// A failed image gets all its tries again.
+/// Gives a failed image all its tries again.
 const RETRY: &str = "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL WHERE id = ? AND status = 2";
 
 /// Another try for one failed image, because somebody asks for it: FAILEDPROCESSING → PENDING with all its tries. Unlike

@@ -73,8 +73,8 @@ impl Failed {
     }
 }
 
-/// Up to `limit` uploads after `after` that failed so that no try can help, as nobody can read such a file, and the place of
-/// the last of them. What failed in the last seconds is left for the next time: its neighbours may not be visible yet.
+/// Up to `limit` uploads after `after` that failed because nobody can read them, and the place of the last one. Those of the last
+/// ten seconds are left for the next time: others that failed before them may not be committed yet.
 pub async fn unreadable_uploads(
     pool: &MySqlPool,
     after: Failed,
@@ -98,8 +98,8 @@ pub async fn unreadable_uploads(
     Ok((last, rows.into_iter().map(|(id, _, upload)| (ImageId(id), upload)).collect()))
 }
 
-/// Holds the row of an upload that nobody can read, so that its file may go; `None` when it is tried again, or another image
-/// has the file, too.
+/// Locks the row of an upload that nobody can read, so that its file can be deleted. `None` when the image is tried again, or
+/// another image has the file, too.
 pub async fn unreadable(
     pool: &MySqlPool,
     id: ImageId,

@@ -9,7 +9,6 @@
 
 use std::{
     collections::HashMap,
-    fmt::Write,
     io,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -171,12 +170,8 @@ impl Sessions {
 fn random_id() -> sqlx::Result<String> {
     let mut random = [0; RANDOM];
     SysRng.try_fill_bytes(&mut random).map_err(io::Error::other)?;
-    let mut id = PREFIX.to_owned();
-    for byte in random {
-        // To write into a string never fails.
-        let _ = write!(id, "{byte:02x}");
-    }
-    Ok(id)
+    let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{PREFIX}{digits}"))
 }
 
 fn sha256(text: &str) -> [u8; 32] {

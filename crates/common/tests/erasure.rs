@@ -5,25 +5,17 @@
 mod support;
 
 use common::{
-    models::{ImageId, NOBODY},
+    models::NOBODY,
     people::{self, Changed, Deleted},
     words::{self, Word},
 };
 use sqlx::MySqlPool;
 
-use support::{execute, migrated, near, person, processed};
+use support::{execute, find_face, migrated, near, person, processed};
 
 const HANNIBAL: u64 = 1;
 const SKARLSO: u64 = 2;
 const WHO: &str = "a test";
-
-async fn face(pool: &MySqlPool, image: ImageId) -> Option<u64> {
-    sqlx::query_scalar("SELECT MIN(id) FROM faces WHERE image_id = ?")
-        .bind(image.0)
-        .fetch_one(pool)
-        .await
-        .unwrap()
-}
 
 async fn erase(pool: &MySqlPool, id: u64) -> Option<Deleted> {
     match people::delete(pool, id, true, WHO).await.unwrap() {
@@ -49,10 +41,10 @@ async fn who_was_deleted_before_is_erased_with_names_and_faces_once() {
     people::merge(&pool, ada, HANNIBAL, WHO).await.unwrap();
     people::name_picture(&pool, HANNIBAL, "by_hand.jpg", None, WHO).await.unwrap();
     let theirs = processed(&pool, "/theirs.jpg", &[near("by_hand.jpg", 0.2)]).await;
-    words::say(&pool, face(&pool, theirs).await.unwrap(), Word::IsNot(4), WHO).await.unwrap();
+    words::say(&pool, find_face(&pool, theirs).await.unwrap(), Word::IsNot(4), WHO).await.unwrap();
     let far = processed(&pool, "/far.jpg", &[near("by_hand.jpg", 0.9)]).await;
     let skarlso = processed(&pool, "/skarlso.jpg", &[near("by_hand.jpg", 0.3)]).await;
-    words::say(&pool, face(&pool, skarlso).await.unwrap(), Word::Is(2), WHO).await.unwrap();
+    words::say(&pool, find_face(&pool, skarlso).await.unwrap(), Word::Is(2), WHO).await.unwrap();
     let anothers = processed(&pool, "/anothers.jpg", &[near("hannibal_2.jpg", 0.2)]).await;
     assert!(matches!(people::delete(&pool, HANNIBAL, false, WHO).await.unwrap(), Changed::Done(_)));
     people::name_picture(&pool, SKARLSO, "hannibal_2.jpg", None, WHO).await.unwrap();
@@ -61,10 +53,10 @@ async fn who_was_deleted_before_is_erased_with_names_and_faces_once() {
     let erased = erase(&pool, HANNIBAL).await.unwrap();
     assert_eq!(erased.pictures, ["by_hand.jpg", "hannibal_1.jpg"], "of those that nobody else has got");
     assert_eq!((erased.images, erased.faces), (1, 1));
-    assert_eq!(face(&pool, theirs).await, None);
+    assert_eq!(find_face(&pool, theirs).await, None);
     for (image, shows) in [(theirs, NOBODY), (far, NOBODY), (skarlso, 2), (anothers, 2)] {
         assert_eq!(person(&pool, image).await, shows, "{image}");
-        assert_eq!(face(&pool, image).await.is_some(), image != theirs, "{image}");
+        assert_eq!(find_face(&pool, image).await.is_some(), image != theirs, "{image}");
     }
     let told = details(&pool).await;
     assert!(

@@ -5,13 +5,13 @@
 mod support;
 
 use common::{
-    models::{ImageId, NOBODY},
+    models::NOBODY,
     people::{self, Changed, Known, Named},
     words::{self, Word},
 };
 use sqlx::MySqlPool;
 
-use support::{execute, migrated, near, person, processed, undo};
+use support::{execute, face, migrated, near, person, processed, undo};
 
 const HANNIBAL: u64 = 1;
 const SKARLSO: u64 = 2;
@@ -22,14 +22,6 @@ fn done<T>(changed: Changed<T>) -> T {
         Changed::Done(result) => result,
         Changed::NoSuchPerson(id) => panic!("person {id} is there"),
     }
-}
-
-async fn face(pool: &MySqlPool, image: ImageId) -> u64 {
-    sqlx::query_scalar("SELECT MIN(id) FROM faces WHERE image_id = ?")
-        .bind(image.0)
-        .fetch_one(pool)
-        .await
-        .unwrap()
 }
 
 async fn actions(pool: &MySqlPool) -> Vec<(String, String)> {

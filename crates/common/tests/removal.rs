@@ -15,7 +15,7 @@ use common::{
 use sqlx::{AssertSqlSafe, MySqlPool};
 use tokio::time::timeout;
 
-use support::{execute, found, migrated, near, person, processed, undo};
+use support::{execute, face, found, migrated, near, person, processed, undo};
 
 const WHO: &str = "a test";
 const LEASE: Duration = Duration::from_secs(60);
@@ -32,17 +32,13 @@ async fn count(pool: &MySqlPool, table: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(select)).fetch_one(pool).await.unwrap()
 }
 
-async fn face_of(pool: &MySqlPool, image: ImageId) -> u64 {
-    sqlx::query_scalar("SELECT id FROM faces WHERE image_id = ?").bind(image.0).fetch_one(pool).await.unwrap()
-}
-
 #[tokio::test]
 async fn an_image_goes_with_its_faces_what_was_said_of_them_and_what_was_to_be_told() {
     let (_database, pool) = migrated().await;
     let gone = processed(&pool, "/gone.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let stays = processed(&pool, "/stays.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     for image in [gone, stays] {
-        words::say(&pool, face_of(&pool, image).await, Word::IsNot(1), WHO).await.unwrap();
+        words::say(&pool, face(&pool, image).await, Word::IsNot(1), WHO).await.unwrap();
     }
     execute(&pool, "INSERT INTO webhooks (image_id, claim, status) SELECT id, 7, 1 FROM images").await;
 
@@ -96,12 +92,12 @@ async fn a_stranger_stays_one_when_the_image_goes_that_they_were_first_seen_on()
     for path in ["/1.jpg", "/2.jpg", "/3.jpg"] {
         images.push(processed(&pool, path, &[None]).await);
     }
-    let first = face_of(&pool, images[0]).await;
+    let first = face(&pool, images[0]).await;
     for image in &images {
-        strangers::join(&pool, &[(face_of(&pool, *image).await, first)]).await.unwrap();
+        strangers::join(&pool, &[(face(&pool, *image).await, first)]).await.unwrap();
     }
     assert!(delete(&pool, images[0], WHO).await);
-    assert_eq!(strangers::first(&pool, first).await.unwrap(), Some(face_of(&pool, images[1]).await));
+    assert_eq!(strangers::first(&pool, first).await.unwrap(), Some(face(&pool, images[1]).await));
     let named = strangers::name(&pool, first, words::Whom::New("Ada"), WHO).await.unwrap();
     assert!(matches!(named, strangers::Named::Done { faces: 2, .. }), "{named:?}");
 }
@@ -111,7 +107,7 @@ async fn deleting_gives_way_to_words_and_results_and_comes_to_an_end() {
     let (_database, pool) = migrated().await;
     for round in 0..20 {
         let image = processed(&pool, &format!("/{round}.jpg"), &[near("hannibal_1.jpg", 0.3)]).await;
-        let face = face_of(&pool, image).await;
+        let face = face(&pool, image).await;
         let (said, deleted) =
             tokio::join!(words::say(&pool, face, Word::Nobody, WHO), delete(&pool, image, WHO));
         said.unwrap();

@@ -13,13 +13,9 @@ use common::{
 };
 use sqlx::MySqlPool;
 
-use support::{execute, migrated, near, person, processed, undo};
+use support::{execute, face, migrated, near, person, processed, undo};
 
 const WHO: &str = "a test";
-
-async fn face(pool: &MySqlPool, image: ImageId) -> u64 {
-    sqlx::query_scalar("SELECT id FROM faces WHERE image_id = ?").bind(image.0).fetch_one(pool).await.unwrap()
-}
 
 async fn stranger(pool: &MySqlPool, image: ImageId) -> Option<u64> {
     sqlx::query_scalar("SELECT stranger FROM faces WHERE image_id = ?")

@@ -126,8 +126,13 @@ impl Cache {
             let since = if record.unused_since == 0 { now } else { record.unused_since };
             if now.saturating_sub(since) < KEEP_UNUSED.as_secs() {
                 let embedding = before.embedding(record);
-                let embedding = embedding.as_ref().map(|numbers| &numbers[..]);
-                file.write(&encoded(&record.name, &record.stamp, &record.content, since, embedding))?;
+                file.write(&encoded(
+                    &record.name,
+                    &record.stamp,
+                    &record.content,
+                    since,
+                    embedding.as_ref(),
+                ))?;
             }
         }
         for (name, stamp, content) in used {
@@ -199,9 +204,9 @@ fn encoded(
     stamp: &Stamp,
     content: &ContentHash,
     unused_since: u64,
-    embedding: Option<&[f32]>,
+    embedding: Option<&Embedding>,
 ) -> Vec<u8> {
-    let embedding = embedding.unwrap_or_default();
+    let embedding = embedding.map_or(&[][..], |embedding| embedding);
     let mut bytes = (name.len() as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(name.as_bytes());
     bytes.extend([stamp.inode, stamp.length].map(u64::to_le_bytes).as_flattened());

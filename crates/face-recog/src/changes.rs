@@ -1,13 +1,11 @@
 //! What has changed of the known people since kept faces were compared with them, so that a million kept faces are compared
 //! with one new picture, and not with ten thousand old ones again.
 
+use common::embedding;
 use rpc::{Change, ChangesResponse};
 use tonic::Status;
 
-use crate::{
-    find::{gallery_id, written},
-    grpc::Service,
-};
+use crate::{find::gallery_id, grpc::Service};
 
 impl Service {
     /// What is other than in the gallery `before`.
@@ -18,7 +16,7 @@ impl Service {
         let known = changed.is_some();
         let change = |name: &str| Change {
             image_name: name.to_owned(),
-            embedding: gallery.embedding(name).map(written).unwrap_or_default(),
+            embedding: gallery.embedding(name).map(embedding::write).unwrap_or_default(),
         };
         let changes = changed.into_iter().flatten().map(change).collect();
         let (gallery, model) = (gallery_id(&gallery, tolerance), self.model.to_string());

@@ -4,7 +4,7 @@
 
 use std::{iter, slice};
 
-use common::quality::match_tolerance;
+use common::{embedding, quality::match_tolerance};
 use rpc::{
     ChangesRequest, ChangesResponse, CropRequest, CropResponse, FindRequest, FindResponse, MatchRequest,
     MatchResponse, Matched, Nearest, faces_server::Faces,
@@ -12,7 +12,7 @@ use rpc::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    engine::{DETECTOR, DIMENSIONS, Embedding, Face, timed},
+    engine::{DETECTOR, Embedding, Face, timed},
     gallery::{self, Gallery},
     grpc::{Service, note_failure, pool_status},
     picture::Picture,
@@ -100,7 +100,8 @@ impl Service {
                 format!("embeddings of the model {model:?} cannot be compared: this is {}", self.model);
             return refuse("other_model", Status::failed_precondition(words));
         }
-        let read: Option<Vec<Embedding>> = embeddings.iter().map(|bytes| read(bytes.as_ref())).collect();
+        let read: Option<Vec<Embedding>> =
+            embeddings.iter().map(|bytes| embedding::read(bytes.as_ref())).collect();
         read.map_or_else(
             || refuse("no_embedding", Status::invalid_argument("an embedding has 512 bytes: 128 singles")),
             Ok,
@@ -125,7 +126,7 @@ fn described(picture: &Picture, faces: &[Face], gallery: &Gallery, tolerance: f6
             top: scaled(place.top as f64, scale) as i32,
             width: scaled(place.width.into(), scale) as u32,
             height: scaled(place.height.into(), scale) as u32,
-            embedding: face.embedding().map(|embedding| written(embedding)).unwrap_or_default(),
+            embedding: face.embedding().map(embedding::write).unwrap_or_default(),
             sharpness: described.map_or(0.0, |described| described.sharpness),
             turned: described.map_or(0.0, |described| described.turned),
             nearest: nearest(face, picture, gallery, tolerance),
@@ -157,14 +158,4 @@ pub(crate) fn nearest(face: &Face, picture: &Picture, gallery: &Gallery, toleran
 fn judged(nearest: gallery::Nearest, height: u32, tolerance: f64) -> Nearest {
     let greatest = match_tolerance(i32::try_from(height).unwrap_or(i32::MAX), tolerance);
     Nearest { is_match: nearest.distance <= greatest, distance: nearest.distance, image_name: nearest.name }
-}
-
-pub(crate) fn written(embedding: &[f32]) -> Vec<u8> {
-    embedding.iter().flat_map(|number| number.to_le_bytes()).collect()
-}
-
-fn read(bytes: &[u8]) -> Option<Embedding> {
-    let (numbers, rest) = bytes.as_chunks();
-    (numbers.len() == DIMENSIONS && rest.is_empty())
-        .then(|| std::array::from_fn(|i| f32::from_le_bytes(numbers[i])))
 }

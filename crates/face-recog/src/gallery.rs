@@ -5,15 +5,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use common::embedding::squared_distance;
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    engine::{DIMENSIONS, Embedding},
-    picture::ContentHash,
-};
-
-/// How many partial sums run side by side: enough to fill the widest vector registers.
-const LANES: usize = 16;
+use crate::{engine::Embedding, picture::ContentHash};
 
 /// Galleries before it that a gallery remembers, and how many changed pictures in all: who compares with more than these
 /// rather compares with everybody.
@@ -24,8 +19,8 @@ const CHANGED: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Gallery {
     names: Vec<Box<str>>,
-    /// One after the other, [`DIMENSIONS`] numbers each: the search reads memory straight through.
-    embeddings: Vec<f32>,
+    /// One after the other: the search reads memory straight through.
+    embeddings: Vec<Embedding>,
     fingerprints: Vec<u64>,
     id: u64,
     /// How it came to be, the last step last.
@@ -72,13 +67,12 @@ impl Gallery {
         let most = self.len() + changes.len();
         let mut copy = Self {
             names: Vec::with_capacity(most),
-            embeddings: Vec::with_capacity(most * DIMENSIONS),
+            embeddings: Vec::with_capacity(most),
             fingerprints: Vec::with_capacity(most),
             id: 0,
             history: self.history_with(&changes),
         };
-        let embeddings = self.embeddings.chunks_exact(DIMENSIONS);
-        let mut old = self.names.iter().zip(embeddings).zip(&self.fingerprints).peekable();
+        let mut old = self.names.iter().zip(&self.embeddings).zip(&self.fingerprints).peekable();
         for (name, known) in changes {
             while let Some(((before, same), &print)) = old.next_if(|((old, _), _)| ***old < *name) {
                 copy.push(before.clone(), same, print);
@@ -122,9 +116,9 @@ impl Gallery {
         Some(self.history[step..].iter().flat_map(|step| &*step.names).map(|name| &**name).collect())
     }
 
-    fn push(&mut self, name: Box<str>, embedding: &[f32], fingerprint: u64) {
+    fn push(&mut self, name: Box<str>, embedding: &Embedding, fingerprint: u64) {
         self.names.push(name);
-        self.embeddings.extend_from_slice(embedding);
+        self.embeddings.push(*embedding);
         self.fingerprints.push(fingerprint);
         self.id = self.id.wrapping_add(fingerprint);
     }
@@ -136,9 +130,9 @@ impl Gallery {
     }
 
     /// The embedding of a known picture.
-    pub fn embedding(&self, name: &str) -> Option<&[f32]> {
+    pub fn embedding(&self, name: &str) -> Option<&Embedding> {
         let index = self.names.binary_search_by(|known| (**known).cmp(name)).ok()?;
-        self.embeddings.chunks_exact(DIMENSIONS).nth(index)
+        self.embeddings.get(index)
     }
 
     /// Number of known pictures.
@@ -156,7 +150,7 @@ impl Gallery {
     pub fn nearest(&self, faces: &[Embedding]) -> Option<Nearest> {
         let mut best: Option<(f32, usize)> = None;
         for face in faces {
-            for (index, known) in self.embeddings.chunks_exact(DIMENSIONS).enumerate() {
+            for (index, known) in self.embeddings.iter().enumerate() {
                 let candidate = (squared_distance(known, face), index);
                 // Not a number is never nearer.
                 if !candidate.0.is_nan() && best.is_none_or(|best| candidate < best) {
@@ -182,20 +176,10 @@ fn fingerprint(name: &str, content: &ContentHash) -> u64 {
     hash.iter().take(8).fold(0, |id, &byte| id << 8 | u64::from(byte))
 }
 
-fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; LANES];
-    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
-        for lane in 0..LANES {
-            let difference = a[lane] - b[lane];
-            sums[lane] += difference * difference;
-        }
-    }
-    sums.iter().sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::DIMENSIONS;
 
     fn face(value: f32) -> Embedding {
         [value; DIMENSIONS]
@@ -255,7 +239,7 @@ mod tests {
         assert_eq!(after.names, direct.names);
         assert_eq!(after.embeddings, direct.embeddings);
         assert_eq!(after.id(), direct.id());
-        assert_eq!(after.embedding("e.jpg"), Some(&[4.0; DIMENSIONS][..]));
+        assert_eq!(after.embedding("e.jpg"), Some(&[4.0; DIMENSIONS]));
         assert_eq!(after.embedding("c.jpg"), None);
     }
 

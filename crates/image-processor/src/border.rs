@@ -2,6 +2,7 @@
 //! and the reason says why.
 
 use common::{
+    embedding,
     faces::{Found, FoundFace, Nearest},
     images::Failure,
 };
@@ -91,12 +92,10 @@ fn why_wrong_face(face: &FoundFace) -> Option<String> {
     why_wrong_nearest(image_name, *distance)
 }
 
-/// Whether all of it are numbers; so are those of a face that has none.
+/// Whether it is an embedding of numbers, or none.
 fn is_embedding(bytes: &[u8]) -> bool {
-    let (numbers, rest) = bytes.as_chunks();
-    [0, EMBEDDING].contains(&bytes.len())
-        && rest.is_empty()
-        && numbers.iter().all(|&number| f32::from_le_bytes(number).is_finite())
+    bytes.is_empty()
+        || embedding::read(bytes).is_some_and(|numbers| numbers.iter().all(|number| number.is_finite()))
 }
 
 fn why_wrong_nearest(image_name: &str, distance: f64) -> Option<String> {

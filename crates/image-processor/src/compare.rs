@@ -502,7 +502,7 @@ mod tests {
         let face = |nearest: Option<&str>| {
             let image_name = nearest.map(str::to_owned);
             let nearest = image_name.map(|image_name| Nearest { image_name, distance: 0.25, is_match: true });
-            let embedding = at(1.0).iter().flat_map(|number| number.to_le_bytes()).collect();
+            let embedding = embedding::write(&at(1.0));
             Outdated { id: 1, gallery: 1, embedding, height: 100, nearest, image: ImageId(1), checksum: 0 }
         };
         let changes =

@@ -42,10 +42,10 @@ pub(crate) async fn migrated() -> (Database, MySqlPool) {
 }
 
 /// An image that was processed with these faces on it, all of them unknown.
-pub(crate) async fn store_faces(connection: &mut MySqlConnection, embeddings: &[[f32; 128]]) {
-    let face = |embedding: &[f32; 128]| FoundFace {
+pub(crate) async fn store_faces(connection: &mut MySqlConnection, embeddings: &[Embedding]) {
+    let face = |embedding: &Embedding| FoundFace {
         area: [0, 0, 150, 150],
-        embedding: embedding.iter().flat_map(|number| number.to_le_bytes()).collect(),
+        embedding: embedding::write(embedding),
         score: Some(0.9),
         sharpness: 100.0,
         turned: 0.1,
@@ -163,10 +163,9 @@ impl Faces for Replica {
     async fn changes(&self, request: Request<ChangesRequest>) -> Result<Response<ChangesResponse>, Status> {
         let state = self.state.lock().unwrap();
         let changed = state.changed.get(&request.into_inner().gallery);
-        let written = |known: &Embedding| known.iter().flat_map(|number| number.to_le_bytes()).collect();
         let change = |name: &String| Change {
             image_name: name.clone(),
-            embedding: state.known.get(name).map(written).unwrap_or_default(),
+            embedding: state.known.get(name).map(embedding::write).unwrap_or_default(),
         };
         Ok(Response::new(ChangesResponse {
             known: changed.is_some(),

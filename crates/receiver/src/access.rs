@@ -27,63 +27,56 @@ use crate::{body::turn_away, format::Format, post::format_of, problem::Problem, 
 
 /// Lets a request pass whose sender may do what it asks for, with [`Who`] that is as an extension.
 pub async fn let_in(State(receiver): State<Arc<Receiver>>, mut request: Request, next: Next) -> Response {
+    let peer = Peer::of(request.extensions());
     let credential = bearer(request.headers()).map(str::to_owned);
-    let session = session(&receiver, credential.as_deref()).await;
-    match session.and_then(|session| may_pass(&receiver, &request, credential.as_deref(), session)) {
+    let who = match not_by_a_trick(&receiver, &request, peer) {
+        Ok(()) => sender(&receiver, credential.as_deref(), peer).await,
+        Err(denied) => Err(denied.into()),
+    };
+    match who.and_then(|who| may_pass(&request, who)) {
         Ok(who) => {
             request.extensions_mut().insert(who);
             next.run(request).await
         }
-        Err(refused) => refuse(refused, request).await,
+        Err(refused) => refuse(&receiver, refused, peer, request).await,
     }
 }
 
 /// Why a request does not pass.
 enum Refused {
-    /// Its sender may not do it.
-    Denied(Denied),
+    /// Its sender, if known, may not do it.
+    Denied(Denied, Option<Who>),
     /// Nobody knows now who its sender is.
     Unknown(Problem),
 }
 
 impl From<Denied> for Refused {
     fn from(denied: Denied) -> Self {
-        Self::Denied(denied)
+        Self::Denied(denied, None)
     }
 }
 
-/// A session that is meant: the token that opened it, if it is not over.
-type Opener = Option<[u8; 32]>;
-
-/// The session that a request names in place of a token, if it does: the frontend knows no more of whoever is logged in there.
-/// A cookie names nobody here, as another site can make a browser send it.
-async fn session(receiver: &Receiver, credential: Option<&str>) -> Result<Option<Opener>, Refused> {
-    let id = credential.filter(|credential| !receiver.access.is_open() && sessions::is_id(credential));
-    let Some(id) = id else { return Ok(None) };
+/// Who sends this token, or a session in its place: the frontend knows no more of whoever is logged in there. A cookie names
+/// nobody here, as another site can make a browser send it.
+async fn sender(receiver: &Receiver, credential: Option<&str>, peer: IpAddr) -> Result<Who, Refused> {
+    let access = &receiver.access;
+    let session = credential.filter(|credential| !access.is_open() && sessions::is_id(credential));
+    let Some(id) = session else { return Ok(access.who(credential, peer)?) };
     receiver.is_ready().map_err(Refused::Unknown)?;
     let session = receiver.sessions.find(id).await.map_err(|error| Refused::Unknown(error.into()))?;
-    Ok(Some(session.map(|session| session.token)))
+    Ok(access.of_session(session.map(|session| session.token).as_ref())?)
 }
 
-/// Who sent a request that may pass. One that may not is noted in the log.
-fn may_pass(
-    receiver: &Receiver,
-    request: &Request,
-    credential: Option<&str>,
-    session: Option<Opener>,
-) -> Result<Who, Refused> {
-    let peer = Peer::of(request.extensions());
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let who = not_by_a_trick(receiver, request, peer).and_then(|()| match session {
-        Some(opener) => receiver.access.of_session(opener.as_ref()),
-        None => receiver.access.who(credential, peer),
-    });
-    let passes = who.clone().and_then(|who| who.needs(needed(request.method(), route)));
-    if let Err(denied) = passes {
-        receiver.access.note_refusal(denied, who.as_ref().ok(), peer, request.method(), route);
-        return Err(denied.into());
+/// Fails unless this is somebody who may do what the request asks for.
+fn may_pass(request: &Request, who: Who) -> Result<Who, Refused> {
+    match who.needs(needed(request.method(), route(request))) {
+        Ok(()) => Ok(who),
+        Err(denied) => Err(Refused::Denied(denied, Some(who))),
     }
-    Ok(who?)
+}
+
+fn route(request: &Request) -> &str {
+    request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str)
 }
 
 /// Where nobody needs a token, a browser that reaches this port would do for any page what that asks for.
@@ -101,10 +94,14 @@ fn needed(method: &Method, route: &str) -> Role {
     }
 }
 
-async fn refuse(refused: Refused, request: Request) -> Response {
+/// Answers a request that may not pass. One that is denied is noted in the log.
+async fn refuse(receiver: &Receiver, refused: Refused, peer: IpAddr, request: Request) -> Response {
     let format = format_of(&request);
     let response = match refused {
-        Refused::Denied(denied) => denied_answer(denied, format),
+        Refused::Denied(denied, who) => {
+            receiver.access.note_refusal(denied, who.as_ref(), peer, request.method(), route(&request));
+            denied_answer(denied, format)
+        }
         Refused::Unknown(problem) => problem.respond(format),
     };
     let (head, body) = request.into_parts();

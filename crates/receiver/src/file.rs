@@ -9,7 +9,6 @@ use std::{
     fs::{self, File, Permissions},
     io,
     os::unix::fs::PermissionsExt,
-    panic,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -17,10 +16,11 @@ use std::{
 
 use tempfile::NamedTempFile;
 use tokio::{
-    spawn,
     sync::Semaphore,
     time::{Instant, timeout_at},
 };
+
+use crate::task::to_its_end;
 
 /// How a picture is called that is being sent.
 pub const SENT: &str = ".upload-";
@@ -94,18 +94,18 @@ pub fn remove(folder: &Path, name: &str) -> io::Result<bool> {
     }
 }
 
-/// Work on the files of a folder, with their rows, if those are held meanwhile. Clones share the turns.
+/// Work on the files of a folder, which may hold their rows meanwhile. Clones share the turns.
 ///
-/// A volume may hang, and hold up who works on it for hours. So little is done at once that the rest of the service keeps
-/// its threads and its connections to the database; who has waited for [`PATIENCE`] is answered; and what has begun goes on
-/// to its end, since a row must not be let go of while its file changes.
+/// A volume can hang for hours. So only a little of this work runs at once, and the rest of the service keeps its threads and its
+/// connections to the database. A client gets an answer after [`PATIENCE`]. Work that has begun goes on to its end: a row must
+/// stay held while its file changes.
 #[derive(Clone, Debug)]
 pub struct FileWork(Arc<Semaphore>);
 
 /// Work on one folder at once: half of the connections to the database.
 const AT_ONCE: usize = 8;
 
-/// How long a client waits for it, in its queue and at the folder. The database gives up earlier.
+/// How long a client waits for such work, its turn included. The database gives up earlier.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The error of a volume that does not answer.
@@ -128,15 +128,12 @@ impl FileWork {
         let deadline = Instant::now() + PATIENCE;
         let turn = timeout_at(deadline, self.0.clone().acquire_owned()).await.map_err(|_| hangs())?;
         let turn = turn.map_err(io::Error::other)?;
-        let work = spawn(async move {
+        let work = to_its_end(async move {
             let result = work.await;
             drop(turn);
             result
         });
-        timeout_at(deadline, work).await.map_err(|_| hangs())?.map_err(|error| match error.try_into_panic() {
-            Ok(reason) => panic::resume_unwind(reason),
-            Err(cancelled) => io::Error::other(cancelled),
-        })
+        timeout_at(deadline, work).await.map_err(|_| hangs())
     }
 }
 

@@ -1,6 +1,6 @@
 //! All routes together, and what is the same for them. Each lives with its subject.
 
-use std::{future, panic, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -25,7 +25,7 @@ use crate::{
     post::{self, format_of, is_original},
     problem::Problem,
     state::Receiver,
-    status, upload,
+    status, task, upload,
 };
 
 /// The receiver's routes.
@@ -65,20 +65,13 @@ async fn when_ready(State(receiver): State<Arc<Receiver>>, request: Request, nex
     }
 }
 
-/// A change that has begun is made to its end, also when its client goes away meanwhile: half of one would stay for ever. A
-/// body that breaks off ends it by itself.
+/// A change that has begun goes on when its client disconnects: half of a change would stay for ever. If the body breaks off, the
+/// change ends by itself.
 async fn to_its_end(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    match tokio::spawn(next.run(request).in_current_span()).await {
-        Ok(response) => response,
-        Err(error) => match error.try_into_panic() {
-            Ok(reason) => panic::resume_unwind(reason),
-            // The runtime ends, and whoever waits with it.
-            Err(_) => future::pending().await,
-        },
-    }
+    task::to_its_end(next.run(request)).await
 }
 
 /// Nothing is unpacked here: a picture is packed already, and what a small body unpacks to cannot be foreseen.

@@ -45,7 +45,7 @@ pub enum NotKept {
     #[error("there is no room for the file; tell whoever runs this, or send it again later")]
     DiskFull,
     /// The other uploads take what all may take.
-    #[error("the uploads take all the room that UPLOADS_QUOTA gives them: delete images, or have it raised")]
+    #[error("the uploads have used up UPLOADS_QUOTA: delete images, or raise it")]
     QuotaUsed,
     /// The folder is away or cannot be written to, which the log tells more of.
     #[error("the folder for the file cannot be written to; send it again later, or tell whoever runs this")]

@@ -47,6 +47,7 @@ mod request;
 mod settings;
 mod state;
 mod status;
+mod task;
 mod upkeep;
 mod upload;
 mod watch;

@@ -1,7 +1,7 @@
 //! The room that uploads take together: `UPLOADS_QUOTA`.
 //!
-//! It is counted now and then, and meanwhile what this receiver adds and removes is added and subtracted. What other receivers
-//! do is seen at the next count, so together they may exceed it by what they take in until then.
+//! The folder is counted every ten minutes. In between this receiver adds and subtracts what it does itself. It sees the work of
+//! other receivers at the next count, so together they can exceed the quota by what they take in until then.
 
 use std::{
     fs, io,

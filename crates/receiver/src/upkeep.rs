@@ -1,5 +1,5 @@
-//! The folder of uploads, kept in order while the receiver runs: what no decoder can read goes, and the room that the others
-//! take is counted.
+//! Keeps the folder of uploads in order while the receiver runs: deletes files that no decoder can read, and counts the room that
+//! the others take.
 
 use std::time::Duration;
 
@@ -10,15 +10,12 @@ use common::{
 use sqlx::MySqlPool;
 use tokio::time::MissedTickBehavior;
 
-use crate::{
-    keep::{Folder, NotKept},
-    upload::Intake,
-};
+use crate::{keep::Folder, upload::Intake};
 
-/// How often images are looked for that failed.
+/// How often to look for images that failed.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// Each so many times the folder is counted: other receivers and the retention change it, too.
+/// After so many looks the folder is counted again: other receivers and the retention change it, too.
 const COUNTED: u32 = 40;
 
 /// Images of one look into the table.
@@ -36,7 +33,7 @@ pub async fn run(uploads: &Intake, pool: &MySqlPool) {
         }
         // Where the database or the folder is away, it goes on from the same place.
         if let Err(error) = Box::pin(remove_unreadable(uploads, pool, &mut failed)).await {
-            tracing::warn!(%error, "uploads that nobody can read are not removed now");
+            tracing::warn!(%error, "cannot delete unreadable uploads now");
         }
     }
 }
@@ -56,7 +53,7 @@ async fn remove_unreadable(
         for (id, upload) in &images {
             let work = remove(uploads.folder().clone(), pool.clone(), *id, upload.clone());
             if uploads.at_files(work).await?? {
-                tracing::info!(image = %id, "no decoder reads this upload: its file is removed");
+                tracing::info!(image = %id, "no decoder reads this upload: deleted its file");
             }
         }
         if images.len() < BATCH as usize {
@@ -67,10 +64,10 @@ async fn remove_unreadable(
     }
 }
 
-/// Removes the file of an upload, if that still is of no use; whether there was one.
+/// Deletes the file of an upload if it still is unreadable; whether there was one.
 async fn remove(folder: Folder, pool: MySqlPool, id: ImageId, upload: String) -> anyhow::Result<bool> {
     let Some(row) = removal::unreadable(&pool, id, &upload).await? else { return Ok(false) };
-    let removed = folder.remove(&upload).await.map_err(|error: NotKept| anyhow::anyhow!("{error}"))?;
+    let removed = folder.remove(&upload).await?;
     drop(row);
     Ok(removed)
 }

@@ -10,6 +10,7 @@ mod quality;
 
 use std::time::Instant;
 
+pub use common::embedding::{DIMENSIONS, Embedding};
 use common::quality::LEAST_COMPARED_HEIGHT;
 use image::RgbImage;
 
@@ -17,12 +18,6 @@ pub use detect::DETECTOR;
 use detect::{Detection, FaceDetector};
 use embed::FaceEmbedder;
 pub use models::{ModelError, ModelId, Models};
-
-/// How many numbers describe a face.
-pub const DIMENSIONS: usize = 128;
-
-/// Describes a face: the Euclidean distance of two of them is below 0.6 when they show the same person.
-pub type Embedding = [f32; DIMENSIONS];
 
 /// Grows when the same face may get another embedding than before by a change of this folder or of how pictures are
 /// decoded; embeddings that were kept of an older version are then made anew. Boxes of another detector are no reason: they
