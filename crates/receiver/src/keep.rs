@@ -89,7 +89,7 @@ impl Folder {
             file::clear(&folder)
         });
         if let Ok(Err(error)) = prepared.await {
-            tracing::warn!(%error, "the folder for uploads cannot be used now");
+            tracing::warn!(folder = %self.path.display(), %error, "the folder for uploads cannot be used now");
         }
     }
 
@@ -97,7 +97,7 @@ impl Folder {
     pub async fn count(&self) {
         let (folder, room) = (self.path.clone(), self.room.clone());
         if let Ok(Err(error)) = spawn_blocking(move || room.count(&folder)).await {
-            tracing::warn!(%error, "the room that uploads take cannot be counted now");
+            tracing::warn!(folder = %self.path.display(), %error, "cannot count the room that uploads take");
         }
     }
 

@@ -135,10 +135,17 @@ pub async fn run(
     let prepare = async {
         if shutdown.run_until_cancelled(schema::ensure(&settings.database, &pool)).await.is_some() {
             readiness.ready();
-            let (pool, shutdown) = (pool.clone(), shutdown.clone());
+            // Both read today's schema.
+            let (forgetting, stopped) = (pool.clone(), shutdown.clone());
             supervisor.spawn("forgetting", async move {
-                shutdown.run_until_cancelled(forget::run(&pool)).await;
+                stopped.run_until_cancelled(forget::run(&forgetting)).await;
             });
+            if let Some(uploads) = uploads {
+                let (pool, stopped) = (pool.clone(), shutdown.clone());
+                supervisor.spawn("uploads", async move {
+                    stopped.run_until_cancelled(upkeep::run(&uploads, &pool)).await;
+                });
+            }
         }
     };
     let watch = async {
@@ -147,12 +154,6 @@ pub async fn run(
             shutdown.run_until_cancelled(supervisor.watch("watched folder", watch)).await;
         }
     };
-    if let Some(uploads) = uploads {
-        let (pool, shutdown) = (pool.clone(), shutdown.clone());
-        supervisor.spawn("uploads", async move {
-            shutdown.run_until_cancelled(upkeep::run(&uploads, &pool)).await;
-        });
-    }
     let (drain, limits) = (settings.process.shutdown_timeout, Limits::public(memory));
     let serve = supervisor.watch("HTTP", web::serve(listener, router, limits, shutdown.clone(), drain));
     tokio::join!(serve, prepare, watch);
