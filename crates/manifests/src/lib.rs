@@ -1,11 +1,14 @@
-//! How kube-face is packaged, as its tests see it: the objects of `kube_files/` and the services of `compose.yaml`.
+//! How kube-face is packaged, as its tests see it: the objects of `kube_files/` and of the Helm chart, and the services
+//! of `compose.yaml`.
 //!
 //! ```text
-//! kube_files/*.yaml ─▶ Object ─▶ Workload ─▶ Container ─▶ environment, flags, ports
+//! kube_files/*.yaml, chart/ ─▶ Object ─▶ Workload ─▶ Container ─▶ environment, flags, ports
 //! ```
 //!
 //! Nothing here needs a cluster. The tests ask what a cluster would only say when a pod does not start: whether a
 //! binary knows a setting, whether a name leads to a port, whether a connection is allowed.
+
+pub mod chart;
 
 use std::{
     collections::BTreeMap,
@@ -37,12 +40,16 @@ pub fn objects() -> Result<Vec<Object>> {
     let mut objects = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let documents: Vec<Value> =
-            serde_saphyr::from_multiple(&text).with_context(|| format!("{} is no YAML", file.display()))?;
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        objects.extend(documents.into_iter().map(|value| Object { file: name.clone(), value }));
+        objects.extend(parse(&file.file_name().unwrap_or_default().to_string_lossy(), &text)?);
     }
     Ok(objects)
+}
+
+/// The objects in the text of `file`.
+fn parse(file: &str, text: &str) -> Result<Vec<Object>> {
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).with_context(|| format!("{file} is no YAML"))?;
+    Ok(documents.into_iter().map(|value| Object { file: file.to_owned(), value }).collect())
 }
 
 /// One object of the Kubernetes API.

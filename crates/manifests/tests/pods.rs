@@ -5,24 +5,34 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
-use manifests::{PART_OF, Workload, items, objects, text};
+use manifests::{Object, PART_OF, Workload, chart, items, objects, text};
 use serde_json::{Value, json};
-use support::{binary, is_ours, workloads};
+use support::{binary, chart_values, is_ours, workloads};
 
 /// Volume types that Pod Security "restricted" admits.
 const ADMITTED_VOLUMES: [&str; 4] = ["configMap", "emptyDir", "persistentVolumeClaim", "secret"];
 
+/// Everything that is deployed anywhere, with the number of its workloads: `kube_files/`, and the chart with its
+/// defaults, with everything on, and with database and queue from outside.
+static DEPLOYMENTS: LazyLock<Vec<(&str, Vec<Object>, usize)>> = LazyLock::new(|| {
+    vec![
+        ("kube_files", objects().unwrap(), 9),
+        ("chart", chart::objects(&[]).unwrap(), 9),
+        ("everything", chart::objects(&["--values", &chart_values("everything")]).unwrap(), 9),
+        ("outside", chart::objects(&["--values", &chart_values("outside")]).unwrap(), 6),
+    ]
+});
+
 /// Calls `check` for each workload, with its title for messages.
 fn each_workload(check: impl Fn(Workload, &str)) {
-    let objects = objects().unwrap();
-    let mut count = 0;
-    for workload in workloads(&objects) {
-        check(workload, &workload.object.title());
-        count += 1;
+    for (name, objects, count) in &*DEPLOYMENTS {
+        for workload in workloads(objects) {
+            check(workload, &format!("{name}: {}", workload.object.title()));
+        }
+        assert_eq!(workloads(objects).count(), *count, "the workloads of {name}");
     }
-    assert_eq!(count, 9, "the workloads of kube-face");
 }
 
 #[test]

@@ -10,9 +10,22 @@ pub fn workloads(objects: &[Object]) -> impl Iterator<Item = Workload<'_>> {
     objects.iter().filter_map(Object::workload)
 }
 
+/// The file of the checkout with values for the chart: `everything` on, or everything from `outside`.
+pub fn chart_values(name: &str) -> String {
+    format!("crates/manifests/tests/chart/{name}.yaml")
+}
+
+/// Registries and owners of images that are built from this repository, in `kube_files/` and in the chart's values.
+const OWNERS: [&str; 3] = ["kube-face/", "ghcr.io/kube-face/", "registry.example.org/faces/"];
+
+/// Name and tag of an image that is built from this repository.
+fn our_name(image: &str) -> Option<&str> {
+    OWNERS.iter().find_map(|owner| image.strip_prefix(owner))
+}
+
 /// Whether the image is built from this repository.
 pub fn is_ours(image: &str) -> bool {
-    image.starts_with("kube-face/")
+    our_name(image).is_some()
 }
 
 /// A binary's own account of its settings.
@@ -30,7 +43,7 @@ impl Binary {
 
 /// The binary that the image holds.
 pub fn binary(image: &str) -> Binary {
-    let name = image.trim_start_matches("kube-face/").split(':').next().unwrap();
+    let name = our_name(image).unwrap().split(':').next().unwrap();
     let command = match name {
         "receiver" => receiver::Settings::command(),
         "image-processor" => image_processor::Settings::command(),

@@ -1,0 +1,1 @@
+../../dbinit/database_setup.sql

@@ -1,0 +1,1 @@
+../../dbinit/services_user.sh
