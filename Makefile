@@ -23,10 +23,10 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
                END { printf "%d passed, %d failed\n", passed, failed }'
 
-.PHONY: help setup demo run test test-mysql faults soak bench accuracy fuzz images kube-test check clean
+.PHONY: help setup demo run test test-mysql faults soak bench accuracy fuzz images kube-test release-dry-run check clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: Debian packages, weights, photographs, queue servers
 	@setup/install
@@ -83,10 +83,16 @@ images: ## build the container images (needs Docker alone; the first time takes 
 kube-test: ## prove a deployment: delete every pod of it while pictures are posted (kubectl's context; NAMESPACE=… for another)
 	@kube_tools/prove
 
-check: setup $(CARGO_DENY) ## check format, lints, licences, sources and duplicates
+release-dry-run: ## do all of a release that needs no registry: one version everywhere, the notes, the chart in dist/
+	@setup/checks go
+	@.ci/release dry-run
+
+check: setup $(CARGO_DENY) ## check format, lints, licences, sources, duplicates, workflows and the chart
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(CARGO_DENY) check licenses bans sources
+	@setup/checks go
+	@.ci/release dry-run
 
 $(CARGO_DENY): # takes some minutes, once
 	cargo install --locked --root .cache/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny --version $(CARGO_DENY_VERSION)
