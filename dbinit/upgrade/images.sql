@@ -1,4 +1,4 @@
--- The original's table images becomes today's. Run by the services themselves (common/src/schema.rs),
+-- The original's table images becomes today's. Run by the services themselves (common/src/db/schema.rs),
 -- under a lock and once; interrupted anywhere, it may run again from the start.
 --
 -- {bin} stands for the server's binary collation that does not ignore trailing blanks: utf8mb4_0900_bin

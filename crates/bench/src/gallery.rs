@@ -4,10 +4,8 @@ use std::{collections::HashSet, fs, hint::black_box, io::Cursor, path::Path, tim
 
 use devstack::{Port, paths};
 use face_recog::{
-    cache::Cache,
     engine::{DIMENSIONS, Embedding, Models},
-    gallery::{Gallery, Known},
-    listing,
+    gallery::{Gallery, Known, cache::Cache, listing},
 };
 use image::ImageFormat;
 

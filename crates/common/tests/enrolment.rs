@@ -5,10 +5,12 @@
 mod support;
 
 use common::{
-    enrolment::{self, Look, Unfit},
-    faces::Nearest,
+    db::{
+        corrections::{self, Word},
+        faces::Nearest,
+        people::enrolment::{self, Look, Unfit},
+    },
     models::ImageId,
-    words::{self, Word},
 };
 use sqlx::MySqlPool;
 
@@ -92,7 +94,7 @@ async fn an_example_like_somebody_else_is_theirs_unless_a_person_says_otherwise(
         words.contains("Skarlso (person 2)") && words.contains("skarlso_1.jpg is at distance 0.31"),
         "{words}"
     );
-    words::say(&pool, face, Word::Is(HANNIBAL), "a test").await.unwrap();
+    corrections::say(&pool, face, Word::Is(HANNIBAL), "a test").await.unwrap();
     assert_eq!(check_example(&pool, face, like("skarlso_1.jpg")).await, Ok(()));
 }
 
@@ -106,13 +108,13 @@ async fn what_people_said_of_a_face_counts_when_somebody_is_enrolled_by_it() {
         (Word::Nobody, "shows nobody"),
         (Word::IsNot(HANNIBAL), "does not show them"),
     ] {
-        words::say(&pool, face, word, "a test").await.unwrap();
+        corrections::say(&pool, face, word, "a test").await.unwrap();
         let words = check(&pool, face, HANNIBAL).await.unwrap_err().to_string();
         assert!(words.contains(said), "{words}");
-        words::say(&pool, face, Word::Unsaid, "a test").await.unwrap();
+        corrections::say(&pool, face, Word::Unsaid, "a test").await.unwrap();
         assert_eq!(check(&pool, face, HANNIBAL).await, Ok(()));
     }
-    words::say(&pool, face, Word::IsNot(SKARLSO), "a test").await.unwrap();
+    corrections::say(&pool, face, Word::IsNot(SKARLSO), "a test").await.unwrap();
     assert_eq!(check(&pool, face, HANNIBAL).await, Ok(()), "that is about somebody else");
 }
 

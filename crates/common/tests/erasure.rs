@@ -5,9 +5,11 @@
 mod support;
 
 use common::{
+    db::{
+        corrections::{self, Word},
+        people::{self, Changed, Deleted},
+    },
     models::NOBODY,
-    people::{self, Changed, Deleted},
-    words::{self, Word},
 };
 use sqlx::MySqlPool;
 
@@ -41,10 +43,10 @@ async fn who_was_deleted_before_is_erased_with_names_and_faces_once() {
     people::merge(&pool, ada, HANNIBAL, WHO).await.unwrap();
     people::name_picture(&pool, HANNIBAL, "by_hand.jpg", None, WHO).await.unwrap();
     let theirs = processed(&pool, "/theirs.jpg", &[near("by_hand.jpg", 0.2)]).await;
-    words::say(&pool, find_face(&pool, theirs).await.unwrap(), Word::IsNot(4), WHO).await.unwrap();
+    corrections::say(&pool, find_face(&pool, theirs).await.unwrap(), Word::IsNot(4), WHO).await.unwrap();
     let far = processed(&pool, "/far.jpg", &[near("by_hand.jpg", 0.9)]).await;
     let skarlso = processed(&pool, "/skarlso.jpg", &[near("by_hand.jpg", 0.3)]).await;
-    words::say(&pool, find_face(&pool, skarlso).await.unwrap(), Word::Is(2), WHO).await.unwrap();
+    corrections::say(&pool, find_face(&pool, skarlso).await.unwrap(), Word::Is(2), WHO).await.unwrap();
     let anothers = processed(&pool, "/anothers.jpg", &[near("hannibal_2.jpg", 0.2)]).await;
     assert!(matches!(people::delete(&pool, HANNIBAL, false, WHO).await.unwrap(), Changed::Done(_)));
     people::name_picture(&pool, SKARLSO, "hannibal_2.jpg", None, WHO).await.unwrap();

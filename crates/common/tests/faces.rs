@@ -7,12 +7,15 @@ mod support;
 use std::collections::HashMap;
 
 use common::{
-    audit,
-    compared::{self, Outdated},
-    faces::{self, Nearest},
+    db::{
+        audit,
+        corrections::{self, Said, Whom, Word},
+        faces::{
+            self, Nearest, clusters,
+            rematch::{self, Outdated},
+        },
+    },
     models::{ImageId, NOBODY},
-    strangers,
-    words::{self, Said, Whom, Word},
 };
 use sqlx::MySqlPool;
 
@@ -37,14 +40,14 @@ async fn face(pool: &MySqlPool, image: ImageId) -> u64 {
 
 /// Every face that was not compared with today's known people.
 async fn outdated(pool: &MySqlPool) -> Vec<Outdated> {
-    let outdated = compared::outdated(pool, ("dlib", TODAY), 0, 100).await.unwrap();
+    let outdated = rematch::outdated(pool, ("dlib", TODAY), 0, 100).await.unwrap();
     outdated.map(|(_, outdated)| outdated).unwrap_or_default()
 }
 
 /// Stores that these faces were compared with today's known people, and that all are nearest to `nearest`.
 async fn store(pool: &MySqlPool, faces: Vec<Outdated>, nearest: Option<Nearest>) -> usize {
     let compared: Vec<_> = faces.into_iter().map(|face| (face, nearest.clone())).collect();
-    compared::store(pool, TODAY, &compared).await.unwrap()
+    rematch::store(pool, TODAY, &compared).await.unwrap()
 }
 
 async fn compare(pool: &MySqlPool, nearest: Option<Nearest>) -> usize {
@@ -118,19 +121,19 @@ async fn a_face_is_compared_once_with_the_same_people_and_each_portion_begins_af
         processed(&pool, path, &[near("hannibal_1.jpg", 0.8)]).await;
     }
     let all = outdated(&pool).await;
-    let portion = compared::outdated(&pool, ("dlib", TODAY), 0, 2).await.unwrap();
+    let portion = rematch::outdated(&pool, ("dlib", TODAY), 0, 2).await.unwrap();
     let (last, first) = portion.unwrap();
     assert_eq!((last, first.len()), (all[1].id, 2));
     store(&pool, first, near("hannibal_1.jpg", 0.8)).await;
     let ids = async |model| {
-        let portion = compared::outdated(&pool, (model, TODAY), 0, 2).await.unwrap();
+        let portion = rematch::outdated(&pool, (model, TODAY), 0, 2).await.unwrap();
         portion.map(|(last, faces)| (last, faces.iter().map(|face| face.id).collect::<Vec<_>>()))
     };
     assert_eq!(ids("dlib").await, Some((all[1].id, vec![])), "they are up to date");
     assert_eq!(ids("other").await, Some((all[1].id, vec![])), "they are of another model");
-    let rest = compared::outdated(&pool, ("dlib", TODAY), last, 2).await.unwrap();
+    let rest = rematch::outdated(&pool, ("dlib", TODAY), last, 2).await.unwrap();
     assert_eq!(rest.map(|(last, faces)| (last, faces.len())), Some((all[2].id, 1)));
-    assert!(compared::outdated(&pool, ("dlib", TODAY), all[2].id, 2).await.unwrap().is_none());
+    assert!(rematch::outdated(&pool, ("dlib", TODAY), all[2].id, 2).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -184,7 +187,10 @@ async fn what_a_person_said_is_never_overridden() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
-    assert!(matches!(words::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap(), Said::Noted { .. }));
+    assert!(matches!(
+        corrections::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap(),
+        Said::Noted { .. }
+    ));
     assert_eq!(person(&pool, image).await, SKARLSO);
     compare(&pool, near("john_doe_1.jpg", 0.1)).await;
     assert_eq!(person(&pool, image).await, SKARLSO);
@@ -195,7 +201,7 @@ async fn somebody_who_was_rejected_does_not_come_back_but_another_may() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
-    words::say(&pool, face, Word::IsNot(HANNIBAL), WHO).await.unwrap();
+    corrections::say(&pool, face, Word::IsNot(HANNIBAL), WHO).await.unwrap();
     assert_eq!(person(&pool, image).await, NOBODY);
     compare(&pool, near("hannibal_2.jpg", 0.2)).await;
     assert_eq!(person(&pool, image).await, NOBODY);
@@ -239,7 +245,7 @@ async fn a_word_that_is_said_while_faces_are_compared_again_counts() {
 
 /// Says something about a face: the entry that can undo it.
 async fn say(pool: &MySqlPool, face: u64, word: Word) -> u64 {
-    match words::say(pool, face, word, WHO).await.unwrap() {
+    match corrections::say(pool, face, word, WHO).await.unwrap() {
         Said::Noted { entry, .. } => entry,
         said => panic!("{said:?}"),
     }
@@ -328,8 +334,8 @@ async fn what_was_said_since_is_not_undone() {
     assert_eq!(undo(&pool, nobody).await, None, "once");
 
     // Said of the stranger whose face it is, and so of the face.
-    strangers::join(&pool, &[(face, face)]).await.unwrap();
-    strangers::name(&pool, face, Whom::Known(SKARLSO), WHO).await.unwrap();
+    clusters::join(&pool, &[(face, face)]).await.unwrap();
+    clusters::name(&pool, face, Whom::Known(SKARLSO), WHO).await.unwrap();
     assert_eq!(undo(&pool, is_not).await, None);
     assert_eq!(person(&pool, image).await, SKARLSO);
 }
@@ -337,8 +343,8 @@ async fn what_was_said_since_is_not_undone() {
 #[tokio::test]
 async fn a_word_about_what_does_not_exist_changes_nothing() {
     let (_database, pool) = migrated().await;
-    assert_eq!(words::say(&pool, 1, Word::Nobody, WHO).await.unwrap(), Said::NoSuchFace);
-    assert_eq!(words::say(&pool, 1, Word::Is(99), WHO).await.unwrap(), Said::NoSuchPerson);
+    assert_eq!(corrections::say(&pool, 1, Word::Nobody, WHO).await.unwrap(), Said::NoSuchFace);
+    assert_eq!(corrections::say(&pool, 1, Word::Is(99), WHO).await.unwrap(), Said::NoSuchPerson);
     assert!(audit::undoable(&pool, 1).await.unwrap().is_none());
 }
 
@@ -352,7 +358,7 @@ async fn corrections_of_one_image_at_the_same_time_all_count() {
         let who = if round % 2 == 0 { SKARLSO } else { HANNIBAL };
         let words = faces.iter().map(|&face| {
             let pool = pool.clone();
-            tokio::spawn(async move { words::say(&pool, face, Word::Is(who), WHO).await.unwrap() })
+            tokio::spawn(async move { corrections::say(&pool, face, Word::Is(who), WHO).await.unwrap() })
         });
         for said in words.collect::<Vec<_>>() {
             assert!(matches!(said.await.unwrap(), Said::Noted { .. }));

@@ -5,10 +5,10 @@
 
 mod support;
 
-use common::{
-    database::{self, Kept},
-    database_errors::Kind,
+use common::db::{
+    errors::Kind,
     failover::{self, until_taken_over},
+    pool::{self, Kept},
 };
 use devstack::Database;
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool};
@@ -33,7 +33,7 @@ async fn id(connection: &mut MySqlConnection) -> u64 {
 #[tokio::test]
 async fn an_error_means_another_server_an_outage_a_refused_value_or_a_fault() {
     let database = Database::fresh().await.unwrap();
-    let pool = database::pool(&settings(&database), 1);
+    let pool = pool::pool(&settings(&database), 1);
     let mut connection = pool.acquire().await.unwrap();
     let read_only = "The MariaDB server is running with the --read-only option so it cannot execute this";
     let super_read_only =
@@ -95,7 +95,7 @@ async fn open(pool: &MySqlPool, count: u32) -> Vec<u64> {
 async fn what_a_server_refuses_that_stands_aside_is_asked_again_on_a_new_connection() {
     let _turn = TURN.lock().await;
     let database = Database::fresh().await.unwrap();
-    let pool = database::pool(&settings(&database), 4);
+    let pool = pool::pool(&settings(&database), 4);
     let old = open(&pool, 4).await;
     let new = until_taken_over(|| async {
         let mut connection = pool.acquire().await?;
@@ -114,7 +114,7 @@ async fn what_a_server_refuses_that_stands_aside_is_asked_again_on_a_new_connect
 async fn a_kept_connection_and_a_lock_are_left_behind_too() {
     let _turn = TURN.lock().await;
     let database = Database::fresh().await.unwrap();
-    let pool = database::pool(&settings(&database), 4);
+    let pool = pool::pool(&settings(&database), 4);
     let mut kept = Kept::new(pool.clone());
     let mut connection = kept.take().await.unwrap();
     let old = id(&mut connection).await;
@@ -122,7 +122,7 @@ async fn a_kept_connection_and_a_lock_are_left_behind_too() {
     let mut connection = kept.take().await.unwrap();
     assert_eq!(id(&mut connection).await, old);
     let second = std::time::Duration::from_secs(9);
-    let mut lock = database::lock(&pool, "lock", second, second).await.unwrap().unwrap();
+    let mut lock = pool::lock(&pool, "lock", second, second).await.unwrap().unwrap();
     lock.keep().await.unwrap();
 
     let error = say(&mut connection, 1836, "HY000", "Running in read-only mode").await;

@@ -11,11 +11,12 @@ use std::{
 };
 
 use common::{
-    database,
-    images::{self, Claim, ClaimOutcome, Ending, Failure, Fenced, Recognition, RedeemPolicy},
+    db::{
+        corrections::{self, Word},
+        images::{self, Claim, ClaimOutcome, Ending, Failure, Fenced, Recognition, RedeemPolicy},
+        people, pool,
+    },
     models::{ImageId, NOBODY, Person, Status},
-    people,
-    words::{self, Word},
 };
 use sqlx::MySqlPool;
 
@@ -242,7 +243,7 @@ async fn a_result_that_is_written_again_leaves_what_was_said_meanwhile() {
     assert_eq!(complete(&pool, &claim, &hannibal()).await, Fenced::Written);
     assert_eq!(person(&pool, id).await, 1);
     let face = faces(&pool, id).await[0].0;
-    words::say(&pool, face, Word::Is(2), "a test").await.unwrap();
+    corrections::say(&pool, face, Word::Is(2), "a test").await.unwrap();
     assert_eq!(complete(&pool, &claim, &hannibal()).await, Fenced::Written);
     assert_eq!(person(&pool, id).await, 2);
 }
@@ -253,7 +254,7 @@ async fn a_picture_that_is_looked_at_again_shows_whom_a_person_said() {
     let id = store_one(&pool).await;
     let first = claim(&pool, id).await;
     assert_eq!(complete(&pool, &first, &hannibal()).await, Fenced::Written);
-    words::say(&pool, faces(&pool, id).await[0].0, Word::IsNot(1), "a test").await.unwrap();
+    corrections::say(&pool, faces(&pool, id).await[0].0, Word::IsNot(1), "a test").await.unwrap();
     execute(&pool, "UPDATE images SET status = 0").await;
     let again = claim(&pool, id).await;
     assert_eq!(complete(&pool, &again, &hannibal()).await, Fenced::Written);
@@ -441,11 +442,11 @@ async fn a_suspect_loses_no_try_and_stays_a_suspect() {
 #[tokio::test]
 async fn a_lock_has_one_owner_at_a_time_and_goes_when_it_is_dropped() {
     let (_database, pool) = migrated().await;
-    let lock = async |patience| database::lock(&pool, "test", patience, LEASE).await.unwrap();
+    let lock = async |patience| pool::lock(&pool, "test", patience, LEASE).await.unwrap();
     let first = lock(LEASE).await.unwrap();
     assert!(lock(Duration::from_millis(100)).await.is_none());
     let (_other_database, other_pool) = migrated().await;
-    let elsewhere = database::lock(&other_pool, "test", LEASE, LEASE).await.unwrap();
+    let elsewhere = pool::lock(&other_pool, "test", LEASE, LEASE).await.unwrap();
     assert!(elsewhere.is_some(), "another database has its own");
     drop(first);
     assert!(lock(LEASE).await.is_some());
@@ -595,13 +596,13 @@ async fn to_be_abandoned_does_not_count_against_an_image() {
 async fn a_lock_stays_with_whoever_shows_signs_of_life() {
     let (_database, pool) = migrated().await;
     let hold = Duration::from_millis(500);
-    let mut kept = database::lock(&pool, "test", LEASE, hold).await.unwrap().unwrap();
-    let silent = database::lock(&pool, "another", LEASE, hold).await.unwrap().unwrap();
+    let mut kept = pool::lock(&pool, "test", LEASE, hold).await.unwrap().unwrap();
+    let silent = pool::lock(&pool, "another", LEASE, hold).await.unwrap().unwrap();
     // Until the silent one has lost its lock.
-    while database::lock(&pool, "another", Duration::from_millis(100), hold).await.unwrap().is_none() {
+    while pool::lock(&pool, "another", Duration::from_millis(100), hold).await.unwrap().is_none() {
         kept.keep().await.unwrap();
     }
-    assert!(database::lock(&pool, "test", Duration::from_millis(100), hold).await.unwrap().is_none());
+    assert!(pool::lock(&pool, "test", Duration::from_millis(100), hold).await.unwrap().is_none());
     drop((kept, silent));
 }
 

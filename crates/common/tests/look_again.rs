@@ -7,13 +7,16 @@ mod support;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use common::{
-    faces::{Found, FoundFace, Nearest},
-    images::{self, Claim, ClaimOutcome, Ending, Failure, Fenced, Recognition},
-    look_again::{self, Filter, Portion, RunState},
-    lookup::{self, FaceStatus, ImageStatus, Wanted},
+    db::{
+        corrections::{self, Said, Whom, Word},
+        faces::{Found, FoundFace, Nearest, clusters},
+        images::{
+            self, Claim, ClaimOutcome, Ending, Failure, Fenced, Recognition, delete,
+            look_again::{self, Filter, Portion, RunState},
+            query::{self, FaceStatus, ImageStatus, Wanted},
+        },
+    },
     models::{ImageId, Person, Status},
-    removal, strangers,
-    words::{self, Said, Whom, Word},
 };
 use sqlx::MySqlPool;
 
@@ -100,7 +103,7 @@ async fn look_again(pool: &MySqlPool, id: ImageId, found: &Found) {
 }
 
 async fn image(pool: &MySqlPool, id: ImageId) -> ImageStatus {
-    lookup::image(pool, id).await.unwrap().unwrap()
+    query::image(pool, id).await.unwrap().unwrap()
 }
 
 fn shown(face: &FaceStatus) -> Option<i32> {
@@ -113,7 +116,7 @@ async fn faces(pool: &MySqlPool, id: ImageId) -> Vec<(u64, i32, Option<i32>)> {
 }
 
 async fn say(pool: &MySqlPool, face: u64, word: Word) -> u64 {
-    match words::say(pool, face, word, WHO).await.unwrap() {
+    match corrections::say(pool, face, word, WHO).await.unwrap() {
         Said::Noted { entry, .. } => entry,
         said => panic!("{said:?}"),
     }
@@ -199,11 +202,11 @@ async fn a_stranger_stays_together_and_the_naming_of_one_can_be_undone() {
         looked_at(&pool, "/2.jpg", &[(LEFT, None)]).await,
     ];
     let (one, other) = (faces(&pool, images[0]).await[0].0, faces(&pool, images[1]).await[0].0);
-    strangers::join(&pool, &[(one, one), (other, one)]).await.unwrap();
+    clusters::join(&pool, &[(one, one), (other, one)]).await.unwrap();
     look_again(&pool, images[0], &today(&[(LEFT, None)])).await;
     assert_eq!(image(&pool, images[0]).await.faces[0].stranger, Some(one));
-    let named = strangers::name(&pool, one, Whom::Known(SKARLSO), WHO).await.unwrap();
-    let strangers::Named::Done { faces: 2, entry, .. } = named else { panic!("{named:?}") };
+    let named = clusters::name(&pool, one, Whom::Known(SKARLSO), WHO).await.unwrap();
+    let clusters::Named::Done { faces: 2, entry, .. } = named else { panic!("{named:?}") };
     look_again(&pool, images[1], &today(&[(RIGHT, None), (LEFT, None)])).await;
     assert_eq!(shown(&image(&pool, images[1]).await.faces[1]), Some(SKARLSO));
     assert_eq!(undo(&pool, entry).await, Some(one));
@@ -366,7 +369,7 @@ async fn an_image_that_cannot_be_looked_at_again_is_processed_as_before_and_says
     }
     look_again(&pool, named, &today(&[])).await;
     assert_eq!(image(&pool, named).await.look_again_failed, None, "now it could be");
-    removal::delete(&pool, nobody, WHO).await.unwrap().unwrap().commit().await.unwrap();
+    delete::delete(&pool, nobody, WHO).await.unwrap().unwrap().commit().await.unwrap();
     let left: i64 =
         sqlx::query_scalar("SELECT COUNT(*) FROM look_again_failures").fetch_one(&pool).await.unwrap();
     assert_eq!(left, 0);
@@ -421,7 +424,7 @@ async fn a_list_of_somebodys_processed_images_misses_none_though_others_are_look
         assert!(look_again::one(&pool, *id, WHO).await.unwrap());
     }
     let wanted = Wanted { after: 0, status: Some(Status::Processed), person: Some(SKARLSO), limit: 1 };
-    let page = lookup::images(&pool, &wanted).await.unwrap();
+    let page = query::images(&pool, &wanted).await.unwrap();
     let listed: Vec<_> = page.images.iter().map(|image| image.id).collect();
     assert_eq!(listed, [ids[2].0]);
 }

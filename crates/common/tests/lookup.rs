@@ -7,8 +7,13 @@ mod support;
 use std::ops::RangeInclusive;
 
 use common::{
-    database, images,
-    lookup::{self, BatchStatus, FailedImage, NAMED_FAILURES, Wanted},
+    db::{
+        images::{
+            self,
+            query::{self, BatchStatus, FailedImage, NAMED_FAILURES, Wanted},
+        },
+        pool,
+    },
     models::{ImageId, Status},
 };
 use serde_json::json;
@@ -40,7 +45,7 @@ async fn claim(pool: &MySqlPool, id: ImageId) -> Option<u64> {
 async fn an_image_is_told_with_everybody_who_is_on_it() {
     let (_database, pool) = migrated().await;
     let id = store(&pool, 1).await[0];
-    let new = lookup::image(&pool, id).await.unwrap().unwrap();
+    let new = query::image(&pool, id).await.unwrap().unwrap();
     assert!(!new.is_done() && new.person.is_none() && new.faces.is_empty());
     assert_eq!((new.id, new.path.as_str(), new.attempts), (id.0, "/0.jpg", 0));
 
@@ -55,7 +60,7 @@ async fn an_image_is_told_with_everybody_who_is_on_it() {
          UPDATE images SET status = 1, person = 1, distance = 0.25",
     )
     .await;
-    let image = lookup::image(&pool, id).await.unwrap().unwrap();
+    let image = query::image(&pool, id).await.unwrap().unwrap();
     assert!(image.is_done());
     let mut told = serde_json::to_value(&image).unwrap();
     for face in told["faces"].as_array_mut().unwrap() {
@@ -77,7 +82,7 @@ async fn an_image_is_told_with_everybody_who_is_on_it() {
         })
     );
     for unknown in [0, id.0 + 1, u64::MAX] {
-        assert_eq!(lookup::image(&pool, ImageId(unknown)).await.unwrap(), None);
+        assert_eq!(query::image(&pool, ImageId(unknown)).await.unwrap(), None);
     }
 }
 
@@ -86,7 +91,7 @@ async fn a_status_that_nobody_writes_has_no_meaning() {
     let (_database, pool) = migrated().await;
     let id = store(&pool, 1).await[0];
     execute(&pool, "UPDATE images SET status = 9").await;
-    let image = lookup::image(&pool, id).await.unwrap().unwrap();
+    let image = query::image(&pool, id).await.unwrap().unwrap();
     assert_eq!(serde_json::to_value(&image).unwrap()["status"], "Unknown");
 }
 
@@ -111,15 +116,15 @@ async fn a_batch_is_counted_and_its_failures_are_named() {
         done: false,
         failed_images: vec![failed],
     };
-    assert_eq!(lookup::batch(&pool, &[first..=last + 100]).await.unwrap(), all);
+    assert_eq!(query::batch(&pool, &[first..=last + 100]).await.unwrap(), all);
     assert_eq!(
-        lookup::batch(&pool, &[first..=first, first + 1..=last, last + 1..=last + 100]).await.unwrap(),
+        query::batch(&pool, &[first..=first, first + 1..=last, last + 1..=last + 100]).await.unwrap(),
         all
     );
-    let over = lookup::batch(&pool, &[first + 1..=first + 1, first + 3..=first + 3]).await.unwrap();
+    let over = query::batch(&pool, &[first + 1..=first + 1, first + 3..=first + 3]).await.unwrap();
     assert!(over.done && (over.total, over.processed, over.failed) == (2, 1, 1), "{over:?}");
     let nothing: [RangeInclusive<u64>; 0] = [];
-    assert!(lookup::batch(&pool, &nothing).await.unwrap().done);
+    assert!(query::batch(&pool, &nothing).await.unwrap().done);
 }
 
 #[tokio::test]
@@ -127,7 +132,7 @@ async fn of_very_many_failures_the_first_are_named() {
     let (_database, pool) = migrated().await;
     let ids = store(&pool, 120).await;
     execute(&pool, "UPDATE images SET status = 2, reason = 'gone'").await;
-    let batch = lookup::batch(&pool, &[ids[0].0..=ids[119].0]).await.unwrap();
+    let batch = query::batch(&pool, &[ids[0].0..=ids[119].0]).await.unwrap();
     assert_eq!((batch.failed, batch.failed_images.len()), (120, NAMED_FAILURES as usize));
     assert_eq!(batch.failed_images[0].id, ids[0].0);
 }
@@ -138,7 +143,7 @@ async fn a_failed_image_gets_all_its_tries_again() {
     let id = store(&pool, 1).await[0];
     leave(&pool, id, Status::FailedProcessing).await;
     assert!(images::retry(&pool, id).await.unwrap());
-    let image = lookup::image(&pool, id).await.unwrap().unwrap();
+    let image = query::image(&pool, id).await.unwrap().unwrap();
     assert_eq!((image.status, image.attempts), (Some(Status::Pending), 0));
     assert_eq!(claim(&pool, id).await, None, "what its last processor writes late does not count");
     assert!(!images::retry(&pool, id).await.unwrap(), "once is enough");
@@ -151,7 +156,7 @@ async fn an_image_that_is_not_failed_is_left_alone() {
     for status in [Status::Pending, Status::Processing, Status::Processed] {
         leave(&pool, id, status).await;
         assert!(!images::retry(&pool, id).await.unwrap(), "{status}");
-        let image = lookup::image(&pool, id).await.unwrap().unwrap();
+        let image = query::image(&pool, id).await.unwrap().unwrap();
         assert_eq!((image.status, image.attempts, claim(&pool, id).await), (Some(status), 3, Some(77)));
     }
     assert!(!images::retry(&pool, ImageId(77)).await.unwrap(), "it is not there");
@@ -162,12 +167,12 @@ async fn whoever_is_on_few_of_very_many_images_is_found_without_reading_them_all
     let (database, pool) = migrated().await;
     store(&pool, 5_000).await;
     execute(&pool, "UPDATE images SET status = 1, person = IF(id % 2000 = 0, 3, -1)").await;
-    let alone = database::pool(&settings(&database), 1);
+    let alone = pool::pool(&settings(&database), 1);
     for (person, found) in [(3, 2), (4, 0)] {
         for status in [None, Some(Status::Processed)] {
             let before = rows_read(&alone).await;
             let wanted = Wanted { after: 0, status, person: Some(person), limit: 101 };
-            assert_eq!(lookup::images(&alone, &wanted).await.unwrap().images.len(), found);
+            assert_eq!(query::images(&alone, &wanted).await.unwrap().images.len(), found);
             let read = rows_read(&alone).await - before;
             assert!(read < 1_000, "{read} rows for person {person}");
         }

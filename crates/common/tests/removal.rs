@@ -7,10 +7,13 @@ mod support;
 use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use common::{
-    images::{self, ClaimOutcome, Ending, Fenced, Recognition},
+    db::{
+        corrections::{self, Word},
+        faces::clusters,
+        images::{self, ClaimOutcome, Ending, Fenced, Recognition, delete},
+    },
     models::ImageId,
-    removal, strangers, uploads,
-    words::{self, Word},
+    uploads,
 };
 use sqlx::{AssertSqlSafe, MySqlPool};
 use tokio::time::timeout;
@@ -22,7 +25,7 @@ const LEASE: Duration = Duration::from_secs(60);
 
 /// Deletes an image; whether there was one.
 async fn delete(pool: &MySqlPool, image: ImageId, who: &str) -> bool {
-    let Some(removal) = removal::delete(pool, image, who).await.unwrap() else { return false };
+    let Some(removal) = delete::delete(pool, image, who).await.unwrap() else { return false };
     removal.commit().await.unwrap();
     true
 }
@@ -38,7 +41,7 @@ async fn an_image_goes_with_its_faces_what_was_said_of_them_and_what_was_to_be_t
     let gone = processed(&pool, "/gone.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let stays = processed(&pool, "/stays.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     for image in [gone, stays] {
-        words::say(&pool, face(&pool, image).await, Word::IsNot(1), WHO).await.unwrap();
+        corrections::say(&pool, face(&pool, image).await, Word::IsNot(1), WHO).await.unwrap();
     }
     execute(&pool, "INSERT INTO webhooks (image_id, claim, status) SELECT id, 7, 1 FROM images").await;
 
@@ -94,12 +97,12 @@ async fn a_stranger_stays_one_when_the_image_goes_that_they_were_first_seen_on()
     }
     let first = face(&pool, images[0]).await;
     for image in &images {
-        strangers::join(&pool, &[(face(&pool, *image).await, first)]).await.unwrap();
+        clusters::join(&pool, &[(face(&pool, *image).await, first)]).await.unwrap();
     }
     assert!(delete(&pool, images[0], WHO).await);
-    assert_eq!(strangers::first(&pool, first).await.unwrap(), Some(face(&pool, images[1]).await));
-    let named = strangers::name(&pool, first, words::Whom::New("Ada"), WHO).await.unwrap();
-    assert!(matches!(named, strangers::Named::Done { faces: 2, .. }), "{named:?}");
+    assert_eq!(clusters::first(&pool, first).await.unwrap(), Some(face(&pool, images[1]).await));
+    let named = clusters::name(&pool, first, corrections::Whom::New("Ada"), WHO).await.unwrap();
+    assert!(matches!(named, clusters::Named::Done { faces: 2, .. }), "{named:?}");
 }
 
 #[tokio::test]
@@ -109,7 +112,7 @@ async fn deleting_gives_way_to_words_and_results_and_comes_to_an_end() {
         let image = processed(&pool, &format!("/{round}.jpg"), &[near("hannibal_1.jpg", 0.3)]).await;
         let face = face(&pool, image).await;
         let (said, deleted) =
-            tokio::join!(words::say(&pool, face, Word::Nobody, WHO), delete(&pool, image, WHO));
+            tokio::join!(corrections::say(&pool, face, Word::Nobody, WHO), delete(&pool, image, WHO));
         said.unwrap();
         assert!(deleted);
     }
@@ -123,11 +126,11 @@ async fn a_file_stays_as_long_as_an_image_has_it_by_whichever_path() {
     for (digit, other) in [("0", "uploads/"), ("1", "/unknown_people//uploads/./"), ("2", "./uploads/")] {
         let upload = upload(digit);
         let id = images::store(&pool, &[&uploads::path_of(&upload)]).await.unwrap()[0].id;
-        let removal = removal::delete(&pool, id, WHO).await.unwrap().unwrap();
+        let removal = delete::delete(&pool, id, WHO).await.unwrap().unwrap();
         assert_eq!(removal.upload.as_deref(), Some(&upload[..]));
         drop(removal);
         images::store(&pool, &[&format!("{other}{upload}")]).await.unwrap();
-        let removal = removal::delete(&pool, id, WHO).await.unwrap().unwrap();
+        let removal = delete::delete(&pool, id, WHO).await.unwrap().unwrap();
         assert_eq!(removal.upload, None, "{other}");
     }
     assert_eq!((count(&pool, "images").await, count(&pool, "audit").await), (6, 0), "nothing was committed");
@@ -140,7 +143,7 @@ async fn whoever_uploads_a_picture_that_is_being_deleted_waits_for_that_and_find
     let path = uploads::path_of(&name);
     for posted in uploads::FOLDERS.map(|folder| format!("{folder}/{name}")) {
         let id = images::store(&pool, &[&posted]).await.unwrap()[0].id;
-        let removal = removal::delete(&pool, id, WHO).await.unwrap().unwrap();
+        let removal = delete::delete(&pool, id, WHO).await.unwrap().unwrap();
         let mut upload = pin!(images::upload(&pool, &path, None));
         let early = timeout(Duration::from_millis(300), &mut upload).await;
         assert!(early.is_err(), "it did not wait: {early:?}");

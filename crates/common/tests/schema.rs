@@ -4,7 +4,10 @@
 
 mod support;
 
-use common::{database, images, models::NOBODY, people, schema};
+use common::{
+    db::{images, people, pool, schema},
+    models::NOBODY,
+};
 use devstack::Database;
 use sqlx::MySqlPool;
 
@@ -46,7 +49,7 @@ async fn shape(pool: &MySqlPool) -> Vec<String> {
 async fn filled_by_the_original() -> (Database, MySqlPool) {
     let database = Database::fresh().await.unwrap();
     let settings = settings(&database);
-    let pool = database::pool(&settings, 8);
+    let pool = pool::pool(&settings, 8);
     execute(&pool, ORIGINAL).await;
     schema::ensure(&settings, &pool).await;
     (database, pool)
@@ -57,7 +60,7 @@ async fn an_empty_database_a_fresh_volume_and_the_originals_end_alike() {
     let (_empty, from_empty) = migrated().await;
 
     let volume = Database::fresh().await.unwrap();
-    let fresh = database::pool(&settings(&volume), 8);
+    let fresh = pool::pool(&settings(&volume), 8);
     execute(&fresh, include_str!("../../../dbinit/database_setup.sql")).await;
     schema::ensure(&settings(&volume), &fresh).await;
 
@@ -142,20 +145,18 @@ async fn of_a_path_stored_twice_the_row_furthest_along_stays() {
 async fn services_that_start_at_once_do_not_fight_over_it() {
     let database = Database::fresh().await.unwrap();
     let settings = settings(&database);
-    execute(&database::pool(&settings, 1), ORIGINAL).await;
+    execute(&pool::pool(&settings, 1), ORIGINAL).await;
     let services: Vec<_> = (0..8)
         .map(|_| {
             let settings = settings.clone();
-            tokio::spawn(async move { schema::ensure(&settings, &database::pool(&settings, 2)).await })
+            tokio::spawn(async move { schema::ensure(&settings, &pool::pool(&settings, 2)).await })
         })
         .collect();
     for service in services {
         service.await.unwrap();
     }
-    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM images")
-        .fetch_one(&database::pool(&settings, 1))
-        .await
-        .unwrap();
+    let rows: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM images").fetch_one(&pool::pool(&settings, 1)).await.unwrap();
     assert_eq!(rows, 7);
 }
 
@@ -163,7 +164,7 @@ async fn services_that_start_at_once_do_not_fight_over_it() {
 async fn an_upgrade_that_broke_off_is_taken_up_again() {
     let database = Database::fresh().await.unwrap();
     let settings = settings(&database);
-    let pool = database::pool(&settings, 8);
+    let pool = pool::pool(&settings, 8);
     execute(&pool, ORIGINAL).await;
     // As far as it gets when it is killed just before its last statement.
     let collation = if sqlx::query_scalar::<_, String>("SELECT VERSION()")

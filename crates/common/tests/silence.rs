@@ -6,7 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use common::database;
+use common::db::pool;
 use devstack::Database;
 use tokio::{
     io::copy_bidirectional,
@@ -49,7 +49,7 @@ async fn a_silent_connection_makes_room_for_one_that_answers() {
     let mut database = Database::fresh().await.unwrap();
     let (host, port) = (database.host.clone(), database.port);
     let silence = detour(&mut database).await;
-    let pool = database::pool(&settings(&database), 1);
+    let pool = pool::pool(&settings(&database), 1);
     let connection = pool.acquire().await.unwrap();
     silence.send_replace(());
     drop(connection);

@@ -5,11 +5,15 @@
 mod support;
 
 use common::{
-    clusters::{self, Cluster},
+    db::{
+        corrections::{self, Whom, Word},
+        faces::{
+            cluster_sizes::{self, Cluster},
+            clusters::{self, Named},
+        },
+        people,
+    },
     models::{ImageId, NOBODY},
-    people,
-    strangers::{self, Named},
-    words::{self, Whom, Word},
 };
 use sqlx::MySqlPool;
 
@@ -33,7 +37,7 @@ async fn three_images(pool: &MySqlPool) -> [ImageId; 3] {
     }
     let [one, two, other] =
         [face(pool, images[0]).await, face(pool, images[1]).await, face(pool, images[2]).await];
-    strangers::join(pool, &[(one, one), (two, one), (other, other)]).await.unwrap();
+    clusters::join(pool, &[(one, one), (two, one), (other, other)]).await.unwrap();
     images
 }
 
@@ -64,16 +68,16 @@ async fn only_faces_that_are_unknown_and_seen_well_are_grouped() {
     let known = processed(&pool, "/known.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     fit.push((face(&pool, known).await, false));
     let nobody = processed(&pool, "/nobody.jpg", &[None]).await;
-    words::say(&pool, face(&pool, nobody).await, Word::Nobody, WHO).await.unwrap();
+    corrections::say(&pool, face(&pool, nobody).await, Word::Nobody, WHO).await.unwrap();
     fit.push((face(&pool, nobody).await, false));
 
-    let ungrouped = strangers::ungrouped(&pool, "dlib", 0, 100).await.unwrap();
+    let ungrouped = clusters::ungrouped(&pool, "dlib", 0, 100).await.unwrap();
     let ungrouped: Vec<_> = ungrouped.iter().map(|face| (face.id, face.embedding.is_some())).collect();
     assert_eq!(ungrouped, fit);
-    let first = strangers::ungrouped(&pool, "dlib", 0, 2).await.unwrap();
+    let first = clusters::ungrouped(&pool, "dlib", 0, 2).await.unwrap();
     assert_eq!(first.iter().map(|face| face.id).collect::<Vec<_>>(), [fit[0].0, fit[1].0]);
     let grouped = face(&pool, grouped).await;
-    let of = async |model| strangers::grouped(&pool, model, &[fit[0].0, grouped]).await.unwrap();
+    let of = async |model| clusters::grouped(&pool, model, &[fit[0].0, grouped]).await.unwrap();
     assert_eq!(of("dlib").await.iter().map(|face| face.id).collect::<Vec<_>>(), [grouped]);
     assert!(of("other").await.is_empty());
 }
@@ -87,11 +91,11 @@ async fn the_faces_of_a_cluster_are_counted_whenever_some_join_it_or_all_get_a_n
     assert_eq!(noted(&pool).await, [(one, 2)]);
     let later = processed(&pool, "/later.jpg", &[None]).await;
     let later = face(&pool, later).await;
-    strangers::join(&pool, &[(later, other)]).await.unwrap();
+    clusters::join(&pool, &[(later, other)]).await.unwrap();
     assert_eq!(noted(&pool).await, [(one, 2), (other, 2)]);
 
-    words::say(&pool, two, Word::IsNot(1), WHO).await.unwrap();
-    let named = strangers::name(&pool, one, Whom::Known(1), WHO).await.unwrap();
+    corrections::say(&pool, two, Word::IsNot(1), WHO).await.unwrap();
+    let named = clusters::name(&pool, one, Whom::Known(1), WHO).await.unwrap();
     let Named::Done { entry, .. } = named else { panic!("{named:?}") };
     assert_eq!(noted(&pool).await, [(other, 2)], "one face is left of the first");
     assert_eq!(undo(&pool, entry).await, Some(one));
@@ -104,15 +108,15 @@ async fn clusters_are_counted_again_where_their_faces_are_not_as_they_were() {
     let images = three_images(&pool).await;
     let [one, two, other] =
         [face(&pool, images[0]).await, face(&pool, images[1]).await, face(&pool, images[2]).await];
-    let overview = clusters::overview(&pool, 0, 10).await.unwrap();
+    let overview = cluster_sizes::overview(&pool, 0, 10).await.unwrap();
     let [first, second] =
         [Cluster { id: one, first: one, faces: 2 }, Cluster { id: other, first: other, faces: 1 }];
     assert_eq!(overview, [first, second]);
-    assert_eq!(clusters::overview(&pool, 0, 1).await.unwrap(), [first]);
-    assert_eq!(clusters::overview(&pool, one, 1).await.unwrap(), [second]);
-    assert_eq!(clusters::mend(&pool, 0, u64::MAX, &overview).await.unwrap(), 0, "all is right");
+    assert_eq!(cluster_sizes::overview(&pool, 0, 1).await.unwrap(), [first]);
+    assert_eq!(cluster_sizes::overview(&pool, one, 1).await.unwrap(), [second]);
+    assert_eq!(cluster_sizes::mend(&pool, 0, u64::MAX, &overview).await.unwrap(), 0, "all is right");
 
-    words::say(&pool, two, Word::Nobody, WHO).await.unwrap();
+    corrections::say(&pool, two, Word::Nobody, WHO).await.unwrap();
     execute(&pool, "INSERT INTO clusters VALUES (1000, 7)").await;
     sqlx::query("UPDATE faces SET stranger = ? WHERE id = ?")
         .bind(other)
@@ -120,11 +124,11 @@ async fn clusters_are_counted_again_where_their_faces_are_not_as_they_were() {
         .execute(&pool)
         .await
         .unwrap();
-    let overview = clusters::overview(&pool, 0, 10).await.unwrap();
+    let overview = cluster_sizes::overview(&pool, 0, 10).await.unwrap();
     assert_eq!(overview, [Cluster { id: other, first: one, faces: 2 }]);
-    assert_eq!(clusters::mend(&pool, 0, one, &[]).await.unwrap(), 1, "those beyond are left alone");
+    assert_eq!(cluster_sizes::mend(&pool, 0, one, &[]).await.unwrap(), 1, "those beyond are left alone");
     assert_eq!(noted(&pool).await, [(1000, 7)]);
-    assert_eq!(clusters::mend(&pool, one, u64::MAX, &overview).await.unwrap(), 2);
+    assert_eq!(cluster_sizes::mend(&pool, one, u64::MAX, &overview).await.unwrap(), 2);
     assert_eq!(noted(&pool).await, [(other, 2)]);
 }
 
@@ -133,20 +137,20 @@ async fn naming_a_stranger_names_every_picture_of_them_and_no_other() {
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
     let group = stranger(&pool, images[0]).await.unwrap();
-    let named = strangers::name(&pool, group, Whom::New("Ada"), WHO).await.unwrap();
+    let named = clusters::name(&pool, group, Whom::New("Ada"), WHO).await.unwrap();
     let Named::Done { person: ada, faces: 2, entry } = named else { panic!("{named:?}") };
     assert_eq!(ada.name, "Ada");
     assert_eq!(person(&pool, images[0]).await, ada.id);
     assert_eq!(person(&pool, images[1]).await, ada.id);
     assert_eq!(person(&pool, images[2]).await, NOBODY);
-    assert_eq!(strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap(), Named::NoSuchStranger);
+    assert_eq!(clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap(), Named::NoSuchStranger);
 
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!(person(&pool, images[0]).await, NOBODY);
     assert_eq!(stranger(&pool, images[1]).await, Some(group), "they are one stranger again");
     assert_eq!(undo(&pool, entry).await, None, "once");
-    assert_eq!(strangers::name(&pool, group, Whom::Known(99), WHO).await.unwrap(), Named::NoSuchPerson);
-    assert!(matches!(strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap(), Named::Done { .. }));
+    assert_eq!(clusters::name(&pool, group, Whom::Known(99), WHO).await.unwrap(), Named::NoSuchPerson);
+    assert!(matches!(clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap(), Named::Done { .. }));
 }
 
 #[tokio::test]
@@ -154,18 +158,18 @@ async fn a_face_that_is_not_theirs_by_a_persons_word_stays_a_stranger_when_the_o
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
     let group = stranger(&pool, images[0]).await.unwrap();
-    words::say(&pool, face(&pool, images[0]).await, Word::IsNot(1), WHO).await.unwrap();
-    let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    corrections::say(&pool, face(&pool, images[0]).await, Word::IsNot(1), WHO).await.unwrap();
+    let named = clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
     let Named::Done { faces: 1, entry, .. } = named else { panic!("{named:?}") };
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, 1));
     assert_eq!(stranger(&pool, images[0]).await, Some(group));
 
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, NOBODY));
-    words::say(&pool, face(&pool, images[1]).await, Word::IsNot(1), WHO).await.unwrap();
-    let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    corrections::say(&pool, face(&pool, images[1]).await, Word::IsNot(1), WHO).await.unwrap();
+    let named = clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
     assert_eq!(named, Named::NotThem);
-    let named = strangers::name(&pool, group, Whom::Known(2), WHO).await.unwrap();
+    let named = clusters::name(&pool, group, Whom::Known(2), WHO).await.unwrap();
     assert!(matches!(named, Named::Done { faces: 2, .. }), "{named:?}");
 }
 
@@ -174,9 +178,9 @@ async fn what_was_said_about_one_face_of_a_stranger_stays_when_their_name_is_tak
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
     let group = stranger(&pool, images[0]).await.unwrap();
-    let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    let named = clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
     let Named::Done { entry, .. } = named else { panic!("{named:?}") };
-    words::say(&pool, face(&pool, images[0]).await, Word::Is(1), WHO).await.unwrap();
+    corrections::say(&pool, face(&pool, images[0]).await, Word::Is(1), WHO).await.unwrap();
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (1, NOBODY));
 }
@@ -186,7 +190,7 @@ async fn an_older_name_of_a_stranger_is_not_taken_back_before_a_newer_one_that_i
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
     let group = stranger(&pool, images[0]).await.unwrap();
-    let name = async || match strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap() {
+    let name = async || match clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap() {
         Named::Done { entry, .. } => entry,
         named => panic!("{named:?}"),
     };
@@ -203,10 +207,10 @@ async fn what_was_said_about_one_face_of_a_stranger_and_taken_back_holds_nothing
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
     let group = stranger(&pool, images[0]).await.unwrap();
-    let named = strangers::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    let named = clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
     let Named::Done { entry, .. } = named else { panic!("{named:?}") };
-    let said = words::say(&pool, face(&pool, images[0]).await, Word::Is(2), WHO).await.unwrap();
-    let words::Said::Noted { entry: word, .. } = said else { panic!("{said:?}") };
+    let said = corrections::say(&pool, face(&pool, images[0]).await, Word::Is(2), WHO).await.unwrap();
+    let corrections::Said::Noted { entry: word, .. } = said else { panic!("{said:?}") };
     assert!(undo(&pool, word).await.is_some());
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, NOBODY));
@@ -217,12 +221,12 @@ async fn a_group_dissolves_when_somebody_is_enrolled_and_goes_on_without_its_fir
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
     let first = stranger(&pool, images[0]).await.unwrap();
-    words::say(&pool, first, Word::Is(1), WHO).await.unwrap();
-    assert_eq!(strangers::first(&pool, first).await.unwrap(), Some(first + 1));
+    corrections::say(&pool, first, Word::Is(1), WHO).await.unwrap();
+    assert_eq!(clusters::first(&pool, first).await.unwrap(), Some(first + 1));
 
     execute(&pool, "UPDATE faces SET nearest = 'new.jpg', distance = 0.2, matches = TRUE").await;
     people::name_picture(&pool, 2, "new.jpg", None, WHO).await.unwrap();
-    assert_eq!(strangers::first(&pool, first).await.unwrap(), None);
+    assert_eq!(clusters::first(&pool, first).await.unwrap(), None);
     assert_eq!(person(&pool, images[1]).await, 2);
 }
 
@@ -231,8 +235,8 @@ async fn a_face_that_got_a_word_meanwhile_joins_no_group() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[None]).await;
     let face = face(&pool, image).await;
-    words::say(&pool, face, Word::Nobody, WHO).await.unwrap();
-    strangers::join(&pool, &[(face, face)]).await.unwrap();
+    corrections::say(&pool, face, Word::Nobody, WHO).await.unwrap();
+    clusters::join(&pool, &[(face, face)]).await.unwrap();
     assert_eq!(stranger(&pool, image).await, None);
 }
 
@@ -253,7 +257,7 @@ async fn a_stranger_of_very_many_faces_is_named_and_unnamed_at_once() {
     let other = processed(&pool, "/x.jpg", &[None]).await;
     let group = face(&pool, other).await;
     sqlx::query("UPDATE faces SET stranger = ?").bind(group).execute(&pool).await.unwrap();
-    let named = strangers::name(&pool, group, Whom::New("Ada"), WHO).await.unwrap();
+    let named = clusters::name(&pool, group, Whom::New("Ada"), WHO).await.unwrap();
     let Named::Done { person: ada, faces: 32_769, entry } = named else { panic!("{named:?}") };
     assert_eq!((person(&pool, image).await, person(&pool, other).await), (ada.id, ada.id));
     assert_eq!(undo(&pool, entry).await, Some(group));

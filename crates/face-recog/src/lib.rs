@@ -1,9 +1,8 @@
 //! Recognises people on pictures: dlib embeddings behind gRPC.
 //!
-//! A request names a picture ([`grpc`], behind `incoming`); a worker ([`pool`]) opens it ([`folder`]), decodes it ([`picture`]),
-//! finds and describes its faces ([`engine`]) and looks for the nearest known person
-//! ([`gallery`]), whom [`watch`] keeps the same as the folder of known people ([`listing`]), remembering from one
-//! start to the next what their faces look like ([`cache`]). Small copies to look at are cut by [`crop`].
+//! A request names a picture ([`grpc`]). A worker of the [`engine::pool`] opens and decodes it ([`picture`]), finds and
+//! describes its faces ([`engine`]) and searches the [`gallery`] for the nearest known person. The gallery follows the
+//! known-people folder.
 
 use std::{path::PathBuf, thread};
 
@@ -11,31 +10,21 @@ use anyhow::Context;
 use common::supervisor::Supervisor;
 use tokio::{net::TcpListener, task};
 
-pub mod cache;
-mod changes;
-mod crop;
 pub mod engine;
-mod find;
-pub mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod gallery;
 pub mod grpc;
-mod incoming;
-pub mod listing;
 pub mod picture;
-pub mod pool;
 pub mod settings;
-mod shrink;
-pub mod watch;
 
-use cache::Cache;
+use engine::pool::{Pool, Workers};
 use engine::{FaceEngine, ModelError, ModelId, Models};
-use folder::{Folder, Whose};
+use gallery::cache::Cache;
+use gallery::watch::Watcher;
 use grpc::Service;
-use pool::{Pool, Workers};
+use picture::folder::{Folder, Whose};
 use settings::RecognitionSettings;
-use watch::Watcher;
 use web::ops::Readiness;
 
 /// Loads the weights, starts one worker for each core, and serves gRPC on `listener` until the service is told to stop.
@@ -59,7 +48,7 @@ pub async fn run(
         pool,
         tolerance: settings.match_tolerance,
         model,
-        crops: crop::places(),
+        crops: picture::crop::places(),
         shutdown: shutdown.clone(),
     };
 

@@ -8,10 +8,12 @@ mod support;
 use std::{collections::HashSet, ffi::OsStr, fs, path::Path, sync::LazyLock};
 
 use face_recog::{
-    cache::{Cache, Remembered},
     engine::{ModelId, Models},
-    gallery::{Gallery, Known},
-    listing::list,
+    gallery::{
+        Gallery, Known,
+        cache::{Cache, Remembered},
+        listing::list,
+    },
 };
 use support::{World, eventually, photograph};
 use tempfile::TempDir;

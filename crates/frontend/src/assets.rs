@@ -10,8 +10,8 @@ use axum::{
 };
 
 use crate::{
+    error::Problem,
     format::{Format, fingerprint, is_known},
-    problem::Problem,
 };
 
 /// The design.

@@ -18,7 +18,11 @@ use sqlx::MySqlPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Frontend, format::Format, format::fingerprint, problem::Problem};
+use crate::{
+    Frontend,
+    error::Problem,
+    format::{Format, fingerprint},
+};
 
 /// Pause between two looks at the database.
 const PAUSE: Duration = Duration::from_secs(1);

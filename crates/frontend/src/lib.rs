@@ -1,16 +1,13 @@
 //! All that is looked at: the original's table, and pages to live in beside it.
 //!
 //! ```text
-//! GET /             table    ┐
-//! GET /gallery      gallery  │
-//! GET /images/{id}  image    ├─▶ one or two queries, each bounded ─▶ HTML or JSON, with an ETag
-//! GET /unknown      unknown  │     └──▶ problem: 400, 404, 405, 503 in the same design
-//! GET /people       people   │
-//! GET /audit        audit    ┘
-//! GET /thumbnails/… thumbnails ─▶ keep (disk), or face-recog's Faces.Crop
-//! GET /events       events: one look at the database for everybody who listens
-//! GET /login       access: who may look
-//! ANY /api/…        forward ─▶ the receiver, which alone changes things
+//! GET /, /gallery, /images/{id}, /unknown, /people, /audit
+//!                   pages: one or two queries each, bounded ─▶ HTML or JSON, with an ETag
+//!                     └──▶ error: 400, 404, 405, 503 in the same design
+//! GET /thumbnails/… thumbnails ─▶ cache (disk), or face-recog's Faces.Crop
+//! GET /events       events: one look at the database for all who listen
+//! GET /login        access: who may look
+//! ANY /api/…        proxy ─▶ the receiver, which alone changes things
 //! GET /assets/…     assets: the style sheet, the scripts and the icon, inside the binary
 //! ```
 //!
@@ -18,27 +15,16 @@
 
 mod access;
 mod assets;
-mod audit;
-mod cookie;
+mod error;
 mod events;
-mod faces;
 mod format;
-mod forward;
-mod gallery;
-mod guard;
-mod image;
-mod keep;
-mod line;
-mod look_again;
-mod page;
-mod paging;
-mod people;
-mod problem;
+mod pages;
+mod proxy;
 mod rows;
+mod security_headers;
 mod settings;
-mod table;
 mod thumbnails;
-mod unknown;
+mod view;
 
 use std::sync::Arc;
 
@@ -47,12 +33,15 @@ use axum::{
     Router, middleware,
     routing::{any, get},
 };
-use common::{sessions::Sessions, supervisor::Supervisor};
+use common::{db::sessions::Sessions, supervisor::Supervisor};
 use sqlx::MySqlPool;
 use tokio::{net::TcpListener, sync::Semaphore};
 use web::{Limits, access::Access, budget::Budget, ops::Readiness};
 
-use self::{events::Events, forward::Receiver, keep::Kept, look_again::Detector, thumbnails::Thumbnails};
+use self::{
+    events::Events, pages::look_again::Detector, proxy::Receiver, thumbnails::Thumbnails,
+    thumbnails::cache::Kept,
+};
 pub use settings::{ReceiverAddress, Settings};
 
 /// Connections to the database: one for each page that is read at once, and some to look sessions up and for thumbnails. What
@@ -96,7 +85,7 @@ pub async fn run(
     supervisor: Supervisor,
 ) -> anyhow::Result<()> {
     let shutdown = supervisor.shutdown();
-    let pool = common::database::pool(&settings.database, CONNECTIONS);
+    let pool = common::db::pool::pool(&settings.database, CONNECTIONS);
     let frontend = Frontend {
         pool: pool.clone(),
         pages: Arc::new(Semaphore::new(PAGES)),
@@ -119,7 +108,7 @@ pub async fn run(
         async move { access.follow().await }
     });
     let behind = async {
-        common::schema::ensure(&settings.database, &pool).await;
+        common::db::schema::ensure(&settings.database, &pool).await;
         readiness.ready();
         tokio::join!(
             supervisor.watch("events", frontend.events.follow(&pool)),
@@ -139,24 +128,24 @@ pub async fn run(
 
 fn router(frontend: Frontend) -> Router {
     Router::new()
-        .route("/", get(table::show))
-        .route("/gallery", get(gallery::show))
-        .route("/images/{id}", get(image::show))
-        .route("/unknown", get(unknown::list))
-        .route("/unknown/{stranger}", get(unknown::show))
-        .route("/people", get(people::list))
-        .route("/people/{id}", get(people::show))
-        .route("/audit", get(audit::show))
+        .route("/", get(pages::table::show))
+        .route("/gallery", get(pages::gallery::show))
+        .route("/images/{id}", get(pages::image::show))
+        .route("/unknown", get(pages::unknown::list))
+        .route("/unknown/{stranger}", get(pages::unknown::show))
+        .route("/people", get(pages::people::list))
+        .route("/people/{id}", get(pages::people::show))
+        .route("/audit", get(pages::audit::show))
         .route("/thumbnails/{image}", get(thumbnails::of_image))
         .route("/thumbnails/known/{picture}", get(thumbnails::of_known))
         .route("/events", get(events::listen))
-        .route("/api/{*path}", any(forward::forward))
-        .fallback(problem::no_such_page)
-        .method_not_allowed_fallback(problem::wrong_method)
+        .route("/api/{*path}", any(proxy::forward))
+        .fallback(error::no_such_page)
+        .method_not_allowed_fallback(error::wrong_method)
         .layer(middleware::from_fn_with_state(frontend.clone(), access::let_in))
         .merge(open_routes())
-        .layer(middleware::map_response(guard::confine))
-        .layer(middleware::from_fn(guard::count))
+        .layer(middleware::map_response(security_headers::confine))
+        .layer(middleware::from_fn(security_headers::count))
         .with_state(frontend)
 }
 
@@ -164,5 +153,5 @@ fn router(frontend: Frontend) -> Router {
 fn open_routes() -> Router<Frontend> {
     access::routes()
         .route("/assets/{name}", get(assets::send))
-        .method_not_allowed_fallback(problem::wrong_method)
+        .method_not_allowed_fallback(error::wrong_method)
 }

@@ -1,10 +1,10 @@
 //! The query behind table and gallery: a page of images, newest first, found by id.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use common::{database::push_list, models::Status};
+use common::{db::pool::push_list, models::Status};
 use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 
-use crate::paging::{Cursor, Rows, end_of_search};
+use crate::view::paging::{Cursor, Rows, end_of_search};
 
 /// Images that one page of a search looks at, at most. A search that finds too little among them says how far it came,
 /// and goes on with the next page: so none takes longer than this many rows do, about a tenth of a second.

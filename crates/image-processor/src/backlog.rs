@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::images;
+use common::db::images;
 use sqlx::MySqlPool;
 use tokio::time::{MissedTickBehavior, interval};
 

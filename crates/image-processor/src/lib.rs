@@ -1,41 +1,39 @@
-//! The image-processor: an image comes in by [`intake`] (a message announced it), by [`sweep`] (it waited in the table
-//! unannounced) or by [`look_again`] (it was looked at before, and is to be again), is claimed, [worked on](work),
-//! recognised by face-recog through the circuit breaker ([`recogniser`], [`replicas`]; what it may answer: [`border`]), and
-//! its result is stored. An image that may have killed face-recog is tried apart from others ([`suspects`]). One
-//! processor of all keeps what is known of faces up to date ([`rematch`]): when the known people change, kept ones are compared
-//! again ([`compare`]); unknown ones that belong together become one stranger ([`strangers`], by the [`centres`] of all).
-//! Whoever wants to hear of what is done is told ([`webhooks`]).
+//! The image-processor: message → claim → face-recog → result.
+//!
+//! An image comes in by [`consume`] (a message announced it), by [`sweep`] (it waited in the table unannounced) or by
+//! [`look_again`] (a new detector is to look at it). A [`worker`] claims it, has face-recog look at it through the circuit
+//! breaker ([`face_client`]) and stores its [`outcome`]. [`batching`] lets several images share statements. An image that may
+//! have killed face-recog is tried apart from others ([`quarantine`]). [`notify`] sends webhooks.
+//!
+//! One processor of all runs [`reconcile`]: it keeps what is known of faces up to date.
 //! Any number of processors may run.
 
 mod backlog;
-mod border;
-mod centres;
-mod compare;
-mod intake;
-mod ledger;
+mod batching;
+mod consume;
+mod face_client;
 mod look_again;
-mod looks;
-mod newest;
-mod recogniser;
-mod rematch;
-mod replicas;
+mod notify;
+mod outcome;
+mod quarantine;
+mod reconcile;
 mod settings;
-mod strangers;
-mod suspects;
 mod sweep;
 #[cfg(test)]
 mod testing;
-mod verdict;
-mod webhooks;
-mod work;
+mod worker;
 
 use std::sync::Arc;
 
-use common::{breaker::CircuitBreaker, database, schema, supervisor::Supervisor};
+use common::{
+    breaker::CircuitBreaker,
+    db::{pool, schema},
+    supervisor::Supervisor,
+};
 use tokio::task::AbortHandle;
 use web::ops::Readiness;
 
-use crate::{recogniser::Recogniser, webhooks::Webhooks, work::Workshop};
+use crate::{face_client::Recogniser, notify::Webhooks, worker::Workshop};
 
 pub use settings::Settings;
 
@@ -52,7 +50,7 @@ const MAX_CONNECTIONS: u32 = 32;
 /// When nobody could be told of what is done.
 pub async fn run(settings: Settings, readiness: Readiness, supervisor: Supervisor) -> anyhow::Result<()> {
     let shutdown = supervisor.shutdown();
-    let pool = database::pool(
+    let pool = pool::pool(
         &settings.database,
         settings.processor_concurrency.min(MAX_CONNECTIONS) + SPARE_CONNECTIONS,
     );
@@ -81,14 +79,14 @@ pub async fn run(settings: Settings, readiness: Readiness, supervisor: Superviso
         }),
         supervisor.spawn("comparing again", {
             let recogniser = recogniser.clone();
-            async move { rematch::run(&pool, &recogniser).await }
+            async move { reconcile::run(&pool, &recogniser).await }
         }),
         supervisor.spawn("circuit breaker", async move { breaker.run(|| recogniser.ping()).await }),
     ];
     helpers.extend(webhooks.map(|webhooks| supervisor.spawn("webhooks", webhooks.run())));
     let work = async {
         tokio::join!(
-            supervisor.watch("intake", intake::run(&settings, &workshop, shutdown)),
+            supervisor.watch("intake", consume::run(&settings, &workshop, shutdown)),
             supervisor.watch("sweep", sweep::run(&settings, &workshop, shutdown)),
             supervisor.watch("looking again", look_again::run(&settings, &workshop, shutdown))
         );

@@ -1,15 +1,15 @@
-//! Images of runs, which are [looked at again](common::look_again): a few at a time, when nothing else is to be done.
+//! Images of runs, which are [looked at again](common::db::images::look_again): a few at a time, when nothing else is to be done.
 //!
 //! Half of the slots are never taken for them, so that a new image finds one that is free; and while images wait that are
 //! no run's, none of a run is claimed. What is claimed is worked on as any other image is.
 
 use std::{sync::Arc, time::Duration};
 
-use common::look_again::{self, Portion};
+use common::db::images::look_again::{self, Portion};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Settings, work::Workshop};
+use crate::{Settings, worker::Workshop};
 
 /// How often it is asked whether a run was started.
 const IDLE: Duration = Duration::from_secs(2);

@@ -5,12 +5,15 @@
 
 use std::time::Duration;
 
-use common::{database_errors::Kind, images, retry};
+use common::{
+    db::{errors::Kind, images},
+    retry,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Settings,
-    work::{Slot, Workshop},
+    worker::{Slot, Workshop},
 };
 
 /// Most images claimed by one sweep.

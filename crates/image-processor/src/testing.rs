@@ -9,11 +9,12 @@ use std::{
 };
 
 use common::{
-    database,
+    db::{
+        faces::{self, Found, FoundFace},
+        pool, schema,
+    },
     embedding::{self, Embedding, squared_distance},
-    faces::{self, Found, FoundFace},
     models::ImageId,
-    schema,
     settings::DatabaseSettings,
 };
 use devstack::Database;
@@ -36,7 +37,7 @@ pub(crate) async fn migrated() -> (Database, MySqlPool) {
         credentials: database.user_password.as_str().into(),
         name: database.name.clone(),
     };
-    let pool = database::pool(&settings, 4);
+    let pool = pool::pool(&settings, 4);
     schema::ensure(&settings, &pool).await;
     (database, pool)
 }

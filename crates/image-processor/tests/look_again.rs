@@ -7,11 +7,15 @@ mod support;
 use std::time::{Duration, Instant};
 
 use common::{
-    images,
-    look_again::{self, Filter, Run, RunState},
-    lookup::{self, ImageStatus},
+    db::{
+        corrections::{self, Word},
+        images::{
+            self,
+            look_again::{self, Filter, Run, RunState},
+            query::{self, ImageStatus},
+        },
+    },
     models::{ImageId, Status},
-    words::{self, Word},
 };
 use devstack::{Gate, Recogniser, Reply};
 use rpc::Face;
@@ -44,7 +48,7 @@ impl World {
     }
 
     async fn image(&self, id: ImageId) -> ImageStatus {
-        lookup::image(&self.pool, id).await.unwrap().unwrap()
+        query::image(&self.pool, id).await.unwrap().unwrap()
     }
 
     async fn until_processed(&self, ids: &[ImageId]) {
@@ -89,7 +93,7 @@ async fn every_picture_of_a_run_gets_todays_faces_and_keeps_what_was_said() {
     let ids = world.store(&paths.iter().map(String::as_str).collect::<Vec<_>>()).await;
     world.until_processed(&ids).await;
     let corrected = world.image(ids[7]).await.faces[0].id;
-    words::say(&world.pool, corrected, Word::Is(2), WHO).await.unwrap();
+    corrections::say(&world.pool, corrected, Word::Is(2), WHO).await.unwrap();
 
     face_recog.tell_faces("today's", |_| vec![face(300, 60), face(104, 76)]);
     let run = world.look_at_all_again().await;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
-use common::images::{self, ClaimOutcome, Ending, Failure, Fenced, Recognition};
+use common::db::images::{self, ClaimOutcome, Ending, Failure, Fenced, Recognition};
 use devstack::Port;
 use serde_json::Value;
 use sqlx::MySqlPool;

@@ -8,19 +8,23 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use common::{
+use common::db::{
     audit::{self, Change, Undoable},
-    lookup::ImageStatus,
+    corrections::{self, Said, Word},
+    faces::clusters,
+    images::query::ImageStatus,
     people::{self, Known},
-    strangers,
-    words::{self, Said, Word},
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::{Role, Who};
 
-use crate::{format, id::Id, name::checked, problem::Problem, request, state::Receiver};
+use crate::{
+    compat::request,
+    http::{error::Problem, format, id::Id, state::Receiver},
+    people::name::checked,
+};
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new().routes(routes!(choose, forget)).routes(routes!(reject)).routes(routes!(undo))
@@ -80,11 +84,11 @@ async fn choose(
     let Chosen { person, name } = request::object(&body.bytes, wanted)?;
     let said = match (person, name) {
         (Some(person), None) => {
-            words::say(&receiver.pool, face, person.map_or(Word::Nobody, Word::Is), &who.name).await?
+            corrections::say(&receiver.pool, face, person.map_or(Word::Nobody, Word::Is), &who.name).await?
         }
         (None, Some(name)) => {
             who.needs(Role::Admin)?;
-            words::introduce(&receiver.pool, face, checked(&name)?, &who.name).await?
+            corrections::introduce(&receiver.pool, face, checked(&name)?, &who.name).await?
         }
         _ => return Err(request::BodyError::Shape("does not say what is asked for", wanted).into()),
     };
@@ -105,7 +109,7 @@ async fn reject(
 ) -> Result<Response, Problem> {
     let body = receiver.body(request).await?;
     let Rejected { person } = request::object(&body.bytes, r#"which person it is not, as in {"person":3}"#)?;
-    let said = words::say(&receiver.pool, face, Word::IsNot(person), &who.name).await?;
+    let said = corrections::say(&receiver.pool, face, Word::IsNot(person), &who.name).await?;
     answer(&receiver, face, said).await
 }
 
@@ -119,7 +123,7 @@ async fn forget(
     Extension(who): Extension<Who>,
     Id(face): Id,
 ) -> Result<Response, Problem> {
-    let said = words::say(&receiver.pool, face, Word::Unsaid, &who.name).await?;
+    let said = corrections::say(&receiver.pool, face, Word::Unsaid, &who.name).await?;
     answer(&receiver, face, said).await
 }
 
@@ -171,12 +175,12 @@ async fn undo(
     };
     Ok(match change {
         Change::Correction(correction) => {
-            let undone = words::undo(pool, entry, &correction, name).await?.ok_or_else(outdated)?;
+            let undone = corrections::undo(pool, entry, &correction, name).await?.ok_or_else(outdated)?;
             let image = without_files(&receiver, undone).await?;
             format::fresh(StatusCode::OK, &receiver.image(image.0).await?)
         }
         Change::Naming(naming) => {
-            let undone = strangers::undo(pool, entry, &naming, name).await?.ok_or_else(outdated)?;
+            let undone = clusters::undo(pool, entry, &naming, name).await?.ok_or_else(outdated)?;
             let stranger = without_files(&receiver, undone).await?;
             format::fresh(StatusCode::OK, &Again { stranger })
         }

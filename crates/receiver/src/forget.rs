@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::{database, idempotency};
+use common::db::{idempotency, pool};
 use sqlx::MySqlPool;
 
 /// Pause between two looks.
@@ -11,7 +11,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// Forgets requests that were remembered for a day. Never returns.
 pub async fn run(pool: &MySqlPool) {
     loop {
-        while database::until_ok("the database", || idempotency::forget(pool)).await {}
+        while pool::until_ok("the database", || idempotency::forget(pool)).await {}
         tokio::time::sleep(PAUSE).await;
     }
 }

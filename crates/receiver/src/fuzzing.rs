@@ -7,10 +7,12 @@ use common::models::ImageId;
 use serde_json::{Value, json};
 
 use crate::{
-    answer::{Answer, Route},
-    format::Format,
+    compat::{
+        answer::{Answer, Route},
+        request::{self, BodyError, EXPLAINED, Posted},
+    },
+    http::format::Format,
     ingest::Image,
-    request::{self, BodyError, EXPLAINED, Posted},
 };
 
 /// Reads `body` as both routes do: it is refused as a whole, or each of its paths is answered for, and what is

@@ -7,9 +7,11 @@ use std::{iter, time::Duration};
 use bytes::Bytes;
 use common::{
     TOPIC,
-    database_errors::Kind,
-    group::Group,
-    images::{self, Stored},
+    batcher::Group,
+    db::{
+        errors::Kind,
+        images::{self, Stored},
+    },
     models::ImageId,
     settings::ProducerSettings,
     supervisor::Supervisor,

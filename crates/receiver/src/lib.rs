@@ -6,68 +6,50 @@
 //! bytes     why not     message     or JSON
 //! ```
 //!
-//! `http` joins the routes of all subjects, each of which `access` lets a request reach. `post` leads paths through these
-//! four; `upload` turns pictures themselves into files and their paths, `status` and `list` answer what became of images,
-//! `delete` takes one away, `look_again` has them looked at anew, and `corrections` notes what people say about their faces. `people`, `pictures` and `enrol` change
-//! who is known and by which pictures, which `face_recog` has cut and `known` keeps. `upkeep` removes the uploads that nobody can
-//! read and counts the others against their `quota`. `watch` posts what is put into the folder of
-//! unknown people, where that is switched on. `openapi` describes all of it to programs. The row is the truth and the
-//! message a hint: what could not be announced is found in the table by the image-processor's sweep.
+//! [`compat`] has the original's two routes and leads paths through these four. [`uploads`] turns pictures into files and
+//! their paths. [`images`] tells what became of images, deletes them and has them looked at again. [`corrections`] stores
+//! what a person says about a face. [`people`] changes the known people and their reference photos, which
+//! [`face_client`] has face-recog cut out. [`watch_folder`] posts what is put into the folder of unknown people, where that
+//! is switched on. [`http`] joins the routes, and has what all of them share: access, bodies, errors, the OpenAPI document.
+//!
+//! The row is the truth and the message a hint: the image-processor's sweep finds in the table what could not be announced.
 
-mod access;
-mod answer;
-mod body;
+mod compat;
 mod corrections;
-mod delete;
-mod enrol;
-mod face_recog;
-mod file;
+mod face_client;
 mod forget;
-mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod http;
-mod id;
-mod idempotency;
+mod images;
 mod ingest;
-mod json;
-mod keep;
-mod known;
-mod list;
-mod look_again;
-mod name;
-mod openapi;
 mod people;
-mod pictures;
-mod post;
-mod problem;
-mod quota;
-mod ranges;
-mod request;
 mod settings;
-mod state;
-mod status;
 mod task;
-mod upkeep;
-mod upload;
-mod watch;
+mod uploads;
+mod watch_folder;
 
 use std::sync::Arc;
 
-use common::{database, schema, sessions::Sessions, settings::UploadFolder, supervisor::Supervisor};
+use common::{
+    db::{pool, schema, sessions::Sessions},
+    settings::UploadFolder,
+    supervisor::Supervisor,
+};
 use tokio::net::TcpListener;
 use web::{Limits, access::Access, budget::Budget, ops::Readiness};
 
 pub use crate::settings::Settings;
 use crate::settings::Watch;
 use crate::{
-    body::BodyReader,
-    face_recog::FaceRecog,
+    face_client::FaceRecog,
+    http::{
+        body::BodyReader,
+        state::{Lists, Receiver},
+    },
     ingest::Ingest,
-    keep::Folder,
-    known::KnownPeople,
-    state::{Lists, Receiver},
-    upload::Intake,
+    people::folder::KnownPeople,
+    uploads::{Intake, store::Folder},
 };
 
 /// What a receiver that is not ready waits for.
@@ -90,7 +72,7 @@ pub async fn run(
     supervisor: Supervisor,
 ) -> anyhow::Result<()> {
     let shutdown = supervisor.shutdown();
-    let pool = database::pool(&settings.database, DATABASE_CONNECTIONS);
+    let pool = pool::pool(&settings.database, DATABASE_CONNECTIONS);
     let producer = ingest::producer(&settings.producer);
     let uploads = match &settings.uploads.uploads {
         UploadFolder::Off => None,
@@ -109,7 +91,7 @@ pub async fn run(
     });
     let ingest = Ingest::new(pool.clone(), producer.clone(), &supervisor);
     // Half of it is one address's: that holds the largest request.
-    let memory = Budget::new(MEMORY.max(2 * request::most_memory(settings.max_body)));
+    let memory = Budget::new(MEMORY.max(2 * compat::request::most_memory(settings.max_body)));
     let access = Access::new(settings.access.auth_tokens.clone())?;
     supervisor.spawn("tokens", {
         let access = access.clone();
@@ -143,14 +125,14 @@ pub async fn run(
             if let Some(uploads) = uploads {
                 let (pool, stopped) = (pool.clone(), shutdown.clone());
                 supervisor.spawn("uploads", async move {
-                    stopped.run_until_cancelled(upkeep::run(&uploads, &pool)).await;
+                    stopped.run_until_cancelled(uploads::upkeep::run(&uploads, &pool)).await;
                 });
             }
         }
     };
     let watch = async {
         if let Watch::Every(interval) = settings.watch {
-            let watch = watch::run(settings.unknown_people.clone(), interval, &ingest, &readiness);
+            let watch = watch_folder::run(settings.unknown_people.clone(), interval, &ingest, &readiness);
             shutdown.run_until_cancelled(supervisor.watch("watched folder", watch)).await;
         }
     };

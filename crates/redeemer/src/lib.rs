@@ -10,10 +10,13 @@ use std::{fmt, time::Duration};
 
 use anyhow::{Context, bail};
 use common::{
-    TOPIC, database,
-    images::{self, RedeemPolicy, Redeemed},
+    TOPIC,
+    db::{
+        images::{self, RedeemPolicy, Redeemed},
+        pool, schema,
+    },
     models::ImageId,
-    retry, schema,
+    retry,
 };
 use nsq_client::{Producer, ProducerConfig};
 use sqlx::MySqlPool;
@@ -48,7 +51,7 @@ impl fmt::Display for Summary {
 
 /// One run. An error means that something is left to do, and says what became of the rest.
 pub async fn run(settings: &Settings, shutdown: CancellationToken) -> anyhow::Result<Summary> {
-    let pool = database::pool(&settings.database, 1);
+    let pool = pool::pool(&settings.database, 1);
     let producer = Producer::new(&settings.producer.producer_address, ProducerConfig::default());
     let mut summary = Summary { dry_run: settings.dry_run, ..Summary::default() };
     let ended = tokio::select! {
@@ -70,7 +73,7 @@ async fn redeem_all(settings: &Settings, pool: &MySqlPool, producer: &Producer, 
     let policy = RedeemPolicy { lease: settings.claim_lease, max_redeems: settings.max_redeems };
     let mut after = ImageId(0);
     loop {
-        let redeemed = database::until_ok("the database", || async {
+        let redeemed = pool::until_ok("the database", || async {
             match settings.dry_run {
                 true => images::redeemable(pool, &policy, after, BATCH).await,
                 false => images::redeem(pool, &policy, after, BATCH).await,

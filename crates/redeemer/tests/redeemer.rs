@@ -7,7 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::Parser;
-use common::{CHANNEL, TOPIC, database, schema};
+use common::{
+    CHANNEL, TOPIC,
+    db::{pool, schema},
+};
 use devstack::{Database, Nsqd, Nsqlookupd, Port, PrivateFolder, Process, Program};
 use nsq_client::{Consumer, ConsumerConfig};
 use redeemer::{Settings, Summary, run};
@@ -43,7 +46,7 @@ fn settings(flags: &[String]) -> Settings {
 async fn migrated() -> (Database, MySqlPool) {
     let database = Database::fresh().await.unwrap();
     let settings = settings(&flags(&database, "nobody:1")).database;
-    let pool = database::pool(&settings, 2);
+    let pool = pool::pool(&settings, 2);
     schema::ensure(&settings, &pool).await;
     (database, pool)
 }

@@ -17,7 +17,11 @@ mod settings;
 use std::{fmt, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use common::{audit, database, expired, models::ImageId, schema, settings::UploadFolder};
+use common::{
+    db::{audit, images::expire, pool, schema},
+    models::ImageId,
+    settings::UploadFolder,
+};
 use sqlx::MySqlPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +72,7 @@ pub async fn run(settings: &Settings, shutdown: CancellationToken) -> anyhow::Re
 }
 
 async fn delete_all(settings: &Settings, days: u32, summary: &mut Summary) -> anyhow::Result<()> {
-    let pool = database::pool(&settings.database, 1);
+    let pool = pool::pool(&settings.database, 1);
     let schema = schema::ensure(&settings.database, &pool);
     timeout(GIVE_UP, schema).await.with_context(|| format!("gave up after {GIVE_UP:?}"))?;
     delete_images(&pool, days, summary).await?;
@@ -82,12 +86,12 @@ async fn delete_all(settings: &Settings, days: u32, summary: &mut Summary) -> an
 async fn delete_images(pool: &MySqlPool, days: u32, summary: &mut Summary) -> anyhow::Result<()> {
     let mut after = ImageId(0);
     loop {
-        let images = patiently(|| expired::older_than(pool, days, after, BATCH)).await?;
+        let images = patiently(|| expire::older_than(pool, days, after, BATCH)).await?;
         let Some(&last) = images.last() else { return Ok(()) };
         after = last;
         summary.images += match summary.dry_run {
             true => images.len() as u64,
-            false => patiently(|| expired::delete(pool, days, &images)).await?,
+            false => patiently(|| expire::delete(pool, days, &images)).await?,
         };
     }
 }
@@ -121,7 +125,7 @@ async fn delete_files(
         if names.is_empty() {
             return Ok(());
         }
-        let kept = patiently(|| expired::kept(pool, days, &names)).await?;
+        let kept = patiently(|| expire::kept(pool, days, &names)).await?;
         names.retain(|name| !kept.contains(name));
         summary.files += match summary.dry_run {
             true => names.len() as u64,
@@ -135,6 +139,6 @@ async fn patiently<T, F>(ask: impl FnMut() -> F) -> anyhow::Result<T>
 where
     F: Future<Output = sqlx::Result<T>>,
 {
-    let answer = timeout(GIVE_UP, database::until_ok("the database", ask)).await;
+    let answer = timeout(GIVE_UP, pool::until_ok("the database", ask)).await;
     answer.with_context(|| format!("gave up after {GIVE_UP:?}"))
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use common::{database, schema};
+use common::db::{pool, schema};
 use devstack::{Database, Port, PrivateFolder};
 use retention::{Settings, Summary, run};
 use sqlx::{AssertSqlSafe, MySqlPool};
@@ -36,7 +36,7 @@ fn settings(flags: &[String]) -> Settings {
 async fn migrated() -> (Database, MySqlPool) {
     let database = Database::fresh().await.unwrap();
     let settings = settings(&flags(&database, &[])).database;
-    let pool = database::pool(&settings, 2);
+    let pool = pool::pool(&settings, 2);
     schema::ensure(&settings, &pool).await;
     (database, pool)
 }

@@ -5,15 +5,14 @@
 use std::{collections::HashMap, time::Duration};
 
 use common::{
-    audit::{self, Change},
-    database,
-    faces::{self, Found, FoundFace, Nearest},
-    images,
+    db::{
+        audit::{self, Change},
+        corrections,
+        faces::{self, Found, FoundFace, Nearest, clusters},
+        images, people, pool, schema,
+    },
     models::ImageId,
-    people, schema,
     settings::DatabaseSettings,
-    strangers,
-    words::{self},
 };
 use devstack::Database;
 use sqlx::MySqlPool;
@@ -32,7 +31,7 @@ pub fn settings(database: &Database) -> DatabaseSettings {
 pub async fn migrated() -> (Database, MySqlPool) {
     let database = Database::fresh().await.unwrap();
     let settings = settings(&database);
-    let pool = database::pool(&settings, 8);
+    let pool = pool::pool(&settings, 8);
     schema::ensure(&settings, &pool).await;
     (database, pool)
 }
@@ -91,10 +90,10 @@ pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
     const WHO: &str = "a test";
     match audit::undoable(pool, entry).await.unwrap().unwrap().change {
         Change::Correction(correction) => {
-            words::undo(pool, entry, &correction, WHO).await.unwrap().map(|undone| undone.of.0)
+            corrections::undo(pool, entry, &correction, WHO).await.unwrap().map(|undone| undone.of.0)
         }
         Change::Naming(naming) => {
-            strangers::undo(pool, entry, &naming, WHO).await.unwrap().map(|undone| undone.of)
+            clusters::undo(pool, entry, &naming, WHO).await.unwrap().map(|undone| undone.of)
         }
         Change::Renaming(renaming) => people::undo(pool, entry, &renaming, WHO).await.unwrap(),
     }

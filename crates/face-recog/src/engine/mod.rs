@@ -6,6 +6,7 @@
 mod detect;
 mod embed;
 mod models;
+pub mod pool;
 mod quality;
 
 use std::time::Instant;

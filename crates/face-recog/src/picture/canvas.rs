@@ -3,7 +3,7 @@
 use image::{RgbImage, metadata::Orientation};
 
 use super::KEPT_PIXELS;
-use crate::shrink::Shrinking;
+use crate::picture::shrink::Shrinking;
 
 /// Most bytes that drawing a picture of this size takes, and turning it upright.
 pub(super) fn drawing(width: u32, height: u32, orientation: Orientation) -> u64 {

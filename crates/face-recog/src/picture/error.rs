@@ -3,7 +3,7 @@
 use std::{error::Error, io};
 
 use super::{MAX_FILE, MAX_PIXELS, MAX_SIDE, format};
-use crate::folder::Whose;
+use crate::picture::folder::Whose;
 
 /// Why there is no picture. What is displayed is fit for a user's eyes; sources are for the log.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! From bytes to pixels: an upright RGB picture, or a sentence that says why there is none.
 //!
-//! Bytes come from [`crate::folder`], pixels go to [`crate::faces`]. The format is told from the content,
+//! Bytes come from [`crate::picture::folder`], pixels go to [`crate::faces`]. The format is told from the content,
 //! never from the name ([`format`]), and nothing is decoded before its header was seen to fit the limits below. JPEG and
 //! PNG are read row by row ([`jpeg`], [`png`]), other formats at once ([`other`]); what is larger than is of use becomes
 //! smaller while it is drawn ([`canvas`]). All decoders share one budget of memory ([`memory`]).
@@ -10,12 +10,15 @@ use std::panic::{self, AssertUnwindSafe};
 use image::{DynamicImage, RgbImage, metadata::Orientation};
 
 mod canvas;
+pub mod crop;
 mod error;
+pub mod folder;
 mod format;
 mod jpeg;
 pub(crate) mod memory;
 mod other;
 mod png;
+pub mod shrink;
 
 pub use error::PictureError;
 use format::Format;

@@ -174,7 +174,7 @@ async fn a_page_has_the_buttons_that_its_reader_may_press() {
         let people = html_as(&stage, token, "/people").await;
         assert_eq!(people.contains("data-add-person"), is_admin, "{token}");
     }
-    common::people::rename(&stage.pool, 1, "Ada", "eve").await.unwrap();
+    common::db::people::rename(&stage.pool, 1, "Ada", "eve").await.unwrap();
     assert!(!html_as(&stage, "two", "/audit").await.contains("Undo</button>"), "to rename needs an admin");
     assert!(html_as(&stage, "three", "/audit").await.contains("Undo</button>"));
 }

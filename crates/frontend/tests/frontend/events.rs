@@ -51,7 +51,7 @@ async fn whoever_listens_hears_of_every_face_that_joins_a_group() {
     let mut events = listen(&stage).await;
     let mut before = next(&mut events).await;
     for face in [one[0], other[0]] {
-        common::strangers::join(&stage.pool, &[(face, one[0])]).await.unwrap();
+        common::db::faces::clusters::join(&stage.pool, &[(face, one[0])]).await.unwrap();
         let after = next(&mut events).await;
         assert_ne!(before, after);
         before = after;

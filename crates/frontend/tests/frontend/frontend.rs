@@ -120,7 +120,7 @@ impl Stage {
 
     /// Stores a pending image.
     pub async fn store(&self, path: &str) -> u64 {
-        common::images::store(&self.pool, &[path]).await.unwrap()[0].id.0
+        common::db::images::store(&self.pool, &[path]).await.unwrap()[0].id.0
     }
 
     /// Stores many pending images, by one statement. They are newer than all before.
@@ -164,7 +164,7 @@ impl Stage {
     /// Makes unknown faces one stranger's.
     pub async fn group(&self, faces: &[u64]) {
         let joined: Vec<_> = faces.iter().map(|&face| (face, faces[0])).collect();
-        common::strangers::join(&self.pool, &joined).await.unwrap();
+        common::db::faces::clusters::join(&self.pool, &joined).await.unwrap();
     }
 }
 

@@ -8,8 +8,12 @@ use crate::frontend::{Stage, cells};
 async fn fill(stage: &Stage, count: usize) -> Vec<u64> {
     let paths: Vec<String> = (0..count).map(|number| format!("/unknown_people/{number}.jpg")).collect();
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-    let mut ids: Vec<u64> =
-        common::images::store(&stage.pool, &paths).await.unwrap().into_iter().map(|row| row.id.0).collect();
+    let mut ids: Vec<u64> = common::db::images::store(&stage.pool, &paths)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| row.id.0)
+        .collect();
     ids.sort_unstable();
     ids
 }

@@ -1,8 +1,8 @@
 //! The pages of people, and of what was changed.
 
-use common::{
+use common::db::{
     audit::Change,
-    words::{Whom, Word},
+    corrections::{Whom, Word},
 };
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
     assert!(stage.frontend.html("/audit").await.contains("Nobody has changed anything"));
     let (image, faces) = stage.recognise("/a.jpg", &[-1]).await;
     let word = Word::Is(3);
-    common::words::say(&stage.pool, faces[0], word, "grace").await.unwrap();
+    common::db::corrections::say(&stage.pool, faces[0], word, "grace").await.unwrap();
     let html = stage.frontend.html("/audit").await;
     assert!(html.contains(&format!("confirm <a href=\"/images/{image}\">face {}</a> as ", faces[0])));
     assert!(html.contains("<a href=\"/people/3\"><bdi dir=\"auto\">John Doe</bdi></a>"), "{html}");
@@ -78,11 +78,11 @@ async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
 async fn the_audit_says_whom_a_face_was_taken_for_and_whom_not() {
     let stage = Stage::set().await;
     let (_, faces) = stage.recognise("/a.jpg", &[1]).await;
-    let say = async |word| common::words::say(&stage.pool, faces[0], word, "grace").await.unwrap();
+    let say = async |word| common::db::corrections::say(&stage.pool, faces[0], word, "grace").await.unwrap();
     say(Word::Is(2)).await;
     say(Word::IsNot(1)).await;
     say(Word::Nobody).await;
-    common::people::delete(&stage.pool, 2, false, "grace").await.unwrap();
+    common::db::people::delete(&stage.pool, 2, false, "grace").await.unwrap();
     let json = stage.frontend.json("/audit").await;
     let told: Vec<_> = json["entries"].as_array().unwrap().iter().map(|entry| &entry["person"]).collect();
     let (hannibal, gone) = (json!({"id": 1, "name": "Hannibal"}), json!({"id": 2, "name": null}));
@@ -97,14 +97,14 @@ async fn the_audit_says_what_somebody_was_called_and_what_was_taken_back() {
     let (pool, who) = (&stage.pool, "grace");
     let (_, faces) = stage.recognise("/a.jpg", &[-1]).await;
     stage.sql(&format!("UPDATE faces SET stranger = id WHERE id = {}", faces[0])).await;
-    common::people::rename(pool, 1, "B", who).await.unwrap();
-    let renamed = common::audit::undoable(pool, 1).await.unwrap().unwrap();
+    common::db::people::rename(pool, 1, "B", who).await.unwrap();
+    let renamed = common::db::audit::undoable(pool, 1).await.unwrap().unwrap();
     let Change::Renaming(renaming) = renamed.change else { panic!() };
-    common::people::undo(pool, 1, &renaming, who).await.unwrap().unwrap();
-    common::people::merge(pool, 2, 1, who).await.unwrap();
-    common::people::unname_picture(pool, 1, "hannibal_1.jpg", who).await.unwrap();
-    common::strangers::name(pool, faces[0], Whom::Known(3), who).await.unwrap();
-    common::people::delete(pool, 4, false, who).await.unwrap();
+    common::db::people::undo(pool, 1, &renaming, who).await.unwrap().unwrap();
+    common::db::people::merge(pool, 2, 1, who).await.unwrap();
+    common::db::people::unname_picture(pool, 1, "hannibal_1.jpg", who).await.unwrap();
+    common::db::faces::clusters::name(pool, faces[0], Whom::Known(3), who).await.unwrap();
+    common::db::people::delete(pool, 4, false, who).await.unwrap();
     let frontend = stage.another(&["--receiver-address=127.0.0.1:1"]).await;
     until(|| async { frontend.readiness.missing().is_none() }).await;
     let told = async || -> Vec<String> {
@@ -130,7 +130,7 @@ async fn the_audit_says_what_somebody_was_called_and_what_was_taken_back() {
     assert_eq!(html.matches("Undo</button>").count(), 1, "what was taken back is not taken back again");
     assert!(html.contains("undo <a href=\"#entry-1\">1</a>: <a href=\"/people/1\">"), "{html}");
 
-    common::people::delete(pool, 1, true, who).await.unwrap();
+    common::db::people::delete(pool, 1, true, who).await.unwrap();
     let erased = told().await;
     assert_eq!(
         erased[3..],

@@ -1,7 +1,10 @@
 //! A database, and a processor to which nothing is announced.
 
 use clap::Parser;
-use common::{database, schema, supervisor::Supervisor};
+use common::{
+    db::{pool, schema},
+    supervisor::Supervisor,
+};
 use devstack::{Database, Port};
 use image_processor::{Settings, run};
 use sqlx::MySqlPool;
@@ -30,7 +33,7 @@ impl Processor {
         ];
         let settings = Settings::try_parse_from(flags.into_iter().chain(more)).unwrap();
         assert_eq!(settings.check(), Ok(()));
-        let pool = database::pool(&settings.database, 4);
+        let pool = pool::pool(&settings.database, 4);
         schema::ensure(&settings.database, &pool).await;
         let shutdown = CancellationToken::new();
         let readiness = Readiness::waiting_for("the database");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use common::sessions::Sessions;
+use common::db::sessions::Sessions;
 use devstack::{DatabaseServer, PrivateFolder};
 use reqwest::StatusCode;
 use sqlx::MySqlPool;

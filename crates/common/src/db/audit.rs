@@ -1,0 +1,189 @@
+//! The audit: who changed what, and which changes can be taken back.
+//!
+//! What can be is told by its entry, with what taking it back needs. That is done once, and leaves an entry of its own,
+//! which names the other (`undoes`). Of what was said about the same the newest that counts goes first: nothing that was
+//! said since is lost. What was done with another change is a part of it (`part_of`), and goes when that is taken back.
+
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
+
+use crate::db::{
+    corrections::Correction,
+    faces::clusters::Naming,
+    people::Renaming,
+    pool::{push_list, until_done},
+};
+
+/// Holds for entries that no other one took back.
+pub(crate) const COUNTS: &str =
+    "NOT EXISTS (SELECT * FROM audit AS later WHERE later.undoes = audit.id) AND audit.action <> 'undo'";
+
+/// A change that can be taken back, as its entry tells it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A word about a face, which [`words::undo`](crate::db::corrections::undo) takes back.
+    Correction(Correction),
+    /// A name for a stranger, which [`strangers::undo`](crate::db::faces::clusters::undo) takes back.
+    Naming(Naming),
+    /// Another name for somebody known, which [`people::undo`](crate::db::people::undo) takes back.
+    Renaming(Renaming),
+}
+
+/// What an entry tells beside its action and subject.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Told {
+    /// What can be taken back, or what taking it back changed.
+    Change(Change),
+    /// Who is no more: was deleted, or is the subject of a merge.
+    Gone {
+        /// They had this row in `person`.
+        id: i32,
+        /// What they were called.
+        name: String,
+    },
+    /// The base name of a known picture.
+    Picture(String),
+}
+
+/// What an entry tells, as [`DETAIL`] selects it; `None` for nothing, which may be because whom it told of was erased.
+pub fn told(detail: &str) -> Option<Told> {
+    serde_json::from_str(detail).ok()
+}
+
+/// What [`told`] reads: the column, but where it lists every face of a stranger, which may be megabytes.
+pub const DETAIL: &str = "IF(action = 'name stranger' OR LENGTH(detail) > 16384, NULL, detail)";
+
+/// Holds for entries whose undoing changes who is known: it gives somebody another name, or takes away a person or a picture
+/// that came with a name.
+pub const CHANGES_PEOPLE: &str = r#"(action = 'rename' OR LEFT(detail, 100) LIKE '%"new":true%'
+    OR EXISTS (SELECT * FROM audit AS part WHERE part.part_of = audit.id))"#;
+
+/// A change that can be undone.
+#[derive(Debug)]
+pub struct Undoable {
+    /// The change.
+    pub change: Change,
+    /// Whether to undo it changes who is known.
+    pub changes_people: bool,
+}
+
+/// What an entry tells; `None` when there is no such entry, or nothing of it can be undone.
+pub async fn undoable(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<Undoable>> {
+    let select = format!("SELECT detail, {CHANGES_PEOPLE} FROM audit WHERE id = ? AND action <> 'undo'");
+    let row: Option<(String, bool)> =
+        until_done(|| sqlx::query_as(AssertSqlSafe(&select[..])).bind(entry).fetch_optional(pool)).await?;
+    Ok(row.and_then(|(detail, changes_people)| {
+        Some(Undoable { change: serde_json::from_str(&detail).ok()?, changes_people })
+    }))
+}
+
+/// Whether an entry is the newest that counts of those that did one of `actions` to its subject. It stays so until the
+/// transaction ends, which has locked what these change.
+pub(crate) async fn is_newest(
+    transaction: &mut MySqlConnection,
+    entry: u64,
+    subject: &str,
+    actions: &[&str],
+) -> sqlx::Result<bool> {
+    let mut select = QueryBuilder::<MySql>::new("SELECT MAX(id) FROM audit WHERE subject = ");
+    select.push_bind(subject).push(" AND id >= ").push_bind(entry).push(" AND ").push(COUNTS);
+    select.push(" AND action IN ");
+    push_list(&mut select, actions.iter().copied());
+    let newest: Option<u64> = select.build_query_scalar().fetch_one(transaction).await?;
+    Ok(newest == Some(entry))
+}
+
+/// Notes who changed what: a [`Change`] in `detail` can be taken back. The entry's id.
+pub(crate) async fn note(
+    transaction: &mut MySqlConnection,
+    who: &str,
+    action: &str,
+    subject: &str,
+    detail: &impl Serialize,
+) -> sqlx::Result<u64> {
+    insert(transaction, who, action, subject, detail, Links::default()).await
+}
+
+/// Notes who changed what with another change.
+pub(crate) async fn note_part(
+    transaction: &mut MySqlConnection,
+    who: &str,
+    action: &str,
+    subject: &str,
+    detail: &impl Serialize,
+    part_of: Option<u64>,
+) -> sqlx::Result<()> {
+    insert(transaction, who, action, subject, detail, Links { part_of, ..Links::default() }).await?;
+    Ok(())
+}
+
+/// Whether an entry counts that did one of `actions`. It stays so until the transaction ends: others who undo it, or add a part
+/// to it, wait.
+pub(crate) async fn hold(
+    transaction: &mut MySqlConnection,
+    entry: u64,
+    actions: &[&str],
+) -> sqlx::Result<bool> {
+    let select = sqlx::query_scalar::<_, String>("SELECT action FROM audit WHERE id = ? FOR UPDATE");
+    let action = select.bind(entry).fetch_optional(&mut *transaction).await?;
+    if !action.is_some_and(|action| actions.contains(&&*action)) {
+        return Ok(false);
+    }
+    let select = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {COUNTS} FROM audit WHERE id = ?")));
+    select.bind(entry).fetch_one(transaction).await
+}
+
+/// What an entry is linked to.
+#[derive(Default)]
+struct Links {
+    undoes: Option<u64>,
+    part_of: Option<u64>,
+}
+
+/// Notes who took an entry back, which nobody did before, and what it changed.
+pub(crate) async fn note_undo(
+    transaction: &mut MySqlConnection,
+    who: &str,
+    subject: &str,
+    detail: &impl Serialize,
+    entry: u64,
+) -> sqlx::Result<()> {
+    insert(transaction, who, "undo", subject, detail, Links { undoes: Some(entry), part_of: None }).await?;
+    Ok(())
+}
+
+/// How many entries are older than `days`.
+pub async fn older_than(pool: &MySqlPool, days: u32) -> sqlx::Result<u64> {
+    until_done(|| {
+        let count = "SELECT CAST(COUNT(*) AS UNSIGNED) FROM audit WHERE at < NOW(6) - INTERVAL ? DAY";
+        sqlx::query_scalar(count).bind(days).fetch_one(pool)
+    })
+    .await
+}
+
+/// Deletes up to `limit` entries that are older than `days`, the oldest first. How many went.
+pub async fn forget(pool: &MySqlPool, days: u32, limit: u32) -> sqlx::Result<u64> {
+    until_done(|| async {
+        let delete = sqlx::query("DELETE FROM audit WHERE at < NOW(6) - INTERVAL ? DAY ORDER BY at LIMIT ?");
+        Ok(delete.bind(days).bind(limit).execute(pool).await?.rows_affected())
+    })
+    .await
+}
+
+async fn insert(
+    transaction: &mut MySqlConnection,
+    who: &str,
+    action: &str,
+    subject: &str,
+    detail: &impl Serialize,
+    Links { undoes, part_of }: Links,
+) -> sqlx::Result<u64> {
+    let detail = serde_json::to_string(detail).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let insert = sqlx::query(
+        "INSERT INTO audit (who, action, subject, detail, undoes, part_of) VALUES (?, ?, ?, ?, ?, ?)",
+    );
+    let insert = insert.bind(who).bind(action).bind(subject).bind(detail).bind(undoes).bind(part_of);
+    Ok(insert.execute(transaction).await?.last_insert_id())
+}

@@ -1,0 +1,253 @@
+//! What people say about faces: who it is, who it is not, that it is nobody who matters, and that they take it back.
+//!
+//! A word counts until another one is said, whatever the known pictures are: see [`faces`](crate::db::faces) for what comes of
+//! it. The audit keeps each with what had been said before, so that it can be taken back.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{MySql, MySqlConnection, MySqlPool, Transaction};
+
+use crate::{
+    db::{
+        audit::{self, Change},
+        faces::settle,
+        people::{self, Undone},
+        pool::{until_all_done, until_done},
+    },
+    models::{ImageId, NOBODY},
+};
+
+/// What a person says about a face.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It shows this person.
+    Is(i32),
+    /// It does not show this person, whoever else it may be.
+    IsNot(i32),
+    /// It shows nobody who matters: leave it alone.
+    Nobody,
+    /// Whatever was said about it is taken back.
+    Unsaid,
+}
+
+impl Word {
+    /// What the audit calls them; the first says whom a face shows.
+    pub(crate) const ACTIONS: [&str; 4] = ["confirm", "reject", "ignore", "forget"];
+
+    fn action(self) -> &'static str {
+        let [confirm, reject, ignore, forget] = Self::ACTIONS;
+        match self {
+            Self::Is(_) => confirm,
+            Self::IsNot(_) => reject,
+            Self::Nobody => ignore,
+            Self::Unsaid => forget,
+        }
+    }
+}
+
+/// Who a face shows: a known person, or somebody new.
+#[derive(Clone, Copy, Debug)]
+pub enum Whom<'a> {
+    /// Somebody known.
+    Known(i32),
+    /// Somebody new, with this name.
+    New(&'a str),
+}
+
+/// What came of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It counts.
+    Noted {
+        /// The image that the face is on.
+        image: ImageId,
+        /// The entry of the audit that can undo it.
+        entry: u64,
+    },
+    /// There is no such face.
+    NoSuchFace,
+    /// There is no such person.
+    NoSuchPerson,
+}
+
+/// All that was said about a face and counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Words {
+    chosen: Option<i32>,
+    rejected: BTreeSet<i32>,
+}
+
+/// What a word changed, as the audit keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Correction {
+    face: u64,
+    /// Whether whom it shows became known by it.
+    #[serde(default)]
+    new: bool,
+    before: Words,
+    after: Words,
+}
+
+impl Correction {
+    /// Whom the face shows by it, if it shows somebody.
+    pub fn chosen(&self) -> Option<i32> {
+        self.after.chosen.filter(|&person| person != NOBODY)
+    }
+
+    /// Whom the face does not show by it, if that was not said before.
+    pub fn rejected(&self) -> Option<i32> {
+        self.after.rejected.difference(&self.before.rejected).next().copied()
+    }
+}
+
+/// Notes what `who` says about a face, and settles its image.
+pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Result<Said> {
+    until_done(|| async { say_in(pool.begin().await?, face, word, false, who).await }).await
+}
+
+/// Notes that a face shows somebody new, who becomes known by this name.
+pub async fn introduce(pool: &MySqlPool, face: u64, name: &str, who: &str) -> sqlx::Result<Said> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let person = people::insert(&mut transaction, name, who).await?;
+        say_in(transaction, face, Word::Is(person.id), true, who).await
+    })
+    .await
+}
+
+async fn say_in(
+    mut transaction: Transaction<'_, MySql>,
+    face: u64,
+    word: Word,
+    new: bool,
+    who: &str,
+) -> sqlx::Result<Said> {
+    if let Word::Is(person) | Word::IsNot(person) = word
+        && !is_person(&mut transaction, person).await?
+    {
+        return Ok(Said::NoSuchPerson);
+    }
+    let Some((image, before)) = said(&mut transaction, face).await? else {
+        return Ok(Said::NoSuchFace);
+    };
+    let mut after = before.clone();
+    match word {
+        Word::Is(person) => {
+            after.chosen = Some(person);
+            after.rejected.remove(&person);
+        }
+        Word::IsNot(person) => {
+            after.chosen = after.chosen.filter(|&chosen| chosen != person);
+            after.rejected.insert(person);
+        }
+        Word::Nobody => after.chosen = Some(NOBODY),
+        Word::Unsaid => after = Words::default(),
+    }
+    write_words(&mut transaction, face, &after).await?;
+    let change = Change::Correction(Correction { face, new, before, after });
+    let entry = audit::note(&mut transaction, who, word.action(), &subject(face), &change).await?;
+    settle(&mut transaction, &[image]).await?;
+    transaction.commit().await?;
+    Ok(Said::Noted { image, entry })
+}
+
+/// Undoes a word, which `entry` of the audit tells of: what had been said before it counts again, and what was done with it
+/// goes. The image of the face. `None` when the word does not count any more: something was said about the face since, the face
+/// is gone, or the word was undone before.
+pub async fn undo(
+    pool: &MySqlPool,
+    entry: u64,
+    correction: &Correction,
+    who: &str,
+) -> sqlx::Result<Option<Undone<ImageId>>> {
+    let face = correction.face;
+    until_all_done(|| async {
+        let mut transaction = pool.begin().await?;
+        if !audit::hold(&mut transaction, entry, &Word::ACTIONS).await? {
+            return Ok(None);
+        }
+        let Some((image, now)) = said(&mut transaction, face).await? else { return Ok(None) };
+        // A stranger's name and the end of somebody known change the words, too, but are no entries about the face.
+        if !audit::is_newest(&mut transaction, entry, &subject(face), &Word::ACTIONS).await?
+            || now != still_known(&mut transaction, &correction.after).await?
+        {
+            return Ok(None);
+        }
+        let after = still_known(&mut transaction, &correction.before).await?;
+        write_words(&mut transaction, face, &after).await?;
+        let change = Change::Correction(Correction { face, new: false, before: now, after });
+        audit::note_undo(&mut transaction, who, &subject(face), &change, entry).await?;
+        settle(&mut transaction, &[image]).await?;
+        let introduced = correction.chosen().filter(|_| correction.new);
+        let pictures = people::undo_introduction(&mut transaction, entry, introduced).await?;
+        transaction.commit().await?;
+        Ok(Some(Undone { of: image, pictures }))
+    })
+    .await
+}
+
+/// What the audit calls a face.
+fn subject(face: u64) -> String {
+    format!("face {face}")
+}
+
+/// The words without those about people who were deleted since: nobody comes back by them.
+async fn still_known(transaction: &mut MySqlConnection, words: &Words) -> sqlx::Result<Words> {
+    let mut known = Words::default();
+    if let Some(chosen) = words.chosen
+        && (chosen == NOBODY || is_person(transaction, chosen).await?)
+    {
+        known.chosen = Some(chosen);
+    }
+    for &rejected in &words.rejected {
+        if is_person(transaction, rejected).await? {
+            known.rejected.insert(rejected);
+        }
+    }
+    Ok(known)
+}
+
+/// Whether there is such a person, who then stays until the transaction ends.
+async fn is_person(transaction: &mut MySqlConnection, id: i32) -> sqlx::Result<bool> {
+    let id: Option<i32> = sqlx::query_scalar("SELECT id FROM person WHERE id = ? LOCK IN SHARE MODE")
+        .bind(id)
+        .fetch_optional(transaction)
+        .await?;
+    Ok(id.is_some())
+}
+
+/// A face's image and what was said about it, locked until the transaction ends.
+async fn said(transaction: &mut MySqlConnection, face: u64) -> sqlx::Result<Option<(ImageId, Words)>> {
+    let row: Option<(u64, Option<i32>)> =
+        sqlx::query_as("SELECT CAST(image_id AS UNSIGNED), chosen FROM faces WHERE id = ? FOR UPDATE")
+            .bind(face)
+            .fetch_optional(&mut *transaction)
+            .await?;
+    let Some((image, chosen)) = row else { return Ok(None) };
+    let rejected: Vec<i32> = sqlx::query_scalar("SELECT person_id FROM face_rejections WHERE face_id = ?")
+        .bind(face)
+        .fetch_all(&mut *transaction)
+        .await?;
+    Ok(Some((ImageId(image), Words { chosen, rejected: rejected.into_iter().collect() })))
+}
+
+async fn write_words(transaction: &mut MySqlConnection, face: u64, words: &Words) -> sqlx::Result<()> {
+    sqlx::query("UPDATE faces SET chosen = ? WHERE id = ?")
+        .bind(words.chosen)
+        .bind(face)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query("DELETE FROM face_rejections WHERE face_id = ?")
+        .bind(face)
+        .execute(&mut *transaction)
+        .await?;
+    for person in &words.rejected {
+        sqlx::query("INSERT INTO face_rejections (face_id, person_id) VALUES (?, ?)")
+            .bind(face)
+            .bind(person)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    Ok(())
+}

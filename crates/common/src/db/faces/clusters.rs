@@ -1,0 +1,288 @@
+//! Strangers: clusters of unknown faces that belong together, so that naming one names all.
+//!
+//! `faces.stranger` is the id of the face that a cluster began with. Who belongs together is computed by the
+//! image-processor; here are the rows that it works on. A face leaves its cluster when it gets a name or a word
+//! ([`faces::settle`] sees to it), so a cluster dissolves by itself when its person is enrolled.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
+
+use crate::{
+    db::{
+        audit::{self, Change},
+        corrections::Whom,
+        faces::{self, cluster_sizes},
+        people::{self, Undone},
+        pool::{answered, push_list, table_of, until_all_done, until_done},
+    },
+    models::{ImageId, Person},
+    quality::{DULLEST, LEAST_COMPARED_HEIGHT, MOST_TURNED},
+};
+
+/// Faces in one statement, at most.
+const AT_ONCE: usize = 1024;
+
+/// A face that belongs to no cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ungrouped {
+    /// The row in `faces`.
+    pub id: u64,
+    /// 128 little-endian singles; `None` when it must not belong to one: it has a name, is of another model, is not seen
+    /// well enough, or a person said that it is nobody.
+    pub embedding: Option<Vec<u8>>,
+    /// In pixels.
+    pub height: i32,
+}
+
+/// Up to `limit` faces after `after` that belong to no cluster, in the order of their ids.
+pub async fn ungrouped(
+    pool: &MySqlPool,
+    model: &str,
+    after: u64,
+    limit: u32,
+) -> sqlx::Result<Vec<Ungrouped>> {
+    let select = sqlx::query_as(
+        "SELECT id, IF(person = -1 AND chosen IS NULL AND model = ? AND height >= ?
+                       AND sharpness >= ? AND turned <= ?, embedding, NULL), height
+         FROM faces FORCE INDEX (faces_stranger) WHERE stranger IS NULL AND id > ? ORDER BY id LIMIT ?",
+    )
+    .bind(model)
+    .bind(LEAST_COMPARED_HEIGHT)
+    .bind(DULLEST)
+    .bind(MOST_TURNED)
+    .bind(after)
+    .bind(limit);
+    let rows: Vec<(u64, Option<Vec<u8>>, i32)> = answered(select.fetch_all(pool)).await?;
+    Ok(rows.into_iter().map(|(id, embedding, height)| Ungrouped { id, embedding, height }).collect())
+}
+
+/// A face of a cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grouped {
+    /// The row in `faces`.
+    pub id: u64,
+    /// The cluster.
+    pub cluster: u64,
+    /// 128 little-endian singles.
+    pub embedding: Vec<u8>,
+    /// In pixels.
+    pub height: i32,
+}
+
+/// Those of `faces` that are of this model and belong to clusters.
+pub async fn grouped(pool: &MySqlPool, model: &str, faces: &[u64]) -> sqlx::Result<Vec<Grouped>> {
+    let mut grouped = Vec::with_capacity(faces.len());
+    for faces in faces.chunks(AT_ONCE) {
+        let mut select =
+            QueryBuilder::<MySql>::new("SELECT id, stranger, embedding, height FROM faces WHERE model = ");
+        select.push_bind(model).push(" AND stranger IS NOT NULL AND id IN ");
+        push_list(&mut select, faces.iter().copied());
+        let rows: Vec<(u64, u64, Vec<u8>, i32)> = answered(select.build_query_as().fetch_all(pool)).await?;
+        grouped.extend(rows.into_iter().map(|(id, cluster, embedding, height)| Grouped {
+            id,
+            cluster,
+            embedding,
+            height,
+        }));
+    }
+    Ok(grouped)
+}
+
+/// The first face that is left of a cluster.
+pub async fn first(pool: &MySqlPool, cluster: u64) -> sqlx::Result<Option<u64>> {
+    let select = sqlx::query_scalar("SELECT MIN(id) FROM faces WHERE stranger = ?").bind(cluster);
+    answered(select.fetch_one(pool)).await
+}
+
+/// Puts faces into clusters, given as pairs of both; those that got a name or a word meanwhile stay out. Their images
+/// count as changed, so that whoever follows these hears of it.
+pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
+    if faces.is_empty() {
+        return Ok(());
+    }
+    // The casts are for MySQL, which would take the parameters for texts.
+    let row = "SELECT CAST(? AS UNSIGNED) AS id, CAST(? AS UNSIGNED) AS cluster";
+    let update = format!(
+        "UPDATE ({}) AS joined STRAIGHT_JOIN faces ON faces.id = joined.id
+             STRAIGHT_JOIN images ON images.id = faces.image_id
+         SET faces.stranger = joined.cluster, images.updated_at = NOW(6)
+         WHERE faces.person = -1 AND faces.chosen IS NULL AND faces.stranger IS NULL",
+        table_of(row, faces.len())
+    );
+    // A face that begins a cluster is alone in it.
+    let grown: Vec<u64> =
+        faces.iter().filter(|(face, cluster)| face != cluster).map(|&(_, cluster)| cluster).collect();
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let mut update = sqlx::query(AssertSqlSafe(&update[..]));
+        for row in 0..faces.len().next_power_of_two() {
+            // No face has the id 0.
+            let &(face, cluster) = faces.get(row).unwrap_or(&(0, 0));
+            update = update.bind(face).bind(cluster);
+        }
+        update.execute(&mut *transaction).await?;
+        cluster_sizes::count(&mut transaction, &grown).await?;
+        transaction.commit().await
+    })
+    .await
+}
+
+/// What the audit calls it when a stranger is named.
+pub(crate) const NAME: &str = "name stranger";
+
+/// What came of naming a stranger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Every face of the group shows this person now by a person's word, but those that are not theirs by another word.
+    Done {
+        /// Who it is.
+        person: Person,
+        /// How many faces that were.
+        faces: usize,
+        /// The entry of the audit that can undo it.
+        entry: u64,
+    },
+    /// There is no face in such a group.
+    NoSuchStranger,
+    /// A person said of every face of the group that it does not show this one.
+    NotThem,
+    /// There is no such person.
+    NoSuchPerson,
+}
+
+/// The faces of a stranger that got a name, as the audit keeps them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Naming {
+    stranger: u64,
+    person: i32,
+    /// Whether the person became known by it.
+    #[serde(default)]
+    new: bool,
+    faces: Vec<u64>,
+}
+
+/// Says who a stranger is: of every face of the group at once, but those of which a person said that they are not this one.
+pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) -> sqlx::Result<Named> {
+    until_all_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let mut rows: Vec<(u64, u64)> = sqlx::query_as(
+            "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE stranger = ? ORDER BY id FOR UPDATE",
+        )
+        .bind(stranger)
+        .fetch_all(&mut *transaction)
+        .await?;
+        if rows.is_empty() {
+            return Ok(Named::NoSuchStranger);
+        }
+        let person = match whom {
+            Whom::New(name) => people::insert(&mut transaction, name, who).await?,
+            Whom::Known(id) => match people::locked(&mut transaction, i64::from(id)).await? {
+                Some(person) => person,
+                None => return Ok(Named::NoSuchPerson),
+            },
+        };
+        // Whoever was saying something about one of them has said it: they are locked.
+        let rejected: Vec<u64> = sqlx::query_scalar(
+            "SELECT face_id FROM face_rejections JOIN faces ON faces.id = face_id
+             WHERE stranger = ? AND person_id = ?",
+        )
+        .bind(stranger)
+        .bind(person.id)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let rejected: HashSet<u64> = rejected.into_iter().collect();
+        rows.retain(|(face, _)| !rejected.contains(face));
+        if rows.is_empty() {
+            return Ok(Named::NotThem);
+        }
+        let (faces, images) = apart(rows);
+        choose(&mut transaction, Some(person.id), &faces).await?;
+        faces::settle(&mut transaction, &images).await?;
+        cluster_sizes::count(&mut transaction, &[stranger]).await?;
+        let count = faces.len();
+        let change =
+            Change::Naming(Naming { stranger, person: person.id, new: matches!(whom, Whom::New(_)), faces });
+        let subject = people::subject(person.id);
+        let entry = audit::note(&mut transaction, who, NAME, &subject, &change).await?;
+        transaction.commit().await?;
+        Ok(Named::Done { person, faces: count, entry })
+    })
+    .await
+}
+
+/// Undoes the naming of a stranger, which `entry` of the audit tells of, and what was done with it. The stranger, who is one
+/// again. `None` when no face has the name by it any more: something else was said about each of them since, they are gone, or
+/// the naming was undone before.
+pub async fn undo(
+    pool: &MySqlPool,
+    entry: u64,
+    naming: &Naming,
+    who: &str,
+) -> sqlx::Result<Option<Undone<u64>>> {
+    let &Naming { stranger, person, new, ref faces } = naming;
+    until_all_done(|| async {
+        let mut transaction = pool.begin().await?;
+        if !audit::hold(&mut transaction, entry, &[NAME]).await? {
+            return Ok(None);
+        }
+        let mut rows: Vec<(u64, u64)> = Vec::with_capacity(faces.len());
+        for faces in faces.chunks(AT_ONCE) {
+            // Waits for whoever is saying something about one of them: the next statement has to see it.
+            let mut held = QueryBuilder::<MySql>::new("SELECT COUNT(*) FROM faces WHERE id IN ");
+            push_list(&mut held, faces.iter().copied());
+            held.push(" FOR UPDATE").build().fetch_one(&mut *transaction).await?;
+
+            let mut select = QueryBuilder::<MySql>::new(
+                "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE chosen = ",
+            );
+            select.push_bind(person).push(" AND id IN ");
+            push_list(&mut select, faces.iter().copied());
+            select.push(" AND NOT EXISTS (SELECT * FROM audit WHERE undoes = ").push_bind(entry);
+            select.push(
+                ") AND NOT EXISTS (SELECT * FROM audit WHERE subject = CONCAT('face ', faces.id) AND audit.id > ",
+            );
+            select.push_bind(entry).push(" AND ").push(audit::COUNTS).push(") ORDER BY id");
+            rows.extend(select.build_query_as::<(u64, u64)>().fetch_all(&mut *transaction).await?);
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let (faces, images) = apart(rows);
+        choose(&mut transaction, None, &faces).await?;
+        faces::settle(&mut transaction, &images).await?;
+        for faces in faces.chunks(AT_ONCE) {
+            let mut again = QueryBuilder::<MySql>::new("UPDATE faces SET stranger = ");
+            again.push_bind(stranger).push(" WHERE person = -1 AND id IN ");
+            push_list(&mut again, faces.iter().copied());
+            again.build().execute(&mut *transaction).await?;
+        }
+        cluster_sizes::count(&mut transaction, &[stranger]).await?;
+        audit::note_undo(&mut transaction, who, &people::subject(person), &(), entry).await?;
+        let pictures =
+            people::undo_introduction(&mut transaction, entry, Some(person).filter(|_| new)).await?;
+        transaction.commit().await?;
+        Ok(Some(Undone { of: stranger, pictures }))
+    })
+    .await
+}
+
+async fn choose(transaction: &mut MySqlConnection, person: Option<i32>, faces: &[u64]) -> sqlx::Result<()> {
+    for faces in faces.chunks(AT_ONCE) {
+        let mut update = QueryBuilder::<MySql>::new("UPDATE faces SET chosen = ");
+        update.push_bind(person).push(" WHERE id IN ");
+        push_list(&mut update, faces.iter().copied());
+        update.build().execute(&mut *transaction).await?;
+    }
+    Ok(())
+}
+
+/// The faces, and the images that they are on, each once.
+fn apart(rows: Vec<(u64, u64)>) -> (Vec<u64>, Vec<ImageId>) {
+    let (faces, mut images): (Vec<_>, Vec<_>) =
+        rows.into_iter().map(|(id, image)| (id, ImageId(image))).unzip();
+    images.sort_unstable();
+    images.dedup();
+    (faces, images)
+}

@@ -1,0 +1,22 @@
+//! All SQL of the project.
+//!
+//! - [`images`]: the life of an image, from stored to recognised, and what API and pages show of it.
+//! - [`faces`]: the faces of each image, who they show, and clusters of unknown ones.
+//! - [`people`]: known people and their reference photos.
+//! - [`corrections`]: what a person said about a face. [`audit`]: who changed what, and how it is undone.
+//! - [`webhooks`]: the outbox of notifications. [`idempotency`]: repeated requests. [`sessions`]: who is logged in.
+//! - [`pool`] and [`schema`]: connections, and today's schema in any database. [`errors`]: what an error means.
+//!   [`failover`]: what happens when the database moves to another server.
+
+pub mod audit;
+pub mod corrections;
+pub mod errors;
+pub mod faces;
+pub mod failover;
+pub mod idempotency;
+pub mod images;
+pub mod people;
+pub mod pool;
+pub mod schema;
+pub mod sessions;
+pub mod webhooks;

@@ -1,0 +1,549 @@
+//! The known people: the tables `person` and `person_images`, and who a known picture shows.
+//!
+//! Pictures lie in a folder that face-recog reads; here stands only whose they are. A picture without a row is unnamed: a
+//! face near to it is nobody's until somebody says whose picture it is. Whatever changes here changes who is on images,
+//! so each change settles those that it touches, in its own transaction ([`faces::settle`]), and is noted in the audit.
+
+pub mod enrolment;
+pub mod erase;
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
+
+use serde::{Deserialize, Serialize};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use utoipa::ToSchema;
+
+use crate::{
+    db::{
+        audit::{self, Change},
+        corrections::Word,
+        faces::{self, clusters},
+        idempotency::{Key, remember},
+        pool::{answered, push_list, until_all_done, until_done},
+    },
+    models::{ImageId, Person},
+};
+
+/// The people that known pictures, named as face-recog answers them (`hannibal_2.jpg`), belong to, by these names.
+///
+/// A name is missing when no row of `person_images` leads from it to a person.
+pub async fn by_image_names(
+    connection: &mut MySqlConnection,
+    image_names: &[&str],
+) -> sqlx::Result<HashMap<String, Person>> {
+    if image_names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT pi.image_name, person.id, person.name
+         FROM person INNER JOIN person_images AS pi ON person.id = pi.person_id WHERE pi.image_name IN ",
+    );
+    push_list(&mut select, image_names.iter().copied());
+    select.push(" ORDER BY pi.id DESC");
+    let rows: Vec<(String, i32, String)> = answered(select.build_query_as().fetch_all(connection)).await?;
+    // The first row that has a name counts: it comes last.
+    Ok(rows.into_iter().map(|(image, id, name)| (image, Person { id, name })).collect())
+}
+
+/// Somebody known, and in JSON the answer to whoever asks for them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Known {
+    /// The row in `person`.
+    pub id: i32,
+    /// The name shown to users.
+    pub name: String,
+    /// Base names of their pictures in the folder of known people.
+    pub pictures: Vec<String>,
+}
+
+/// Up to `limit` people with ids above `after`, in the order of their ids.
+pub async fn list(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Vec<Known>> {
+    until_done(|| async {
+        let people: Vec<(i32, String)> =
+            sqlx::query_as("SELECT id, name FROM person WHERE id > ? ORDER BY id LIMIT ?")
+                .bind(after)
+                .bind(limit)
+                .fetch_all(pool)
+                .await?;
+        if people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut select =
+            QueryBuilder::<MySql>::new("SELECT person_id, image_name FROM person_images WHERE person_id IN ");
+        push_list(&mut select, people.iter().map(|(id, _)| *id));
+        select.push(" ORDER BY id");
+        let mut pictures: HashMap<i32, Vec<String>> = HashMap::new();
+        for (person, picture) in select.build_query_as().fetch_all(pool).await? {
+            pictures.entry(person).or_default().push(picture);
+        }
+        let known = |(id, name)| Known { id, name, pictures: pictures.remove(&id).unwrap_or_default() };
+        Ok(people.into_iter().map(known).collect())
+    })
+    .await
+}
+
+/// Somebody, if there is such a person.
+pub async fn one(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Known>> {
+    let Some(before) = id.checked_sub(1) else { return Ok(None) };
+    let next = list(pool, before, 1).await?.pop();
+    Ok(next.filter(|person| u64::try_from(person.id) == Ok(id)))
+}
+
+/// Those of `pictures` that are somebody's, by their names.
+pub async fn named(pool: &MySqlPool, pictures: &[String]) -> sqlx::Result<HashSet<String>> {
+    if pictures.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT image_name FROM person_images JOIN person ON person.id = person_id WHERE image_name IN ",
+    );
+    push_list(&mut select, pictures.iter().map(String::as_str));
+    let names: Vec<String> = answered(select.build_query_scalar().fetch_all(pool)).await?;
+    Ok(names.into_iter().collect())
+}
+
+/// Up to `limit` known pictures after `after` that some face is nearest to and that nobody has named, by their names.
+pub async fn unnamed(pool: &MySqlPool, after: &str, limit: u32) -> sqlx::Result<Vec<String>> {
+    let select = sqlx::query_scalar(
+        "SELECT DISTINCT nearest FROM faces WHERE nearest > ? AND NOT EXISTS (
+             SELECT * FROM person_images JOIN person ON person.id = person_id WHERE image_name = nearest)
+         ORDER BY nearest LIMIT ?",
+    )
+    .bind(after)
+    .bind(limit);
+    answered(select.fetch_all(pool)).await
+}
+
+/// Adds somebody, of whom there is no picture yet; nobody when the key was used before.
+pub async fn add(pool: &MySqlPool, name: &str, who: &str, key: Option<&Key>) -> sqlx::Result<Option<Person>> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let person = insert(&mut transaction, name, who).await?;
+        if let Some(key) = key
+            && !remember(&mut transaction, key, person.id).await?
+        {
+            return Ok(None);
+        }
+        transaction.commit().await?;
+        Ok(Some(person))
+    })
+    .await
+}
+
+pub(crate) async fn insert(transaction: &mut MySqlConnection, name: &str, who: &str) -> sqlx::Result<Person> {
+    let insert = sqlx::query("INSERT INTO person (name) VALUES (?)").bind(name);
+    let id = insert.execute(&mut *transaction).await?.last_insert_id();
+    let id = i32::try_from(id).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    audit::note(transaction, who, "add", &subject(id), &()).await?;
+    Ok(Person { id, name: name.to_owned() })
+}
+
+/// What was changed, and how to take it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed<T> {
+    /// It is done.
+    Done(T),
+    /// There is no such person.
+    NoSuchPerson(u64),
+}
+
+/// Another name for somebody, as the audit keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Renaming {
+    person: u64,
+    before: String,
+    after: String,
+}
+
+impl Renaming {
+    /// The name before, and after.
+    pub fn names(&self) -> (&str, &str) {
+        (&self.before, &self.after)
+    }
+}
+
+/// What the audit calls it.
+const RENAME: &str = "rename";
+
+/// Gives somebody another name: the entry of the audit that can undo it.
+pub async fn rename(pool: &MySqlPool, id: u64, name: &str, who: &str) -> sqlx::Result<Changed<u64>> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let Some(before) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
+        write_name(&mut transaction, id, name).await?;
+        let renaming = Renaming { person: id, before: before.name, after: name.to_owned() };
+        let change = Change::Renaming(renaming);
+        let entry = audit::note(&mut transaction, who, RENAME, &subject(id), &change).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(entry))
+    })
+    .await
+}
+
+/// Takes a renaming back, which `entry` of the audit tells of. Who has their old name again; `None` when they have got
+/// another one since, or are gone, or it was taken back before.
+pub async fn undo(pool: &MySqlPool, entry: u64, renaming: &Renaming, who: &str) -> sqlx::Result<Option<u64>> {
+    let &Renaming { person, ref before, ref after } = renaming;
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let now = locked(&mut transaction, person).await?;
+        // Somebody may have changed it by hand.
+        if now.is_none_or(|now| now.name != *after)
+            || !audit::is_newest(&mut transaction, entry, &subject(person), &[RENAME]).await?
+        {
+            return Ok(None);
+        }
+        write_name(&mut transaction, person, before).await?;
+        let back = Renaming { person, before: after.clone(), after: before.clone() };
+        let change = Change::Renaming(back);
+        audit::note_undo(&mut transaction, who, &subject(person), &change, entry).await?;
+        transaction.commit().await?;
+        Ok(Some(person))
+    })
+    .await
+}
+
+async fn write_name(transaction: &mut MySqlConnection, person: u64, name: &str) -> sqlx::Result<()> {
+    let update = sqlx::query("UPDATE person SET name = ? WHERE id = ?").bind(name).bind(person);
+    update.execute(transaction).await?;
+    Ok(())
+}
+
+/// What the audit keeps of somebody who is no more.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Gone {
+    pub id: i32,
+    name: String,
+    pub pictures: Vec<String>,
+}
+
+/// Makes two people one: pictures, words and images of `from` become those of `into`, and `from` is no more.
+pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::Result<Changed<()>> {
+    until_all_done(|| async {
+        let mut transaction = pool.begin().await?;
+        // In one order, whichever way round they are merged.
+        let (first, second) = (from.min(into), from.max(into));
+        let (first, second) =
+            (locked(&mut transaction, first).await?, locked(&mut transaction, second).await?);
+        let (gone, stays) = if from < into { (first, second) } else { (second, first) };
+        let Some(gone) = gone else { return Ok(Changed::NoSuchPerson(from)) };
+        let Some(stays) = stays else { return Ok(Changed::NoSuchPerson(into)) };
+        let pictures = pictures(&mut transaction, gone.id).await?;
+        let touched = touched(&mut transaction, Some(gone.id), &pictures).await?;
+        for statement in [
+            "UPDATE person_images SET person_id = ? WHERE person_id = ?",
+            "UPDATE faces SET person = ?, chosen = IF(chosen IS NULL, NULL, person) WHERE person = ?",
+            "INSERT INTO face_rejections (face_id, person_id)
+                 SELECT face_id, ? FROM face_rejections AS old WHERE person_id = ?
+                 ON DUPLICATE KEY UPDATE face_id = VALUES(face_id)",
+            "UPDATE images SET person = ? WHERE person = ?",
+        ] {
+            sqlx::query(statement).bind(stays.id).bind(gone.id).execute(&mut *transaction).await?;
+        }
+        forget(&mut transaction, gone.id).await?;
+        let gone = Gone { id: gone.id, name: gone.name, pictures };
+        audit::note(&mut transaction, who, "merge", &subject(stays.id), &gone).await?;
+        faces::settle(&mut transaction, &touched).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(()))
+    })
+    .await
+}
+
+/// What went with somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Deleted {
+    /// Base names of their pictures, which now are nobody's, wherever they still lie.
+    pub pictures: Vec<String>,
+    /// Images that showed them.
+    pub images: usize,
+    /// Faces that were erased.
+    pub faces: u64,
+}
+
+/// Deletes somebody, what was said of them, and whose their pictures are. Images that showed them show nobody, or whoever
+/// else is on them.
+///
+/// With `erase`, their faces on images go too, with the embeddings, and what the audit tells of them but when and by
+/// whom it was done; also when they were deleted before ([`erasure`]). The pictures themselves are the caller's.
+pub async fn delete(pool: &MySqlPool, id: u64, erase: bool, who: &str) -> sqlx::Result<Changed<Deleted>> {
+    until_all_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let Some(person) = locked(&mut transaction, id).await? else {
+            let erased = if erase { erase::erase_left(&mut transaction, id, who).await? } else { None };
+            let Some((deleted, touched)) = erased else { return Ok(Changed::NoSuchPerson(id)) };
+            faces::settle(&mut transaction, &touched).await?;
+            transaction.commit().await?;
+            return Ok(Changed::Done(deleted));
+        };
+        let pictures = pictures(&mut transaction, person.id).await?;
+        let touched = touched(&mut transaction, Some(person.id), &pictures).await?;
+        let images = self::touched(&mut transaction, Some(person.id), &[]).await?.len();
+        let mut deleted = Deleted { pictures, images, faces: 0 };
+        if erase {
+            deleted.faces = erase::erase_known(&mut transaction, person.id).await?;
+        }
+        for statement in [
+            "DELETE FROM person_images WHERE person_id = ?",
+            "UPDATE faces SET chosen = NULL WHERE person = ? AND chosen IS NOT NULL",
+            "UPDATE images SET person = -1, distance = NULL, reason = 'the person on it is not known any more'
+             WHERE person = ?",
+        ] {
+            sqlx::query(statement).bind(person.id).execute(&mut *transaction).await?;
+        }
+        forget(&mut transaction, person.id).await?;
+        if erase {
+            audit::note(&mut transaction, who, "erase", &subject(person.id), &()).await?;
+        } else {
+            let gone = Gone { id: person.id, name: person.name, pictures: deleted.pictures.clone() };
+            audit::note(&mut transaction, who, "delete", &subject(person.id), &gone).await?;
+        }
+        faces::settle(&mut transaction, &touched).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(deleted))
+    })
+    .await
+}
+
+/// Takes people who are gone off images without faces, up to `limit` of each of them: a result that was being stored when
+/// they went may have named them. How many images.
+pub async fn clear_gone(pool: &MySqlPool, limit: u32) -> sqlx::Result<u64> {
+    until_done(|| async {
+        // An index leads from each to the next, over all their images.
+        let gone: Vec<i32> = sqlx::query_scalar(
+            "SELECT shown.person FROM (SELECT DISTINCT person FROM images) AS shown
+             WHERE shown.person <> -1 AND NOT EXISTS (SELECT * FROM person WHERE id = shown.person)",
+        )
+        .fetch_all(pool)
+        .await?;
+        let mut cleared = 0;
+        for person in gone {
+            let update = sqlx::query(
+                "UPDATE images SET person = -1, distance = NULL, reason = 'the person on it is not known any more'
+                 WHERE person = ? AND status = 1 AND NOT EXISTS (SELECT * FROM faces WHERE image_id = images.id) LIMIT ?",
+            );
+            cleared += update.bind(person).bind(limit).execute(pool).await?.rows_affected();
+        }
+        Ok(cleared)
+    })
+    .await
+}
+
+/// What came of saying whose a known picture is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// It is theirs now.
+    Done,
+    /// It was theirs before.
+    Already,
+    /// It is this other person's.
+    Anothers(Person),
+    /// What it was to be a part of named nobody, or was undone before.
+    Undone,
+}
+
+/// Says that a known picture shows somebody, whether or not it lies in its folder yet.
+///
+/// With `part_of`, the entry of the audit by which somebody was named, it goes when that is undone.
+pub async fn name_picture(
+    pool: &MySqlPool,
+    id: u64,
+    image_name: &str,
+    part_of: Option<u64>,
+    who: &str,
+) -> sqlx::Result<Changed<Named>> {
+    until_all_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
+        if let Some(entry) = part_of
+            && !audit::hold(&mut transaction, entry, &[Word::ACTIONS[0], clusters::NAME]).await?
+        {
+            return Ok(Changed::Done(Named::Undone));
+        }
+        let insert = sqlx::query("INSERT INTO person_images (image_name, person_id) VALUES (?, ?)");
+        let insert = insert.bind(image_name).bind(person.id).execute(&mut *transaction).await?;
+        // Of rows with one name the first counts. This waits for whoever names the same picture now; and as they wait for
+        // this one, one of the two gives way, and finds the row of the other when it is repeated.
+        let (row, id, name): (i32, i32, String) = sqlx::query_as(
+            "SELECT pi.id, person.id, person.name FROM person_images AS pi JOIN person ON person.id = person_id
+             WHERE image_name = ? ORDER BY pi.id LIMIT 1 FOR UPDATE",
+        )
+        .bind(image_name)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if u64::try_from(row) != Ok(insert.last_insert_id()) {
+            let is_theirs = id == person.id;
+            return Ok(Changed::Done(if is_theirs { Named::Already } else { Named::Anothers(Person { id, name }) }));
+        }
+        let person = subject(person.id);
+        audit::note_part(&mut transaction, who, ADD_PICTURE, &person, &image_name, part_of).await?;
+        let touched = touched(&mut transaction, None, &[image_name.to_owned()]).await?;
+        faces::settle(&mut transaction, &touched).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(Named::Done))
+    })
+    .await
+}
+
+/// What the audit calls it.
+const ADD_PICTURE: &str = "add picture";
+
+/// What was taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undone<T> {
+    /// What it was about.
+    pub of: T,
+    /// Base names of known pictures that came with it and are nobody's now. Their files are the caller's.
+    pub pictures: Vec<String>,
+}
+
+/// Undoes what was done with a name, which `entry` of the audit tells of. The pictures that are a part of it go, unless they
+/// were added again since; they are returned. So does `introduced`, who became known by it, unless more is known of them.
+pub(crate) async fn undo_introduction(
+    transaction: &mut MySqlConnection,
+    entry: u64,
+    introduced: Option<i32>,
+) -> sqlx::Result<Vec<String>> {
+    let parts: Vec<(String, String)> = sqlx::query_as(
+        "SELECT JSON_UNQUOTE(detail), subject FROM audit WHERE part_of = ? AND action = ? AND NOT EXISTS (
+             SELECT * FROM audit AS later WHERE later.subject = audit.subject AND later.id > audit.id
+                 AND later.action = audit.action AND later.detail = audit.detail)",
+    )
+    .bind(entry)
+    .bind(ADD_PICTURE)
+    .fetch_all(&mut *transaction)
+    .await?;
+    let mut pictures = Vec::new();
+    for (picture, person) in parts {
+        let delete = "DELETE FROM person_images WHERE image_name = ? AND CONCAT('person ', person_id) = ?";
+        let delete = sqlx::query(delete).bind(&picture).bind(person);
+        if delete.execute(&mut *transaction).await?.rows_affected() > 0 {
+            pictures.push(picture);
+        }
+    }
+    let touched = touched(transaction, None, &pictures).await?;
+    faces::settle(transaction, &touched).await?;
+    if let Some(person) = introduced
+        && locked(transaction, person).await?.is_some()
+        && !is_mentioned(transaction, person, entry).await?
+    {
+        forget(transaction, person).await?;
+    }
+    Ok(pictures)
+}
+
+/// Whether something is known of somebody beside what `entry` of the audit tells, or was done to them since.
+async fn is_mentioned(transaction: &mut MySqlConnection, person: i32, entry: u64) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT * FROM person_images WHERE person_id = ?)
+             OR EXISTS (SELECT * FROM faces WHERE person = ?)
+             OR EXISTS (SELECT * FROM face_rejections WHERE person_id = ?)
+             OR EXISTS (SELECT * FROM images WHERE person = ?)
+             OR EXISTS (SELECT * FROM audit WHERE subject = ? AND id > ? AND undoes IS NULL
+                        AND (part_of IS NULL OR part_of <> ?))",
+    )
+    .bind(person)
+    .bind(person)
+    .bind(person)
+    .bind(person)
+    .bind(subject(person))
+    .bind(entry)
+    .bind(entry)
+    .fetch_one(transaction)
+    .await
+}
+
+/// Says that a known picture does not show somebody; false when nobody said that it does.
+pub async fn unname_picture(
+    pool: &MySqlPool,
+    id: u64,
+    image_name: &str,
+    who: &str,
+) -> sqlx::Result<Changed<bool>> {
+    until_all_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
+        let gone = sqlx::query("DELETE FROM person_images WHERE person_id = ? AND image_name = ?")
+            .bind(person.id)
+            .bind(image_name)
+            .execute(&mut *transaction)
+            .await?;
+        if gone.rows_affected() == 0 {
+            return Ok(Changed::Done(false));
+        }
+        audit::note(&mut transaction, who, "remove picture", &subject(person.id), &image_name).await?;
+        let touched = touched(&mut transaction, None, &[image_name.to_owned()]).await?;
+        faces::settle(&mut transaction, &touched).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(true))
+    })
+    .await
+}
+
+/// A number for all that is known of whose the known pictures are: another one after any change of that, also by hand.
+pub async fn fingerprint(pool: &MySqlPool) -> sqlx::Result<u64> {
+    let select = sqlx::query_scalar(
+        "SELECT COALESCE(BIT_XOR(CAST(CONV(LEFT(SHA2(CONCAT_WS(' ', pi.id, person.id, image_name), 256), 16), 16, 10)
+                                 AS UNSIGNED)), CAST(0 AS UNSIGNED))
+         FROM person_images AS pi JOIN person ON person.id = person_id",
+    );
+    answered(select.fetch_one(pool)).await
+}
+
+/// What the audit calls somebody.
+pub(crate) fn subject(id: impl fmt::Display) -> String {
+    format!("person {id}")
+}
+
+/// Somebody, whom nobody else changes until the transaction ends.
+pub(crate) async fn locked<'i>(
+    transaction: &mut MySqlConnection,
+    id: impl sqlx::Encode<'i, MySql> + sqlx::Type<MySql> + Send + 'i,
+) -> sqlx::Result<Option<Person>> {
+    let row: Option<(i32, String)> = sqlx::query_as("SELECT id, name FROM person WHERE id = ? FOR UPDATE")
+        .bind(id)
+        .fetch_optional(transaction)
+        .await?;
+    Ok(row.map(|(id, name)| Person { id, name }))
+}
+
+async fn pictures(transaction: &mut MySqlConnection, person: i32) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("SELECT image_name FROM person_images WHERE person_id = ? ORDER BY id")
+        .bind(person)
+        .fetch_all(transaction)
+        .await
+}
+
+/// The images with faces that show somebody, or that are near to one of these known pictures.
+async fn touched(
+    transaction: &mut MySqlConnection,
+    person: Option<i32>,
+    pictures: &[String],
+) -> sqlx::Result<Vec<ImageId>> {
+    let mut images: Vec<u64> = Vec::new();
+    if let Some(person) = person {
+        let select =
+            sqlx::query_scalar::<_, u64>("SELECT CAST(image_id AS UNSIGNED) FROM faces WHERE person = ?");
+        images.extend(select.bind(person).fetch_all(&mut *transaction).await?);
+    }
+    if !pictures.is_empty() {
+        let mut select =
+            QueryBuilder::<MySql>::new("SELECT CAST(image_id AS UNSIGNED) FROM faces WHERE nearest IN ");
+        push_list(&mut select, pictures.iter().map(String::as_str));
+        images.extend(select.build_query_scalar::<u64>().fetch_all(transaction).await?);
+    }
+    images.sort_unstable();
+    images.dedup();
+    Ok(images.into_iter().map(ImageId).collect())
+}
+
+/// Deletes somebody whom nothing but rejections mentions any more.
+async fn forget(transaction: &mut MySqlConnection, person: i32) -> sqlx::Result<()> {
+    for statement in ["DELETE FROM face_rejections WHERE person_id = ?", "DELETE FROM person WHERE id = ?"] {
+        sqlx::query(statement).bind(person).execute(&mut *transaction).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! Brings a database to today's schema: empty, fresh from `dbinit/database_setup.sql`, or filled by the original.
+//!
+//! All three take the same way: the original's three tables first, then the files of `dbinit/upgrade/`. MySQL
+//! cannot undo a schema change, so each upgrade ends with one statement that makes an index or a column, gives one
+//! another type or drops it, and that is the sign that it is done: whatever is interrupted is simply run again. Services that start at the same
+//! time take turns by a lock of the database server.
+
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, Row};
+
+use crate::{
+    db::pool::{answered, take_lock},
+    retry,
+    settings::DatabaseSettings,
+};
+
+const SETUP: &str = include_str!("../../../../dbinit/database_setup.sql");
+
+/// How long one service waits while another upgrades, in seconds, before it says so and waits again.
+const LOCK_WAIT: u64 = 10;
+
+struct Upgrade {
+    sql: &'static str,
+    table: &'static str,
+    /// An index or a column of it that exists when and only when the upgrade is done; or a column with its type. After `no `
+    /// one that exists when and only when the upgrade is left, as a new database never has it.
+    sign: &'static str,
+}
+
+const UPGRADES: [Upgrade; 19] = [
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/people.sql"),
+        table: "person_images",
+        sign: "person_images_image_name",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/images.sql"),
+        table: "images",
+        sign: "images_path",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/suspects.sql"),
+        table: "images",
+        sign: "suspect",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/faces.sql"),
+        table: "images",
+        sign: "images_person",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/dates.sql"),
+        table: "images",
+        sign: "images_created",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/idempotency.sql"),
+        table: "idempotency_keys",
+        sign: "idempotency_keys_at",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/webhooks.sql"),
+        table: "webhooks",
+        sign: "webhooks_due_at",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/audit.sql"),
+        table: "audit",
+        sign: "detail mediumtext",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/undo.sql"),
+        table: "audit",
+        sign: "audit_undoes",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/file_names.sql"),
+        table: "images",
+        sign: "file_name",
+    },
+    Upgrade { sql: include_str!("../../../../dbinit/upgrade/scores.sql"), table: "faces", sign: "score" },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/detectors.sql"),
+        table: "images",
+        sign: "detector",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/look_again.sql"),
+        table: "images",
+        sign: "images_look_again",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/uploads.sql"),
+        table: "images",
+        sign: "images_upload",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/audit_parts.sql"),
+        table: "audit",
+        sign: "audit_part_of",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/sessions.sql"),
+        table: "sessions",
+        sign: "sessions_expires",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/audit_age.sql"),
+        table: "audit",
+        sign: "audit_at",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/clusters.sql"),
+        table: "clusters",
+        sign: "clusters_faces",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/galleries.sql"),
+        table: "faces",
+        sign: "no faces_gallery",
+    },
+];
+
+/// Why the schema is not today's yet.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The database answered with an error, or not at all.
+    #[error("{0}")]
+    Database(#[from] sqlx::Error),
+    /// Another service is at it.
+    #[error("another service is upgrading the database")]
+    Busy,
+}
+
+/// Waits, however long, until the database is there, and brings it to today's schema.
+pub async fn ensure(settings: &DatabaseSettings, pool: &MySqlPool) {
+    let place = format!("the database {} at {}:{}", settings.name, settings.host, settings.port);
+    retry::until_ok(&place, || async {
+        if answered(upgrades_left(pool)).await?.is_empty() { Ok(()) } else { upgrade(settings).await }
+    })
+    .await;
+}
+
+/// The upgrades that `database` has not seen.
+async fn upgrades_left<'c>(database: impl sqlx::MySqlExecutor<'c>) -> sqlx::Result<Vec<&'static Upgrade>> {
+    let signs: Vec<(String, String)> = sqlx::query_as(
+        "SELECT CAST(table_name AS CHAR), CAST(index_name AS CHAR) FROM information_schema.statistics
+         WHERE table_schema = DATABASE()
+         UNION SELECT CAST(table_name AS CHAR), CAST(column_name AS CHAR) FROM information_schema.columns
+         WHERE table_schema = DATABASE()
+         UNION SELECT CAST(table_name AS CHAR), CAST(CONCAT(column_name, ' ', data_type) AS CHAR)
+         FROM information_schema.columns WHERE table_schema = DATABASE()",
+    )
+    .fetch_all(database)
+    .await?;
+    let left = |upgrade: &&Upgrade| {
+        let gone = upgrade.sign.strip_prefix("no ");
+        let sign = gone.unwrap_or(upgrade.sign);
+        signs.contains(&(upgrade.table.to_owned(), sign.to_owned())) == gone.is_some()
+    };
+    Ok(UPGRADES.iter().filter(left).collect())
+}
+
+/// Runs what is left, alone. On a connection of its own, which takes the lock with it when it closes.
+async fn upgrade(settings: &DatabaseSettings) -> Result<(), SchemaError> {
+    let mut database = answered(MySqlConnection::connect_with(&settings.connect_options())).await?;
+    if !take_lock(&mut database, None, LOCK_WAIT).await? {
+        return Err(SchemaError::Busy);
+    }
+    let left = upgrades_left(&mut database).await?;
+    if !left.is_empty() {
+        let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut database).await?;
+        let binary = if version.contains("MariaDB") { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" };
+        sqlx::raw_sql(SETUP).execute(&mut database).await?;
+        for upgrade in left {
+            tracing::info!(table = upgrade.table, "upgrading the database");
+            // The files are ours, and so are both names of the collation.
+            sqlx::raw_sql(AssertSqlSafe(upgrade.sql.replace("{bin}", binary))).execute(&mut database).await?;
+        }
+        report_dropped(&mut database).await?;
+    }
+    database.close().await?;
+    Ok(())
+}
+
+/// Names the rows that gave way because the original had stored their path twice.
+async fn report_dropped(database: &mut MySqlConnection) -> Result<(), SchemaError> {
+    let dropped = sqlx::query("SELECT id, path, kept_id FROM images_dropped ORDER BY id")
+        .fetch_all(&mut *database)
+        .await?;
+    for row in dropped {
+        let (id, path, kept): (i32, String, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        tracing::warn!(
+            id,
+            ?path,
+            kept,
+            "the path was stored twice: dropped this row, kept the one furthest along"
+        );
+    }
+    Ok(())
+}

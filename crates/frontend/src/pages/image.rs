@@ -1,0 +1,142 @@
+//! `GET /images/{id}`: one picture, with a box around every face.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+};
+use chrono::{DateTime, Utc};
+use common::models::Person;
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, FromRow, MySqlPool, Row as _};
+
+use crate::{
+    Frontend,
+    error::Problem,
+    format::Format,
+    rows::{COLUMNS, Row},
+    view::{
+        face::{self, Face},
+        image::Line,
+        layout::{self, Frame},
+    },
+};
+
+#[derive(Template, Serialize)]
+#[template(path = "image.html")]
+struct Image {
+    #[serde(flatten)]
+    line: Line,
+    created_at: DateTime<Utc>,
+    attempts: i32,
+    /// What looked for its faces last; `None` where an earlier version or the original did.
+    detector: Option<String>,
+    /// Why it could not be looked at again, if so.
+    look_again_failed: Option<String>,
+    faces: Vec<Face>,
+    #[serde(skip)]
+    newer: Option<u64>,
+    #[serde(skip)]
+    older: Option<u64>,
+    #[serde(skip)]
+    frame: Frame,
+}
+
+/// Least width of a box with a label that always shows, in percent of the picture.
+const LEAST_LABELLED: f64 = 6.0;
+
+/// A face's box on the picture, in percent of its size, so that it fits whatever size it is shown in.
+struct Outline<'a> {
+    face: &'a Face,
+    /// Whether its label would cover its neighbours: it is shown when the pointer is on the box.
+    is_small: bool,
+    x: String,
+    y: String,
+    width: String,
+    height: String,
+    /// Where its name begins, or where it ends on the right side of the picture, so that it stays on it.
+    label_x: String,
+    anchor: &'static str,
+    /// Where its name stands: above the box, or below it where there is no room.
+    label_y: String,
+    /// How far from that, in pixels of the screen.
+    shift: i32,
+}
+
+/// `GET /images/{id}`
+pub async fn show(
+    State(frontend): State<Frontend>,
+    format: Format,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    layout::answer(format, &headers, async {
+        let image = frontend.read(read(&frontend.pool, layout::id(&id)?)).await?;
+        Ok(Image { frame: frontend.frame("/gallery"), ..image.ok_or(Problem::NoSuchPage)? })
+    })
+    .await
+}
+
+async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
+    let image = format!(
+        "SELECT {COLUMNS}, created_at, attempts, detector,
+                (SELECT look_again_failures.reason FROM look_again_failures WHERE image_id = images.id) AS look_again_failed,
+                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ? ORDER BY id LIMIT 1) AS newer,
+                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id < ? ORDER BY id DESC LIMIT 1) AS older
+         FROM images LEFT JOIN person ON person.id = images.person WHERE images.id = ?"
+    );
+    let image = sqlx::query(AssertSqlSafe(image)).bind(id).bind(id).bind(id);
+    let Some(row) = image.fetch_optional(pool).await? else { return Ok(None) };
+    let mut select = face::select();
+    select.push(" WHERE image_id = ").push_bind(id).push(" ORDER BY position");
+    Ok(Some(Image {
+        line: Row::from_row(&row)?.into(),
+        created_at: row.try_get("created_at")?,
+        attempts: row.try_get("attempts")?,
+        detector: row.try_get("detector")?,
+        look_again_failed: row.try_get("look_again_failed")?,
+        faces: face::fetch(pool, select).await?,
+        newer: row.try_get("newer")?,
+        older: row.try_get("older")?,
+        frame: Frame::default(),
+    }))
+}
+
+impl Image {
+    fn people(&self) -> Vec<&Person> {
+        face::people(self.faces.iter().filter_map(|face| face.person.as_ref()))
+    }
+
+    fn outlines(&self) -> Vec<Outline<'_>> {
+        let (Some(width @ 1..), Some(height @ 1..)) = (self.line.width, self.line.height) else {
+            return Vec::new();
+        };
+        let percent = |length: i32, whole: i32| 100.0 * f64::from(length) / f64::from(whole);
+        let text = |percent: f64| format!("{percent:.2}%");
+        self.faces
+            .iter()
+            .map(|face| {
+                let area = face.area;
+                let (left, top) = (area.x.clamp(0, width), area.y.clamp(0, height));
+                let (right, bottom) =
+                    ((area.x + area.width).clamp(left, width), (area.y + area.height).clamp(top, height));
+                let y = percent(top, height);
+                let is_right = percent(left, width) > 60.0;
+                let above = y > 8.0;
+                Outline {
+                    face,
+                    is_small: percent(right - left, width) < LEAST_LABELLED,
+                    label_x: text(percent(if is_right { right } else { left }, width)),
+                    anchor: if is_right { "end" } else { "start" },
+                    x: text(percent(left, width)),
+                    y: text(y),
+                    width: text(percent(right - left, width)),
+                    height: text(percent(bottom - top, height)),
+                    label_y: if above { text(y) } else { text(percent(bottom, height)) },
+                    shift: if above { -6 } else { 18 },
+                }
+            })
+            .collect()
+    }
+}

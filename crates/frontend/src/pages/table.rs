@@ -1,0 +1,57 @@
+//! `GET /`: the original's table.
+
+use askama::Template;
+use axum::{
+    extract::{Query, State, rejection::QueryRejection},
+    http::HeaderMap,
+    response::Response,
+};
+use serde::Serialize;
+
+use crate::{
+    Frontend,
+    format::Format,
+    pages::look_again::Notice,
+    rows::{self, Filter},
+    view::{
+        image::Line,
+        layout::{self, Frame},
+        paging::{self, Asked, Links, Rows},
+    },
+};
+
+/// Rows on a page.
+const PAGE: usize = 50;
+
+#[derive(Template, Serialize)]
+#[template(path = "table.html")]
+struct Table {
+    images: Vec<Line>,
+    #[serde(flatten)]
+    links: Links,
+    #[serde(skip)]
+    notice: Notice,
+    #[serde(skip)]
+    frame: Frame,
+}
+
+/// `GET /`, `GET /?before=ID`, `GET /?after=ID`
+pub async fn show(
+    State(frontend): State<Frontend>,
+    format: Format,
+    headers: HeaderMap,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    layout::answer(format, &headers, async {
+        let cursor = paging::cursor(asked)?;
+        // Before the rows, so that nobody waits with them in hand.
+        let notice = frontend.notice().await?;
+        let Rows { rows, more } =
+            frontend.read(rows::read(&frontend.pool, &Filter::default(), cursor, PAGE)).await?;
+        let lines = Rows { rows: rows.into_iter().map(Line::from).collect(), more };
+        let links = Links::new("/?", cursor, &lines, |line: &Line| line.id);
+        let live = links.previous.is_none() || lines.rows.iter().any(|line| line.pending);
+        Ok(Table { images: lines.rows, links, notice, frame: Frame { live, ..frontend.frame("/") } })
+    })
+    .await
+}

@@ -1,0 +1,296 @@
+//! `GET /thumbnails/…`: small pictures, made by face-recog, which alone opens pictures.
+//!
+//! ```text
+//! /thumbnails/7?side=320      a picture     ┐
+//! /thumbnails/7?face=77       one face      ├─▶ on disk? ─▶ else Faces.Crop, a few calls at a time ─▶ kept on disk
+//! /thumbnails/known/grace.jpg a known one   ┘
+//! ```
+//!
+//! Where there is no picture, or face-recog is away, a plain one stands for it.
+
+pub mod cache;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Path, Query, State, rejection::QueryRejection},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_TYPE, ETAG, RETRY_AFTER},
+    },
+    response::{IntoResponse, Response},
+};
+use common::db::pool::push_list;
+use rpc::{Area, CropRequest, faces_client::FacesClient};
+use serde::Deserialize;
+use sqlx::{MySql, MySqlPool, QueryBuilder};
+use tokio::{sync::Semaphore, time::Instant};
+use tonic::{Code, Request, transport::Channel};
+
+use crate::{
+    Frontend,
+    assets::PLACEHOLDER,
+    format::{fingerprint, is_known},
+    thumbnails::cache::{Kept, is_unfinished},
+};
+
+/// Longest sides that can be asked for, in pixels: few, so that few are kept of each picture.
+const SIDES: [u32; 4] = [160, 320, 640, 1280];
+
+/// Calls of face-recog under way at once: recognition has its cores first.
+const CALLS: usize = 4;
+
+/// Thumbnails that are read from the disk at once.
+const LOADS: usize = 16;
+
+/// Longest wait for a thumbnail, for its turn included.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Pause before a busy face-recog is asked again.
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Pause between two looks at what need not be kept any more.
+const TIDY_PAUSE: Duration = Duration::from_secs(600);
+
+/// The file of a known picture may be replaced by another under the same name: its thumbnail is made again after this.
+const KNOWN_AGE: Duration = Duration::from_secs(3600);
+
+/// How the names of those that are kept begin; the id of what they show is next.
+const IMAGE: &str = "image-";
+const KNOWN: &str = "known-";
+
+/// Makes thumbnails, and keeps them.
+#[derive(Clone, Debug)]
+pub struct Thumbnails {
+    kept: Arc<Kept>,
+    client: FacesClient<Channel>,
+    calls: Arc<Semaphore>,
+    loads: Arc<Semaphore>,
+}
+
+/// What is to be shown.
+struct Wanted {
+    /// The file's name among those that are kept.
+    name: String,
+    crop: CropRequest,
+}
+
+/// Why there is no thumbnail.
+#[derive(Debug, PartialEq, Eq)]
+enum Missing {
+    /// There is no such picture, or it can be read by nobody.
+    Gone,
+    /// It may be there later.
+    Away,
+}
+
+impl Thumbnails {
+    /// Made by face-recog at `address` (`host:port`), kept in `kept`. Connects when the first is asked for.
+    pub fn new(address: &str, kept: Kept) -> Result<Self, tonic::transport::Error> {
+        let client = rpc::faces_at(address)?;
+        let (calls, loads) = (Semaphore::new(CALLS), Semaphore::new(LOADS));
+        Ok(Self { kept: Arc::new(kept), client, calls: Arc::new(calls), loads: Arc::new(loads) })
+    }
+
+    /// Deletes, now and then, what need not be kept: thumbnails of pictures that were deleted, so that nothing is left
+    /// of somebody who was erased; and those of known pictures, which may have been replaced. Never returns.
+    pub async fn tidy(&self, pool: &MySqlPool) {
+        loop {
+            let kept = self.kept.clone();
+            let names = tokio::task::spawn_blocking(move || {
+                kept.forget_older(KNOWN_AGE, |name| name.starts_with(KNOWN) || is_unfinished(name));
+                kept.tidy();
+                kept.names()
+            });
+            let names = names.await.unwrap_or_default();
+            for (kind, table) in [(IMAGE, "images"), (KNOWN, "person_images")] {
+                if let Err(error) = self.forget_deleted(pool, &names, kind, table).await {
+                    tracing::debug!(%error, "cannot tell which thumbnails are not needed any more");
+                }
+            }
+            tokio::time::sleep(TIDY_PAUSE).await;
+        }
+    }
+
+    /// Deletes the thumbnails of this kind whose row is gone from the table.
+    async fn forget_deleted(
+        &self,
+        pool: &MySqlPool,
+        names: &[String],
+        kind: &str,
+        table: &str,
+    ) -> sqlx::Result<()> {
+        let id = |name: &str| name.strip_prefix(kind)?.split_once('-')?.0.parse().ok();
+        let shown: Vec<(u64, &String)> = names.iter().filter_map(|name| Some((id(name)?, name))).collect();
+        for part in shown.chunks(1024) {
+            let mut select =
+                QueryBuilder::<MySql>::new(format!("SELECT CAST(id AS UNSIGNED) FROM {table} WHERE id IN "));
+            push_list(&mut select, part.iter().map(|(id, _)| *id));
+            let there: Vec<u64> = select.push(" ORDER BY id").build_query_scalar().fetch_all(pool).await?;
+            for (_, name) in part.iter().filter(|(id, _)| there.binary_search(id).is_err()) {
+                self.kept.forget(name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get(&self, wanted: Wanted) -> Result<Vec<u8>, Missing> {
+        if let Some(jpeg) = self.load(&wanted.name).await {
+            return Ok(jpeg);
+        }
+        let made = async {
+            let _turn = self.calls.acquire().await.map_err(|_| Missing::Away)?;
+            // Somebody else who waited may have had it made.
+            if let Some(jpeg) = self.load(&wanted.name).await {
+                return Ok(jpeg);
+            }
+            let jpeg = self.make(wanted.crop).await?;
+            metrics::counter!("frontend_thumbnails_made_total").increment(1);
+            let (kept, name, copy) = (self.kept.clone(), wanted.name, jpeg.clone());
+            let _ = tokio::task::spawn_blocking(move || kept.store(&name, &copy)).await;
+            Ok(jpeg)
+        };
+        tokio::time::timeout(PATIENCE, made).await.unwrap_or(Err(Missing::Away))
+    }
+
+    async fn load(&self, name: &str) -> Option<Vec<u8>> {
+        let (kept, name) = (self.kept.clone(), name.to_owned());
+        let _turn = self.loads.acquire().await;
+        tokio::task::spawn_blocking(move || kept.load(&name)).await.ok()?
+    }
+
+    async fn make(&self, crop: CropRequest) -> Result<Vec<u8>, Missing> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let mut request = Request::new(crop.clone());
+            request.set_timeout(end.saturating_duration_since(Instant::now()));
+            let status = match self.client.clone().crop(request).await {
+                Ok(answer) => return Ok(answer.into_inner().jpeg),
+                Err(status) => status,
+            };
+            match status.code() {
+                Code::ResourceExhausted => tokio::time::sleep(BUSY_PAUSE).await,
+                Code::NotFound | Code::InvalidArgument | Code::PermissionDenied | Code::OutOfRange => {
+                    return Err(Missing::Gone);
+                }
+                _ => {
+                    tracing::debug!(%status, "face-recog makes no thumbnails now");
+                    return Err(Missing::Away);
+                }
+            }
+        }
+    }
+}
+
+/// What is asked for of a picture.
+#[derive(Deserialize)]
+pub struct Asked {
+    face: Option<u64>,
+    side: Option<u32>,
+}
+
+/// `GET /thumbnails/{image}?face=…` and `?side=…`
+pub async fn of_image(
+    State(frontend): State<Frontend>,
+    headers: HeaderMap,
+    Path(image): Path<String>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    let jpeg = async {
+        let Query(asked) = asked.map_err(|_| Missing::Gone)?;
+        let image = image.parse().map_err(|_| Missing::Gone)?;
+        let side = asked.side.unwrap_or(SIDES[0]);
+        if !SIDES.contains(&side) {
+            return Err(Missing::Gone);
+        }
+        let wanted = frontend.read(wanted(&frontend.pool, image, asked.face, side)).await;
+        frontend.thumbnails.get(wanted.map_err(|_| Missing::Away)?.ok_or(Missing::Gone)?).await
+    };
+    answer(&headers, jpeg.await)
+}
+
+async fn wanted(pool: &MySqlPool, image: u64, face: Option<u64>, side: u32) -> sqlx::Result<Option<Wanted>> {
+    type Columns = (String, Option<i32>, Option<i32>, Option<i32>, Option<i32>, Option<i32>, Option<i32>);
+    let row: Option<Columns> = sqlx::query_as(
+        "SELECT path, images.width, images.height, x, y, faces.width, faces.height
+         FROM images LEFT JOIN faces ON faces.image_id = images.id AND faces.id = ? WHERE images.id = ?",
+    )
+    .bind(face)
+    .bind(image)
+    .fetch_optional(pool)
+    .await?;
+    let Some((path, width, height, x, y, face_width, face_height)) = row else { return Ok(None) };
+    let area = match (x, y, face_width, face_height) {
+        (Some(left), Some(top), Some(width), Some(height)) => Some(Area {
+            left,
+            top,
+            width: width.try_into().unwrap_or_default(),
+            height: height.try_into().unwrap_or_default(),
+        }),
+        _ => None,
+    };
+    if face.is_some() && area.is_none() {
+        return Ok(None);
+    }
+    // Another picture at the same path was recognised anew, and most likely has another size.
+    let key = format!("{path}\0{width:?} {height:?} {area:?} {side}");
+    let name = format!("{IMAGE}{image}-{:016x}", fingerprint(key.as_bytes()));
+    Ok(Some(Wanted { name, crop: CropRequest { image_path: path, area, side, known: false } }))
+}
+
+/// `GET /thumbnails/known/{picture}`
+pub async fn of_known(
+    State(frontend): State<Frontend>,
+    headers: HeaderMap,
+    Path(picture): Path<String>,
+) -> Response {
+    let jpeg = async {
+        // Others lead to the same picture, or to none, and each would be kept.
+        if !is_base_name(&picture) {
+            return Err(Missing::Gone);
+        }
+        let named = sqlx::query_scalar::<_, i32>(
+            "SELECT id FROM person_images WHERE image_name = ? ORDER BY id LIMIT 1",
+        )
+        .bind(&picture);
+        let named = frontend.read(named.fetch_optional(&frontend.pool)).await;
+        // Nobody's picture has no row: its thumbnail goes when it is next looked at what need not be kept.
+        let id = named.map_err(|_| Missing::Away)?.unwrap_or_default();
+        let name = format!("{KNOWN}{id}-{:016x}", fingerprint(picture.as_bytes()));
+        let crop = CropRequest { image_path: picture, area: None, side: SIDES[1], known: true };
+        frontend.thumbnails.get(Wanted { name, crop }).await
+    };
+    answer(&headers, jpeg.await)
+}
+
+/// Whether this is one part of a path, and so the only name of what it names.
+fn is_base_name(name: &str) -> bool {
+    !name.contains(['/', '\0']) && !["", ".", ".."].contains(&name)
+}
+
+/// A picture, or one that stands for it.
+fn answer(request: &HeaderMap, jpeg: Result<Vec<u8>, Missing>) -> Response {
+    let result = match jpeg {
+        Ok(_) => "shown",
+        Err(Missing::Gone) => "gone",
+        Err(Missing::Away) => "away",
+    };
+    metrics::counter!("frontend_thumbnails_total", "result" => result).increment(1);
+    let (kind, placeholder) = PLACEHOLDER.content();
+    match jpeg {
+        Ok(jpeg) => {
+            let etag = format!("\"{:016x}\"", fingerprint(&jpeg));
+            let headers = [(ETAG, etag.as_str())];
+            if is_known(request, &etag) {
+                (StatusCode::NOT_MODIFIED, headers).into_response()
+            } else {
+                (headers, [(CONTENT_TYPE, "image/jpeg")], jpeg).into_response()
+            }
+        }
+        Err(Missing::Gone) => (StatusCode::NOT_FOUND, [(CONTENT_TYPE, kind)], placeholder).into_response(),
+        Err(Missing::Away) => {
+            let headers = [(CONTENT_TYPE, kind), (RETRY_AFTER, "5")];
+            (StatusCode::SERVICE_UNAVAILABLE, headers, placeholder).into_response()
+        }
+    }
+}

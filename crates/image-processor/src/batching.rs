@@ -1,0 +1,164 @@
+//! What the processor reads from the database and writes to it for images in work. What several images need at the
+//! same time shares statements and commits; a lonely image waits for nobody.
+
+use std::{sync::Arc, time::Duration};
+
+use common::{
+    batcher::Group,
+    db::{
+        failover::until_taken_over,
+        images::{self, Claim, ClaimOutcome, Ending, Fenced},
+        people,
+        pool::Kept,
+    },
+    models::ImageId,
+    supervisor::Supervisor,
+};
+use sqlx::{MySqlConnection, MySqlPool};
+use tokio::sync::Mutex;
+
+use crate::outcome::Verdict;
+
+/// More than one statement should carry.
+const MOST: usize = 64;
+
+/// An image and what came of it.
+pub(crate) type Work = Arc<(Claim, Verdict)>;
+
+/// Whether the end of the work on an image was written, and how it ended.
+pub(crate) type Finished = (Fenced, Ending);
+
+/// The way to the database for images in work.
+///
+/// Claims and endings have a connection each, over which one group goes after the other: more of them at a time made the
+/// groups smaller, and took more of both processors for each image.
+///
+/// Of a group that failed each member tries again alone: what cannot be written, or waits for a lock that somebody
+/// holds, harms its companions once and not again and again.
+pub(crate) struct Ledger {
+    pool: MySqlPool,
+    lease: Duration,
+    max_attempts: u32,
+    tell: bool,
+    claims: Group<ImageId, Option<ClaimOutcome>>,
+    endings: Group<Work, Option<Finished>>,
+}
+
+impl Ledger {
+    /// Claims for `lease`; an image fails for good when it failed `max_attempts` times. With `tell`, a webhook tells what
+    /// is done.
+    pub(crate) fn new(
+        pool: &MySqlPool,
+        lease: Duration,
+        max_attempts: u32,
+        tell: bool,
+        supervisor: &Supervisor,
+    ) -> Self {
+        let kept = || Arc::new(Mutex::new(Kept::new(pool.clone())));
+        let claims = Group::start(supervisor, "claiming", MOST, {
+            let kept = kept();
+            move |ids: Vec<ImageId>| {
+                let kept = kept.clone();
+                async move {
+                    let claims =
+                        until_taken_over(|| async { claim(&mut *kept.lock().await, &ids, lease).await });
+                    each(ids.len(), claims.await)
+                }
+            }
+        });
+        let endings = Group::start(supervisor, "storing results", MOST, {
+            let kept = kept();
+            move |works: Vec<Work>| {
+                let kept = kept.clone();
+                async move {
+                    let finished = until_taken_over(|| async {
+                        finish_together(&mut *kept.lock().await, &works, max_attempts, tell).await
+                    });
+                    each(works.len(), finished.await)
+                }
+            }
+        });
+        Self { pool: pool.clone(), lease, max_attempts, tell, claims, endings }
+    }
+
+    /// Claims an image.
+    pub(crate) async fn claim(&self, id: ImageId) -> sqlx::Result<ClaimOutcome> {
+        match self.claims.call(id).await.flatten() {
+            Some(outcome) => Ok(outcome),
+            None => {
+                let claim = until_taken_over(|| async {
+                    images::claim(&mut *self.pool.acquire().await?, &[id], self.lease).await
+                });
+                only(claim.await)
+            }
+        }
+    }
+
+    /// Looks up who is on the image and writes how the work on it ended; `None` when that failed together with others.
+    pub(crate) async fn finish(&self, work: &Work) -> Option<Finished> {
+        self.endings.call(work.clone()).await.flatten()
+    }
+
+    /// As [`Ledger::finish`], apart from others.
+    pub(crate) async fn finish_alone(&self, work: &Work) -> sqlx::Result<Finished> {
+        let finished = until_taken_over(|| async {
+            let mut connection = self.pool.acquire().await?;
+            finish(&mut connection, std::slice::from_ref(work), self.max_attempts, self.tell).await
+        });
+        only(finished.await)
+    }
+}
+
+async fn claim(kept: &mut Kept, ids: &[ImageId], lease: Duration) -> sqlx::Result<Vec<ClaimOutcome>> {
+    let mut connection = kept.take().await?;
+    let result = images::claim(&mut connection, ids, lease).await;
+    kept.keep(connection, &result);
+    result
+}
+
+async fn finish_together(
+    kept: &mut Kept,
+    works: &[Work],
+    max_attempts: u32,
+    tell: bool,
+) -> sqlx::Result<Vec<Finished>> {
+    let mut connection = kept.take().await?;
+    let result = finish(&mut connection, works, max_attempts, tell).await;
+    kept.keep(connection, &result);
+    result
+}
+
+/// One statement for all names, and then all endings at once.
+async fn finish(
+    connection: &mut MySqlConnection,
+    works: &[Work],
+    max_attempts: u32,
+    tell: bool,
+) -> sqlx::Result<Vec<Finished>> {
+    let mut names: Vec<&str> =
+        works.iter().flat_map(|work| work.1.image_names()).map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    let people = people::by_image_names(connection, &names).await?;
+    let ending = |work: &Work| work.1.ending(&people, work.0.attempts + 1 >= max_attempts);
+    let endings: Vec<Ending> = works.iter().map(ending).collect();
+    let claimed: Vec<_> = works.iter().map(|work| &work.0).zip(&endings).collect();
+    let fenced = images::finish(connection, &claimed, &people, tell).await?;
+    Ok(fenced.into_iter().zip(endings).collect())
+}
+
+/// The answers of a group of `size`, each by itself.
+fn each<R>(size: usize, answers: sqlx::Result<Vec<R>>) -> Vec<Option<R>> {
+    match answers {
+        Ok(answers) => answers.into_iter().map(Some).collect(),
+        Err(error) => {
+            tracing::debug!(%error, size, "a group failed: each of it tries again alone");
+            (0..size).map(|_| None).collect()
+        }
+    }
+}
+
+/// The one answer to what was asked alone.
+fn only<R>(answers: sqlx::Result<Vec<R>>) -> sqlx::Result<R> {
+    answers?.pop().ok_or(sqlx::Error::RowNotFound)
+}

@@ -1,0 +1,434 @@
+//! The work on one image: recognise it through the circuit breaker, look the person up, store the result.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use common::{
+    breaker::CircuitBreaker,
+    db::{
+        errors::Kind,
+        images::{Claim, Ending, Fenced},
+        pool,
+    },
+    supervisor::Supervisor,
+};
+use sqlx::MySqlPool;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Settings,
+    batching::{Finished, Ledger, Work},
+    face_client::{CallError, Recogniser, answer},
+    outcome::Verdict,
+    quarantine::{self, Suspects},
+};
+
+/// Everything that work on an image needs, and how much of it may go on at once. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Workshop {
+    pub(crate) pool: MySqlPool,
+    pub(crate) breaker: Arc<CircuitBreaker>,
+    pub(crate) ledger: Arc<Ledger>,
+    recogniser: Arc<Recogniser>,
+    suspects: Arc<Suspects>,
+    slots: Arc<Semaphore>,
+    /// Claimed images that wait for a slot.
+    waiting: Arc<AtomicUsize>,
+    /// Longest wait for one.
+    patience: Duration,
+    tasks: TaskTracker,
+    /// Cancelled when no new work may begin.
+    stopping: CancellationToken,
+    /// Cancelled when the drain has no time left for calls.
+    closing: CancellationToken,
+    lease: Duration,
+}
+
+/// The right to have one image recognised.
+pub(crate) type Slot = OwnedSemaphorePermit;
+
+const STOPPING: &str = "the processor is stopping";
+
+/// Where an image stands when the work on it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Its result is stored, for good; or somebody else has it now.
+    Settled,
+    /// It waits to be tried again after so long.
+    Again(Duration),
+}
+
+impl Workshop {
+    pub(crate) fn new(
+        settings: &Settings,
+        pool: MySqlPool,
+        recogniser: Arc<Recogniser>,
+        breaker: Arc<CircuitBreaker>,
+        supervisor: &Supervisor,
+    ) -> Self {
+        Self {
+            suspects: Arc::new(Suspects::new(settings, pool.clone())),
+            ledger: Arc::new(Ledger::new(
+                &pool,
+                settings.claim_lease,
+                settings.max_attempts,
+                settings.webhook_url.is_on(),
+                supervisor,
+            )),
+            pool,
+            breaker,
+            recogniser,
+            slots: Arc::new(Semaphore::new(settings.processor_concurrency as usize)),
+            waiting: Arc::default(),
+            patience: settings.patience(),
+            tasks: TaskTracker::new(),
+            stopping: supervisor.shutdown().clone(),
+            closing: CancellationToken::new(),
+            lease: settings.claim_lease,
+        }
+    }
+
+    /// Whether no new work may begin because the processor is stopping.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Waits for a free slot; `None` when no new work may begin because the processor is stopping.
+    pub(crate) async fn slot(&self) -> Option<Slot> {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => None,
+            // The semaphore is never closed.
+            slot = self.slots.clone().acquire_owned() => slot.ok(),
+        }
+    }
+
+    /// As [`Workshop::slot`], but `None`, too, when a claimed image waits for one.
+    pub(crate) async fn spare_slot(&self) -> Option<Slot> {
+        self.slot().await.filter(|_| self.waiting.load(Ordering::Relaxed) == 0)
+    }
+
+    /// All slots that are free now, up to `most`, none if there is none.
+    pub(crate) fn free_slots(&self, most: u32) -> Option<Slot> {
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX).min(most);
+        if free == 0 {
+            return None;
+        }
+        self.slots.clone().try_acquire_many_owned(free).ok()
+    }
+
+    /// Begins work that [`Workshop::finished`] waits for.
+    pub(crate) fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// Waits until all work that was begun has ended; none may begin any more.
+    pub(crate) async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Once the processor is stopping, breaks off the calls that take most of `drain`, so that their images
+    /// can be given back in time; never returns.
+    pub(crate) async fn break_off_late_calls(&self, drain: Duration) {
+        self.stopping.cancelled().await;
+        tokio::time::sleep(drain.mul_f64(0.8)).await;
+        self.closing.cancel();
+        std::future::pending().await
+    }
+
+    /// Works on an image that is ours as soon as there is a slot for it, to the end. A suspect has its turn instead, so that
+    /// those who wait for that keep no slot from others.
+    pub(crate) async fn work_in_turn(&self, claim: &Claim) -> Outcome {
+        if claim.suspect {
+            return self.work(claim, None).await;
+        }
+        let slot = {
+            let _waiting = Waiting::begin(&self.waiting);
+            timeout(self.patience, self.slot()).await
+        };
+        match slot {
+            Ok(Some(slot)) => self.work(claim, Some(slot)).await,
+            Ok(None) => self.store(claim, Verdict::NotNow(STOPPING)).await,
+            Err(_) => self.store(claim, Verdict::NotNow("those before it take too long")).await,
+        }
+    }
+
+    /// Works on an image that is ours, to the end; while its result is stored its slot is another's.
+    pub(crate) async fn work(&self, claim: &Claim, slot: Option<Slot>) -> Outcome {
+        let begun = tokio::time::Instant::now();
+        metrics::gauge!("images_in_work").increment(1.0);
+        let verdict = self.recognise(claim).await;
+        drop(slot);
+        let outcome = self.store(claim, verdict).await;
+        metrics::gauge!("images_in_work").decrement(1.0);
+        metrics::histogram!("image_work_seconds").record(begun.elapsed().as_secs_f64());
+        outcome
+    }
+
+    async fn recognise(&self, claim: &Claim) -> Verdict {
+        tokio::select! {
+            verdict = self.call(claim) => verdict,
+            () = self.closing.cancelled() => Verdict::NotNow(STOPPING),
+        }
+    }
+
+    async fn call(&self, claim: &Claim) -> Verdict {
+        let turn = if claim.suspect {
+            let Some(turn) = self.suspects.turn().await else {
+                return Verdict::NotNow("other suspects are tried before it");
+            };
+            Some(turn)
+        } else {
+            None
+        };
+        if !self.breaker.is_closed() {
+            return Verdict::NotNow("the circuit breaker is open");
+        }
+        let answer = self.recogniser.identify(&claim.path).await;
+        drop(turn);
+        match answer {
+            Ok(answer) => {
+                self.breaker.succeeded();
+                Verdict::Answered(answer)
+            }
+            Err(CallError::Image(failure)) => {
+                self.breaker.succeeded();
+                Verdict::Failed(failure)
+            }
+            Err(CallError::Busy) => Verdict::NotNow("face-recog is busy"),
+            Err(CallError::Away) => {
+                self.breaker.failed();
+                Verdict::NotNow("face-recog is away")
+            }
+            Err(CallError::BrokeOff) => {
+                self.breaker.failed();
+                if claim.suspect { Verdict::Failed(quarantine::convicted()) } else { Verdict::Suspected }
+            }
+            Err(CallError::Broken(failure)) => {
+                self.breaker.failed();
+                // When other images fare no better it is not this one's fault.
+                if self.breaker.is_closed() {
+                    Verdict::Failed(failure)
+                } else {
+                    Verdict::NotNow("face-recog does not work")
+                }
+            }
+        }
+    }
+
+    /// Stores a verdict by itself. One that the database refuses for what it says would be refused for ever: it is a failed
+    /// try instead.
+    async fn store_or_fail(&self, work: &Work) -> sqlx::Result<Finished> {
+        match self.ledger.finish_alone(work).await {
+            Err(error) if Kind::of(&error) == Kind::Data && matches!(work.1, Verdict::Answered(_)) => {
+                let failed = Arc::new((work.0.clone(), Verdict::Failed(answer::refused(&error))));
+                self.ledger.finish_alone(&failed).await
+            }
+            result => result,
+        }
+    }
+
+    /// Stores the verdict, again and again while the lease can still run: a result is not given away because
+    /// the database is away for a moment.
+    async fn store(&self, claim: &Claim, verdict: Verdict) -> Outcome {
+        let id = claim.id;
+        let why = verdict.why_not_now();
+        let work = Arc::new((claim.clone(), verdict));
+        let write = async {
+            match self.ledger.finish(&work).await {
+                Some(written) => written,
+                None => {
+                    let store = || self.store_or_fail(&work);
+                    pool::until_ok("the database to store a result", store).await
+                }
+            }
+        };
+        let Ok((Fenced::Written, ending)) = timeout(self.lease, write).await else {
+            tracing::warn!(%id, path = ?claim.path, "the claim was lost: its result is dropped, another processor has the image or somebody deleted it");
+            metrics::counter!("images_total", "result" => "stale").increment(1);
+            return Outcome::Settled;
+        };
+        let (result, outcome) = match &ending {
+            Ending::Recognised(found) => {
+                tracing::info!(%id, path = ?claim.path, person = ?found.person, distance = ?found.distance, "processed");
+                ("recognised", Outcome::Settled)
+            }
+            Ending::Failed { failure, last_try } => {
+                tracing::warn!(%id, path = ?claim.path, attempt = claim.attempts + 1, last_try, reason = failure.reason, "failed");
+                if *last_try {
+                    metrics::counter!("images_failed_total", "reason" => failure.kind).increment(1);
+                    ("failed", Outcome::Settled)
+                } else {
+                    ("failed_once", Outcome::Again(pause_after(claim.attempts)))
+                }
+            }
+            Ending::Suspected => {
+                tracing::warn!(%id, path = ?claim.path, "face-recog broke off; the image is tried again apart from others");
+                ("suspected", Outcome::Again(pause_after(claim.attempts)))
+            }
+            Ending::Released => {
+                tracing::info!(%id, path = ?claim.path, why, "given back");
+                ("released", Outcome::Again(Duration::ZERO))
+            }
+        };
+        metrics::counter!("images_total", "result" => result).increment(1);
+        outcome
+    }
+}
+
+/// Counts an image for as long as it waits, however that ends.
+struct Waiting<'w>(&'w AtomicUsize);
+
+impl<'w> Waiting<'w> {
+    fn begin(count: &'w AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Doubles with each failed try, from about a second. Drawn anew each time, so that images which failed together,
+/// because one of them broke face-recog, do not come back together.
+fn pause_after(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.min(6)).mul_f64(rand::random_range(0.5..1.5))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use clap::Parser;
+    use common::{
+        db::{
+            faces::{Found, FoundFace},
+            images::ClaimOutcome,
+        },
+        models::ImageId,
+    };
+    use devstack::Database;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::{face_client::Answer, testing};
+
+    /// A workshop with one slot, and a claimed image.
+    struct World {
+        workshop: Workshop,
+        claim: Claim,
+        // Dropped last.
+        _database: Database,
+    }
+
+    impl World {
+        async fn with(suspect: bool, flags: &[&str]) -> Self {
+            let (database, pool) = testing::migrated().await;
+            let fixed = ["image-processor", "--db-username-password=u:p", "--processor-concurrency=1"];
+            let settings = Settings::try_parse_from(fixed.iter().chain(flags)).unwrap();
+            let recogniser = Arc::new(Recogniser::calling(&[]).await);
+            let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
+            let supervisor = Supervisor::new(CancellationToken::new());
+            let workshop = Workshop::new(&settings, pool.clone(), recogniser, breaker, &supervisor);
+            let insert = sqlx::query("INSERT INTO images (path, status, suspect) VALUES ('/x.jpg', 0, ?)");
+            let id = insert.bind(suspect).execute(&pool).await.unwrap().last_insert_id();
+            let claimed = workshop.ledger.claim(ImageId(id)).await.unwrap();
+            let ClaimOutcome::Won(claim) = claimed else { panic!("it is free") };
+            Self { workshop, claim, _database: database }
+        }
+
+        fn work_in_turn(&self) -> JoinHandle<Outcome> {
+            let (workshop, claim) = (self.workshop.clone(), self.claim.clone());
+            tokio::spawn(async move { workshop.work_in_turn(&claim).await })
+        }
+
+        async fn is_given_back(&self) -> bool {
+            let row = sqlx::query_as("SELECT status, attempts, claimed_until IS NULL FROM images");
+            row.fetch_one(&self.workshop.pool).await.ok() == Some((0, 0, true))
+        }
+    }
+
+    async fn until(holds: impl Fn() -> bool) {
+        let holding = async {
+            while !holds() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(30), holding).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_image_that_waits_for_a_slot_is_given_back_at_once_when_the_processor_stops() {
+        let world = World::with(false, &[]).await;
+        let _busy = world.workshop.slot().await.unwrap();
+        let work = world.work_in_turn();
+        until(|| world.workshop.waiting.load(Ordering::Relaxed) == 1).await;
+        assert!(!world.is_given_back().await);
+        world.workshop.stopping.cancel();
+        assert_eq!(work.await.unwrap(), Outcome::Again(Duration::ZERO));
+        assert!(world.is_given_back().await);
+    }
+
+    #[tokio::test]
+    async fn an_image_that_waits_for_a_slot_too_long_for_a_call_within_its_claim_is_given_back() {
+        let world = World::with(false, &["--identify-timeout=1s", "--claim-lease=2s"]).await;
+        let _busy = world.workshop.slot().await.unwrap();
+        assert_eq!(world.work_in_turn().await.unwrap(), Outcome::Again(Duration::ZERO));
+        assert!(world.is_given_back().await);
+        assert_eq!(world.workshop.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_result_that_the_database_refuses_is_a_failed_try_with_a_reason() {
+        let world = World::with(false, &[]).await;
+        let face = FoundFace {
+            area: [0, 0, 150, 150],
+            embedding: vec![0; 513],
+            score: None,
+            sharpness: 100.0,
+            turned: 0.1,
+            nearest: None,
+        };
+        let found = Found {
+            size: (640, 480),
+            model: "dlib".to_owned(),
+            gallery: 0,
+            detector: None,
+            faces: vec![face],
+        };
+        let answer =
+            Answer { matches: Vec::new(), distance: None, faces: Some(1), found: Some(Arc::new(found)) };
+        let outcome = world.workshop.store(&world.claim, Verdict::Answered(answer)).await;
+        assert!(matches!(outcome, Outcome::Again(_)), "{outcome:?}");
+        let row: (i32, i32, String) = sqlx::query_as("SELECT status, attempts, reason FROM images")
+            .fetch_one(&world.workshop.pool)
+            .await
+            .unwrap();
+        assert_eq!((row.0, row.1), (0, 1));
+        assert!(row.2.starts_with("the database refuses what face-recog answered"), "{}", row.2);
+    }
+
+    #[tokio::test]
+    async fn a_suspect_that_waits_for_its_turn_takes_no_slot_from_others() {
+        let world = World::with(true, &[]).await;
+        let lock = Duration::from_secs(9);
+        let anothers = pool::lock(&world.workshop.pool, "suspect", lock, 2 * lock).await;
+        let _anothers = anothers.unwrap().unwrap();
+        let work = world.work_in_turn();
+        until(|| world.workshop.suspects.is_waited_for()).await;
+        assert!(world.workshop.free_slots(1).is_some());
+        work.abort();
+    }
+}

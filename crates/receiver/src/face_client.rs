@@ -1,0 +1,123 @@
+//! What face-recog does for the receiver: it finds a face and cuts it out. No other service opens pictures.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use common::db::images::query::Area;
+use rpc::{CropRequest, FindRequest, FindResponse, MatchRequest, faces_client::FacesClient};
+use tonic::{Code, Request, transport::Channel};
+
+use crate::http::error::Problem;
+
+/// How long one picture may take, waiting behind others included.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The way to face-recog.
+#[derive(Clone, Debug)]
+pub struct FaceRecog {
+    client: FacesClient<Channel>,
+}
+
+impl FaceRecog {
+    /// Asks the face-recog at `address` (`host:port`).
+    pub fn new(address: &str) -> anyhow::Result<Self> {
+        Ok(Self { client: rpc::faces_at(address)? })
+    }
+
+    /// Every face on a picture in the folder of known people.
+    pub async fn find_known(&self, name: &str) -> Result<FindResponse, Problem> {
+        let request = patient(FindRequest { image_path: name.to_owned(), known: true });
+        match self.client.clone().find(request).await {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) => Err(problem(&status, None)),
+        }
+    }
+
+    /// What looks for faces today, and how.
+    pub async fn detector(&self) -> Result<String, Problem> {
+        let unknown = || {
+            let detail = "face-recog is of a release that does not name its detector, so nothing is older; \
+                          to look at all images again, send {\"detector\":\"any\"}";
+            Problem::new(StatusCode::CONFLICT, "no_detector", detail)
+        };
+        // Without embeddings nothing is compared.
+        match self.client.clone().r#match(patient(MatchRequest::default())).await {
+            Ok(answer) => {
+                let detector = answer.into_inner().detector;
+                if detector.is_empty() { Err(unknown()) } else { Ok(detector) }
+            }
+            Err(status) if status.code() == Code::Unimplemented => Err(unknown()),
+            Err(status) => {
+                tracing::error!(%status, "face-recog does not tell what looks for faces");
+                let detail = "face-recog does not answer; try again later";
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "face_recog_away", detail))
+            }
+        }
+    }
+
+    /// What is around a face, as a JPEG. With `known` the picture lies in the folder of known people.
+    pub async fn crop(&self, path: &str, face: Area, known: bool) -> Result<Vec<u8>, Problem> {
+        // Widths and heights are never negative.
+        let length = |pixels: i32| u32::try_from(pixels).unwrap_or_default();
+        let area =
+            rpc::Area { left: face.x, top: face.y, width: length(face.width), height: length(face.height) };
+        let request = patient(CropRequest { image_path: path.to_owned(), area: Some(area), side: 0, known });
+        match self.client.clone().crop(request).await {
+            Ok(answer) => Ok(answer.into_inner().jpeg),
+            Err(status) => Err(problem(&status, (!known).then_some(path))),
+        }
+    }
+}
+
+fn patient<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(PATIENCE);
+    request
+}
+
+/// Why a picture is of no use: that with this path, or one that the receiver has just written among the known ones.
+fn problem(status: &tonic::Status, path: Option<&str>) -> Problem {
+    let which = path.unwrap_or("that was sent");
+    let about_it = format!("the picture {which} cannot be used: {}", status.message());
+    match status.code() {
+        Code::NotFound | Code::PermissionDenied if path.is_none() => {
+            tracing::error!(%status, "face-recog cannot read what the receiver writes to the folder of known people");
+            let detail =
+                "face-recog does not see the receiver's folder of known people; tell whoever runs this";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "known_people_away", detail)
+        }
+        Code::NotFound => Problem::new(StatusCode::CONFLICT, "picture_gone", about_it),
+        Code::InvalidArgument | Code::PermissionDenied => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "picture_unusable", about_it)
+        }
+        Code::Unimplemented => {
+            let detail = "nobody can be enrolled here: face-recog is of a release that cannot do this";
+            Problem::new(StatusCode::NOT_IMPLEMENTED, "no_crops", detail)
+        }
+        _ => {
+            tracing::error!(%status, "face-recog does not help to enrol somebody");
+            let detail = "face-recog does not answer, or has too much to do; try again later";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "face_recog_away", detail)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_the_picture_is_told_from_what_is_about_the_service() {
+        let status = |code| problem(&tonic::Status::new(code, "why"), Some("/x.jpg"));
+        assert_eq!(status(Code::NotFound).status, StatusCode::CONFLICT);
+        assert!(status(Code::InvalidArgument).detail.contains("/x.jpg cannot be used: why"));
+        assert_eq!(status(Code::Unimplemented).status, StatusCode::NOT_IMPLEMENTED);
+        for code in [Code::Unavailable, Code::ResourceExhausted, Code::DeadlineExceeded, Code::Cancelled] {
+            let problem = status(code);
+            assert_eq!(problem.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(!problem.detail.contains("why"), "only we should know that");
+        }
+        let written = problem(&tonic::Status::new(Code::NotFound, "why"), None);
+        assert_eq!(written.status, StatusCode::SERVICE_UNAVAILABLE, "nobody took it away but another folder");
+    }
+}

@@ -1,0 +1,111 @@
+//! What all handlers work with.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{extract::Request, http::StatusCode};
+use common::{
+    db::{
+        images::query::{self, ImageStatus},
+        sessions::Sessions,
+    },
+    models::ImageId,
+};
+use nsq_client::Producer;
+use sqlx::MySqlPool;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+use web::{Peer, access::Access, ops::Readiness};
+
+use crate::{
+    face_client::FaceRecog,
+    http::{
+        body::{BodyReader, ReadBody, ReadError},
+        error::Problem,
+    },
+    ingest::Ingest,
+    people::folder::KnownPeople,
+    uploads::Intake,
+};
+
+/// Lists that are read at once.
+const LISTS: usize = 4;
+
+/// How long one waits for its turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// One for the whole service, shared by all requests.
+#[derive(Debug)]
+pub struct Receiver {
+    /// Reads bodies within bounds.
+    pub bodies: BodyReader,
+    /// Whose turn it is to read a list.
+    pub lists: Lists,
+    /// Stores and announces.
+    pub ingest: Ingest,
+    /// Takes pictures themselves, where that is switched on.
+    pub uploads: Option<Arc<Intake>>,
+    /// Where the pictures of known people go.
+    pub known_people: KnownPeople,
+    /// Takes pictures that show a face which somebody is to be known by; they do not stay.
+    pub examples: Intake,
+    /// Finds their faces, and cuts them out.
+    pub face_recog: FaceRecog,
+    /// Where everything is kept.
+    pub pool: MySqlPool,
+    /// Announces what is tried again.
+    pub producer: Producer,
+    /// Whether the database was there yet.
+    pub readiness: Readiness,
+    /// Who may do what.
+    pub access: Access,
+    /// Who is logged in on the pages.
+    pub sessions: Sessions,
+}
+
+impl Receiver {
+    /// Fails until the database was there once: until then all that can be said is that it was not.
+    pub fn is_ready(&self) -> Result<(), Problem> {
+        let Some(missing) = self.readiness.missing() else { return Ok(()) };
+        let detail = format!("the receiver is starting and waits for {missing}; try again later");
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail))
+    }
+
+    /// A request's body, within bounds.
+    pub async fn body(&self, request: Request) -> Result<ReadBody, Problem> {
+        let (head, body) = request.into_parts();
+        Ok(self.bodies.read(Peer::of(&head.extensions), &head.headers, body).await?)
+    }
+
+    /// What is known of an image.
+    pub async fn image(&self, id: u64) -> Result<ImageStatus, Problem> {
+        let image = query::image(&self.pool, ImageId(id)).await?;
+        image.ok_or_else(|| no_such_image(id))
+    }
+}
+
+/// Turns to read lists. Rows take more memory than the answer that they become, so few lists are read at once.
+#[derive(Debug)]
+pub struct Lists(Semaphore);
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self(Semaphore::new(LISTS))
+    }
+}
+
+impl Lists {
+    /// A turn, which lasts until it is dropped.
+    pub async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        match timeout(LONGEST_WAIT, self.0.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(ReadError::Overloaded.into()),
+        }
+    }
+}
+
+/// What is said to whoever names an image that is not there.
+pub fn no_such_image(id: u64) -> Problem {
+    Problem::not_found("no_such_image", format!("there is no image {id}"))
+}

@@ -1,0 +1,97 @@
+//! What became of an image, or of a batch; and another try for one that failed.
+
+use std::{slice, sync::Arc};
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::Response,
+};
+use common::{
+    db::images::{
+        self,
+        query::{self, BatchStatus, ImageStatus},
+    },
+    models::ImageId,
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    http::{error::Problem, format, id::Id, state::Receiver},
+    images::ranges::{NotRanges, Ranges},
+    ingest,
+};
+
+/// When to ask again for an image that is not done, in seconds.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("1");
+
+pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
+    OpenApiRouter::new().routes(routes!(image)).routes(routes!(retry)).routes(routes!(batch))
+}
+
+/// What became of an image
+///
+/// 202 while it waits or is in work: ask again after `Retry-After`.
+#[utoipa::path(get, path = "/images/{id}", tag = "images", params(("id" = u64, Path, description = "The image", example = 1)), responses(
+    (status = OK, description = "It is done", body = ImageStatus),
+    (status = ACCEPTED, description = "It waits or is in work", body = ImageStatus, headers(("Retry-After" = u32, description = "Seconds"))),
+    (status = NOT_FOUND, description = "There is no such image"),
+))]
+async fn image(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
+    let image = receiver.image(id).await?;
+    Ok(if image.is_done() { format::fresh(StatusCode::OK, &image) } else { accepted(&image) })
+}
+
+/// Give a failed image another try
+#[utoipa::path(post, path = "/images/{id}/retry", tag = "images", params(("id" = u64, Path, description = "The image", example = 1)), responses(
+    (status = ACCEPTED, description = "It waits again", body = ImageStatus, headers(("Retry-After" = u32, description = "Seconds"))),
+    (status = NOT_FOUND, description = "There is no such image"),
+    (status = CONFLICT, description = "It did not fail"),
+))]
+async fn retry(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
+    let revived = images::retry(&receiver.pool, ImageId(id)).await?;
+    let image = receiver.image(id).await?;
+    if !revived {
+        let status = image.status.map_or_else(|| "Unknown".to_owned(), |status| status.to_string());
+        let detail = format!("image {id} is {status}; only one whose status is Failed can be tried again");
+        return Err(Problem::new(StatusCode::CONFLICT, "not_failed", detail));
+    }
+    // If this fails the sweep finds the row.
+    ingest::announce(&receiver.producer, slice::from_ref(&ImageId(id))).await;
+    Ok(accepted(&image))
+}
+
+/// How far along the images of a batch are
+///
+/// A batch is nothing but its ids; the answer to a bulk names it in the header `Link`.
+#[utoipa::path(get, path = "/batches/{ranges}", tag = "images",
+    params(("ranges" = String, Path, description = "Ids of images, at most 10000 in 200 ranges", example = "13-512,600", pattern = "^[0-9]{1,9}(-[0-9]{1,9})?(,[0-9]{1,9}(-[0-9]{1,9})?)*$")),
+    responses(
+        (status = OK, description = "How many of them wait, are in work, are done, have failed", body = BatchStatus),
+        (status = UNPROCESSABLE_ENTITY, description = "These are no ids, too many, or a range that ends before it begins"),
+    ))]
+async fn batch(
+    State(receiver): State<Arc<Receiver>>,
+    ranges: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let ranges: Ranges = ranges.map_err(|_| NotRanges::Malformed)?.parse()?;
+    let batch = query::batch(&receiver.pool, ranges.as_slice()).await?;
+    Ok(format::fresh(StatusCode::OK, &batch))
+}
+
+/// An image that waits or is in work.
+pub fn accepted(image: &ImageStatus) -> Response {
+    let mut response = format::fresh(StatusCode::ACCEPTED, image);
+    response.headers_mut().insert(RETRY_AFTER, ASK_AGAIN);
+    response
+}
+
+impl From<NotRanges> for Problem {
+    fn from(error: NotRanges) -> Self {
+        let reason = match error {
+            NotRanges::Malformed => "not_a_batch",
+            NotRanges::TooMany => "batch_too_large",
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, reason, error.to_string())
+    }
+}

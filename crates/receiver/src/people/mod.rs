@@ -1,0 +1,386 @@
+//! Who is known: adding people, renaming, merging and deleting them, and saying who a stranger is. Their pictures are the
+//! subject of `enrol`.
+
+pub mod enrolment;
+pub mod folder;
+pub mod name;
+pub mod reference_photos;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Query, Request, State, rejection::QueryRejection},
+    http::{HeaderValue, StatusCode, header::LOCATION},
+    response::Response,
+};
+use common::{
+    db::{
+        corrections::Whom,
+        faces::clusters::{self, Named},
+        people::{
+            self, Changed, Deleted, Known,
+            erase::{self, Left},
+        },
+    },
+    models::Person,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use web::access::{Role, Who};
+
+use crate::{
+    compat::request,
+    http::{error::Problem, format, id::Id, idempotency, state::Receiver},
+    people::name::checked,
+};
+
+/// People of one page.
+const PAGE: u32 = 100;
+
+pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(one, rename, delete))
+        .routes(routes!(merge))
+        .routes(routes!(name_stranger))
+}
+
+/// From where on to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct After {
+    /// The last id of the page before.
+    #[serde(default)]
+    after: u64,
+}
+
+/// A page of people.
+#[derive(Serialize, ToSchema)]
+struct People {
+    people: Vec<Known>,
+    /// Where the next page is, if there is one.
+    #[schema(example = "/people?after=100")]
+    next: Option<String>,
+}
+
+/// List the known people
+///
+/// In the order of their ids, a hundred at a time, with the base names of their pictures.
+#[utoipa::path(get, path = "/people", tag = "people", params(After), responses(
+    (status = OK, description = "A page of them", body = People),
+    (status = BAD_REQUEST, description = "That is no id to begin after"),
+))]
+async fn list(
+    State(receiver): State<Arc<Receiver>>,
+    after: Result<Query<After>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(After { after }) = after.map_err(|_| {
+        let detail = "\"after\" has to be the last id of the page before, a number like 13";
+        Problem::new(StatusCode::BAD_REQUEST, "not_an_id", detail)
+    })?;
+    let _turn = receiver.lists.turn().await?;
+    let people = people::list(&receiver.pool, after, PAGE).await?;
+    let is_full = people.len() == PAGE as usize;
+    let last = people.last().filter(|_| is_full);
+    let next = last.map(|person| format!("/people?after={}", person.id));
+    Ok(format::fresh(StatusCode::OK, &People { people, next }))
+}
+
+/// A name.
+#[derive(Deserialize, ToSchema)]
+struct GivenName {
+    /// As it is shown; without control characters, and without those that nobody sees or that turn text around.
+    #[schema(min_length = 1, max_length = 255, example = "Ada Lovelace")]
+    name: String,
+}
+
+const NAME: &str = r#"a name, as in {"name":"Ada Lovelace"}"#;
+
+/// Add somebody
+///
+/// There may be others of the same name. Somebody is recognised as soon as there is a picture of them.
+#[utoipa::path(post, path = "/people", tag = "people", request_body = GivenName, params(
+    ("Idempotency-Key" = Option<String>, Header, description = "A word of your choice: repeated under it within a day, this adds nobody else", pattern = "^[!-~]{1,255}$"),
+), responses(
+    (status = CREATED, description = "The new person", body = Known, headers(("Location" = String, description = "Where to ask for them"))),
+    (status = CONFLICT, description = "Who was added under this key before is gone"),
+))]
+async fn add(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let body = receiver.body(request).await?;
+    let GivenName { name } = request::object(&body.bytes, NAME)?;
+    let key = idempotency::key(&headers, &who, "/people", &body.bytes)?;
+    let known = match people::add(&receiver.pool, checked(&name)?, &who.name, key.as_ref()).await? {
+        Some(Person { id, name }) => Known { id, name, pictures: Vec::new() },
+        None => {
+            let id = idempotency::made(&receiver.pool, key.as_ref()).await?;
+            people::one(&receiver.pool, id).await?.ok_or_else(|| idempotency::gone(id))?
+        }
+    };
+    let mut response = format::fresh(StatusCode::CREATED, &known);
+    if let Ok(location) = HeaderValue::try_from(format!("/people/{}", known.id)) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Ask for somebody
+#[utoipa::path(get, path = "/people/{id}", tag = "people", params(("id" = u64, Path, description = "The person")), responses(
+    (status = OK, description = "Their name, and the base names of their pictures", body = Known),
+    (status = NOT_FOUND, description = "There is no such person"),
+))]
+async fn one(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
+    Ok(format::fresh(StatusCode::OK, &receiver.person(id).await?))
+}
+
+impl Receiver {
+    /// Somebody who is known.
+    pub async fn person(&self, id: u64) -> Result<Known, Problem> {
+        people::one(&self.pool, id).await?.ok_or_else(|| no_such_person(id))
+    }
+}
+
+fn no_such_person(id: u64) -> Problem {
+    Problem::not_found("no_such_person", format!("there is no person {id}"))
+}
+
+/// What was changed, or that there is no such person.
+pub fn done<T>(changed: Changed<T>) -> Result<T, Problem> {
+    match changed {
+        Changed::Done(result) => Ok(result),
+        Changed::NoSuchPerson(id) => Err(no_such_person(id)),
+    }
+}
+
+/// Somebody after a change.
+#[derive(Serialize, ToSchema)]
+struct Renamed {
+    /// Where to post what takes it back.
+    #[schema(example = "/audit/17/undo")]
+    undo: String,
+    #[serde(flatten)]
+    person: Known,
+}
+
+/// Rename somebody
+#[utoipa::path(patch, path = "/people/{id}", tag = "people", params(("id" = u64, Path, description = "The person")), request_body = GivenName, responses(
+    (status = OK, description = "The person as they are now", body = Renamed),
+    (status = NOT_FOUND, description = "There is no such person"),
+))]
+async fn rename(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    Id(id): Id,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = receiver.body(request).await?;
+    let GivenName { name } = request::object(&body.bytes, NAME)?;
+    let entry = done(people::rename(&receiver.pool, id, checked(&name)?, &who.name).await?)?;
+    let renamed = Renamed { undo: format!("/audit/{entry}/undo"), person: receiver.person(id).await? };
+    Ok(format::fresh(StatusCode::OK, &renamed))
+}
+
+/// How somebody is deleted.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct How {
+    /// Whether everything of theirs goes: pictures, faces with their embeddings, and what the audit tells of them.
+    #[serde(default)]
+    erase: bool,
+}
+
+/// Delete somebody
+///
+/// Images show them no longer. Their pictures stay where they lie and are nobody's, unless everything is to be erased. That can
+/// also be asked for later, when somebody was deleted before.
+#[utoipa::path(delete, path = "/people/{id}", tag = "people", params(("id" = u64, Path, description = "The person"), How), responses(
+    (status = OK, description = "What went with them", body = Deleted),
+    (status = NOT_FOUND, description = "There is no such person, or nothing of them is left to erase"),
+    (status = CONFLICT, description = "They were merged into somebody, who is to be erased instead"),
+    (status = NOT_IMPLEMENTED, description = "The receiver has no folder of known people to erase pictures from"),
+    (status = INSUFFICIENT_STORAGE, description = "The disk is full"),
+))]
+async fn delete(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    Id(id): Id,
+    how: Result<Query<How>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(How { erase }) = how.map_err(|_| {
+        let detail = "\"erase\" has to be true or false";
+        Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail)
+    })?;
+    let deleted = match erase {
+        true => erase_all(&receiver, id, &who).await?,
+        false => done(people::delete(&receiver.pool, id, false, &who.name).await?)?,
+    };
+    Ok(format::fresh(StatusCode::OK, &deleted))
+}
+
+async fn erase_all(receiver: &Receiver, id: u64, who: &Who) -> Result<Deleted, Problem> {
+    let pictures = pictures_to_erase(receiver, id).await.inspect_err(|problem| {
+        tracing::info!(person = id, who = &*who.name, reason = problem.reason, "nobody is erased");
+    })?;
+    tracing::info!(person = id, who = &*who.name, pictures = pictures.len(), "somebody is to be erased");
+    // The files first: whoever the tables still tell of can be erased again.
+    erase_pictures(receiver, &pictures).await?;
+    let deleted = done(people::delete(&receiver.pool, id, true, &who.name).await?)?;
+    // One may have been added meanwhile.
+    erase_pictures(receiver, &deleted.pictures).await?;
+    let Deleted { pictures, images, faces } = &deleted;
+    tracing::info!(
+        person = id,
+        who = &*who.name,
+        pictures = pictures.len(),
+        images,
+        faces,
+        "somebody is erased"
+    );
+    Ok(deleted)
+}
+
+/// The pictures of somebody who is to be erased: known, or deleted before.
+async fn pictures_to_erase(receiver: &Receiver, id: u64) -> Result<Vec<String>, Problem> {
+    if let Some(person) = people::one(&receiver.pool, id).await? {
+        return Ok(person.pictures);
+    }
+    match erase::left(&receiver.pool, id).await? {
+        Left::Traces(pictures) => Ok(pictures),
+        Left::Nothing => Err(no_such_person(id)),
+        Left::Merged(into) => {
+            let detail = format!(
+                "person {id} was merged into person {into}, who has everything of theirs: erase person {into}"
+            );
+            Err(Problem::new(StatusCode::CONFLICT, "merged", detail))
+        }
+    }
+}
+
+async fn erase_pictures(receiver: &Receiver, names: &[String]) -> Result<(), Problem> {
+    for name in names {
+        if receiver.known_people.has(name).await.is_none() {
+            let detail =
+                "their pictures cannot be erased: the receiver has no folder of known people (KNOWN_PEOPLE)";
+            return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "no_known_people", detail));
+        }
+        receiver.known_people.remove(name).await?;
+    }
+    Ok(())
+}
+
+/// Whom to merge into.
+#[derive(Deserialize, ToSchema)]
+struct Into {
+    /// The person who stays.
+    #[schema(example = 4)]
+    into: u64,
+}
+
+/// Merge two people who are one
+///
+/// Pictures, words and images become those of the other, whose name stays. It cannot be undone.
+#[utoipa::path(post, path = "/people/{id}/merge", tag = "people", params(("id" = u64, Path, description = "The person who goes")), request_body = Into, responses(
+    (status = OK, description = "The person who stays", body = Known),
+    (status = NOT_FOUND, description = "There is no such person"),
+    (status = UNPROCESSABLE_ENTITY, description = "There is no such person to stay, or it is the same"),
+))]
+async fn merge(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    Id(id): Id,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = receiver.body(request).await?;
+    let Into { into } = request::object(&body.bytes, r#"who they are, too, as in {"into":4}"#)?;
+    if id == into {
+        let detail = "nobody can be merged into themselves";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "same_person", detail));
+    }
+    match people::merge(&receiver.pool, id, into, &who.name).await? {
+        // It is the body that names nobody, and not the address.
+        Changed::NoSuchPerson(missing) if missing == into => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return Err(Problem { status, ..no_such_person(into) });
+        }
+        merged => done(merged)?,
+    }
+    Ok(format::fresh(StatusCode::OK, &receiver.person(into).await?))
+}
+
+/// Who a stranger is: somebody known by their id, or somebody new by a name.
+#[derive(Deserialize, ToSchema)]
+struct Identity {
+    /// Somebody known.
+    #[schema(example = 3)]
+    person: Option<i32>,
+    /// The name of somebody new.
+    #[schema(min_length = 1, max_length = 255, example = "Ada Lovelace")]
+    name: Option<String>,
+}
+
+/// Faces that were named.
+#[derive(Serialize, ToSchema)]
+struct Introduced {
+    /// Where to post what takes it back.
+    #[schema(example = "/audit/17/undo")]
+    undo: String,
+    /// Who it is.
+    person: Person,
+    /// How many faces show them now by this word.
+    faces: usize,
+}
+
+/// Say who a stranger is
+///
+/// It is said of every face of the group, but those of which somebody said that they are not this person. Either `person`
+/// or `name` has to be there; a new name needs the role admin.
+#[utoipa::path(post, path = "/strangers/{id}/person", tag = "people", params(("id" = u64, Path, description = "The group of faces")), request_body = Identity, responses(
+    (status = OK, description = "Who it is, and on how many faces", body = Introduced),
+    (status = FORBIDDEN, description = "The token does not allow to add people"),
+    (status = NOT_FOUND, description = "There is no such group"),
+    (status = CONFLICT, description = "Somebody said of each of its faces that it is not this person"),
+    (status = UNPROCESSABLE_ENTITY, description = "There is no such person, or the name is none"),
+))]
+async fn name_stranger(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+    Id(stranger): Id,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = receiver.body(request).await?;
+    let wanted = r#"either who it is, as in {"person":3}, or a new name, as in {"name":"Ada Lovelace"}"#;
+    let identity = request::object(&body.bytes, wanted)?;
+    let whom = match &identity {
+        Identity { person: Some(person), name: None } => Whom::Known(*person),
+        Identity { person: None, name: Some(name) } => {
+            who.needs(Role::Admin)?;
+            Whom::New(checked(name)?)
+        }
+        _ => return Err(request::BodyError::Shape("does not say what is asked for", wanted).into()),
+    };
+    match clusters::name(&receiver.pool, stranger, whom, &who.name).await? {
+        Named::Done { person, faces, entry } => {
+            let introduced = Introduced { undo: format!("/audit/{entry}/undo"), person, faces };
+            Ok(format::fresh(StatusCode::OK, &introduced))
+        }
+        Named::NoSuchStranger => {
+            let detail = format!("there is no stranger {stranger}; perhaps they have got a name meanwhile");
+            Err(Problem::not_found("no_such_stranger", detail))
+        }
+        Named::NotThem => {
+            let detail = "somebody said of each face of this stranger that it is not this person; \
+                          if it is nevertheless, say so of the face itself";
+            Err(Problem::new(StatusCode::CONFLICT, "not_them", detail))
+        }
+        Named::NoSuchPerson => {
+            let detail = "there is no such person; name one by the id that GET /people tells";
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_such_person", detail))
+        }
+    }
+}
