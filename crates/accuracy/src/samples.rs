@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
-use common::quality::{LEAST_COMPARED_HEIGHT, LEAST_REFERENCE_HEIGHT, SMALL_FACE_MARGIN};
+use common::quality::{MIN_COMPARED_HEIGHT, MIN_REFERENCE_HEIGHT, SMALL_FACE_MARGIN};
 use devstack::paths;
 use face_recog::{
     engine::{Embedding, Face, FaceEngine},
@@ -109,7 +109,7 @@ pub fn report(engine: &mut FaceEngine, tolerance: f64, keep: Option<&Path>) -> R
     println!("  height  found  named on another photograph  named as somebody else");
     for (height, tally) in HEIGHTS.iter().zip(tallies) {
         let Tally { found, faces, others, named, wrong } = tally;
-        let note = if *height < LEAST_COMPARED_HEIGHT.unsigned_abs() { "not compared" } else { "" };
+        let note = if *height < MIN_COMPARED_HEIGHT.unsigned_abs() { "not compared" } else { "" };
         println!("  {height:>6}  {found:>2} of {faces}  {named:>2} of {others:<22}  {wrong:<6} {note}");
     }
     Ok(())
@@ -162,7 +162,7 @@ fn judge(
         let Some((named, distance)) = face.embedding().and_then(|it| nearest(it, references)) else {
             continue;
         };
-        let small = face.place.height < LEAST_REFERENCE_HEIGHT.unsigned_abs();
+        let small = face.place.height < MIN_REFERENCE_HEIGHT.unsigned_abs();
         if distance <= tolerance - if small { SMALL_FACE_MARGIN } else { 0.0 } {
             tally.named += usize::from(named == *person && !is_reference);
             tally.wrong += usize::from(named != *person);

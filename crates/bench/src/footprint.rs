@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use devstack::{Port, Recogniser, Reply, Service};
+use devstack::{Port, FakeFaceRecog, Reply, Service};
 
 use crate::{
     load::Connection,
@@ -23,7 +23,7 @@ const PAGES: usize = 500;
 pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let world = World::start().await?;
     let port = || Ok::<_, anyhow::Error>(Port::reserve()?.to_string());
-    let at_once = Recogniser::today(|_| Reply::name("hannibal_1.jpg")).await;
+    let at_once = FakeFaceRecog::today(|_| Reply::name("hannibal_1.jpg")).await;
     let mut services = [
         prepare(&world, "receiver", "RECEIVER_PORT", port()?)?,
         prepare(&world, "image-processor", "GRPC_ADDRESS", at_once.address())?,

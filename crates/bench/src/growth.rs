@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use devstack::{Nsqd, Port, Recogniser, Reply, Service};
+use devstack::{Nsqd, Port, FakeFaceRecog, Reply, Service};
 use futures_util::future::try_join_all;
 use sqlx::MySqlPool;
 
@@ -84,7 +84,7 @@ async fn run(size: Size) -> anyhow::Result<Measured> {
     .await?;
     let posted = size.pending as f64 / begun.elapsed().as_secs_f64();
 
-    let at_once = Recogniser::today(move |_| Reply::name("hannibal_1.jpg").after(size.call)).await;
+    let at_once = FakeFaceRecog::today(move |_| Reply::name("hannibal_1.jpg").after(size.call)).await;
     let address = [("GRPC_ADDRESS", at_once.address())];
     let processors =
         try_join_all((0..size.processors).map(|_| world.service("image-processor", &address))).await?;

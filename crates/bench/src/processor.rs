@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devstack::{Port, Recogniser, Reply};
+use devstack::{Port, FakeFaceRecog, Reply};
 use futures_util::future::try_join_all;
 use sqlx::{MySqlPool, mysql::MySqlConnection};
 
@@ -34,7 +34,7 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     }
     let bare = bare(&world.pool).await?;
     let asked = Arc::new(Mutex::new(Instant::now()));
-    let at_once = Recogniser::today({
+    let at_once = FakeFaceRecog::today({
         let asked = asked.clone();
         move |_| {
             *asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();

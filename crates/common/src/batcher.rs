@@ -10,15 +10,15 @@ use crate::supervisor::Supervisor;
 
 /// The way to a task that serves calls in groups. Clones lead to the same task.
 #[derive(Debug)]
-pub struct Group<T, R>(mpsc::Sender<(T, oneshot::Sender<R>)>);
+pub struct Batcher<T, R>(mpsc::Sender<(T, oneshot::Sender<R>)>);
 
-impl<T, R> Clone for Group<T, R> {
+impl<T, R> Clone for Batcher<T, R> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T: Send + 'static, R: Send + 'static> Group<T, R> {
+impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
     /// Starts a loop that hands up to `most` calls at a time to `serve`, which returns their answers in the same order.
     /// It ends when nobody can call any more.
     pub fn start<S, F>(supervisor: &Supervisor, name: &'static str, most: usize, serve: S) -> Self
@@ -65,14 +65,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_lonely_call_is_served_alone_and_at_once() {
-        let group = Group::start(&supervisor(), "test", 8, async |asked: Vec<u32>| asked);
+        let group = Batcher::start(&supervisor(), "test", 8, async |asked: Vec<u32>| asked);
         assert_eq!(group.call(1).await, Some(1));
     }
 
     #[tokio::test]
     async fn what_comes_while_a_group_is_served_makes_up_the_next() {
         let (sizes, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
-        let group = Group::start(&supervisor(), "test", 8, {
+        let group = Batcher::start(&supervisor(), "test", 8, {
             let (sizes, gate) = (sizes.clone(), gate.clone());
             move |asked: Vec<u32>| {
                 let (sizes, gate) = (sizes.clone(), gate.clone());
@@ -99,8 +99,8 @@ mod tests {
     #[tokio::test]
     async fn a_group_that_panics_answers_none_of_its_calls_and_breaks_the_service() {
         let supervisor = supervisor();
-        let group: Group<u32, u32> =
-            Group::start(&supervisor, "storing", 8, async |_| panic!("it came to grief"));
+        let group: Batcher<u32, u32> =
+            Batcher::start(&supervisor, "storing", 8, async |_| panic!("it came to grief"));
         assert_eq!(group.call(1).await, None);
         let said = supervisor.broken().await.to_string();
         assert_eq!(said, r#"its loop "storing" panicked: it came to grief"#);

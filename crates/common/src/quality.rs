@@ -4,13 +4,13 @@
 /// Least height of a face that is compared with others, in pixels. Of lower ones the embedding says nothing: only their
 /// boxes are kept. Measured: of faces 20 pixels high 58 % are recognised beside a sharp reference, of those 16 pixels
 /// high 8 %.
-pub const LEAST_COMPARED_HEIGHT: i32 = 20;
+pub const MIN_COMPARED_HEIGHT: i32 = 20;
 
 /// Least height of a reference photo's face, in pixels. Measured: of two lower faces, some resemble each other although
 /// they are of different people; from here on none did.
-pub const LEAST_REFERENCE_HEIGHT: i32 = 48;
+pub const MIN_REFERENCE_HEIGHT: i32 = 48;
 
-/// How much nearer a face has to be to a known one than MATCH_TOLERANCE when it is lower than [`LEAST_REFERENCE_HEIGHT`].
+/// How much nearer a face has to be to a known one than MATCH_TOLERANCE when it is lower than [`MIN_REFERENCE_HEIGHT`].
 /// Measured: a face 32 pixels high, saved as a JPEG of quality 50, was at 0.595 from somebody else's; none below 0.57.
 pub const SMALL_FACE_MARGIN: f64 = 0.05;
 
@@ -18,18 +18,18 @@ pub const SMALL_FACE_MARGIN: f64 = 0.05;
 pub const BACKGROUND: i32 = 2;
 
 /// Least sharpness: the variance of the Laplacian.
-pub const DULLEST: f32 = 30.0;
+pub const MIN_SHARPNESS: f32 = 30.0;
 
 /// How far it may be turned to a side: 0 looks straight ahead, 1 is a profile.
-pub const MOST_TURNED: f32 = 0.7;
+pub const MAX_YAW: f32 = 0.7;
 
-/// Greatest distance of two faces of one cluster, if one of them is lower than [`LEAST_REFERENCE_HEIGHT`]. Measured: of faces
+/// Greatest distance of two faces of one cluster, if one of them is lower than [`MIN_REFERENCE_HEIGHT`]. Measured: of faces
 /// 20 to 40 pixels high, up to 4 % of others are within 0.6 of each other, and none within 0.5.
 pub const SMALL_FACES_TOLERANCE: f64 = 0.5;
 
 /// Whether a face of this height, in pixels, resembles others more than a large one does.
 pub fn is_small(height: i32) -> bool {
-    height < LEAST_REFERENCE_HEIGHT
+    height < MIN_REFERENCE_HEIGHT
 }
 
 /// Greatest distance at which a face of this height matches a known one; `tolerance` is that of a large face.
@@ -39,12 +39,12 @@ pub fn match_tolerance(height: i32, tolerance: f64) -> f64 {
 
 /// Why a face is no good example, in words; `None` when it is one.
 pub fn fault(height: i32, sharpness: f32, turned: f32) -> Option<String> {
-    if height < LEAST_REFERENCE_HEIGHT {
-        Some(format!("it is too small: {height} pixels high, and {LEAST_REFERENCE_HEIGHT} are needed"))
-    } else if sharpness < DULLEST {
-        Some(format!("it is blurred: its sharpness is {sharpness:.0}, and {DULLEST:.0} is needed"))
-    } else if turned > MOST_TURNED {
-        Some(format!("it looks to the side: it is turned by {turned:.1}, and {MOST_TURNED} is the most"))
+    if height < MIN_REFERENCE_HEIGHT {
+        Some(format!("it is too small: {height} pixels high, and {MIN_REFERENCE_HEIGHT} are needed"))
+    } else if sharpness < MIN_SHARPNESS {
+        Some(format!("it is blurred: its sharpness is {sharpness:.0}, and {MIN_SHARPNESS:.0} is needed"))
+    } else if turned > MAX_YAW {
+        Some(format!("it looks to the side: it is turned by {turned:.1}, and {MAX_YAW} is the most"))
     } else {
         None
     }

@@ -6,7 +6,7 @@ mod support;
 
 use common::{
     db::{
-        corrections::{self, Word},
+        corrections::{self, Correction},
         faces::Nearest,
         people::enrolment::{self, Look, Unfit},
     },
@@ -94,7 +94,7 @@ async fn an_example_like_somebody_else_is_theirs_unless_a_person_says_otherwise(
         words.contains("Skarlso (person 2)") && words.contains("skarlso_1.jpg is at distance 0.31"),
         "{words}"
     );
-    corrections::say(&pool, face, Word::Is(HANNIBAL), "a test").await.unwrap();
+    corrections::correct(&pool, face, Correction::Assign(HANNIBAL), "a test").await.unwrap();
     assert_eq!(check_example(&pool, face, like("skarlso_1.jpg")).await, Ok(()));
 }
 
@@ -104,17 +104,17 @@ async fn what_people_said_of_a_face_counts_when_somebody_is_enrolled_by_it() {
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.8)]).await;
     let face = faces_of(&pool, image).await[0];
     for (word, said) in [
-        (Word::Is(SKARLSO), "shows Skarlso (person 2)"),
-        (Word::Nobody, "shows nobody"),
-        (Word::IsNot(HANNIBAL), "does not show them"),
+        (Correction::Assign(SKARLSO), "shows Skarlso (person 2)"),
+        (Correction::Ignore, "shows nobody"),
+        (Correction::Reject(HANNIBAL), "does not show them"),
     ] {
-        corrections::say(&pool, face, word, "a test").await.unwrap();
+        corrections::correct(&pool, face, word, "a test").await.unwrap();
         let words = check(&pool, face, HANNIBAL).await.unwrap_err().to_string();
         assert!(words.contains(said), "{words}");
-        corrections::say(&pool, face, Word::Unsaid, "a test").await.unwrap();
+        corrections::correct(&pool, face, Correction::Clear, "a test").await.unwrap();
         assert_eq!(check(&pool, face, HANNIBAL).await, Ok(()));
     }
-    corrections::say(&pool, face, Word::IsNot(SKARLSO), "a test").await.unwrap();
+    corrections::correct(&pool, face, Correction::Reject(SKARLSO), "a test").await.unwrap();
     assert_eq!(check(&pool, face, HANNIBAL).await, Ok(()), "that is about somebody else");
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use common::{
     db::{
         audit,
-        corrections::{self, Said, Whom, Word},
+        corrections::{self, Corrected, Assignee, Correction},
         faces::{
             self, Nearest, clusters,
             rematch::{self, Outdated},
@@ -188,8 +188,8 @@ async fn what_a_person_said_is_never_overridden() {
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
     assert!(matches!(
-        corrections::say(&pool, face, Word::Is(SKARLSO), WHO).await.unwrap(),
-        Said::Noted { .. }
+        corrections::correct(&pool, face, Correction::Assign(SKARLSO), WHO).await.unwrap(),
+        Corrected::Done { .. }
     ));
     assert_eq!(person(&pool, image).await, SKARLSO);
     compare(&pool, near("john_doe_1.jpg", 0.1)).await;
@@ -201,7 +201,7 @@ async fn somebody_who_was_rejected_does_not_come_back_but_another_may() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
-    corrections::say(&pool, face, Word::IsNot(HANNIBAL), WHO).await.unwrap();
+    corrections::correct(&pool, face, Correction::Reject(HANNIBAL), WHO).await.unwrap();
     assert_eq!(person(&pool, image).await, NOBODY);
     compare(&pool, near("hannibal_2.jpg", 0.2)).await;
     assert_eq!(person(&pool, image).await, NOBODY);
@@ -244,9 +244,9 @@ async fn a_word_that_is_said_while_faces_are_compared_again_counts() {
 }
 
 /// Says something about a face: the entry that can undo it.
-async fn say(pool: &MySqlPool, face: u64, word: Word) -> u64 {
-    match corrections::say(pool, face, word, WHO).await.unwrap() {
-        Said::Noted { entry, .. } => entry,
+async fn say(pool: &MySqlPool, face: u64, word: Correction) -> u64 {
+    match corrections::correct(pool, face, word, WHO).await.unwrap() {
+        Corrected::Done { entry, .. } => entry,
         said => panic!("{said:?}"),
     }
 }
@@ -256,11 +256,11 @@ async fn words_are_undone_one_after_the_other_and_what_had_been_said_before_coun
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
-    let is_not = say(&pool, face, Word::IsNot(HANNIBAL)).await;
-    let is = say(&pool, face, Word::Is(SKARLSO)).await;
+    let is_not = say(&pool, face, Correction::Reject(HANNIBAL)).await;
+    let is = say(&pool, face, Correction::Assign(SKARLSO)).await;
     assert_eq!(undo(&pool, is).await, Some(image.0));
     assert_eq!(person(&pool, image).await, NOBODY);
-    let unsaid = say(&pool, face, Word::Unsaid).await;
+    let unsaid = say(&pool, face, Correction::Clear).await;
     assert_eq!(person(&pool, image).await, HANNIBAL);
     for (entry, shown) in [(unsaid, NOBODY), (is_not, HANNIBAL)] {
         assert_eq!(undo(&pool, entry).await, Some(image.0));
@@ -284,7 +284,7 @@ async fn a_word_that_was_said_again_is_not_undone_before_it_was() {
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
     let [older, newer] =
-        [say(&pool, face, Word::Is(SKARLSO)).await, say(&pool, face, Word::Is(SKARLSO)).await];
+        [say(&pool, face, Correction::Assign(SKARLSO)).await, say(&pool, face, Correction::Assign(SKARLSO)).await];
     assert_eq!(undo(&pool, older).await, None, "somebody said so since");
     assert_eq!(undo(&pool, newer).await, Some(image.0));
     assert_eq!(undo(&pool, newer).await, None, "once");
@@ -292,7 +292,7 @@ async fn a_word_that_was_said_again_is_not_undone_before_it_was() {
     assert_eq!(undo(&pool, older).await, Some(image.0));
     assert_eq!(person(&pool, image).await, HANNIBAL);
 
-    say(&pool, face, Word::Is(SKARLSO)).await;
+    say(&pool, face, Correction::Assign(SKARLSO)).await;
     assert_eq!((undo(&pool, older).await, undo(&pool, newer).await), (None, None));
     assert_eq!(person(&pool, image).await, SKARLSO);
 }
@@ -304,9 +304,9 @@ async fn of_many_who_undo_a_word_at_once_one_does() {
     let face = face(&pool, image).await;
     // So that nobody could tell by the words whether it counts.
     let entries = [
-        say(&pool, face, Word::Is(SKARLSO)).await,
-        say(&pool, face, Word::Is(SKARLSO)).await,
-        say(&pool, face, Word::Is(SKARLSO)).await,
+        say(&pool, face, Correction::Assign(SKARLSO)).await,
+        say(&pool, face, Correction::Assign(SKARLSO)).await,
+        say(&pool, face, Correction::Assign(SKARLSO)).await,
     ];
     for entry in entries.into_iter().rev() {
         let undone = (0..8).map(|_| {
@@ -327,15 +327,15 @@ async fn what_was_said_since_is_not_undone() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.8)]).await;
     let face = face(&pool, image).await;
-    let is_not = say(&pool, face, Word::IsNot(HANNIBAL)).await;
-    let nobody = say(&pool, face, Word::Nobody).await;
+    let is_not = say(&pool, face, Correction::Reject(HANNIBAL)).await;
+    let nobody = say(&pool, face, Correction::Ignore).await;
     assert_eq!(undo(&pool, is_not).await, None);
     assert!(undo(&pool, nobody).await.is_some());
     assert_eq!(undo(&pool, nobody).await, None, "once");
 
     // Said of the stranger whose face it is, and so of the face.
     clusters::join(&pool, &[(face, face)]).await.unwrap();
-    clusters::name(&pool, face, Whom::Known(SKARLSO), WHO).await.unwrap();
+    clusters::name(&pool, face, Assignee::Known(SKARLSO), WHO).await.unwrap();
     assert_eq!(undo(&pool, is_not).await, None);
     assert_eq!(person(&pool, image).await, SKARLSO);
 }
@@ -343,8 +343,8 @@ async fn what_was_said_since_is_not_undone() {
 #[tokio::test]
 async fn a_word_about_what_does_not_exist_changes_nothing() {
     let (_database, pool) = migrated().await;
-    assert_eq!(corrections::say(&pool, 1, Word::Nobody, WHO).await.unwrap(), Said::NoSuchFace);
-    assert_eq!(corrections::say(&pool, 1, Word::Is(99), WHO).await.unwrap(), Said::NoSuchPerson);
+    assert_eq!(corrections::correct(&pool, 1, Correction::Ignore, WHO).await.unwrap(), Corrected::NoSuchFace);
+    assert_eq!(corrections::correct(&pool, 1, Correction::Assign(99), WHO).await.unwrap(), Corrected::NoSuchPerson);
     assert!(audit::undoable(&pool, 1).await.unwrap().is_none());
 }
 
@@ -358,10 +358,10 @@ async fn corrections_of_one_image_at_the_same_time_all_count() {
         let who = if round % 2 == 0 { SKARLSO } else { HANNIBAL };
         let words = faces.iter().map(|&face| {
             let pool = pool.clone();
-            tokio::spawn(async move { corrections::say(&pool, face, Word::Is(who), WHO).await.unwrap() })
+            tokio::spawn(async move { corrections::correct(&pool, face, Correction::Assign(who), WHO).await.unwrap() })
         });
         for said in words.collect::<Vec<_>>() {
-            assert!(matches!(said.await.unwrap(), Said::Noted { .. }));
+            assert!(matches!(said.await.unwrap(), Corrected::Done { .. }));
         }
         assert!(people(&pool, image).await.into_iter().all(|(_, person)| person == who), "round {round}");
     }

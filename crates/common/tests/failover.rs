@@ -8,7 +8,7 @@ mod support;
 use common::db::{
     errors::Kind,
     failover::{self, until_taken_over},
-    pool::{self, Kept},
+    pool::{self, HeldConnection},
 };
 use devstack::Database;
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool};
@@ -115,7 +115,7 @@ async fn a_kept_connection_and_a_lock_are_left_behind_too() {
     let _turn = TURN.lock().await;
     let database = Database::fresh().await.unwrap();
     let pool = pool::pool(&settings(&database), 4);
-    let mut kept = Kept::new(pool.clone());
+    let mut kept = HeldConnection::new(pool.clone());
     let mut connection = kept.take().await.unwrap();
     let old = id(&mut connection).await;
     kept.keep(connection, &Ok(()));

@@ -12,8 +12,8 @@ use std::{
 
 use common::{
     db::{
-        corrections::{self, Word},
-        images::{self, Claim, ClaimOutcome, Ending, Failure, Fenced, Recognition, RedeemPolicy},
+        corrections::{self, Correction},
+        images::{self, Claim, ClaimOutcome, Outcome, Failure, Fenced, Recognised, RedeemPolicy},
         people, pool,
     },
     models::{ImageId, NOBODY, Person, Status},
@@ -40,24 +40,24 @@ async fn claim(pool: &MySqlPool, id: ImageId) -> Claim {
     }
 }
 
-async fn finish(pool: &MySqlPool, claim: &Claim, ending: &Ending) -> Fenced {
+async fn finish(pool: &MySqlPool, claim: &Claim, outcome: &Outcome) -> Fenced {
     // As they were looked up before somebody changed them.
     let hannibal = Person { id: 1, name: "Hannibal".to_owned() };
     let names = HashMap::from([("hannibal_1.jpg".to_owned(), hannibal)]);
     let mut connection = pool.acquire().await.unwrap();
-    images::finish(&mut connection, &[(claim, ending)], &names, false).await.unwrap().remove(0)
+    images::finish(&mut connection, &[(claim, outcome)], &names, false).await.unwrap().remove(0)
 }
 
-async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognition) -> Fenced {
-    finish(pool, claim, &Ending::Recognised(found.clone())).await
+async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognised) -> Fenced {
+    finish(pool, claim, &Outcome::Recognised(found.clone())).await
 }
 
 async fn fail(pool: &MySqlPool, claim: &Claim, failure: &Failure, last_try: bool) -> Fenced {
-    finish(pool, claim, &Ending::Failed { failure: failure.clone(), last_try }).await
+    finish(pool, claim, &Outcome::Failed { failure: failure.clone(), last_try }).await
 }
 
 async fn release(pool: &MySqlPool, claim: &Claim) -> Fenced {
-    finish(pool, claim, &Ending::Released).await
+    finish(pool, claim, &Outcome::Released).await
 }
 
 /// As if `LEASE` had passed since the claim.
@@ -147,7 +147,7 @@ async fn a_claim_tells_why_it_was_not_won() {
     }
     let id = store_one(&pool).await;
     let claimed = claim(&pool, id).await;
-    assert_eq!(complete(&pool, &claimed, &Recognition::default()).await, Fenced::Written);
+    assert_eq!(complete(&pool, &claimed, &Recognised::default()).await, Fenced::Written);
     assert!(matches!(try_claim(&pool, id).await, ClaimOutcome::Done));
 }
 
@@ -159,7 +159,7 @@ async fn a_stale_owner_writes_nothing() {
     let_leases_run_out(&pool).await;
     let owner = claim(&pool, id).await;
 
-    let found = |person| Recognition { person: Some(person), distance: Some(0.4), reason: None, found: None };
+    let found = |person| Recognised { person: Some(person), distance: Some(0.4), reason: None, found: None };
     assert_eq!(complete(&pool, &stale, &found(1)).await, Fenced::Stale);
     assert_eq!(fail(&pool, &stale, &failure(true), true).await, Fenced::Stale);
     assert_eq!(release(&pool, &stale).await, Fenced::Stale);
@@ -172,7 +172,7 @@ async fn an_image_that_names_nobody_has_the_originals_minus_one() {
     let (_database, pool) = migrated().await;
     let id = store_one(&pool).await;
     let reason = "no face was found".to_owned();
-    let found = Recognition { person: None, distance: None, reason: Some(reason.clone()), found: None };
+    let found = Recognised { person: None, distance: None, reason: Some(reason.clone()), found: None };
     assert_eq!(complete(&pool, &claim(&pool, id).await, &found).await, Fenced::Written);
     assert_eq!(row(&pool, id).await, (Status::Processed, -1, Some(reason), 0));
 }
@@ -213,7 +213,7 @@ async fn a_write_that_is_repeated_because_its_answer_was_lost_counts_and_changes
     }
     assert_eq!(row(&pool, id).await.3, 1, "one failed try");
     let done = claim(&pool, id).await;
-    let found = Recognition { person: Some(2), ..Recognition::default() };
+    let found = Recognised { person: Some(2), ..Recognised::default() };
     for _ in 0..2 {
         assert_eq!(complete(&pool, &done, &found).await, Fenced::Written);
     }
@@ -222,9 +222,9 @@ async fn a_write_that_is_repeated_because_its_answer_was_lost_counts_and_changes
 }
 
 /// What a face that is Hannibal's comes to.
-fn hannibal() -> Recognition {
+fn hannibal() -> Recognised {
     let found = found(&[near("hannibal_1.jpg", 0.3), None]);
-    Recognition { person: Some(1), distance: Some(0.3), reason: None, found: Some(Arc::new(found)) }
+    Recognised { person: Some(1), distance: Some(0.3), reason: None, found: Some(Arc::new(found)) }
 }
 
 async fn faces(pool: &MySqlPool, id: ImageId) -> Vec<(u64, i32)> {
@@ -243,7 +243,7 @@ async fn a_result_that_is_written_again_leaves_what_was_said_meanwhile() {
     assert_eq!(complete(&pool, &claim, &hannibal()).await, Fenced::Written);
     assert_eq!(person(&pool, id).await, 1);
     let face = faces(&pool, id).await[0].0;
-    corrections::say(&pool, face, Word::Is(2), "a test").await.unwrap();
+    corrections::correct(&pool, face, Correction::Assign(2), "a test").await.unwrap();
     assert_eq!(complete(&pool, &claim, &hannibal()).await, Fenced::Written);
     assert_eq!(person(&pool, id).await, 2);
 }
@@ -254,7 +254,7 @@ async fn a_picture_that_is_looked_at_again_shows_whom_a_person_said() {
     let id = store_one(&pool).await;
     let first = claim(&pool, id).await;
     assert_eq!(complete(&pool, &first, &hannibal()).await, Fenced::Written);
-    corrections::say(&pool, faces(&pool, id).await[0].0, Word::IsNot(1), "a test").await.unwrap();
+    corrections::correct(&pool, faces(&pool, id).await[0].0, Correction::Reject(1), "a test").await.unwrap();
     execute(&pool, "UPDATE images SET status = 0").await;
     let again = claim(&pool, id).await;
     assert_eq!(complete(&pool, &again, &hannibal()).await, Fenced::Written);
@@ -294,7 +294,7 @@ async fn images_that_are_claimed_together_are_told_apart() {
     claim(&pool, abandoned).await;
     let_leases_run_out(&pool).await;
     claim(&pool, taken).await;
-    assert_eq!(complete(&pool, &claim(&pool, done).await, &Recognition::default()).await, Fenced::Written);
+    assert_eq!(complete(&pool, &claim(&pool, done).await, &Recognised::default()).await, Fenced::Written);
 
     let ids = [unknown, done, free, taken, free, abandoned];
     let outcomes = images::claim(&mut pool.acquire().await.unwrap(), &ids, LEASE).await.unwrap();
@@ -331,7 +331,7 @@ async fn of_many_groups_who_want_the_same_images_each_image_goes_to_one() {
                         _ => None,
                     })
                     .collect();
-                let released: Vec<_> = won.iter().map(|claim| (claim, &Ending::Suspected)).collect();
+                let released: Vec<_> = won.iter().map(|claim| (claim, &Outcome::Quarantined)).collect();
                 let fenced =
                     images::finish(&mut pool.acquire().await.unwrap(), &released, &HashMap::new(), false)
                         .await
@@ -370,25 +370,25 @@ async fn endings_that_are_written_together_leave_each_row_as_if_alone() {
         claims.push(claim(&pool, id).await);
     }
     let named =
-        Recognition { person: Some(2), distance: Some(0.123_456_789_012_345_67), reason: None, found: None };
+        Recognised { person: Some(2), distance: Some(0.123_456_789_012_345_67), reason: None, found: None };
     let reason = Some("no face was found".to_owned());
-    let nobody = Recognition { person: None, distance: None, reason: reason.clone(), found: None };
-    let endings = [
-        (&claims[5], Ending::Suspected),
-        (&claims[0], Ending::Recognised(named.clone())),
-        (&claims[1], Ending::Recognised(nobody)),
-        (&stale, Ending::Recognised(named)),
-        (&claims[2], Ending::Failed { failure: failure(true), last_try: false }),
-        (&claims[3], Ending::Failed { failure: failure(false), last_try: true }),
-        (&claims[4], Ending::Released),
+    let nobody = Recognised { person: None, distance: None, reason: reason.clone(), found: None };
+    let outcomes = [
+        (&claims[5], Outcome::Quarantined),
+        (&claims[0], Outcome::Recognised(named.clone())),
+        (&claims[1], Outcome::Recognised(nobody)),
+        (&stale, Outcome::Recognised(named)),
+        (&claims[2], Outcome::Failed { failure: failure(true), last_try: false }),
+        (&claims[3], Outcome::Failed { failure: failure(false), last_try: true }),
+        (&claims[4], Outcome::Released),
     ];
-    let endings: Vec<_> = endings.iter().map(|(claim, ending)| (*claim, ending)).collect();
+    let outcomes: Vec<_> = outcomes.iter().map(|(claim, outcome)| (*claim, outcome)).collect();
     let expected = [true, true, true, false, true, true, true]
         .map(|ours| if ours { Fenced::Written } else { Fenced::Stale });
     // Twice, as when the first answer was lost.
     for _ in 0..2 {
         assert_eq!(
-            images::finish(&mut pool.acquire().await.unwrap(), &endings, &HashMap::new(), false)
+            images::finish(&mut pool.acquire().await.unwrap(), &outcomes, &HashMap::new(), false)
                 .await
                 .unwrap(),
             expected
@@ -428,7 +428,7 @@ async fn a_suspect_loses_no_try_and_stays_a_suspect() {
     let id = store_one(&pool).await;
     let first = claim(&pool, id).await;
     assert!(!first.suspect);
-    assert_eq!(finish(&pool, &first, &Ending::Suspected).await, Fenced::Written);
+    assert_eq!(finish(&pool, &first, &Outcome::Quarantined).await, Fenced::Written);
     assert_eq!(row(&pool, id).await, (Status::Pending, -1, None, 0));
     let second = claim(&pool, id).await;
     assert!(second.suspect);
@@ -469,7 +469,7 @@ async fn what_waits_unannounced_is_found_and_what_is_fresh_or_held_is_not() {
     for index in [2, 3, 4] {
         let claimed = claim(&pool, id(index)).await;
         if index == 4 {
-            assert_eq!(complete(&pool, &claimed, &Recognition::default()).await, Fenced::Written);
+            assert_eq!(complete(&pool, &claimed, &Recognised::default()).await, Fenced::Written);
         }
     }
     execute(&pool, "UPDATE images SET claimed_until = NOW(6) - INTERVAL 1 SECOND WHERE path = '/abandoned'")
@@ -481,7 +481,7 @@ async fn what_waits_unannounced_is_found_and_what_is_fresh_or_held_is_not() {
     let paths: HashSet<_> = found.iter().map(|claim| claim.path.as_str()).collect();
     assert_eq!(paths, HashSet::from(["/old", "/abandoned"]));
     for claim in &found {
-        assert_eq!(complete(&pool, claim, &Recognition::default()).await, Fenced::Written);
+        assert_eq!(complete(&pool, claim, &Recognised::default()).await, Fenced::Written);
     }
 }
 
@@ -551,8 +551,8 @@ async fn the_redeemer_brings_back_what_a_retry_can_help_and_touches_no_live_clai
     assert_eq!(row(&pool, id(0)).await.0, Status::Pending);
     assert_eq!(row(&pool, id(0)).await.3, 0, "it has all its tries again");
     assert_eq!(row(&pool, id(1)).await.0, Status::FailedProcessing);
-    assert_eq!(complete(&pool, &live, &Recognition::default()).await, Fenced::Written);
-    assert_eq!(complete(&pool, &abandoned, &Recognition::default()).await, Fenced::Stale);
+    assert_eq!(complete(&pool, &live, &Recognised::default()).await, Fenced::Written);
+    assert_eq!(complete(&pool, &abandoned, &Recognised::default()).await, Fenced::Stale);
     assert!(images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap().is_empty());
 }
 

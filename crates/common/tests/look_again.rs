@@ -8,10 +8,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use common::{
     db::{
-        corrections::{self, Said, Whom, Word},
+        corrections::{self, Corrected, Assignee, Correction},
         faces::{Found, FoundFace, Nearest, clusters},
         images::{
-            self, Claim, ClaimOutcome, Ending, Failure, Fenced, Recognition, delete,
+            self, Claim, ClaimOutcome, Outcome, Failure, Fenced, Recognised, delete,
             look_again::{self, Filter, Portion, RunState},
             query::{self, FaceStatus, ImageStatus, Wanted},
         },
@@ -60,14 +60,14 @@ fn today(faces: &[(Spot, Option<Nearest>)]) -> Found {
     Found { faces, detector: Some(TODAY.to_owned()), ..before(&[]) }
 }
 
-fn recognised(found: &Found) -> Ending {
+fn recognised(found: &Found) -> Outcome {
     let reason = found.faces.is_empty().then(|| "no face was found".to_owned());
-    Ending::Recognised(Recognition { reason, found: Some(Arc::new(found.clone())), ..Recognition::default() })
+    Outcome::Recognised(Recognised { reason, found: Some(Arc::new(found.clone())), ..Recognised::default() })
 }
 
-fn failed(last_try: bool) -> Ending {
+fn failed(last_try: bool) -> Outcome {
     let reason = "the file is gone".to_owned();
-    Ending::Failed { failure: Failure { reason, kind: "missing", redeemable: true }, last_try }
+    Outcome::Failed { failure: Failure { reason, kind: "missing", redeemable: true }, last_try }
 }
 
 async fn claim(pool: &MySqlPool, id: ImageId) -> Claim {
@@ -78,12 +78,12 @@ async fn claim(pool: &MySqlPool, id: ImageId) -> Claim {
     }
 }
 
-async fn finish(pool: &MySqlPool, endings: &[(&Claim, &Ending)]) -> Vec<Fenced> {
+async fn finish(pool: &MySqlPool, outcomes: &[(&Claim, &Outcome)]) -> Vec<Fenced> {
     let people = [("hannibal_1.jpg", HANNIBAL, "Hannibal"), ("skarlso_1.jpg", SKARLSO, "Skarlso")];
     let person =
         |(picture, id, name): (&str, i32, &str)| (picture.to_owned(), Person { id, name: name.to_owned() });
     let names: HashMap<String, Person> = people.into_iter().map(person).collect();
-    images::finish(&mut pool.acquire().await.unwrap(), endings, &names, true).await.unwrap()
+    images::finish(&mut pool.acquire().await.unwrap(), outcomes, &names, true).await.unwrap()
 }
 
 /// An image on which the earlier version found these faces.
@@ -115,9 +115,9 @@ async fn faces(pool: &MySqlPool, id: ImageId) -> Vec<(u64, i32, Option<i32>)> {
     image(pool, id).await.faces.iter().map(|face| (face.id, face.area.x, shown(face))).collect()
 }
 
-async fn say(pool: &MySqlPool, face: u64, word: Word) -> u64 {
-    match corrections::say(pool, face, word, WHO).await.unwrap() {
-        Said::Noted { entry, .. } => entry,
+async fn say(pool: &MySqlPool, face: u64, word: Correction) -> u64 {
+    match corrections::correct(pool, face, word, WHO).await.unwrap() {
+        Corrected::Done { entry, .. } => entry,
         said => panic!("{said:?}"),
     }
 }
@@ -128,8 +128,8 @@ async fn a_face_that_is_found_again_keeps_its_row_and_what_was_said_about_it() {
     let there = [(LEFT, near("hannibal_1.jpg", 0.3)), (MIDDLE, near("hannibal_1.jpg", 0.4)), (RIGHT, None)];
     let id = looked_at(&pool, "/group.jpg", &there).await;
     let [left, middle, right] = faces(&pool, id).await.try_into().unwrap();
-    let confirmed = say(&pool, left.0, Word::Is(SKARLSO)).await;
-    let rejected = say(&pool, middle.0, Word::IsNot(HANNIBAL)).await;
+    let confirmed = say(&pool, left.0, Correction::Assign(SKARLSO)).await;
+    let rejected = say(&pool, middle.0, Correction::Reject(HANNIBAL)).await;
 
     // In another order, and with one more behind them.
     let back = Spot { before: [0; 4], today: [520, 20, 24, 30] };
@@ -162,8 +162,8 @@ async fn of_faces_that_are_not_found_again_those_stay_that_somebody_corrected() 
     let id = looked_at(&pool, "/badge.jpg", &[(LEFT, hannibal()), (MIDDLE, hannibal()), (RIGHT, hannibal())])
         .await;
     let [left, middle, right] = faces(&pool, id).await.try_into().unwrap();
-    say(&pool, middle.0, Word::Nobody).await;
-    say(&pool, right.0, Word::IsNot(HANNIBAL)).await;
+    say(&pool, middle.0, Correction::Ignore).await;
+    say(&pool, right.0, Correction::Reject(HANNIBAL)).await;
     look_again(&pool, id, &today(&[])).await;
     assert_eq!(
         faces(&pool, id).await,
@@ -186,7 +186,7 @@ async fn a_name_that_a_person_gave_stays_though_no_face_is_found_any_more() {
     let (_database, pool) = migrated().await;
     let id = looked_at(&pool, "/blurred.jpg", &[(LEFT, None)]).await;
     let face = faces(&pool, id).await[0].0;
-    let entry = say(&pool, face, Word::Is(SKARLSO)).await;
+    let entry = say(&pool, face, Correction::Assign(SKARLSO)).await;
     look_again(&pool, id, &today(&[])).await;
     let now = image(&pool, id).await;
     assert_eq!((now.person.unwrap().id, now.reason), (SKARLSO, None));
@@ -204,13 +204,13 @@ async fn a_stranger_stays_together_and_the_naming_of_one_can_be_undone() {
     let (one, other) = (faces(&pool, images[0]).await[0].0, faces(&pool, images[1]).await[0].0);
     clusters::join(&pool, &[(one, one), (other, one)]).await.unwrap();
     look_again(&pool, images[0], &today(&[(LEFT, None)])).await;
-    assert_eq!(image(&pool, images[0]).await.faces[0].stranger, Some(one));
-    let named = clusters::name(&pool, one, Whom::Known(SKARLSO), WHO).await.unwrap();
+    assert_eq!(image(&pool, images[0]).await.faces[0].cluster, Some(one));
+    let named = clusters::name(&pool, one, Assignee::Known(SKARLSO), WHO).await.unwrap();
     let clusters::Named::Done { faces: 2, entry, .. } = named else { panic!("{named:?}") };
     look_again(&pool, images[1], &today(&[(RIGHT, None), (LEFT, None)])).await;
     assert_eq!(shown(&image(&pool, images[1]).await.faces[1]), Some(SKARLSO));
     assert_eq!(undo(&pool, entry).await, Some(one));
-    assert_eq!(image(&pool, images[1]).await.faces[1].stranger, Some(one));
+    assert_eq!(image(&pool, images[1]).await.faces[1].cluster, Some(one));
 }
 
 #[tokio::test]
@@ -236,7 +236,7 @@ async fn a_result_that_is_written_again_changes_nothing_that_was_said_meanwhile(
     let result = recognised(&today(&[(LEFT, near("hannibal_1.jpg", 0.3)), (RIGHT, None)]));
     assert_eq!(finish(&pool, &[(&claim, &result)]).await, [Fenced::Written]);
     let right = faces(&pool, id).await[1].0;
-    say(&pool, right, Word::Is(SKARLSO)).await;
+    say(&pool, right, Correction::Assign(SKARLSO)).await;
     let said = image(&pool, id).await;
 
     // Alone, and together with the first write of another.
@@ -307,7 +307,7 @@ async fn a_result_does_not_wait_for_a_long_change_of_the_person_on_it() {
     let found = Found { faces: today(&there).faces, ..today(&[]) };
     let person = Some(HANNIBAL);
     let result =
-        Ending::Recognised(Recognition { person, found: Some(Arc::new(found)), ..Recognition::default() });
+        Outcome::Recognised(Recognised { person, found: Some(Arc::new(found)), ..Recognised::default() });
     assert_eq!(finish(&pool, &[(&claim, &result)]).await, [Fenced::Written]);
     assert_eq!(faces(&pool, id).await[0].2, person);
 }
@@ -336,7 +336,7 @@ async fn an_image_shows_what_was_known_of_it_while_it_waits_and_takes_correction
     assert_eq!((&waiting.person, &waiting.faces), (&before.person, &before.faces));
     assert!(!waiting.is_done());
 
-    say(&pool, before.faces[0].id, Word::Is(SKARLSO)).await;
+    say(&pool, before.faces[0].id, Correction::Assign(SKARLSO)).await;
     assert_eq!(image(&pool, id).await.person.unwrap().id, SKARLSO);
     assert_eq!(finish(&pool, &[(&claim(&pool, id).await, &failed(true))]).await, [Fenced::Written]);
     let after = image(&pool, id).await;
@@ -452,9 +452,9 @@ async fn claim_all(pool: &MySqlPool, limit: u32) -> Vec<Claim> {
     all
 }
 
-async fn finish_all(pool: &MySqlPool, claims: &[Claim], ending: &Ending) {
-    let endings: Vec<_> = claims.iter().map(|claim| (claim, ending)).collect();
-    assert!(finish(pool, &endings).await.iter().all(|fenced| *fenced == Fenced::Written));
+async fn finish_all(pool: &MySqlPool, claims: &[Claim], outcome: &Outcome) {
+    let outcomes: Vec<_> = claims.iter().map(|claim| (claim, outcome)).collect();
+    assert!(finish(pool, &outcomes).await.iter().all(|fenced| *fenced == Fenced::Written));
 }
 
 #[tokio::test]
@@ -513,7 +513,7 @@ async fn an_image_of_a_run_that_is_given_back_holds_no_others_up_and_is_finished
     let run = look_again::start(&pool, &older(), WHO).await.unwrap();
     let claims = claim_some(&pool, 1).await.unwrap();
     assert_eq!(claims[0].id, other);
-    finish_all(&pool, &claims, &Ending::Released).await;
+    finish_all(&pool, &claims, &Outcome::Released).await;
     let next = claim_all(&pool, 1).await;
     assert_eq!(next[0].id, one);
     finish_all(&pool, &next, &recognised(&today(&[]))).await;

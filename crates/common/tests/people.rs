@@ -6,7 +6,7 @@ mod support;
 
 use common::{
     db::{
-        corrections::{self, Word},
+        corrections::{self, Correction},
         people::{self, Changed, Known, Named},
     },
     models::NOBODY,
@@ -139,9 +139,9 @@ async fn two_who_are_one_are_merged_with_pictures_words_and_images() {
     let (_database, pool) = migrated().await;
     let recognised = processed(&pool, "/recognised.jpg", &[near("hannibal_1.jpg", 0.2)]).await;
     let chosen = processed(&pool, "/chosen.jpg", &[None]).await;
-    corrections::say(&pool, face(&pool, chosen).await, Word::Is(1), WHO).await.unwrap();
+    corrections::correct(&pool, face(&pool, chosen).await, Correction::Assign(1), WHO).await.unwrap();
     let rejected = processed(&pool, "/rejected.jpg", &[near("hannibal_2.jpg", 0.2)]).await;
-    corrections::say(&pool, face(&pool, rejected).await, Word::IsNot(1), WHO).await.unwrap();
+    corrections::correct(&pool, face(&pool, rejected).await, Correction::Reject(1), WHO).await.unwrap();
     // As the original stores it: without faces.
     execute(&pool, "INSERT INTO images (path, person, status) VALUES ('/old.jpg', 1, 1)").await;
 
@@ -172,7 +172,7 @@ async fn who_is_deleted_is_on_no_image_and_their_pictures_are_nobodys() {
     let both = [near("hannibal_1.jpg", 0.2), near("skarlso_1.jpg", 0.4)];
     let group = processed(&pool, "/group.jpg", &both).await;
     let chosen = processed(&pool, "/chosen.jpg", &[None]).await;
-    corrections::say(&pool, face(&pool, chosen).await, Word::Is(1), WHO).await.unwrap();
+    corrections::correct(&pool, face(&pool, chosen).await, Correction::Assign(1), WHO).await.unwrap();
     execute(&pool, "INSERT INTO images (path, person, status) VALUES ('/old.jpg', 1, 1)").await;
 
     let deleted = done(people::delete(&pool, HANNIBAL, false, WHO).await.unwrap());
@@ -217,7 +217,7 @@ async fn who_is_erased_leaves_no_face_and_no_name_behind() {
     let group = processed(&pool, "/group.jpg", &[near("by_hand.jpg", 0.2), near("skarlso_1.jpg", 0.4)]).await;
     let chosen = processed(&pool, "/chosen.jpg", &[None]).await;
     let theirs = face(&pool, chosen).await;
-    corrections::say(&pool, theirs, Word::Is(1), WHO).await.unwrap();
+    corrections::correct(&pool, theirs, Correction::Assign(1), WHO).await.unwrap();
     processed(&pool, "/other.jpg", &[near("by_hand.jpg", 0.9)]).await;
 
     let deleted = done(people::delete(&pool, HANNIBAL, true, WHO).await.unwrap());
@@ -236,10 +236,10 @@ async fn a_word_about_somebody_who_is_gone_does_not_come_back_by_undoing() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("skarlso_1.jpg", 0.2)]).await;
     let face = face(&pool, image).await;
-    corrections::say(&pool, face, Word::IsNot(4), WHO).await.unwrap();
-    corrections::say(&pool, face, Word::Is(1), WHO).await.unwrap();
-    let corrections::Said::Noted { entry, .. } =
-        corrections::say(&pool, face, Word::Is(3), WHO).await.unwrap()
+    corrections::correct(&pool, face, Correction::Reject(4), WHO).await.unwrap();
+    corrections::correct(&pool, face, Correction::Assign(1), WHO).await.unwrap();
+    let corrections::Corrected::Done { entry, .. } =
+        corrections::correct(&pool, face, Correction::Assign(3), WHO).await.unwrap()
     else {
         panic!("the face is there")
     };

@@ -8,9 +8,9 @@ use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use common::{
     db::{
-        corrections::{self, Word},
+        corrections::{self, Correction},
         faces::clusters,
-        images::{self, ClaimOutcome, Ending, Fenced, Recognition, delete},
+        images::{self, ClaimOutcome, Outcome, Fenced, Recognised, delete},
     },
     models::ImageId,
     uploads,
@@ -41,7 +41,7 @@ async fn an_image_goes_with_its_faces_what_was_said_of_them_and_what_was_to_be_t
     let gone = processed(&pool, "/gone.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let stays = processed(&pool, "/stays.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     for image in [gone, stays] {
-        corrections::say(&pool, face(&pool, image).await, Word::IsNot(1), WHO).await.unwrap();
+        corrections::correct(&pool, face(&pool, image).await, Correction::Reject(1), WHO).await.unwrap();
     }
     execute(&pool, "INSERT INTO webhooks (image_id, claim, status) SELECT id, 7, 1 FROM images").await;
 
@@ -77,9 +77,9 @@ async fn the_result_of_an_image_that_was_taken_away_meanwhile_is_dropped() {
     assert!(delete(&pool, ids[0], WHO).await);
 
     let found = Some(Arc::new(found(&[near("hannibal_1.jpg", 0.3)])));
-    let ending = Ending::Recognised(Recognition { found, ..Recognition::default() });
-    let endings = [(&claims[0], &ending), (&claims[1], &ending)];
-    let fenced = images::finish(&mut connection, &endings, &HashMap::new(), true).await.unwrap();
+    let outcome = Outcome::Recognised(Recognised { found, ..Recognised::default() });
+    let outcomes = [(&claims[0], &outcome), (&claims[1], &outcome)];
+    let fenced = images::finish(&mut connection, &outcomes, &HashMap::new(), true).await.unwrap();
     assert_eq!(fenced, [Fenced::Stale, Fenced::Written]);
     for table in ["images", "faces", "webhooks"] {
         assert_eq!(count(&pool, table).await, 1, "{table}");
@@ -101,7 +101,7 @@ async fn a_stranger_stays_one_when_the_image_goes_that_they_were_first_seen_on()
     }
     assert!(delete(&pool, images[0], WHO).await);
     assert_eq!(clusters::first(&pool, first).await.unwrap(), Some(face(&pool, images[1]).await));
-    let named = clusters::name(&pool, first, corrections::Whom::New("Ada"), WHO).await.unwrap();
+    let named = clusters::name(&pool, first, corrections::Assignee::New("Ada"), WHO).await.unwrap();
     assert!(matches!(named, clusters::Named::Done { faces: 2, .. }), "{named:?}");
 }
 
@@ -112,7 +112,7 @@ async fn deleting_gives_way_to_words_and_results_and_comes_to_an_end() {
         let image = processed(&pool, &format!("/{round}.jpg"), &[near("hannibal_1.jpg", 0.3)]).await;
         let face = face(&pool, image).await;
         let (said, deleted) =
-            tokio::join!(corrections::say(&pool, face, Word::Nobody, WHO), delete(&pool, image, WHO));
+            tokio::join!(corrections::correct(&pool, face, Correction::Ignore, WHO), delete(&pool, image, WHO));
         said.unwrap();
         assert!(deleted);
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use devstack::{Database, DatabaseServer, Nsqd, Nsqlookupd, Port, PrivateFolder, Recogniser, Service, paths};
+use devstack::{Database, DatabaseServer, Nsqd, Nsqlookupd, Port, PrivateFolder, FakeFaceRecog, Service, paths};
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
 
@@ -34,7 +34,7 @@ pub enum Link {
     /// From the processors to nsqd.
     Consumer,
     /// From the processors to face-recog.
-    Recogniser,
+    FakeFaceRecog,
 }
 
 enum Eyes {
@@ -140,7 +140,7 @@ impl Plan {
         let database_address = format!("{}:{}", database.host, database.port);
         for (link, setting, address) in [
             (Link::Producer, "PRODUCER_ADDRESS", nsqd.tcp_address()),
-            (Link::Recogniser, "GRPC_ADDRESS", eyes),
+            (Link::FakeFaceRecog, "GRPC_ADDRESS", eyes),
             (Link::Database, "MYSQL_PORT", database_address),
         ] {
             if self.links.contains(&link) {
@@ -264,8 +264,8 @@ pub struct System {
 
 impl System {
     /// One receiver, one processor and a scripted face-recog.
-    pub fn with(recogniser: &Recogniser) -> Plan {
-        Self::plan(Eyes::Scripted(recogniser.address()))
+    pub fn with(face_recog: &FakeFaceRecog) -> Plan {
+        Self::plan(Eyes::Scripted(face_recog.address()))
     }
 
     /// One receiver, one processor and the real face-recog, which knows these sample photographs: they all show the

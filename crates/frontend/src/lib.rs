@@ -40,7 +40,7 @@ use web::{Limits, access::Access, budget::Budget, ops::Readiness};
 
 use self::{
     events::Events, pages::look_again::Detector, proxy::Receiver, thumbnails::Thumbnails,
-    thumbnails::cache::Kept,
+    thumbnails::cache::ThumbnailCache,
 };
 pub use settings::{ReceiverAddress, Settings};
 
@@ -90,7 +90,7 @@ pub async fn run(
         pool: pool.clone(),
         pages: Arc::new(Semaphore::new(PAGES)),
         readiness: readiness.clone(),
-        thumbnails: Thumbnails::new(&settings.grpc_address, Kept::new(settings.thumbnails.clone()))
+        thumbnails: Thumbnails::new(&settings.grpc_address, ThumbnailCache::new(settings.thumbnails.clone()))
             .context("GRPC_ADDRESS is no address")?,
         events: Events::new(shutdown.clone()),
         detector: Detector::new(&settings.grpc_address).context("GRPC_ADDRESS is no address")?,
@@ -132,7 +132,7 @@ fn router(frontend: Frontend) -> Router {
         .route("/gallery", get(pages::gallery::show))
         .route("/images/{id}", get(pages::image::show))
         .route("/unknown", get(pages::unknown::list))
-        .route("/unknown/{stranger}", get(pages::unknown::show))
+        .route("/unknown/{cluster}", get(pages::unknown::show))
         .route("/people", get(pages::people::list))
         .route("/people/{id}", get(pages::people::show))
         .route("/audit", get(pages::audit::show))
@@ -142,9 +142,9 @@ fn router(frontend: Frontend) -> Router {
         .route("/api/{*path}", any(proxy::forward))
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::wrong_method)
-        .layer(middleware::from_fn_with_state(frontend.clone(), access::let_in))
+        .layer(middleware::from_fn_with_state(frontend.clone(), access::authorize))
         .merge(open_routes())
-        .layer(middleware::map_response(security_headers::confine))
+        .layer(middleware::map_response(security_headers::security_headers))
         .layer(middleware::from_fn(security_headers::count))
         .with_state(frontend)
 }

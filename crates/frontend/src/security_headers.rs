@@ -19,12 +19,12 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
                       connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
 /// Adds the headers that confine the browser to what this page needs. Nobody keeps it.
-pub async fn confine(mut response: Response) -> Response {
+pub async fn security_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     // Other sites are told nothing. We have to be told where a form was: browsers that came over plain HTTP say so by the
     // header Origin alone, which is "null" where no page may be named at all.
-    web::confine(headers, "same-origin");
+    web::security_headers(headers, "same-origin");
     // What is no file of our own shows people.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
     response

@@ -4,12 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use common::{
-    batcher::Group,
+    batcher::Batcher,
     db::{
         failover::until_taken_over,
-        images::{self, Claim, ClaimOutcome, Ending, Fenced},
+        images::{self, Claim, ClaimOutcome, Outcome, Fenced},
         people,
-        pool::Kept,
+        pool::HeldConnection,
     },
     models::ImageId,
     supervisor::Supervisor,
@@ -17,16 +17,16 @@ use common::{
 use sqlx::{MySqlConnection, MySqlPool};
 use tokio::sync::Mutex;
 
-use crate::outcome::Verdict;
+use crate::outcome::Attempt;
 
 /// More than one statement should carry.
 const MOST: usize = 64;
 
 /// An image and what came of it.
-pub(crate) type Work = Arc<(Claim, Verdict)>;
+pub(crate) type Work = Arc<(Claim, Attempt)>;
 
 /// Whether the end of the work on an image was written, and how it ended.
-pub(crate) type Finished = (Fenced, Ending);
+pub(crate) type Finished = (Fenced, Outcome);
 
 /// The way to the database for images in work.
 ///
@@ -35,16 +35,16 @@ pub(crate) type Finished = (Fenced, Ending);
 ///
 /// Of a group that failed each member tries again alone: what cannot be written, or waits for a lock that somebody
 /// holds, harms its companions once and not again and again.
-pub(crate) struct Ledger {
+pub(crate) struct ImageBatches {
     pool: MySqlPool,
     lease: Duration,
     max_attempts: u32,
     tell: bool,
-    claims: Group<ImageId, Option<ClaimOutcome>>,
-    endings: Group<Work, Option<Finished>>,
+    claims: Batcher<ImageId, Option<ClaimOutcome>>,
+    outcomes: Batcher<Work, Option<Finished>>,
 }
 
-impl Ledger {
+impl ImageBatches {
     /// Claims for `lease`; an image fails for good when it failed `max_attempts` times. With `tell`, a webhook tells what
     /// is done.
     pub(crate) fn new(
@@ -54,8 +54,8 @@ impl Ledger {
         tell: bool,
         supervisor: &Supervisor,
     ) -> Self {
-        let kept = || Arc::new(Mutex::new(Kept::new(pool.clone())));
-        let claims = Group::start(supervisor, "claiming", MOST, {
+        let kept = || Arc::new(Mutex::new(HeldConnection::new(pool.clone())));
+        let claims = Batcher::start(supervisor, "claiming", MOST, {
             let kept = kept();
             move |ids: Vec<ImageId>| {
                 let kept = kept.clone();
@@ -66,7 +66,7 @@ impl Ledger {
                 }
             }
         });
-        let endings = Group::start(supervisor, "storing results", MOST, {
+        let outcomes = Batcher::start(supervisor, "storing results", MOST, {
             let kept = kept();
             move |works: Vec<Work>| {
                 let kept = kept.clone();
@@ -78,7 +78,7 @@ impl Ledger {
                 }
             }
         });
-        Self { pool: pool.clone(), lease, max_attempts, tell, claims, endings }
+        Self { pool: pool.clone(), lease, max_attempts, tell, claims, outcomes }
     }
 
     /// Claims an image.
@@ -96,10 +96,10 @@ impl Ledger {
 
     /// Looks up who is on the image and writes how the work on it ended; `None` when that failed together with others.
     pub(crate) async fn finish(&self, work: &Work) -> Option<Finished> {
-        self.endings.call(work.clone()).await.flatten()
+        self.outcomes.call(work.clone()).await.flatten()
     }
 
-    /// As [`Ledger::finish`], apart from others.
+    /// As [`ImageBatches::finish`], apart from others.
     pub(crate) async fn finish_alone(&self, work: &Work) -> sqlx::Result<Finished> {
         let finished = until_taken_over(|| async {
             let mut connection = self.pool.acquire().await?;
@@ -109,7 +109,7 @@ impl Ledger {
     }
 }
 
-async fn claim(kept: &mut Kept, ids: &[ImageId], lease: Duration) -> sqlx::Result<Vec<ClaimOutcome>> {
+async fn claim(kept: &mut HeldConnection, ids: &[ImageId], lease: Duration) -> sqlx::Result<Vec<ClaimOutcome>> {
     let mut connection = kept.take().await?;
     let result = images::claim(&mut connection, ids, lease).await;
     kept.keep(connection, &result);
@@ -117,7 +117,7 @@ async fn claim(kept: &mut Kept, ids: &[ImageId], lease: Duration) -> sqlx::Resul
 }
 
 async fn finish_together(
-    kept: &mut Kept,
+    kept: &mut HeldConnection,
     works: &[Work],
     max_attempts: u32,
     tell: bool,
@@ -140,11 +140,11 @@ async fn finish(
     names.sort_unstable();
     names.dedup();
     let people = people::by_image_names(connection, &names).await?;
-    let ending = |work: &Work| work.1.ending(&people, work.0.attempts + 1 >= max_attempts);
-    let endings: Vec<Ending> = works.iter().map(ending).collect();
-    let claimed: Vec<_> = works.iter().map(|work| &work.0).zip(&endings).collect();
+    let outcome = |work: &Work| work.1.outcome(&people, work.0.attempts + 1 >= max_attempts);
+    let outcomes: Vec<Outcome> = works.iter().map(outcome).collect();
+    let claimed: Vec<_> = works.iter().map(|work| &work.0).zip(&outcomes).collect();
     let fenced = images::finish(connection, &claimed, &people, tell).await?;
-    Ok(fenced.into_iter().zip(endings).collect())
+    Ok(fenced.into_iter().zip(outcomes).collect())
 }
 
 /// The answers of a group of `size`, each by itself.

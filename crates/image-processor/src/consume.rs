@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Settings,
-    worker::{Outcome, Workshop},
+    worker::{Next, Worker},
 };
 
 /// Pause before an image is announced again that could not be claimed because the database is away.
@@ -27,13 +27,13 @@ const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 const IN_FLIGHT: usize = 4;
 
 /// Takes messages until `shutdown`, then waits until those in work are answered. Ends, too, when the consumer is broken.
-pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &CancellationToken) {
+pub(crate) async fn run(settings: &Settings, worker: &Worker, shutdown: &CancellationToken) {
     let in_flight = IN_FLIGHT * settings.processor_concurrency as usize;
     let mut config = ConsumerConfig::new(TOPIC, CHANNEL, vec![settings.nsq_lookup_address.clone()]);
     config.max_in_flight = in_flight;
     config.msg_timeout = settings.message_timeout();
     let mut consumer = Consumer::start(config);
-    let mut circuit = workshop.breaker.watch();
+    let mut circuit = worker.breaker.watch();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -44,9 +44,9 @@ pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &Can
             }
             message = consumer.next() => {
                 let Some(message) = message else { break };
-                let workshop = workshop.clone();
+                let worker = worker.clone();
                 // Bounded by what is in flight.
-                workshop.clone().begin(async move { take(message, &workshop).await });
+                worker.clone().begin(async move { take(message, &worker).await });
             }
         }
     }
@@ -54,7 +54,7 @@ pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &Can
 }
 
 /// Claims the image that `message` announces, works on it, and answers the message.
-async fn take(message: Message, workshop: &Workshop) {
+async fn take(message: Message, worker: &Worker) {
     let id = match ImageId::from_message(&message.body) {
         Ok(id) => id,
         Err(error) => {
@@ -62,10 +62,10 @@ async fn take(message: Message, workshop: &Workshop) {
             return message.finish();
         }
     };
-    if workshop.is_stopping() || !workshop.breaker.is_closed() {
+    if worker.is_stopping() || !worker.breaker.is_closed() {
         return message.requeue(Duration::ZERO);
     }
-    let claim = match workshop.ledger.claim(id).await {
+    let claim = match worker.batches.claim(id).await {
         Ok(ClaimOutcome::Won(claim)) => claim,
         Ok(ClaimOutcome::Done | ClaimOutcome::Taken) => return message.finish(),
         Ok(ClaimOutcome::Unknown) => {
@@ -81,8 +81,8 @@ async fn take(message: Message, workshop: &Workshop) {
             return message.requeue(if is_outage { DATABASE_PAUSE } else { retry::SLOW });
         }
     };
-    match workshop.work_in_turn(&claim).await {
-        Outcome::Settled => message.finish(),
-        Outcome::Again(after) => message.requeue(after),
+    match worker.work_in_turn(&claim).await {
+        Next::Settled => message.finish(),
+        Next::Again(after) => message.requeue(after),
     }
 }

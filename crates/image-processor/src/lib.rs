@@ -33,7 +33,7 @@ use common::{
 use tokio::task::AbortHandle;
 use web::ops::Readiness;
 
-use crate::{face_client::Recogniser, notify::Webhooks, worker::Workshop};
+use crate::{face_client::FaceClient, notify::Webhooks, worker::Worker};
 
 pub use settings::Settings;
 
@@ -60,8 +60,8 @@ pub async fn run(settings: Settings, readiness: Readiness, supervisor: Superviso
     }
 
     let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
-    let recogniser = Arc::new(Recogniser::new(&settings.grpc_address, settings.identify_timeout));
-    let workshop = Workshop::new(&settings, pool.clone(), recogniser.clone(), breaker.clone(), &supervisor);
+    let face_client = Arc::new(FaceClient::new(&settings.grpc_address, settings.identify_timeout));
+    let worker = Worker::new(&settings, pool.clone(), face_client.clone(), breaker.clone(), &supervisor);
 
     let webhooks = match settings.webhook() {
         Some((url, secret)) => Some(Webhooks::new(pool.clone(), url, secret)?),
@@ -74,27 +74,27 @@ pub async fn run(settings: Settings, readiness: Readiness, supervisor: Superviso
             async move { backlog::report(&pool).await }
         }),
         supervisor.spawn("addresses of face-recog", {
-            let recogniser = recogniser.clone();
-            async move { recogniser.follow_replicas().await }
+            let face_client = face_client.clone();
+            async move { face_client.follow_replicas().await }
         }),
         supervisor.spawn("comparing again", {
-            let recogniser = recogniser.clone();
-            async move { reconcile::run(&pool, &recogniser).await }
+            let face_client = face_client.clone();
+            async move { reconcile::run(&pool, &face_client).await }
         }),
-        supervisor.spawn("circuit breaker", async move { breaker.run(|| recogniser.ping()).await }),
+        supervisor.spawn("circuit breaker", async move { breaker.run(|| face_client.ping()).await }),
     ];
     helpers.extend(webhooks.map(|webhooks| supervisor.spawn("webhooks", webhooks.run())));
     let work = async {
         tokio::join!(
-            supervisor.watch("intake", consume::run(&settings, &workshop, shutdown)),
-            supervisor.watch("sweep", sweep::run(&settings, &workshop, shutdown)),
-            supervisor.watch("looking again", look_again::run(&settings, &workshop, shutdown))
+            supervisor.watch("intake", consume::run(&settings, &worker, shutdown)),
+            supervisor.watch("sweep", sweep::run(&settings, &worker, shutdown)),
+            supervisor.watch("looking again", look_again::run(&settings, &worker, shutdown))
         );
-        workshop.finished().await;
+        worker.finished().await;
     };
     tokio::select! {
         () = work => {}
-        () = workshop.break_off_late_calls(settings.process.shutdown_timeout) => {}
+        () = worker.break_off_late_calls(settings.process.shutdown_timeout) => {}
     }
     helpers.iter().for_each(AbortHandle::abort);
     Ok(())

@@ -9,7 +9,7 @@ use common::db::images::look_again::{self, Portion};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Settings, worker::Workshop};
+use crate::{Settings, worker::Worker};
 
 /// How often it is asked whether a run was started.
 const IDLE: Duration = Duration::from_secs(2);
@@ -18,9 +18,9 @@ const IDLE: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_millis(200);
 
 /// Works on the images of runs until `shutdown`, only with a slot and a closed circuit.
-pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &CancellationToken) {
+pub(crate) async fn run(settings: &Settings, worker: &Worker, shutdown: &CancellationToken) {
     let places = Arc::new(Semaphore::new(settings.processor_concurrency.div_ceil(2) as usize));
-    let mut circuit = workshop.breaker.watch();
+    let mut circuit = worker.breaker.watch();
     loop {
         let ready = async {
             let place = places.clone().acquire_owned().await;
@@ -30,7 +30,7 @@ pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &Can
         // The semaphore is never closed.
         let Some(Ok(place)) = shutdown.run_until_cancelled(ready).await else { return };
         // Never broken off: what it claimed must be worked on.
-        let pause = take(settings, workshop, &places, place).await.unwrap_or_else(|error| {
+        let pause = take(settings, worker, &places, place).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot look for images that are to be looked at again");
             IDLE
         });
@@ -44,15 +44,15 @@ pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &Can
 /// Claims an image for each place and slot that is free, and begins to work on them. When to look again.
 async fn take(
     settings: &Settings,
-    workshop: &Workshop,
+    worker: &Worker,
     places: &Arc<Semaphore>,
     mut place: OwnedSemaphorePermit,
 ) -> sqlx::Result<Duration> {
     if let Ok(others) = places.clone().try_acquire_many_owned(free(places)) {
         place.merge(others);
     }
-    let Some(mut slots) = workshop.free_slots(count(&place)) else { return Ok(BUSY) };
-    let claims = match look_again::claim(&workshop.pool, settings.claim_lease, count(&slots)).await? {
+    let Some(mut slots) = worker.free_slots(count(&place)) else { return Ok(BUSY) };
+    let claims = match look_again::claim(&worker.pool, settings.claim_lease, count(&slots)).await? {
         Portion::Nothing => return Ok(IDLE),
         Portion::Later => return Ok(BUSY),
         Portion::Claimed(claims) => claims,
@@ -60,10 +60,10 @@ async fn take(
     metrics::counter!("images_looked_again_total").increment(claims.len() as u64);
     for claim in claims {
         let (Some(place), Some(slot)) = (place.split(1), slots.split(1)) else { break };
-        let workshop = workshop.clone();
-        workshop.clone().begin(async move {
+        let worker = worker.clone();
+        worker.clone().begin(async move {
             // Tried again by the sweep, if need be.
-            workshop.work(&claim, Some(slot)).await;
+            worker.work(&claim, Some(slot)).await;
             drop(place);
         });
     }

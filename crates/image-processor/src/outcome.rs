@@ -5,28 +5,28 @@ use std::{collections::HashMap, fmt};
 use common::{
     db::{
         faces::Found,
-        images::{Ending, Failure, Recognition},
+        images::{Outcome, Failure, Recognised},
     },
     models::Person,
-    quality::LEAST_COMPARED_HEIGHT,
+    quality::MIN_COMPARED_HEIGHT,
 };
 
 use crate::face_client::Answer;
 
 /// What came of recognising an image.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Attempt {
     /// Face-recog looked at it.
     Answered(Answer),
     /// It cannot be recognised, at least not this time.
     Failed(Failure),
     /// Face-recog broke off, through the fault of this image or of another.
-    Suspected,
+    Quarantined,
     /// Nothing was learnt about the image, and why.
     NotNow(&'static str),
 }
 
-impl Verdict {
+impl Attempt {
     /// Base names of the known pictures whose people are to be looked up.
     pub(crate) fn image_names(&self) -> &[String] {
         match self {
@@ -44,21 +44,21 @@ impl Verdict {
     }
 
     /// How the work ends when known pictures belong to `people`; `last_try`: whether the image may fail no more.
-    pub(crate) fn ending(&self, people: &HashMap<String, Person>, last_try: bool) -> Ending {
+    pub(crate) fn outcome(&self, people: &HashMap<String, Person>, last_try: bool) -> Outcome {
         match self {
             Self::Answered(answer) => match recognition(answer, people) {
-                Ok(recognition) => Ending::Recognised(recognition),
-                Err(failure) => Ending::Failed { failure, last_try },
+                Ok(recognition) => Outcome::Recognised(recognition),
+                Err(failure) => Outcome::Failed { failure, last_try },
             },
-            Self::Failed(failure) => Ending::Failed { failure: failure.clone(), last_try },
-            Self::Suspected => Ending::Suspected,
-            Self::NotNow(_) => Ending::Released,
+            Self::Failed(failure) => Outcome::Failed { failure: failure.clone(), last_try },
+            Self::Quarantined => Outcome::Quarantined,
+            Self::NotNow(_) => Outcome::Released,
         }
     }
 }
 
 /// Who is on the known pictures that match: the nearest that has a name counts.
-fn recognition(answer: &Answer, people: &HashMap<String, Person>) -> Result<Recognition, Failure> {
+fn recognition(answer: &Answer, people: &HashMap<String, Person>) -> Result<Recognised, Failure> {
     let Answer { matches, distance, faces, found } = answer;
     let person = matches.iter().find_map(|name| people.get(name)).map(|person| person.id);
     let reason = match (person, matches.first()) {
@@ -73,7 +73,7 @@ fn recognition(answer: &Answer, people: &HashMap<String, Person>) -> Result<Reco
         Some(reason) if found.is_none() && !matches.is_empty() => {
             Err(Failure { reason, kind: "belongs_to_nobody", redeemable: true })
         }
-        reason => Ok(Recognition { person, distance: *distance, reason, found: found.clone() }),
+        reason => Ok(Recognised { person, distance: *distance, reason, found: found.clone() }),
     }
 }
 
@@ -111,7 +111,7 @@ impl LeftOut {
             .faces
             .iter()
             .filter(|face| face.embedding.is_empty())
-            .partition(|face| face.area[3] < LEAST_COMPARED_HEIGHT);
+            .partition(|face| face.area[3] < MIN_COMPARED_HEIGHT);
         Self { too_small: too_small.len(), too_many: too_many.len() }
     }
 }

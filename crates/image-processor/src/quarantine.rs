@@ -23,7 +23,7 @@ use tokio::{
 use crate::Settings;
 
 /// Where suspects wait for their turn.
-pub(crate) struct Suspects {
+pub(crate) struct Quarantine {
     pool: MySqlPool,
     /// This processor's suspects wait here, so that only one of them waits on a connection to the database.
     queue: Mutex<()>,
@@ -39,7 +39,7 @@ pub(crate) struct Turn<'s> {
     _queue: MutexGuard<'s, ()>,
 }
 
-impl Suspects {
+impl Quarantine {
     pub(crate) fn new(settings: &Settings, pool: MySqlPool) -> Self {
         Self { pool, queue: Mutex::default(), patience: settings.patience(), call: settings.identify_timeout }
     }

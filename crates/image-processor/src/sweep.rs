@@ -13,15 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Settings,
-    worker::{Slot, Workshop},
+    worker::{Slot, Worker},
 };
 
 /// Most images claimed by one sweep.
 const BATCH: u32 = 64;
 
 /// Sweeps until `shutdown`, only with a slot and a closed circuit.
-pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &CancellationToken) {
-    let mut circuit = workshop.breaker.watch();
+pub(crate) async fn run(settings: &Settings, worker: &Worker, shutdown: &CancellationToken) {
+    let mut circuit = worker.breaker.watch();
     let mut is_fault = false;
     loop {
         tokio::select! {
@@ -34,16 +34,16 @@ pub(crate) async fn run(settings: &Settings, workshop: &Workshop, shutdown: &Can
             _ = circuit.wait_for(|closed| *closed) => {}
         }
         // Under a long backlog of messages no slot stays free: then the sweep, too, waits for its turn.
-        let mut slots = match workshop.free_slots(BATCH) {
+        let mut slots = match worker.free_slots(BATCH) {
             Some(free) => Some(free),
-            None => workshop.slot().await,
+            None => worker.slot().await,
         };
         // As long as more is found than there are slots, go on with each slot that becomes free, but leave to
         // the messages what they can announce: a claim costs less than a sweep. A sweep is never broken off:
         // what it claimed must be worked on.
-        while let Some(mine) = slots.take().filter(|_| workshop.breaker.is_closed()) {
-            match sweep(settings, workshop, mine).await {
-                Ok(true) => slots = workshop.spare_slot().await,
+        while let Some(mine) = slots.take().filter(|_| worker.breaker.is_closed()) {
+            match sweep(settings, worker, mine).await {
+                Ok(true) => slots = worker.spare_slot().await,
                 Ok(false) => {}
                 Err(error) => is_fault = !Kind::of(&error).is_outage(),
             }
@@ -59,9 +59,9 @@ async fn next_sweep(settings: &Settings, after_fault: bool) {
 }
 
 /// Claims an image for each slot and begins to work on them; `true` when there may be more.
-async fn sweep(settings: &Settings, workshop: &Workshop, mut slots: Slot) -> sqlx::Result<bool> {
+async fn sweep(settings: &Settings, worker: &Worker, mut slots: Slot) -> sqlx::Result<bool> {
     let limit = u32::try_from(slots.num_permits()).unwrap_or(BATCH);
-    let overdue = images::claim_overdue(&workshop.pool, settings.sweep_after, settings.claim_lease, limit);
+    let overdue = images::claim_overdue(&worker.pool, settings.sweep_after, settings.claim_lease, limit);
     let claims = overdue.await.inspect_err(|error| {
         if retry::is_news(&format!("sweeping: {error}")) {
             tracing::warn!(%error, "cannot look for waiting images");
@@ -74,10 +74,10 @@ async fn sweep(settings: &Settings, workshop: &Workshop, mut slots: Slot) -> sql
     }
     for claim in claims {
         let Some(slot) = slots.split(1) else { break };
-        let workshop = workshop.clone();
-        workshop.clone().begin(async move {
+        let worker = worker.clone();
+        worker.clone().begin(async move {
             // Tried again by a later sweep, if need be: nothing announces it.
-            workshop.work(&claim, Some(slot)).await;
+            worker.work(&claim, Some(slot)).await;
         });
     }
     Ok(full)

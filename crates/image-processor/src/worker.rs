@@ -12,7 +12,7 @@ use common::{
     breaker::CircuitBreaker,
     db::{
         errors::Kind,
-        images::{Claim, Ending, Fenced},
+        images::{Claim, Outcome, Fenced},
         pool,
     },
     supervisor::Supervisor,
@@ -26,20 +26,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Settings,
-    batching::{Finished, Ledger, Work},
-    face_client::{CallError, Recogniser, answer},
-    outcome::Verdict,
-    quarantine::{self, Suspects},
+    batching::{Finished, ImageBatches, Work},
+    face_client::{CallError, FaceClient, answer},
+    outcome::Attempt,
+    quarantine::{self, Quarantine},
 };
 
 /// Everything that work on an image needs, and how much of it may go on at once. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Workshop {
+pub(crate) struct Worker {
     pub(crate) pool: MySqlPool,
     pub(crate) breaker: Arc<CircuitBreaker>,
-    pub(crate) ledger: Arc<Ledger>,
-    recogniser: Arc<Recogniser>,
-    suspects: Arc<Suspects>,
+    pub(crate) batches: Arc<ImageBatches>,
+    face_client: Arc<FaceClient>,
+    quarantine: Arc<Quarantine>,
     slots: Arc<Semaphore>,
     /// Claimed images that wait for a slot.
     waiting: Arc<AtomicUsize>,
@@ -58,26 +58,26 @@ pub(crate) type Slot = OwnedSemaphorePermit;
 
 const STOPPING: &str = "the processor is stopping";
 
-/// Where an image stands when the work on it ends.
+/// What is to happen to an image after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum Next {
     /// Its result is stored, for good; or somebody else has it now.
     Settled,
-    /// It waits to be tried again after so long.
+    /// It waits for another attempt, for so long.
     Again(Duration),
 }
 
-impl Workshop {
+impl Worker {
     pub(crate) fn new(
         settings: &Settings,
         pool: MySqlPool,
-        recogniser: Arc<Recogniser>,
+        face_client: Arc<FaceClient>,
         breaker: Arc<CircuitBreaker>,
         supervisor: &Supervisor,
     ) -> Self {
         Self {
-            suspects: Arc::new(Suspects::new(settings, pool.clone())),
-            ledger: Arc::new(Ledger::new(
+            quarantine: Arc::new(Quarantine::new(settings, pool.clone())),
+            batches: Arc::new(ImageBatches::new(
                 &pool,
                 settings.claim_lease,
                 settings.max_attempts,
@@ -86,7 +86,7 @@ impl Workshop {
             )),
             pool,
             breaker,
-            recogniser,
+            face_client,
             slots: Arc::new(Semaphore::new(settings.processor_concurrency as usize)),
             waiting: Arc::default(),
             patience: settings.patience(),
@@ -112,7 +112,7 @@ impl Workshop {
         }
     }
 
-    /// As [`Workshop::slot`], but `None`, too, when a claimed image waits for one.
+    /// As [`Worker::slot`], but `None`, too, when a claimed image waits for one.
     pub(crate) async fn spare_slot(&self) -> Option<Slot> {
         self.slot().await.filter(|_| self.waiting.load(Ordering::Relaxed) == 0)
     }
@@ -126,7 +126,7 @@ impl Workshop {
         self.slots.clone().try_acquire_many_owned(free).ok()
     }
 
-    /// Begins work that [`Workshop::finished`] waits for.
+    /// Begins work that [`Worker::finished`] waits for.
     pub(crate) fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(work);
     }
@@ -148,7 +148,7 @@ impl Workshop {
 
     /// Works on an image that is ours as soon as there is a slot for it, to the end. A suspect has its turn instead, so that
     /// those who wait for that keep no slot from others.
-    pub(crate) async fn work_in_turn(&self, claim: &Claim) -> Outcome {
+    pub(crate) async fn work_in_turn(&self, claim: &Claim) -> Next {
         if claim.suspect {
             return self.work(claim, None).await;
         }
@@ -158,69 +158,69 @@ impl Workshop {
         };
         match slot {
             Ok(Some(slot)) => self.work(claim, Some(slot)).await,
-            Ok(None) => self.store(claim, Verdict::NotNow(STOPPING)).await,
-            Err(_) => self.store(claim, Verdict::NotNow("those before it take too long")).await,
+            Ok(None) => self.store(claim, Attempt::NotNow(STOPPING)).await,
+            Err(_) => self.store(claim, Attempt::NotNow("those before it take too long")).await,
         }
     }
 
     /// Works on an image that is ours, to the end; while its result is stored its slot is another's.
-    pub(crate) async fn work(&self, claim: &Claim, slot: Option<Slot>) -> Outcome {
+    pub(crate) async fn work(&self, claim: &Claim, slot: Option<Slot>) -> Next {
         let begun = tokio::time::Instant::now();
         metrics::gauge!("images_in_work").increment(1.0);
-        let verdict = self.recognise(claim).await;
+        let attempt = self.recognise(claim).await;
         drop(slot);
-        let outcome = self.store(claim, verdict).await;
+        let outcome = self.store(claim, attempt).await;
         metrics::gauge!("images_in_work").decrement(1.0);
         metrics::histogram!("image_work_seconds").record(begun.elapsed().as_secs_f64());
         outcome
     }
 
-    async fn recognise(&self, claim: &Claim) -> Verdict {
+    async fn recognise(&self, claim: &Claim) -> Attempt {
         tokio::select! {
-            verdict = self.call(claim) => verdict,
-            () = self.closing.cancelled() => Verdict::NotNow(STOPPING),
+            attempt = self.call(claim) => attempt,
+            () = self.closing.cancelled() => Attempt::NotNow(STOPPING),
         }
     }
 
-    async fn call(&self, claim: &Claim) -> Verdict {
+    async fn call(&self, claim: &Claim) -> Attempt {
         let turn = if claim.suspect {
-            let Some(turn) = self.suspects.turn().await else {
-                return Verdict::NotNow("other suspects are tried before it");
+            let Some(turn) = self.quarantine.turn().await else {
+                return Attempt::NotNow("other suspects are tried before it");
             };
             Some(turn)
         } else {
             None
         };
         if !self.breaker.is_closed() {
-            return Verdict::NotNow("the circuit breaker is open");
+            return Attempt::NotNow("the circuit breaker is open");
         }
-        let answer = self.recogniser.identify(&claim.path).await;
+        let answer = self.face_client.identify(&claim.path).await;
         drop(turn);
         match answer {
             Ok(answer) => {
                 self.breaker.succeeded();
-                Verdict::Answered(answer)
+                Attempt::Answered(answer)
             }
             Err(CallError::Image(failure)) => {
                 self.breaker.succeeded();
-                Verdict::Failed(failure)
+                Attempt::Failed(failure)
             }
-            Err(CallError::Busy) => Verdict::NotNow("face-recog is busy"),
+            Err(CallError::Busy) => Attempt::NotNow("face-recog is busy"),
             Err(CallError::Away) => {
                 self.breaker.failed();
-                Verdict::NotNow("face-recog is away")
+                Attempt::NotNow("face-recog is away")
             }
             Err(CallError::BrokeOff) => {
                 self.breaker.failed();
-                if claim.suspect { Verdict::Failed(quarantine::convicted()) } else { Verdict::Suspected }
+                if claim.suspect { Attempt::Failed(quarantine::convicted()) } else { Attempt::Quarantined }
             }
             Err(CallError::Broken(failure)) => {
                 self.breaker.failed();
                 // When other images fare no better it is not this one's fault.
                 if self.breaker.is_closed() {
-                    Verdict::Failed(failure)
+                    Attempt::Failed(failure)
                 } else {
-                    Verdict::NotNow("face-recog does not work")
+                    Attempt::NotNow("face-recog does not work")
                 }
             }
         }
@@ -229,10 +229,10 @@ impl Workshop {
     /// Stores a verdict by itself. One that the database refuses for what it says would be refused for ever: it is a failed
     /// try instead.
     async fn store_or_fail(&self, work: &Work) -> sqlx::Result<Finished> {
-        match self.ledger.finish_alone(work).await {
-            Err(error) if Kind::of(&error) == Kind::Data && matches!(work.1, Verdict::Answered(_)) => {
-                let failed = Arc::new((work.0.clone(), Verdict::Failed(answer::refused(&error))));
-                self.ledger.finish_alone(&failed).await
+        match self.batches.finish_alone(work).await {
+            Err(error) if Kind::of(&error) == Kind::Data && matches!(work.1, Attempt::Answered(_)) => {
+                let failed = Arc::new((work.0.clone(), Attempt::Failed(answer::refused(&error))));
+                self.batches.finish_alone(&failed).await
             }
             result => result,
         }
@@ -240,12 +240,12 @@ impl Workshop {
 
     /// Stores the verdict, again and again while the lease can still run: a result is not given away because
     /// the database is away for a moment.
-    async fn store(&self, claim: &Claim, verdict: Verdict) -> Outcome {
+    async fn store(&self, claim: &Claim, attempt: Attempt) -> Next {
         let id = claim.id;
-        let why = verdict.why_not_now();
-        let work = Arc::new((claim.clone(), verdict));
+        let why = attempt.why_not_now();
+        let work = Arc::new((claim.clone(), attempt));
         let write = async {
-            match self.ledger.finish(&work).await {
+            match self.batches.finish(&work).await {
                 Some(written) => written,
                 None => {
                     let store = || self.store_or_fail(&work);
@@ -253,32 +253,32 @@ impl Workshop {
                 }
             }
         };
-        let Ok((Fenced::Written, ending)) = timeout(self.lease, write).await else {
+        let Ok((Fenced::Written, outcome)) = timeout(self.lease, write).await else {
             tracing::warn!(%id, path = ?claim.path, "the claim was lost: its result is dropped, another processor has the image or somebody deleted it");
             metrics::counter!("images_total", "result" => "stale").increment(1);
-            return Outcome::Settled;
+            return Next::Settled;
         };
-        let (result, outcome) = match &ending {
-            Ending::Recognised(found) => {
+        let (result, outcome) = match &outcome {
+            Outcome::Recognised(found) => {
                 tracing::info!(%id, path = ?claim.path, person = ?found.person, distance = ?found.distance, "processed");
-                ("recognised", Outcome::Settled)
+                ("recognised", Next::Settled)
             }
-            Ending::Failed { failure, last_try } => {
+            Outcome::Failed { failure, last_try } => {
                 tracing::warn!(%id, path = ?claim.path, attempt = claim.attempts + 1, last_try, reason = failure.reason, "failed");
                 if *last_try {
                     metrics::counter!("images_failed_total", "reason" => failure.kind).increment(1);
-                    ("failed", Outcome::Settled)
+                    ("failed", Next::Settled)
                 } else {
-                    ("failed_once", Outcome::Again(pause_after(claim.attempts)))
+                    ("failed_once", Next::Again(pause_after(claim.attempts)))
                 }
             }
-            Ending::Suspected => {
+            Outcome::Quarantined => {
                 tracing::warn!(%id, path = ?claim.path, "face-recog broke off; the image is tried again apart from others");
-                ("suspected", Outcome::Again(pause_after(claim.attempts)))
+                ("suspected", Next::Again(pause_after(claim.attempts)))
             }
-            Ending::Released => {
+            Outcome::Released => {
                 tracing::info!(%id, path = ?claim.path, why, "given back");
-                ("released", Outcome::Again(Duration::ZERO))
+                ("released", Next::Again(Duration::ZERO))
             }
         };
         metrics::counter!("images_total", "result" => result).increment(1);
@@ -327,7 +327,7 @@ mod tests {
 
     /// A workshop with one slot, and a claimed image.
     struct World {
-        workshop: Workshop,
+        worker: Worker,
         claim: Claim,
         // Dropped last.
         _database: Database,
@@ -338,25 +338,25 @@ mod tests {
             let (database, pool) = testing::migrated().await;
             let fixed = ["image-processor", "--db-username-password=u:p", "--processor-concurrency=1"];
             let settings = Settings::try_parse_from(fixed.iter().chain(flags)).unwrap();
-            let recogniser = Arc::new(Recogniser::calling(&[]).await);
+            let face_client = Arc::new(FaceClient::calling(&[]).await);
             let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
             let supervisor = Supervisor::new(CancellationToken::new());
-            let workshop = Workshop::new(&settings, pool.clone(), recogniser, breaker, &supervisor);
+            let worker = Worker::new(&settings, pool.clone(), face_client, breaker, &supervisor);
             let insert = sqlx::query("INSERT INTO images (path, status, suspect) VALUES ('/x.jpg', 0, ?)");
             let id = insert.bind(suspect).execute(&pool).await.unwrap().last_insert_id();
-            let claimed = workshop.ledger.claim(ImageId(id)).await.unwrap();
+            let claimed = worker.batches.claim(ImageId(id)).await.unwrap();
             let ClaimOutcome::Won(claim) = claimed else { panic!("it is free") };
-            Self { workshop, claim, _database: database }
+            Self { worker, claim, _database: database }
         }
 
-        fn work_in_turn(&self) -> JoinHandle<Outcome> {
-            let (workshop, claim) = (self.workshop.clone(), self.claim.clone());
-            tokio::spawn(async move { workshop.work_in_turn(&claim).await })
+        fn work_in_turn(&self) -> JoinHandle<Next> {
+            let (worker, claim) = (self.worker.clone(), self.claim.clone());
+            tokio::spawn(async move { worker.work_in_turn(&claim).await })
         }
 
         async fn is_given_back(&self) -> bool {
             let row = sqlx::query_as("SELECT status, attempts, claimed_until IS NULL FROM images");
-            row.fetch_one(&self.workshop.pool).await.ok() == Some((0, 0, true))
+            row.fetch_one(&self.worker.pool).await.ok() == Some((0, 0, true))
         }
     }
 
@@ -372,22 +372,22 @@ mod tests {
     #[tokio::test]
     async fn an_image_that_waits_for_a_slot_is_given_back_at_once_when_the_processor_stops() {
         let world = World::with(false, &[]).await;
-        let _busy = world.workshop.slot().await.unwrap();
+        let _busy = world.worker.slot().await.unwrap();
         let work = world.work_in_turn();
-        until(|| world.workshop.waiting.load(Ordering::Relaxed) == 1).await;
+        until(|| world.worker.waiting.load(Ordering::Relaxed) == 1).await;
         assert!(!world.is_given_back().await);
-        world.workshop.stopping.cancel();
-        assert_eq!(work.await.unwrap(), Outcome::Again(Duration::ZERO));
+        world.worker.stopping.cancel();
+        assert_eq!(work.await.unwrap(), Next::Again(Duration::ZERO));
         assert!(world.is_given_back().await);
     }
 
     #[tokio::test]
     async fn an_image_that_waits_for_a_slot_too_long_for_a_call_within_its_claim_is_given_back() {
         let world = World::with(false, &["--identify-timeout=1s", "--claim-lease=2s"]).await;
-        let _busy = world.workshop.slot().await.unwrap();
-        assert_eq!(world.work_in_turn().await.unwrap(), Outcome::Again(Duration::ZERO));
+        let _busy = world.worker.slot().await.unwrap();
+        assert_eq!(world.work_in_turn().await.unwrap(), Next::Again(Duration::ZERO));
         assert!(world.is_given_back().await);
-        assert_eq!(world.workshop.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(world.worker.waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
@@ -410,10 +410,10 @@ mod tests {
         };
         let answer =
             Answer { matches: Vec::new(), distance: None, faces: Some(1), found: Some(Arc::new(found)) };
-        let outcome = world.workshop.store(&world.claim, Verdict::Answered(answer)).await;
-        assert!(matches!(outcome, Outcome::Again(_)), "{outcome:?}");
+        let outcome = world.worker.store(&world.claim, Attempt::Answered(answer)).await;
+        assert!(matches!(outcome, Next::Again(_)), "{outcome:?}");
         let row: (i32, i32, String) = sqlx::query_as("SELECT status, attempts, reason FROM images")
-            .fetch_one(&world.workshop.pool)
+            .fetch_one(&world.worker.pool)
             .await
             .unwrap();
         assert_eq!((row.0, row.1), (0, 1));
@@ -424,11 +424,11 @@ mod tests {
     async fn a_suspect_that_waits_for_its_turn_takes_no_slot_from_others() {
         let world = World::with(true, &[]).await;
         let lock = Duration::from_secs(9);
-        let anothers = pool::lock(&world.workshop.pool, "suspect", lock, 2 * lock).await;
+        let anothers = pool::lock(&world.worker.pool, "suspect", lock, 2 * lock).await;
         let _anothers = anothers.unwrap().unwrap();
         let work = world.work_in_turn();
-        until(|| world.workshop.suspects.is_waited_for()).await;
-        assert!(world.workshop.free_slots(1).is_some());
+        until(|| world.worker.quarantine.is_waited_for()).await;
+        assert!(world.worker.free_slots(1).is_some());
         work.abort();
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{
     db::{
-        corrections::{self, Word},
+        corrections::{self, Correction},
         images::{
             self,
             look_again::{self, Filter, Run, RunState},
@@ -17,7 +17,7 @@ use common::{
     },
     models::{ImageId, Status},
 };
-use devstack::{Gate, Recogniser, Reply};
+use devstack::{Gate, FakeFaceRecog, Reply};
 use rpc::Face;
 use sqlx::MySqlPool;
 use support::Processor;
@@ -35,7 +35,7 @@ struct World {
 }
 
 impl World {
-    async fn with(face_recog: &Recogniser, more: &[&str]) -> Self {
+    async fn with(face_recog: &FakeFaceRecog, more: &[&str]) -> Self {
         let fixed = [format!("--grpc-address={}", face_recog.address()), "--sweep-after=100ms".to_owned()];
         let more = more.iter().map(|flag| (*flag).to_owned());
         let processor = Processor::start(fixed.into_iter().chain(more)).await;
@@ -86,14 +86,14 @@ fn face(left: i32, size: u32) -> Face {
 
 #[tokio::test]
 async fn every_picture_of_a_run_gets_todays_faces_and_keeps_what_was_said() {
-    let face_recog = Recogniser::start(|_| Reply::name("")).await;
+    let face_recog = FakeFaceRecog::start(|_| Reply::name("")).await;
     face_recog.tell_faces("earlier", |_| vec![face(100, 80)]);
     let world = World::with(&face_recog, &[]).await;
     let paths: Vec<_> = (0..20).map(|number| format!("/{number}.jpg")).collect();
     let ids = world.store(&paths.iter().map(String::as_str).collect::<Vec<_>>()).await;
     world.until_processed(&ids).await;
     let corrected = world.image(ids[7]).await.faces[0].id;
-    corrections::say(&world.pool, corrected, Word::Is(2), WHO).await.unwrap();
+    corrections::correct(&world.pool, corrected, Correction::Assign(2), WHO).await.unwrap();
 
     face_recog.tell_faces("today's", |_| vec![face(300, 60), face(104, 76)]);
     let run = world.look_at_all_again().await;
@@ -111,7 +111,7 @@ async fn every_picture_of_a_run_gets_todays_faces_and_keeps_what_was_said() {
 #[tokio::test]
 async fn a_new_picture_does_not_wait_for_those_of_a_run() {
     let gate = Gate::shut();
-    let face_recog = Recogniser::start({
+    let face_recog = FakeFaceRecog::start({
         let gate = gate.clone();
         move |path| if path.starts_with("/old") { Reply::name("").behind(&gate) } else { Reply::name("") }
     })
@@ -134,7 +134,7 @@ async fn a_new_picture_does_not_wait_for_those_of_a_run() {
 
 #[tokio::test]
 async fn pictures_whose_files_are_gone_stay_as_they_were_and_hold_no_others_up() {
-    let face_recog = Recogniser::start(|path| match path {
+    let face_recog = FakeFaceRecog::start(|path| match path {
         "/gone.jpg" => Reply::error(tonic::Status::not_found("there is no such file")),
         _ => Reply::name(""),
     })

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
-use common::db::images::{self, ClaimOutcome, Ending, Failure, Fenced, Recognition};
+use common::db::images::{self, ClaimOutcome, Outcome, Failure, Fenced, Recognised};
 use devstack::Port;
 use serde_json::Value;
 use sqlx::MySqlPool;
@@ -60,7 +60,7 @@ impl World {
     }
 
     /// An image that ends so.
-    async fn image(&self, path: &str, ending: Ending) {
+    async fn image(&self, path: &str, outcome: Outcome) {
         let id = images::store(&self.pool, &[path]).await.unwrap()[0].id;
         let mut connection = self.pool.acquire().await.unwrap();
         let lease = Duration::from_secs(60);
@@ -71,7 +71,7 @@ impl World {
         // Its answer may get lost, and so it is written again.
         for _ in 0..2 {
             let ended =
-                images::finish(&mut connection, &[(&claim, &ending)], &HashMap::new(), true).await.unwrap();
+                images::finish(&mut connection, &[(&claim, &outcome)], &HashMap::new(), true).await.unwrap();
             assert_eq!(ended, [Fenced::Written]);
         }
     }
@@ -98,13 +98,13 @@ impl World {
     }
 }
 
-fn recognised() -> Ending {
-    Ending::Recognised(Recognition { person: Some(1), distance: Some(0.25), ..Recognition::default() })
+fn recognised() -> Outcome {
+    Outcome::Recognised(Recognised { person: Some(1), distance: Some(0.25), ..Recognised::default() })
 }
 
-fn failed(last_try: bool) -> Ending {
+fn failed(last_try: bool) -> Outcome {
     let failure = Failure { reason: "no picture".to_owned(), kind: "no_picture", redeemable: false };
-    Ending::Failed { failure, last_try }
+    Outcome::Failed { failure, last_try }
 }
 
 /// What the example of the documentation says, which knows nothing of ours: whether the signature is right.
@@ -130,7 +130,7 @@ async fn each_image_that_is_done_is_told_once_and_signed() {
     world.image("/a.jpg", recognised()).await;
     world.image("/b.jpg", failed(true)).await;
     world.image("/c.jpg", failed(false)).await;
-    world.image("/d.jpg", Ending::Released).await;
+    world.image("/d.jpg", Outcome::Released).await;
     world.until("two are heard", async || heard.lock().unwrap().len() == 2).await;
     world.until_all_is_told().await;
 

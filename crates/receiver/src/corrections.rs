@@ -10,7 +10,7 @@ use axum::{
 };
 use common::db::{
     audit::{self, Change, Undoable},
-    corrections::{self, Said, Word},
+    corrections::{self, Corrected, Correction},
     faces::clusters,
     images::query::ImageStatus,
     people::{self, Known},
@@ -57,7 +57,7 @@ struct Rejected {
 
 /// An image after a correction.
 #[derive(Serialize, ToSchema)]
-struct Corrected {
+struct CorrectedImage {
     /// Where to post what takes it back.
     #[schema(example = "/audit/17/undo")]
     undo: String,
@@ -69,7 +69,7 @@ struct Corrected {
 ///
 /// Nothing but another word changes it. A new name needs the role admin.
 #[utoipa::path(put, path = "/faces/{id}/person", tag = "faces", params(("id" = u64, Path, description = "The face", example = 1)), request_body = Chosen, responses(
-    (status = OK, description = "Its image as it is now", body = Corrected),
+    (status = OK, description = "Its image as it is now", body = CorrectedImage),
     (status = NOT_FOUND, description = "There is no such face"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such person"),
 ))]
@@ -84,7 +84,7 @@ async fn choose(
     let Chosen { person, name } = request::object(&body.bytes, wanted)?;
     let said = match (person, name) {
         (Some(person), None) => {
-            corrections::say(&receiver.pool, face, person.map_or(Word::Nobody, Word::Is), &who.name).await?
+            corrections::correct(&receiver.pool, face, person.map_or(Correction::Ignore, Correction::Assign), &who.name).await?
         }
         (None, Some(name)) => {
             who.needs(Role::Admin)?;
@@ -97,7 +97,7 @@ async fn choose(
 
 /// Say whom a face does not show
 #[utoipa::path(post, path = "/faces/{id}/rejections", tag = "faces", params(("id" = u64, Path, description = "The face", example = 1)), request_body = Rejected, responses(
-    (status = OK, description = "Its image as it is now", body = Corrected),
+    (status = OK, description = "Its image as it is now", body = CorrectedImage),
     (status = NOT_FOUND, description = "There is no such face"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such person"),
 ))]
@@ -109,13 +109,13 @@ async fn reject(
 ) -> Result<Response, Problem> {
     let body = receiver.body(request).await?;
     let Rejected { person } = request::object(&body.bytes, r#"which person it is not, as in {"person":3}"#)?;
-    let said = corrections::say(&receiver.pool, face, Word::IsNot(person), &who.name).await?;
+    let said = corrections::correct(&receiver.pool, face, Correction::Reject(person), &who.name).await?;
     answer(&receiver, face, said).await
 }
 
 /// Take back all that was said about a face
 #[utoipa::path(delete, path = "/faces/{id}/person", tag = "faces", params(("id" = u64, Path, description = "The face", example = 1)), responses(
-    (status = OK, description = "Its image as it is now", body = Corrected),
+    (status = OK, description = "Its image as it is now", body = CorrectedImage),
     (status = NOT_FOUND, description = "There is no such face"),
 ))]
 async fn forget(
@@ -123,16 +123,17 @@ async fn forget(
     Extension(who): Extension<Who>,
     Id(face): Id,
 ) -> Result<Response, Problem> {
-    let said = corrections::say(&receiver.pool, face, Word::Unsaid, &who.name).await?;
+    let said = corrections::correct(&receiver.pool, face, Correction::Clear, &who.name).await?;
     answer(&receiver, face, said).await
 }
 
-/// Who was named, and is a stranger again.
+/// The cluster that is without a name again.
 #[derive(Serialize, ToSchema)]
 struct Again {
-    /// The group of faces.
+    /// The id of its first face.
     #[schema(example = 77)]
-    stranger: u64,
+    #[serde(rename = "stranger")]
+    cluster: u64,
 }
 
 /// What undoing brings back.
@@ -141,7 +142,7 @@ struct Again {
 #[allow(dead_code, reason = "it describes the answers for the OpenAPI document")]
 enum Undone {
     Image(ImageStatus),
-    Stranger(Again),
+    Cluster(Again),
     Person(Known),
 }
 
@@ -151,7 +152,7 @@ enum Undone {
 /// person who became known, unless more is known of them by now. Nothing that was said since is lost: then this is refused until
 /// that was undone. What gives somebody their old name again, or takes a person or a picture away, needs the role admin.
 #[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction", example = 1)), responses(
-    (status = OK, description = "The image, the stranger or the person as they are now", body = Undone),
+    (status = OK, description = "The image, the cluster or the person as they are now", body = Undone),
     (status = NOT_FOUND, description = "There is no such correction"),
     (status = CONFLICT, description = "It does not count any more: something newer was said, or it was taken back before"),
 ))]
@@ -181,8 +182,8 @@ async fn undo(
         }
         Change::Naming(naming) => {
             let undone = clusters::undo(pool, entry, &naming, name).await?.ok_or_else(outdated)?;
-            let stranger = without_files(&receiver, undone).await?;
-            format::fresh(StatusCode::OK, &Again { stranger })
+            let cluster = without_files(&receiver, undone).await?;
+            format::fresh(StatusCode::OK, &Again { cluster })
         }
         Change::Renaming(renaming) => {
             let person = people::undo(pool, entry, &renaming, name).await?.ok_or_else(outdated)?;
@@ -202,15 +203,15 @@ async fn without_files<T>(
     Ok(of)
 }
 
-async fn answer(receiver: &Receiver, face: u64, said: Said) -> Result<Response, Problem> {
+async fn answer(receiver: &Receiver, face: u64, said: Corrected) -> Result<Response, Problem> {
     match said {
-        Said::Noted { image, entry } => {
+        Corrected::Done { image, entry } => {
             let undo = format!("/audit/{entry}/undo");
-            let corrected = Corrected { undo, image: receiver.image(image.0).await? };
+            let corrected = CorrectedImage { undo, image: receiver.image(image.0).await? };
             Ok(format::fresh(StatusCode::OK, &corrected))
         }
-        Said::NoSuchFace => Err(Problem::not_found("no_such_face", format!("there is no face {face}"))),
-        Said::NoSuchPerson => {
+        Corrected::NoSuchFace => Err(Problem::not_found("no_such_face", format!("there is no face {face}"))),
+        Corrected::NoSuchPerson => {
             let detail = "there is no such person; name one by the id in the table person";
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_such_person", detail))
         }

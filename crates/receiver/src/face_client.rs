@@ -14,11 +14,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The way to face-recog.
 #[derive(Clone, Debug)]
-pub struct FaceRecog {
+pub struct FaceClient {
     client: FacesClient<Channel>,
 }
 
-impl FaceRecog {
+impl FaceClient {
     /// Asks the face-recog at `address` (`host:port`).
     pub fn new(address: &str) -> anyhow::Result<Self> {
         Ok(Self { client: rpc::faces_at(address)? })

@@ -7,7 +7,7 @@ use std::{iter, time::Duration};
 use bytes::Bytes;
 use common::{
     TOPIC,
-    batcher::Group,
+    batcher::Batcher,
     db::{
         errors::Kind,
         images::{self, Stored},
@@ -77,14 +77,14 @@ pub struct Ingest {
     pool: MySqlPool,
     producer: Producer,
     /// Requests of one path each share statements and messages with those that come at the same time.
-    single_rows: Group<String, Result<Stored, Kind>>,
-    single_messages: Group<ImageId, bool>,
+    single_rows: Batcher<String, Result<Stored, Kind>>,
+    single_messages: Batcher<ImageId, bool>,
 }
 
 impl Ingest {
     /// Stores through `pool` and announces through `producer`.
     pub fn new(pool: MySqlPool, producer: Producer, supervisor: &Supervisor) -> Self {
-        let single_rows = Group::start(supervisor, "storing", CHUNK, {
+        let single_rows = Batcher::start(supervisor, "storing", CHUNK, {
             let pool = pool.clone();
             move |paths: Vec<String>| {
                 let pool = pool.clone();
@@ -96,7 +96,7 @@ impl Ingest {
                 }
             }
         });
-        let single_messages = Group::start(supervisor, "announcing", CHUNK, {
+        let single_messages = Batcher::start(supervisor, "announcing", CHUNK, {
             let producer = producer.clone();
             move |ids: Vec<ImageId>| {
                 let producer = producer.clone();

@@ -42,14 +42,14 @@ use web::{Limits, access::Access, budget::Budget, ops::Readiness};
 pub use crate::settings::Settings;
 use crate::settings::Watch;
 use crate::{
-    face_client::FaceRecog,
+    face_client::FaceClient,
     http::{
         body::BodyReader,
         state::{Lists, Receiver},
     },
     ingest::Ingest,
     people::folder::KnownPeople,
-    uploads::{Intake, store::Folder},
+    uploads::{Intake, store::UploadStore},
 };
 
 /// What a receiver that is not ready waits for.
@@ -78,7 +78,7 @@ pub async fn run(
         UploadFolder::Off => None,
         UploadFolder::At(path) => {
             let quota = settings.uploads_quota.bytes();
-            let folder = Folder::new(path.clone(), settings.max_upload as u64, quota);
+            let folder = UploadStore::new(path.clone(), settings.max_upload as u64, quota);
             folder.prepare().await;
             Some(Arc::new(Intake::new(folder, settings.body_timeout)))
         }
@@ -104,10 +104,10 @@ pub async fn run(
         uploads: uploads.clone(),
         known_people,
         examples: Intake::new(
-            Folder::new(settings.known_people.clone(), settings.max_upload as u64, None),
+            UploadStore::new(settings.known_people.clone(), settings.max_upload as u64, None),
             settings.body_timeout,
         ),
-        face_recog: FaceRecog::new(&settings.grpc_address)?,
+        face_client: FaceClient::new(&settings.grpc_address)?,
         pool: pool.clone(),
         producer: producer.clone(),
         readiness: readiness.clone(),

@@ -9,7 +9,7 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 
 /// Adds what holds for every answer: it is what its content type says, and no page of another site may embed it.
 /// `referrer` is what other sites are told of ours.
-pub fn confine(headers: &mut HeaderMap, referrer: &'static str) {
+pub fn security_headers(headers: &mut HeaderMap, referrer: &'static str) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static(referrer));

@@ -1,6 +1,6 @@
 //! What every HTTP port of the services shares: [`serve`] with timeouts, draining and bounds ([`connections`], [`budget`]),
 //! the operations port ([`ops`]) and how a service asks its own ([`health`]), whether a client
-//! [prefers JSON](prefers_json), who it is ([`access`]), and what a browser may do with an answer ([`confine`]).
+//! [prefers JSON](prefers_json), who it is ([`access`]), and what a browser may do with an answer ([`security_headers`]).
 
 mod accept;
 pub mod access;
@@ -14,5 +14,5 @@ pub mod ops;
 mod serve;
 
 pub use accept::prefers_json;
-pub use headers::confine;
+pub use headers::security_headers;
 pub use serve::{Limits, Peer, bind, serve};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::db::{
-    corrections::Correction,
+    corrections::CorrectionChange,
     faces::clusters::Naming,
     people::Renaming,
     pool::{push_list, until_done},
@@ -23,7 +23,7 @@ pub(crate) const COUNTS: &str =
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// A word about a face, which [`words::undo`](crate::db::corrections::undo) takes back.
-    Correction(Correction),
+    Correction(CorrectionChange),
     /// A name for a stranger, which [`strangers::undo`](crate::db::faces::clusters::undo) takes back.
     Naming(Naming),
     /// Another name for somebody known, which [`people::undo`](crate::db::people::undo) takes back.
@@ -33,7 +33,7 @@ pub enum Change {
 /// What an entry tells beside its action and subject.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub enum Told {
+pub enum Detail {
     /// What can be taken back, or what taking it back changed.
     Change(Change),
     /// Who is no more: was deleted, or is the subject of a merge.
@@ -48,11 +48,11 @@ pub enum Told {
 }
 
 /// What an entry tells, as [`DETAIL`] selects it; `None` for nothing, which may be because whom it told of was erased.
-pub fn told(detail: &str) -> Option<Told> {
+pub fn detail_of(detail: &str) -> Option<Detail> {
     serde_json::from_str(detail).ok()
 }
 
-/// What [`told`] reads: the column, but where it lists every face of a stranger, which may be megabytes.
+/// What [`detail_of`] reads: the column, but where it lists every face of a stranger, which may be megabytes.
 pub const DETAIL: &str = "IF(action = 'name stranger' OR LENGTH(detail) > 16384, NULL, detail)";
 
 /// Holds for entries whose undoing changes who is known: it gives somebody another name, or takes away a person or a picture

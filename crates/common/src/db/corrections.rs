@@ -20,35 +20,35 @@ use crate::{
 
 /// What a person says about a face.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
+pub enum Correction {
     /// It shows this person.
-    Is(i32),
+    Assign(i32),
     /// It does not show this person, whoever else it may be.
-    IsNot(i32),
+    Reject(i32),
     /// It shows nobody who matters: leave it alone.
-    Nobody,
+    Ignore,
     /// Whatever was said about it is taken back.
-    Unsaid,
+    Clear,
 }
 
-impl Word {
+impl Correction {
     /// What the audit calls them; the first says whom a face shows.
     pub(crate) const ACTIONS: [&str; 4] = ["confirm", "reject", "ignore", "forget"];
 
     fn action(self) -> &'static str {
         let [confirm, reject, ignore, forget] = Self::ACTIONS;
         match self {
-            Self::Is(_) => confirm,
-            Self::IsNot(_) => reject,
-            Self::Nobody => ignore,
-            Self::Unsaid => forget,
+            Self::Assign(_) => confirm,
+            Self::Reject(_) => reject,
+            Self::Ignore => ignore,
+            Self::Clear => forget,
         }
     }
 }
 
 /// Who a face shows: a known person, or somebody new.
 #[derive(Clone, Copy, Debug)]
-pub enum Whom<'a> {
+pub enum Assignee<'a> {
     /// Somebody known.
     Known(i32),
     /// Somebody new, with this name.
@@ -57,9 +57,9 @@ pub enum Whom<'a> {
 
 /// What came of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Corrected {
     /// It counts.
-    Noted {
+    Done {
         /// The image that the face is on.
         image: ImageId,
         /// The entry of the audit that can undo it.
@@ -73,23 +73,23 @@ pub enum Said {
 
 /// All that was said about a face and counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Words {
+struct Corrections {
     chosen: Option<i32>,
     rejected: BTreeSet<i32>,
 }
 
 /// What a word changed, as the audit keeps it.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Correction {
+pub struct CorrectionChange {
     face: u64,
     /// Whether whom it shows became known by it.
     #[serde(default)]
     new: bool,
-    before: Words,
-    after: Words,
+    before: Corrections,
+    after: Corrections,
 }
 
-impl Correction {
+impl CorrectionChange {
     /// Whom the face shows by it, if it shows somebody.
     pub fn chosen(&self) -> Option<i32> {
         self.after.chosen.filter(|&person| person != NOBODY)
@@ -102,54 +102,54 @@ impl Correction {
 }
 
 /// Notes what `who` says about a face, and settles its image.
-pub async fn say(pool: &MySqlPool, face: u64, word: Word, who: &str) -> sqlx::Result<Said> {
-    until_done(|| async { say_in(pool.begin().await?, face, word, false, who).await }).await
+pub async fn correct(pool: &MySqlPool, face: u64, correction: Correction, who: &str) -> sqlx::Result<Corrected> {
+    until_done(|| async { correct_in(pool.begin().await?, face, correction, false, who).await }).await
 }
 
 /// Notes that a face shows somebody new, who becomes known by this name.
-pub async fn introduce(pool: &MySqlPool, face: u64, name: &str, who: &str) -> sqlx::Result<Said> {
+pub async fn introduce(pool: &MySqlPool, face: u64, name: &str, who: &str) -> sqlx::Result<Corrected> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let person = people::insert(&mut transaction, name, who).await?;
-        say_in(transaction, face, Word::Is(person.id), true, who).await
+        correct_in(transaction, face, Correction::Assign(person.id), true, who).await
     })
     .await
 }
 
-async fn say_in(
+async fn correct_in(
     mut transaction: Transaction<'_, MySql>,
     face: u64,
-    word: Word,
+    correction: Correction,
     new: bool,
     who: &str,
-) -> sqlx::Result<Said> {
-    if let Word::Is(person) | Word::IsNot(person) = word
+) -> sqlx::Result<Corrected> {
+    if let Correction::Assign(person) | Correction::Reject(person) = correction
         && !is_person(&mut transaction, person).await?
     {
-        return Ok(Said::NoSuchPerson);
+        return Ok(Corrected::NoSuchPerson);
     }
-    let Some((image, before)) = said(&mut transaction, face).await? else {
-        return Ok(Said::NoSuchFace);
+    let Some((image, before)) = corrections_of(&mut transaction, face).await? else {
+        return Ok(Corrected::NoSuchFace);
     };
     let mut after = before.clone();
-    match word {
-        Word::Is(person) => {
+    match correction {
+        Correction::Assign(person) => {
             after.chosen = Some(person);
             after.rejected.remove(&person);
         }
-        Word::IsNot(person) => {
+        Correction::Reject(person) => {
             after.chosen = after.chosen.filter(|&chosen| chosen != person);
             after.rejected.insert(person);
         }
-        Word::Nobody => after.chosen = Some(NOBODY),
-        Word::Unsaid => after = Words::default(),
+        Correction::Ignore => after.chosen = Some(NOBODY),
+        Correction::Clear => after = Corrections::default(),
     }
-    write_words(&mut transaction, face, &after).await?;
-    let change = Change::Correction(Correction { face, new, before, after });
-    let entry = audit::note(&mut transaction, who, word.action(), &subject(face), &change).await?;
+    write_corrections(&mut transaction, face, &after).await?;
+    let change = Change::Correction(CorrectionChange { face, new, before, after });
+    let entry = audit::note(&mut transaction, who, correction.action(), &subject(face), &change).await?;
     settle(&mut transaction, &[image]).await?;
     transaction.commit().await?;
-    Ok(Said::Noted { image, entry })
+    Ok(Corrected::Done { image, entry })
 }
 
 /// Undoes a word, which `entry` of the audit tells of: what had been said before it counts again, and what was done with it
@@ -158,25 +158,25 @@ async fn say_in(
 pub async fn undo(
     pool: &MySqlPool,
     entry: u64,
-    correction: &Correction,
+    correction: &CorrectionChange,
     who: &str,
 ) -> sqlx::Result<Option<Undone<ImageId>>> {
     let face = correction.face;
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
-        if !audit::hold(&mut transaction, entry, &Word::ACTIONS).await? {
+        if !audit::hold(&mut transaction, entry, &Correction::ACTIONS).await? {
             return Ok(None);
         }
-        let Some((image, now)) = said(&mut transaction, face).await? else { return Ok(None) };
+        let Some((image, now)) = corrections_of(&mut transaction, face).await? else { return Ok(None) };
         // A stranger's name and the end of somebody known change the words, too, but are no entries about the face.
-        if !audit::is_newest(&mut transaction, entry, &subject(face), &Word::ACTIONS).await?
+        if !audit::is_newest(&mut transaction, entry, &subject(face), &Correction::ACTIONS).await?
             || now != still_known(&mut transaction, &correction.after).await?
         {
             return Ok(None);
         }
         let after = still_known(&mut transaction, &correction.before).await?;
-        write_words(&mut transaction, face, &after).await?;
-        let change = Change::Correction(Correction { face, new: false, before: now, after });
+        write_corrections(&mut transaction, face, &after).await?;
+        let change = Change::Correction(CorrectionChange { face, new: false, before: now, after });
         audit::note_undo(&mut transaction, who, &subject(face), &change, entry).await?;
         settle(&mut transaction, &[image]).await?;
         let introduced = correction.chosen().filter(|_| correction.new);
@@ -193,14 +193,14 @@ fn subject(face: u64) -> String {
 }
 
 /// The words without those about people who were deleted since: nobody comes back by them.
-async fn still_known(transaction: &mut MySqlConnection, words: &Words) -> sqlx::Result<Words> {
-    let mut known = Words::default();
-    if let Some(chosen) = words.chosen
+async fn still_known(transaction: &mut MySqlConnection, corrections: &Corrections) -> sqlx::Result<Corrections> {
+    let mut known = Corrections::default();
+    if let Some(chosen) = corrections.chosen
         && (chosen == NOBODY || is_person(transaction, chosen).await?)
     {
         known.chosen = Some(chosen);
     }
-    for &rejected in &words.rejected {
+    for &rejected in &corrections.rejected {
         if is_person(transaction, rejected).await? {
             known.rejected.insert(rejected);
         }
@@ -218,7 +218,7 @@ async fn is_person(transaction: &mut MySqlConnection, id: i32) -> sqlx::Result<b
 }
 
 /// A face's image and what was said about it, locked until the transaction ends.
-async fn said(transaction: &mut MySqlConnection, face: u64) -> sqlx::Result<Option<(ImageId, Words)>> {
+async fn corrections_of(transaction: &mut MySqlConnection, face: u64) -> sqlx::Result<Option<(ImageId, Corrections)>> {
     let row: Option<(u64, Option<i32>)> =
         sqlx::query_as("SELECT CAST(image_id AS UNSIGNED), chosen FROM faces WHERE id = ? FOR UPDATE")
             .bind(face)
@@ -229,12 +229,12 @@ async fn said(transaction: &mut MySqlConnection, face: u64) -> sqlx::Result<Opti
         .bind(face)
         .fetch_all(&mut *transaction)
         .await?;
-    Ok(Some((ImageId(image), Words { chosen, rejected: rejected.into_iter().collect() })))
+    Ok(Some((ImageId(image), Corrections { chosen, rejected: rejected.into_iter().collect() })))
 }
 
-async fn write_words(transaction: &mut MySqlConnection, face: u64, words: &Words) -> sqlx::Result<()> {
+async fn write_corrections(transaction: &mut MySqlConnection, face: u64, corrections: &Corrections) -> sqlx::Result<()> {
     sqlx::query("UPDATE faces SET chosen = ? WHERE id = ?")
-        .bind(words.chosen)
+        .bind(corrections.chosen)
         .bind(face)
         .execute(&mut *transaction)
         .await?;
@@ -242,7 +242,7 @@ async fn write_words(transaction: &mut MySqlConnection, face: u64, words: &Words
         .bind(face)
         .execute(&mut *transaction)
         .await?;
-    for person in &words.rejected {
+    for person in &corrections.rejected {
         sqlx::query("INSERT INTO face_rejections (face_id, person_id) VALUES (?, ?)")
             .bind(face)
             .bind(person)

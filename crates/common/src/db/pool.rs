@@ -123,7 +123,7 @@ async fn replace_if_silent(connection: &mut MySqlConnection, options: &MySqlConn
 /// When a connection goes back to its pool it is tested, by the pool and against silence, which takes as long as a
 /// statement; one that has just answered need not be. Now and then it goes back nevertheless: the pool knows its age.
 #[derive(Debug)]
-pub struct Kept {
+pub struct HeldConnection {
     pool: MySqlPool,
     /// With when it was used.
     connection: Option<(PoolConnection<MySql>, Instant)>,
@@ -131,7 +131,7 @@ pub struct Kept {
     taken: Instant,
 }
 
-impl Kept {
+impl HeldConnection {
     /// Keeps one connection of `pool`.
     pub fn new(pool: MySqlPool) -> Self {
         Self { pool, connection: None, taken: Instant::now() }

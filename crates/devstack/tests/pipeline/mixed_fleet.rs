@@ -1,6 +1,6 @@
 //! During a rolling update some pods are the original's. What they write and say is taken as it is.
 
-use devstack::{Recogniser, Reply};
+use devstack::{FakeFaceRecog, Reply};
 use tonic::Status;
 
 use crate::system::System;
@@ -24,7 +24,7 @@ async fn what_an_original_receiver_stores_and_announces_is_recognised() {
 
 #[tokio::test]
 async fn an_original_recogniser_serves_our_processor() {
-    let recogniser = Recogniser::start(|path| match path {
+    let face_recog = FakeFaceRecog::start(|path| match path {
         "/unknown_people/known.jpg" => Reply::name("hannibal_2.jpg"),
         "/unknown_people/unknown.jpg" => Reply::name("not_found"),
         _ => Reply::error(Status::unknown(
@@ -32,7 +32,7 @@ async fn an_original_recogniser_serves_our_processor() {
         )),
     })
     .await;
-    let system = System::start_with(&[("GRPC_ADDRESS", &recogniser.address())]).await;
+    let system = System::start_with(&[("GRPC_ADDRESS", &face_recog.address())]).await;
     system.post(&["known.jpg", "unknown.jpg", "missing.jpg"]).await;
     let rows = system.settled().await;
     assert_eq!(rows[0].named(), Some("Hannibal"));

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use devstack::{DatabaseServer, PrivateFolder, Recogniser, Reply, Stack};
+use devstack::{DatabaseServer, PrivateFolder, FakeFaceRecog, Reply, Stack};
 use reqwest::StatusCode;
 use tonic::Status;
 
@@ -17,12 +17,12 @@ use crate::system::{System, eventually, get, http};
 #[tokio::test]
 async fn a_busy_face_recog_is_asked_again_and_opens_no_breaker() {
     let refusals = AtomicI32::new(30);
-    let recogniser = Recogniser::start(move |_| {
+    let face_recog = FakeFaceRecog::start(move |_| {
         let busy = refusals.fetch_sub(1, Ordering::Relaxed) > 0;
         if busy { Reply::error(Status::resource_exhausted("full")) } else { Reply::name("skarlso_1.jpg") }
     })
     .await;
-    let system = System::start_with(&[("GRPC_ADDRESS", &recogniser.address())]).await;
+    let system = System::start_with(&[("GRPC_ADDRESS", &face_recog.address())]).await;
     system.post(&["1.jpg", "2.jpg", "3.jpg"]).await;
     assert!(system.settled().await.iter().all(|row| row.named() == Some("Skarlso")));
     let log = std::fs::read_to_string(system.stack.image_processor.server.log()).unwrap();
@@ -32,7 +32,7 @@ async fn a_busy_face_recog_is_asked_again_and_opens_no_breaker() {
 #[tokio::test]
 async fn however_slow_the_calls_are_each_image_is_recognised_once() {
     let calls = Arc::new(AtomicI32::new(0));
-    let recogniser = Recogniser::start({
+    let face_recog = FakeFaceRecog::start({
         let calls = calls.clone();
         move |_| {
             calls.fetch_add(1, Ordering::Relaxed);
@@ -41,7 +41,7 @@ async fn however_slow_the_calls_are_each_image_is_recognised_once() {
     })
     .await;
     let system = System::start_with(&[
-        ("GRPC_ADDRESS", &recogniser.address()),
+        ("GRPC_ADDRESS", &face_recog.address()),
         ("PROCESSOR_CONCURRENCY", "1"),
         ("IDENTIFY_TIMEOUT", "5s"),
         ("CLAIM_LEASE", "6s"),

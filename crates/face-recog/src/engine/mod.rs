@@ -12,7 +12,7 @@ mod quality;
 use std::time::Instant;
 
 pub use common::embedding::{DIMENSIONS, Embedding};
-use common::quality::LEAST_COMPARED_HEIGHT;
+use common::quality::MIN_COMPARED_HEIGHT;
 use image::RgbImage;
 
 pub use detect::DETECTOR;
@@ -113,7 +113,7 @@ impl FaceEngine {
     }
 
     fn describe(&self, picture: &RgbImage, detection: &Detection) -> Option<Description> {
-        if detection.height < LEAST_COMPARED_HEIGHT as f32 {
+        if detection.height < MIN_COMPARED_HEIGHT as f32 {
             return None;
         }
         let square = square(detection);

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use common::quality::LEAST_REFERENCE_HEIGHT;
+use common::quality::MIN_REFERENCE_HEIGHT;
 use futures_util::{StreamExt, stream};
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -391,10 +391,10 @@ fn largest_face(
 fn reference(largest: Option<&Face>) -> Result<Embedding, Unusable> {
     let unusable = |reason| Unusable { reason, again: false };
     let face = largest.ok_or_else(|| unusable(NO_FACE.to_owned()))?;
-    let large = face.embedding().filter(|_| face.place.height >= LEAST_REFERENCE_HEIGHT.unsigned_abs());
+    let large = face.embedding().filter(|_| face.place.height >= MIN_REFERENCE_HEIGHT.unsigned_abs());
     large.copied().ok_or_else(|| {
         let height = face.place.height;
-        unusable(format!("its face is {height} pixels high, and {LEAST_REFERENCE_HEIGHT} are needed"))
+        unusable(format!("its face is {height} pixels high, and {MIN_REFERENCE_HEIGHT} are needed"))
     })
 }
 

@@ -61,11 +61,11 @@ async fn accept(listener: TcpListener, connections: Connections, sender: mpsc::S
         };
         // Who gets no place sees the connection closed, and tries again.
         let Some(place) = connections.admit(peer) else { continue };
-        tokio::spawn(let_in(stream, Arc::new(place), sender.clone()));
+        tokio::spawn(authorize(stream, Arc::new(place), sender.clone()));
     }
 }
 
-async fn let_in(stream: TcpStream, place: Arc<Place>, sender: mpsc::Sender<Http2Stream>) {
+async fn authorize(stream: TcpStream, place: Arc<Place>, sender: mpsc::Sender<Http2Stream>) {
     let greeted = async {
         let mut stream = stream;
         stream.set_nodelay(true)?;

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use devstack::{Service, paths};
-use faults::{Recogniser, System, Watch};
+use faults::{FakeFaceRecog, System, Watch};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -49,8 +49,8 @@ async fn is_answered(client: &reqwest::Client, url: &str) {
 #[tokio::test]
 async fn fault_34_silent_connections_from_one_address_keep_nobody_out() {
     common::lifecycle::raise_open_files();
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).frontend().start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).frontend().start().await;
     let receiver = &system.receivers[0];
     let frontend = system.frontend.as_ref().unwrap();
     let (receiver_operations, frontend_operations) =
@@ -113,8 +113,8 @@ async fn unread(service: &Service, address: &str, request: &str, small: &str, ma
 
 #[tokio::test]
 async fn fault_35_refusals_that_nobody_reads_take_no_memory() {
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).start().await;
     let receiver = &system.receivers[0];
     let body = format!(r#"{{"paths":[0{}]}}"#, ",0".repeat(99_999));
     let head = format!("POST /images/post HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n", body.len());
@@ -128,8 +128,8 @@ async fn fault_35_refusals_that_nobody_reads_take_no_memory() {
 
 #[tokio::test]
 async fn fault_35_lists_and_pages_that_nobody_reads_take_bounded_memory() {
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).processors(0).frontend().start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).processors(0).frontend().start().await;
     let paths: Vec<_> = (0..1000).map(|number| format!("/{number:04}{}", "é".repeat(250))).collect();
     system.client.store(&paths).await;
     // A crowd on each.

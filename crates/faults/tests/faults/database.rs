@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use faults::{Link, Recogniser, System, eventually};
+use faults::{Link, FakeFaceRecog, System, eventually};
 use reqwest::StatusCode;
 
 /// How long the database is away.
@@ -11,8 +11,8 @@ const ABSENCE: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes long: `make faults` runs it"]
 async fn fault_06_while_the_database_is_away_nothing_is_promised_and_then_all_goes_on() {
-    let recogniser = Recogniser::quick().await;
-    let plan = System::with(&recogniser).receivers(2).processors(2).frontend().own_database();
+    let face_recog = FakeFaceRecog::quick().await;
+    let plan = System::with(&face_recog).receivers(2).processors(2).frontend().own_database();
     let mut system = plan.start().await;
     let load = system.client.load("/unknown_people/", 8, Duration::from_millis(20));
     eventually("images go through", async || (system.count(1).await > 50).then_some(())).await;
@@ -43,8 +43,8 @@ async fn fault_06_while_the_database_is_away_nothing_is_promised_and_then_all_go
 
 #[tokio::test]
 async fn fault_07_when_the_answer_to_the_commit_is_lost_the_clients_retry_gets_the_same_id() {
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).through(Link::Database).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).through(Link::Database).start().await;
     let proxy = system.proxy(Link::Database);
     // The statement is prepared first; then it runs with the path.
     proxy.lose_answer_to(&["INSERT INTO images", "/unknown_people/a.jpg"]);
@@ -55,13 +55,13 @@ async fn fault_07_when_the_answer_to_the_commit_is_lost_the_clients_retry_gets_t
         sqlx::query_scalar("SELECT CAST(id AS UNSIGNED) FROM images").fetch_one(&system.pool).await.unwrap();
     assert_eq!(system.client.insist("/unknown_people/a.jpg").await, stored);
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!(recogniser.calls(), 1);
+    assert_eq!(face_recog.calls(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_21_when_every_connection_is_busy_the_rest_is_turned_away_within_a_bound() {
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).start().await;
     let mut locker = system.pool.acquire().await.unwrap();
     sqlx::raw_sql("LOCK TABLES images WRITE").execute(&mut *locker).await.unwrap();
     let mut posts = tokio::task::JoinSet::new();
@@ -88,9 +88,9 @@ async fn fault_21_when_every_connection_is_busy_the_rest_is_turned_away_within_a
 
 #[tokio::test]
 async fn fault_32_a_row_that_somebody_holds_keeps_only_its_own_image_waiting() {
-    let recogniser = Recogniser::quick().await;
+    let face_recog = FakeFaceRecog::quick().await;
     // Without sweeps, which pass locked rows by.
-    let mut system = System::with(&recogniser).set("SWEEP_AFTER", "1h").start().await;
+    let mut system = System::with(&face_recog).set("SWEEP_AFTER", "1h").start().await;
     system.client.insist("/unknown_people/first.jpg").await;
     system.until_count(1, 1).await;
     system.processors[0].server.pause().unwrap();
@@ -102,13 +102,13 @@ async fn fault_32_a_row_that_somebody_holds_keeps_only_its_own_image_waiting() {
     system.until_count(1, 20).await;
     holder.rollback().await.unwrap();
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!((system.count(1).await, recogniser.calls()), (21, 21));
+    assert_eq!((system.count(1).await, face_recog.calls()), (21, 21));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_33_when_another_server_takes_over_and_the_old_one_lives_on_read_only_all_goes_on() {
-    let recogniser = Recogniser::quick().await;
-    let plan = System::with(&recogniser).receivers(2).processors(2).frontend().standby();
+    let face_recog = FakeFaceRecog::quick().await;
+    let plan = System::with(&face_recog).receivers(2).processors(2).frontend().standby();
     let mut system = plan.start().await;
     fill_the_pools(&system).await;
     let load = system.client.load("/unknown_people/", 4, Duration::from_millis(20));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faults::{Recogniser, System, Watch};
+use faults::{FakeFaceRecog, System, Watch};
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,8 +22,8 @@ async fn send(system: &System, method: &str, body: impl Into<reqwest::Body>) -> 
 
 #[tokio::test]
 async fn fault_24_a_malformed_request_is_answered_with_its_status_and_a_clear_message() {
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).start().await;
     for (body, status, words) in [
         (&b"path=/a.jpg"[..], 400, "no valid JSON"),
         (b"{\"path\":\"/a.jpg\"", 400, "no valid JSON"),
@@ -51,8 +51,8 @@ async fn fault_24_a_malformed_request_is_answered_with_its_status_and_a_clear_me
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes long: `make faults` runs it"]
 async fn fault_25_a_body_of_a_gibibyte_is_refused_in_flat_memory() {
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).start().await;
     let pid = system.receivers[0].service.server.pid().unwrap();
     let before = faults::Vitals::of(pid).unwrap().memory;
     let watch = Watch::of(pid);
@@ -96,8 +96,8 @@ async fn fault_25_a_body_of_a_gibibyte_is_refused_in_flat_memory() {
 
 #[tokio::test]
 async fn fault_25_a_body_that_trickles_is_given_up_and_keeps_nobody_out() {
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).set("BODY_TIMEOUT", "1s").start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).set("BODY_TIMEOUT", "1s").start().await;
     let mut trickling = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let address = system.receivers[0].address();
@@ -129,8 +129,8 @@ async fn fault_25_a_body_that_trickles_is_given_up_and_keeps_nobody_out() {
 
 #[tokio::test]
 async fn fault_25_deeply_nested_json_is_refused() {
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).start().await;
     for (open, close) in [("[", "]"), ("{\"path\":", "}")] {
         let body = format!("{}1{}", open.repeat(150_000), close.repeat(150_000));
         let (status, _, message) = send(&system, "POST", body).await;
@@ -142,8 +142,8 @@ async fn fault_25_deeply_nested_json_is_refused() {
 
 #[tokio::test]
 async fn fault_29_sql_html_and_scripts_in_a_path_are_stored_as_they_are_and_shown_escaped() {
-    let recogniser = Recogniser::today(|_| faults::Reply::name("not_found")).await;
-    let system = System::with(&recogniser).frontend().start().await;
+    let face_recog = FakeFaceRecog::today(|_| faults::Reply::name("not_found")).await;
+    let system = System::with(&face_recog).frontend().start().await;
     let paths = [
         "'); DROP TABLE images; -- ",
         "\" OR \"\"=\"",
@@ -169,8 +169,8 @@ async fn fault_29_sql_html_and_scripts_in_a_path_are_stored_as_they_are_and_show
 
 #[tokio::test]
 async fn fault_30_every_character_counts_and_255_of_them_fit() {
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).start().await;
     let (full, emoji) = ("a".repeat(255), "😀".repeat(255));
     let paths = ["/A", "/a", "/é", "/e", "/e\u{301}", "/ß", "/ss", "/a ", "/😀", "/😁", &full, &emoji];
     let ids = system.client.store(&paths).await;

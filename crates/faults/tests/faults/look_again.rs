@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faults::{Recogniser, Reply, System, eventually};
+use faults::{FakeFaceRecog, Reply, System, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -22,9 +22,9 @@ async fn progress(system: &System) -> Value {
 
 #[tokio::test]
 async fn fault_36_processors_killed_in_a_run_lose_no_picture_and_store_none_twice() {
-    let recogniser =
-        Recogniser::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(100))).await;
-    let mut system = System::with(&recogniser).processors(2).start().await;
+    let face_recog =
+        FakeFaceRecog::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(100))).await;
+    let mut system = System::with(&face_recog).processors(2).start().await;
     system.post_many(IMAGES).await;
     system.nothing_is_lost_and_nothing_invented().await;
     // From here on the judgement is about the second look.

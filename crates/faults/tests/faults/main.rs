@@ -13,7 +13,7 @@ mod pictures;
 mod processor;
 mod queue;
 mod receiver;
-mod recogniser;
+mod face_recog;
 mod redeemer;
 mod scale;
 mod storm;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use faults::{Gate, Link, Recogniser, Reply, SOON, System, eventually};
+use faults::{Gate, Link, FakeFaceRecog, Reply, SOON, System, eventually};
 use sqlx::{MySql, Transaction};
 
 /// Holds the lock on every row, so that whoever writes one waits.
@@ -25,8 +25,8 @@ async fn until_a_write_waits(system: &System) {
 
 #[tokio::test]
 async fn fault_02_a_processor_killed_before_its_claim_leaves_the_image_to_another() {
-    let recogniser = Recogniser::quick().await;
-    let mut system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let mut system = System::with(&face_recog).start().await;
     system.processors[0].server.pause().unwrap();
     system.post_many(1).await;
     let lock = lock_rows(&system).await;
@@ -36,30 +36,30 @@ async fn fault_02_a_processor_killed_before_its_claim_leaves_the_image_to_anothe
     lock.rollback().await.unwrap();
     system.add_processor(&[]).await;
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!((system.count(1).await, recogniser.calls()), (1, 1));
+    assert_eq!((system.count(1).await, face_recog.calls()), (1, 1));
 }
 
 #[tokio::test]
 async fn fault_02_a_processor_killed_after_its_claim_is_replaced_when_the_lease_is_over() {
-    let recogniser = Recogniser::hanging_once("hannibal_1.jpg").await;
-    let mut system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::hanging_once("hannibal_1.jpg").await;
+    let mut system = System::with(&face_recog).start().await;
     system.post_many(1).await;
-    eventually("the call runs", async || (recogniser.running() == 1).then_some(())).await;
+    eventually("the call runs", async || (face_recog.running() == 1).then_some(())).await;
     system.processors[0].server.kill().unwrap();
     assert_eq!(system.count(3).await, 1, "nobody has taken it back");
     system.add_processor(&[]).await;
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!((system.count(1).await, recogniser.calls()), (1, 2));
+    assert_eq!((system.count(1).await, face_recog.calls()), (1, 2));
 }
 
 #[tokio::test]
 async fn fault_02_a_processor_killed_after_the_call_may_have_stored_the_result_or_not() {
     let gate = Gate::shut();
     let held = gate.clone();
-    let recogniser = Recogniser::today(move |_| Reply::name("hannibal_1.jpg").behind(&held)).await;
-    let mut system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::today(move |_| Reply::name("hannibal_1.jpg").behind(&held)).await;
+    let mut system = System::with(&face_recog).start().await;
     system.post_many(1).await;
-    eventually("the call runs", async || (recogniser.running() == 1).then_some(())).await;
+    eventually("the call runs", async || (face_recog.running() == 1).then_some(())).await;
     let lock = lock_rows(&system).await;
     gate.open();
     until_a_write_waits(&system).await;
@@ -68,17 +68,17 @@ async fn fault_02_a_processor_killed_after_the_call_may_have_stored_the_result_o
     system.add_processor(&[]).await;
     system.nothing_is_lost_and_nothing_invented().await;
     assert_eq!(system.count(1).await, 1);
-    assert!(recogniser.calls() <= 2);
+    assert!(face_recog.calls() <= 2);
 }
 
 #[tokio::test]
 async fn fault_02_a_processor_killed_before_it_finishes_the_message_has_done_its_work() {
     let gate = Gate::shut();
     let held = gate.clone();
-    let recogniser = Recogniser::today(move |_| Reply::name("hannibal_1.jpg").behind(&held)).await;
-    let mut system = System::with(&recogniser).through(Link::Consumer).set("SWEEP_AFTER", "1h").start().await;
+    let face_recog = FakeFaceRecog::today(move |_| Reply::name("hannibal_1.jpg").behind(&held)).await;
+    let mut system = System::with(&face_recog).through(Link::Consumer).set("SWEEP_AFTER", "1h").start().await;
     system.post_many(1).await;
-    eventually("the call runs", async || (recogniser.running() == 1).then_some(())).await;
+    eventually("the call runs", async || (face_recog.running() == 1).then_some(())).await;
     system.proxy(Link::Consumer).stall();
     gate.open();
     system.until_count(1, 1).await;
@@ -91,16 +91,16 @@ async fn fault_02_a_processor_killed_before_it_finishes_the_message_has_done_its
     system.post(&["b.jpg"]).await;
     system.until_count(1, 2).await;
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!(recogniser.calls(), 2, "one for each image");
+    assert_eq!(face_recog.calls(), 2, "one for each image");
 }
 
 #[tokio::test]
 async fn fault_05_a_processor_frozen_past_its_lease_overwrites_nothing() {
-    let recogniser = Recogniser::hanging_once("skarlso_1.jpg").await;
-    let plan = System::with(&recogniser).set("IDENTIFY_TIMEOUT", "1s").set("CLAIM_LEASE", "2s");
+    let face_recog = FakeFaceRecog::hanging_once("skarlso_1.jpg").await;
+    let plan = System::with(&face_recog).set("IDENTIFY_TIMEOUT", "1s").set("CLAIM_LEASE", "2s");
     let mut system = plan.set("MAX_ATTEMPTS", "1").start().await;
     system.post_many(1).await;
-    eventually("the call runs", async || (recogniser.running() == 1).then_some(())).await;
+    eventually("the call runs", async || (face_recog.running() == 1).then_some(())).await;
     system.processors[0].server.pause().unwrap();
     system.add_processor(&[]).await;
     system.until_count(1, 1).await;
@@ -121,9 +121,9 @@ async fn fault_20_a_clock_that_is_an_hour_fast_steals_no_lease() {
         .into_iter()
         .find(|library| Path::new(library).exists())
         .expect("this test shifts a clock with libfaketime: install Debian's package faketime");
-    let recogniser =
-        Recogniser::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(1500))).await;
-    let mut system = System::with(&recogniser).set("SWEEP_AFTER", "500ms").start().await;
+    let face_recog =
+        FakeFaceRecog::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(1500))).await;
+    let mut system = System::with(&face_recog).set("SWEEP_AFTER", "500ms").start().await;
     for shift in ["+3600", "-3600"] {
         let settings =
             [("LD_PRELOAD", library.as_str()), ("FAKETIME", shift), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
@@ -133,7 +133,7 @@ async fn fault_20_a_clock_that_is_an_hour_fast_steals_no_lease() {
     let first = log.lines().next().unwrap().to_owned();
     system.post_many(60).await;
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!((system.count(1).await, recogniser.calls(), recogniser.overlaps()), (60, 60, 0));
+    assert_eq!((system.count(1).await, face_recog.calls(), face_recog.overlaps()), (60, 60, 0));
     assert_eq!(system.claims().await, 60, "each image was claimed once");
     for processor in &system.processors {
         assert!(System::log(processor).contains("processed"), "every processor had a share: {first}");
@@ -143,7 +143,7 @@ async fn fault_20_a_clock_that_is_an_hour_fast_steals_no_lease() {
 #[tokio::test]
 async fn fault_22_with_200_in_flight_a_processor_that_is_told_to_stop_finishes_or_gives_back() {
     let number = std::sync::atomic::AtomicUsize::new(0);
-    let recogniser = Recogniser::today(move |_| {
+    let face_recog = FakeFaceRecog::today(move |_| {
         // The first time, every other call hangs.
         let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if number < 200 && number.is_multiple_of(2) {
@@ -153,11 +153,11 @@ async fn fault_22_with_200_in_flight_a_processor_that_is_told_to_stop_finishes_o
         }
     })
     .await;
-    let plan = System::with(&recogniser).set("PROCESSOR_CONCURRENCY", "200").set("SHUTDOWN_TIMEOUT", "5s");
+    let plan = System::with(&face_recog).set("PROCESSOR_CONCURRENCY", "200").set("SHUTDOWN_TIMEOUT", "5s");
     let plan = plan.set("IDENTIFY_TIMEOUT", "50s").set("CLAIM_LEASE", "60s").set("SWEEP_AFTER", "1h");
     let mut system = plan.start().await;
     system.post_many(200).await;
-    eventually("200 are in flight", async || (recogniser.calls() == 200).then_some(())).await;
+    eventually("200 are in flight", async || (face_recog.calls() == 200).then_some(())).await;
     system.processors[0].server.terminate().unwrap();
     let status = system.processors[0].server.wait(Duration::from_secs(6)).await.unwrap();
     assert_eq!(status.code(), Some(0), "{}", System::log(&system.processors[0]));
@@ -175,11 +175,11 @@ async fn fault_22_with_200_in_flight_a_processor_that_is_told_to_stop_finishes_o
 
 #[tokio::test]
 async fn fault_22_a_second_signal_ends_a_processor_at_once() {
-    let recogniser = Recogniser::hanging_once("hannibal_1.jpg").await;
-    let plan = System::with(&recogniser).set("IDENTIFY_TIMEOUT", "8s").set("CLAIM_LEASE", "10s");
+    let face_recog = FakeFaceRecog::hanging_once("hannibal_1.jpg").await;
+    let plan = System::with(&face_recog).set("IDENTIFY_TIMEOUT", "8s").set("CLAIM_LEASE", "10s");
     let mut system = plan.set("SHUTDOWN_TIMEOUT", "1h").start().await;
     system.post_many(1).await;
-    eventually("the call runs", async || (recogniser.running() == 1).then_some(())).await;
+    eventually("the call runs", async || (face_recog.running() == 1).then_some(())).await;
     let processor = &mut system.processors[0];
     processor.server.terminate().unwrap();
     eventually("the first signal is seen", async || {
@@ -196,9 +196,9 @@ async fn fault_22_a_second_signal_ends_a_processor_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_22_while_the_processors_are_restarted_one_after_the_other_no_image_waits_for_a_timeout() {
-    let recogniser =
-        Recogniser::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(200))).await;
-    let plan = System::with(&recogniser).processors(3).set("SWEEP_AFTER", "1h");
+    let face_recog =
+        FakeFaceRecog::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(200))).await;
+    let plan = System::with(&face_recog).processors(3).set("SWEEP_AFTER", "1h");
     // A message that is left behind is announced again after the mean of these two.
     let mut system = plan.set("IDENTIFY_TIMEOUT", "50s").set("CLAIM_LEASE", "70s").start().await;
     let load = system.client.load("/unknown_people/", 4, Duration::from_millis(20));
@@ -215,5 +215,5 @@ async fn fault_22_while_the_processors_are_restarted_one_after_the_other_no_imag
     let longest = "SELECT CAST(MAX(TIMESTAMPDIFF(SECOND, created_at, updated_at)) AS SIGNED) FROM images";
     let longest: i64 = sqlx::query_scalar(longest).fetch_one(&system.pool).await.unwrap();
     assert!(longest < 15, "an image took {longest} s");
-    assert_eq!((recogniser.overlaps(), system.failed_tries().await), (0, 0));
+    assert_eq!((face_recog.overlaps(), system.failed_tries().await), (0, 0));
 }

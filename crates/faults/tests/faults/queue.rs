@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use devstack::Nsqd;
-use faults::{Recogniser, Reply, System, eventually};
+use faults::{FakeFaceRecog, Reply, System, eventually};
 use reqwest::StatusCode;
 
 #[tokio::test]
 async fn fault_08_an_nsqd_that_is_stopped_and_started_loses_nothing() {
-    let recogniser = Recogniser::quick().await;
-    let mut system = System::with(&recogniser).receivers(2).processors(2).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let mut system = System::with(&face_recog).receivers(2).processors(2).start().await;
     let load = system.client.load("/unknown_people/", 4, Duration::from_millis(5));
     for _ in 0..3 {
         let before = system.count(1).await;
@@ -27,21 +27,21 @@ async fn fault_08_an_nsqd_that_is_stopped_and_started_loses_nothing() {
 
 #[tokio::test]
 async fn fault_09_what_an_nsqd_that_lost_its_volume_forgot_is_swept() {
-    let recogniser = Recogniser::quick().await;
-    let mut system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let mut system = System::with(&face_recog).start().await;
     system.processors[0].server.stop().await.unwrap();
     system.post_many(200).await;
     system.nsqd.wipe().unwrap();
     system.nsqd.server.start().await.unwrap();
     system.processors[0].server.start().await.unwrap();
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!((system.count(1).await, recogniser.calls()), (200, 200));
+    assert_eq!((system.count(1).await, face_recog.calls()), (200, 200));
 }
 
 #[tokio::test]
 async fn fault_10_without_an_nsqd_a_picture_is_accepted_for_later() {
-    let recogniser = Recogniser::quick().await;
-    let mut system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let mut system = System::with(&face_recog).start().await;
     system.nsqd.server.kill().unwrap();
     let answer = system.post(&["a.jpg"]).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
@@ -63,8 +63,8 @@ async fn fault_10_without_an_nsqd_a_picture_is_accepted_for_later() {
 
 #[tokio::test]
 async fn fault_10_without_nsqd_and_database_a_picture_is_refused_and_leaves_no_row() {
-    let recogniser = Recogniser::quick().await;
-    let mut system = System::with(&recogniser).own_database().start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let mut system = System::with(&face_recog).own_database().start().await;
     system.nsqd.server.kill().unwrap();
     system.database_server.as_mut().unwrap().server.kill().unwrap();
     let answer = system.post(&["a.jpg"]).await;
@@ -83,8 +83,8 @@ async fn fault_10_without_nsqd_and_database_a_picture_is_refused_and_leaves_no_r
 
 #[tokio::test]
 async fn fault_11_without_nsqlookupd_consumption_goes_on() {
-    let recogniser = Recogniser::quick().await;
-    let mut system = System::with(&recogniser).set("SWEEP_AFTER", "1h").start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let mut system = System::with(&face_recog).set("SWEEP_AFTER", "1h").start().await;
     system.post(&["a.jpg"]).await;
     system.until_count(1, 1).await;
     system.nsqlookupd.server.kill().unwrap();
@@ -101,8 +101,8 @@ async fn fault_11_without_nsqlookupd_consumption_goes_on() {
 
 #[tokio::test]
 async fn fault_11_when_nsqlookupd_is_late_consumption_starts_by_itself() {
-    let recogniser = Recogniser::quick().await;
-    let mut system = System::with(&recogniser).processors(0).set("SWEEP_AFTER", "1h").start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let mut system = System::with(&face_recog).processors(0).set("SWEEP_AFTER", "1h").start().await;
     system.nsqlookupd.server.kill().unwrap();
     system.add_processor(&[]).await;
     system.post_many(10).await;
@@ -114,8 +114,8 @@ async fn fault_11_when_nsqlookupd_is_late_consumption_starts_by_itself() {
 
 #[tokio::test]
 async fn fault_16_an_image_that_is_announced_a_hundred_times_is_recognised_once() {
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).processors(8).set("SWEEP_AFTER", "1h").start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).processors(8).set("SWEEP_AFTER", "1h").start().await;
     let id = system.post(&["a.jpg"]).await.ids[0];
     for _ in 1..100 {
         system.nsqd.publish("images", &id.to_le_bytes()).await.unwrap();
@@ -124,13 +124,13 @@ async fn fault_16_an_image_that_is_announced_a_hundred_times_is_recognised_once(
     system.post_many(50).await;
     system.until_count(1, 51).await;
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!(recogniser.calls_for("/unknown_people/a.jpg"), 1);
+    assert_eq!(face_recog.calls_for("/unknown_people/a.jpg"), 1);
 }
 
 #[tokio::test]
 async fn fault_17_messages_that_announce_nothing_are_finished_and_named_in_the_log() {
-    let recogniser = Recogniser::quick().await;
-    let mut system = System::with(&recogniser).set("SWEEP_AFTER", "1h").start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let mut system = System::with(&face_recog).set("SWEEP_AFTER", "1h").start().await;
     // nsqd itself takes no message of 0 bytes over HTTP or TCP: an empty one can only come from elsewhere.
     for body in [
         &[1][..],
@@ -144,7 +144,7 @@ async fn fault_17_messages_that_announce_nothing_are_finished_and_named_in_the_l
     }
     system.post(&["a.jpg"]).await;
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!(recogniser.calls(), 1);
+    assert_eq!(face_recog.calls(), 1);
     let log = System::log(&system.processors[0]);
     assert_eq!(log.matches("a message announced nothing").count(), 3, "{log}");
     assert_eq!(log.matches("announced an image that is not stored").count(), 3, "{log}");
@@ -153,9 +153,9 @@ async fn fault_17_messages_that_announce_nothing_are_finished_and_named_in_the_l
 
 #[tokio::test]
 async fn fault_39_one_of_three_nsqds_that_is_killed_under_a_backlog_loses_nothing() {
-    let recogniser =
-        Recogniser::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(20))).await;
-    let mut system = System::with(&recogniser).processors(2).start().await;
+    let face_recog =
+        FakeFaceRecog::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(20))).await;
+    let mut system = System::with(&face_recog).processors(2).start().await;
     let mut nsqds = Vec::new();
     for _ in 0..2 {
         let nsqd = Nsqd::start(system.folder.path(), &system.nsqlookupd).await.unwrap();

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use faults::{Link, Recogniser, System, eventually};
+use faults::{Link, FakeFaceRecog, System, eventually};
 use reqwest::StatusCode;
 
 #[tokio::test]
 async fn fault_01_a_receiver_killed_between_row_and_message_leaves_an_image_that_is_swept_and_recognised() {
-    let recogniser = Recogniser::quick().await;
-    let mut system = System::with(&recogniser).through(Link::Producer).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let mut system = System::with(&face_recog).through(Link::Producer).start().await;
     system.proxy(Link::Producer).stall();
     let client = system.client.clone();
     let post = tokio::spawn(async move { client.try_post(&["/unknown_people/a.jpg"]).await.is_err() });
@@ -21,13 +21,13 @@ async fn fault_01_a_receiver_killed_between_row_and_message_leaves_an_image_that
     system.receivers[0].service.server.start().await.unwrap();
     system.client.insist("/unknown_people/a.jpg").await;
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!(recogniser.calls(), 1);
+    assert_eq!(face_recog.calls(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_23_while_the_receivers_are_restarted_one_after_the_other_every_answer_is_a_2xx() {
-    let recogniser = Recogniser::quick().await;
-    let mut system = System::with(&recogniser).receivers(2).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let mut system = System::with(&face_recog).receivers(2).start().await;
     let balancer = Balancer::of(&system);
     let mut lanes = tokio::task::JoinSet::new();
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use faults::{Recogniser, System, eventually};
+use faults::{FakeFaceRecog, System, eventually};
 
 const IMAGES: u64 = 5000;
 
 #[tokio::test]
 async fn fault_04_redeemers_that_are_killed_halfway_or_run_at_once_bring_each_image_back_once() {
-    let recogniser = Recogniser::quick().await;
-    let system = System::with(&recogniser).processors(0).start().await;
+    let face_recog = FakeFaceRecog::quick().await;
+    let system = System::with(&face_recog).processors(0).start().await;
     let rows: Vec<_> = (1..=IMAGES).map(|id| format!("({id}, '/unknown_people/{id}.jpg', -1, 2)")).collect();
     let insert = format!("INSERT INTO images (id, path, person, status) VALUES {}", rows.join(","));
     sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&system.pool).await.unwrap();

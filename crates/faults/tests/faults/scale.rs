@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faults::{Recogniser, Reply, System, Vitals, Watch};
+use faults::{FakeFaceRecog, Reply, System, Vitals, Watch};
 
 const IMAGES: usize = 50_000;
 
@@ -15,8 +15,8 @@ const WOBBLE: u64 = 24 * 1024 * 1024;
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes long: `make faults` runs it"]
 async fn fault_19_a_backlog_of_50_000_is_worked_off_in_flat_memory_and_the_table_still_pages() {
-    let recogniser = Recogniser::today(|_| Reply::name("not_found")).await;
-    let plan = System::with(&recogniser).processors(0).frontend().set("PROCESSOR_CONCURRENCY", "32");
+    let face_recog = FakeFaceRecog::today(|_| Reply::name("not_found")).await;
+    let plan = System::with(&face_recog).processors(0).frontend().set("PROCESSOR_CONCURRENCY", "32");
     let mut system = plan.set("SWEEP_AFTER", "10s").start().await;
     let receiver = Watch::of(system.receivers[0].service.server.pid().unwrap());
     for chunk in 0..IMAGES / 5000 {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faults::{Recogniser, System};
+use faults::{FakeFaceRecog, System};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Semaphore;
@@ -19,8 +19,8 @@ async fn fault_01_02_04_a_storm_of_kills_loses_nothing_and_recognises_nothing_tw
     let seed = std::env::var("FAULTS_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("FAULTS_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let recogniser = Recogniser::quick().await;
-    let plan = System::with(&recogniser).receivers(2).processors(3);
+    let face_recog = FakeFaceRecog::quick().await;
+    let plan = System::with(&face_recog).receivers(2).processors(3);
     let mut system = plan.set("IDENTIFY_TIMEOUT", "1s").set("CLAIM_LEASE", "3s").start().await;
 
     // Each kill lets a share of the images in, so that there are some on their way whenever one comes.
@@ -55,5 +55,5 @@ async fn fault_01_02_04_a_storm_of_kills_loses_nothing_and_recognises_nothing_tw
     system.nothing_is_lost_and_nothing_invented_within(Duration::from_secs(120)).await;
     assert_eq!(system.book.promised().len(), IMAGES / 8 * 8);
     assert_eq!(system.count(1).await, i64::try_from(IMAGES / 8 * 8).unwrap());
-    println!("{kills} kills, {} calls for {IMAGES} images", recogniser.calls());
+    println!("{kills} kills, {} calls for {IMAGES} images", face_recog.calls());
 }

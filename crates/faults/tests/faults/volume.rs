@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use faults::{Recogniser, System, Volume, eventually};
+use faults::{FakeFaceRecog, System, Volume, eventually};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
@@ -14,10 +14,10 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn fault_37_a_volume_that_hangs_holds_up_uploads_and_nothing_else() {
-    let recogniser = Recogniser::quick().await;
+    let face_recog = FakeFaceRecog::quick().await;
     let volume = Volume::prepare();
     let settings = volume.settings();
-    let plan = settings.iter().fold(System::with(&recogniser), |plan, (name, value)| plan.set(name, value));
+    let plan = settings.iter().fold(System::with(&face_recog), |plan, (name, value)| plan.set(name, value));
     let system = plan.start().await;
     let client = Client::builder().no_proxy().build().unwrap();
     let url = format!("{}/images", system.receivers[0].url());

@@ -57,7 +57,7 @@ pub fn may(role: Role) -> bool {
 }
 
 /// Lets in whoever has a session, in a cookie, or a token, as bearer, and shows everybody else where to log in.
-pub async fn let_in(
+pub async fn authorize(
     State(frontend): State<Frontend>,
     format: Format,
     request: Request,

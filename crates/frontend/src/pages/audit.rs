@@ -10,7 +10,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use common::db::{
-    audit::{self, Change, Told},
+    audit::{self, Change, Detail},
     pool::push_list,
 };
 use serde::Serialize;
@@ -126,7 +126,7 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
     cursor.push_order(&mut select, "id", PAGE + 1);
     let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
     let entry = |(id, at, who, action, subject, detail, undoes, undone, changes_people): Row| {
-        let told = detail.as_deref().and_then(audit::told);
+        let told = detail.as_deref().and_then(audit::detail_of);
         let person = told.as_ref().and_then(|told| whom(&action, told)).map(|id| Whom { id, name: None });
         let more = told.as_ref().and_then(more);
         Entry {
@@ -164,23 +164,23 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
 }
 
 /// Whom a word about a face, or a stranger's name, was about. What older versions noted does not tell.
-fn whom(action: &str, told: &Told) -> Option<i32> {
+fn whom(action: &str, told: &Detail) -> Option<i32> {
     match told {
-        Told::Change(Change::Correction(correction)) if action == "reject" => correction.rejected(),
-        Told::Change(Change::Correction(correction)) if action == "confirm" => correction.chosen(),
+        Detail::Change(Change::Correction(correction)) if action == "reject" => correction.rejected(),
+        Detail::Change(Change::Correction(correction)) if action == "confirm" => correction.chosen(),
         _ => None,
     }
 }
 
-fn more(told: &Told) -> Option<String> {
+fn more(told: &Detail) -> Option<String> {
     match told {
-        Told::Change(Change::Renaming(renaming)) => {
+        Detail::Change(Change::Renaming(renaming)) => {
             let (before, after) = renaming.names();
             Some(format!("from {} to {}", isolated(before), isolated(after)))
         }
-        Told::Gone { id, name } => Some(format!("{} (person {id})", isolated(name))),
-        Told::Picture(name) => Some(isolated(name)),
-        Told::Change(_) => None,
+        Detail::Gone { id, name } => Some(format!("{} (person {id})", isolated(name))),
+        Detail::Picture(name) => Some(isolated(name)),
+        Detail::Change(_) => None,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     rows::{self, Filter, State as Progress},
     view::{
         face,
-        image::Line,
+        image::ImageView,
         layout::{self, Frame},
         paging::{Asked, Cursor, Links, Rows, address},
     },
@@ -67,7 +67,7 @@ pub struct Wanted {
 #[derive(Serialize)]
 struct Card {
     #[serde(flatten)]
-    line: Line,
+    line: ImageView,
     /// Who is on it.
     people: Vec<Person>,
     /// The surest faces on it.
@@ -139,7 +139,7 @@ pub async fn show(
         // Before the rows, so that nobody waits with them in hand.
         let notice = frontend.notice().await?;
         let (rows, faces) = frontend.read(read(&frontend.pool, filter, &wanted.person, cursor)).await?;
-        let links = Links::new(&wanted.address(), cursor, &rows, |card: &Line| card.id);
+        let links = Links::new(&wanted.address(), cursor, &rows, |card: &ImageView| card.id);
         let images = cards(rows.rows, faces);
         let filtered = wanted.address() != "/gallery?";
         Ok(Gallery { images, links, wanted, filtered, notice, frame: frontend.frame("/gallery") })
@@ -182,12 +182,12 @@ async fn read(
     mut filter: Filter,
     person: &str,
     cursor: Cursor,
-) -> sqlx::Result<(Rows<Line>, Vec<OnImage>)> {
+) -> sqlx::Result<(Rows<ImageView>, Vec<OnImage>)> {
     if !person.trim().is_empty() {
         filter.people = Some(people_called(pool, person.trim()).await?);
     }
     let Rows { rows, more } = rows::read(pool, &filter, cursor, PAGE).await?;
-    let lines: Vec<_> = rows.into_iter().map(Line::from).collect();
+    let lines: Vec<_> = rows.into_iter().map(ImageView::from).collect();
     let faces = faces_on(pool, &lines).await?;
     Ok((Rows { rows: lines, more }, faces))
 }
@@ -210,7 +210,7 @@ async fn people_called(pool: &MySqlPool, person: &str) -> sqlx::Result<Vec<i32>>
 type OnImage = (u64, i32, i32, i32, i32, Option<i32>, Option<String>);
 
 /// The faces on these images, of each the surest.
-async fn faces_on(pool: &MySqlPool, lines: &[Line]) -> sqlx::Result<Vec<OnImage>> {
+async fn faces_on(pool: &MySqlPool, lines: &[ImageView]) -> sqlx::Result<Vec<OnImage>> {
     if lines.is_empty() {
         return Ok(Vec::new());
     }
@@ -224,13 +224,13 @@ async fn faces_on(pool: &MySqlPool, lines: &[Line]) -> sqlx::Result<Vec<OnImage>
     select.build_query_as().fetch_all(pool).await
 }
 
-fn cards(lines: Vec<Line>, faces: Vec<OnImage>) -> Vec<Card> {
+fn cards(lines: Vec<ImageView>, faces: Vec<OnImage>) -> Vec<Card> {
     let mut on_images: HashMap<u64, Vec<Marked>> = HashMap::new();
     for (image, x, y, width, height, person, name) in faces {
         let person = person.zip(name).map(|(id, name)| Person { id, name });
         on_images.entry(image).or_default().push(Marked { area: Area { x, y, width, height }, person });
     }
-    let card = |line: Line| {
+    let card = |line: ImageView| {
         let mut boxes = on_images.remove(&line.id).unwrap_or_default();
         let shown = boxes.iter().filter_map(|face| face.person.as_ref());
         let mut people: Vec<Person> = face::people(shown).into_iter().cloned().collect();

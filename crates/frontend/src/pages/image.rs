@@ -18,7 +18,7 @@ use crate::{
     rows::{COLUMNS, Row},
     view::{
         face::{self, Face},
-        image::Line,
+        image::ImageView,
         layout::{self, Frame},
     },
 };
@@ -27,7 +27,7 @@ use crate::{
 #[template(path = "image.html")]
 struct Image {
     #[serde(flatten)]
-    line: Line,
+    line: ImageView,
     created_at: DateTime<Utc>,
     attempts: i32,
     /// What looked for its faces last; `None` where an earlier version or the original did.

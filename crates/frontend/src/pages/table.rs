@@ -14,7 +14,7 @@ use crate::{
     pages::look_again::Notice,
     rows::{self, Filter},
     view::{
-        image::Line,
+        image::ImageView,
         layout::{self, Frame},
         paging::{self, Asked, Links, Rows},
     },
@@ -26,7 +26,7 @@ const PAGE: usize = 50;
 #[derive(Template, Serialize)]
 #[template(path = "table.html")]
 struct Table {
-    images: Vec<Line>,
+    images: Vec<ImageView>,
     #[serde(flatten)]
     links: Links,
     #[serde(skip)]
@@ -48,8 +48,8 @@ pub async fn show(
         let notice = frontend.notice().await?;
         let Rows { rows, more } =
             frontend.read(rows::read(&frontend.pool, &Filter::default(), cursor, PAGE)).await?;
-        let lines = Rows { rows: rows.into_iter().map(Line::from).collect(), more };
-        let links = Links::new("/?", cursor, &lines, |line: &Line| line.id);
+        let lines = Rows { rows: rows.into_iter().map(ImageView::from).collect(), more };
+        let links = Links::new("/?", cursor, &lines, |line: &ImageView| line.id);
         let live = links.previous.is_none() || lines.rows.iter().any(|line| line.pending);
         Ok(Table { images: lines.rows, links, notice, frame: Frame { live, ..frontend.frame("/") } })
     })

@@ -1,4 +1,4 @@
-//! `GET /unknown` and `GET /unknown/{stranger}`: faces that nobody has named, those that look alike together.
+//! `GET /unknown` and `GET /unknown/{cluster}`: faces that nobody has named, those that look alike together.
 
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Strangers on a page.
+/// Clusters on a page.
 const STRANGERS: usize = 24;
 
 /// Faces of each that are shown there.
@@ -37,9 +37,9 @@ const PAGE: usize = 48;
 /// Faces that one page looks at to find those that nobody said anything about.
 const SEARCHED: usize = 5_000;
 
-/// Somebody who was seen, and whom nobody has named.
+/// Faces that look alike and have no name.
 #[derive(Serialize)]
-struct Stranger {
+struct Cluster {
     /// The first of the faces.
     id: u64,
     /// How many there are.
@@ -52,9 +52,11 @@ struct Stranger {
 #[template(path = "unknown.html")]
 struct Unknown {
     /// Groups of faces that look alike, on the first page alone.
-    strangers: Vec<Stranger>,
+    #[serde(rename = "strangers")]
+    clusters: Vec<Cluster>,
     /// Where more of them are.
-    more_strangers: Option<String>,
+    #[serde(rename = "more_strangers")]
+    more_clusters: Option<String>,
     /// Faces that look like no other.
     faces: Vec<Face>,
     #[serde(flatten)]
@@ -63,7 +65,7 @@ struct Unknown {
     frame: Frame,
 }
 
-/// Where the list of strangers goes on: after the one with this many faces and this id.
+/// Where the list of clusters goes on: after the one with this many faces and this id.
 #[derive(Default, serde::Deserialize)]
 pub struct Wanted {
     strangers_of: Option<u64>,
@@ -88,10 +90,10 @@ pub async fn list(
             _ => return Err(Problem::WrongCursor),
         };
         let pool = &frontend.pool;
-        let ((strangers, more), faces) = frontend
+        let ((clusters, more), faces) = frontend
             .read(async {
-                let strangers = match cursor {
-                    Cursor::Newest => strangers(pool, after).await?,
+                let clusters = match cursor {
+                    Cursor::Newest => clusters(pool, after).await?,
                     _ => (Vec::new(), None),
                 };
                 // One long list at a time.
@@ -99,23 +101,23 @@ pub async fn list(
                     None => singles(pool, cursor).await?,
                     Some(_) => Rows { rows: Vec::new(), more: None },
                 };
-                Ok((strangers, faces))
+                Ok((clusters, faces))
             })
             .await?;
         let links = Links::new("/unknown?", cursor, &faces, |face: &Face| face.id);
-        let more_strangers =
+        let more_clusters =
             more.map(|(faces, id)| format!("/unknown?strangers_of={faces}&strangers_before={id}"));
-        Ok(Unknown { strangers, more_strangers, faces: faces.rows, links, frame: frontend.frame("/unknown") })
+        Ok(Unknown { clusters, more_clusters, faces: faces.rows, links, frame: frontend.frame("/unknown") })
     })
     .await
 }
 
-/// The next strangers, the largest first, and after which one there are more. As they are noted they may have faces that are
+/// The next clusters, the largest first, and after which one there are more. As they are noted they may have faces that are
 /// theirs no more; those that are shown are counted.
-async fn strangers(
+async fn clusters(
     pool: &MySqlPool,
     after: Option<(u64, u64)>,
-) -> sqlx::Result<(Vec<Stranger>, Option<(u64, u64)>)> {
+) -> sqlx::Result<(Vec<Cluster>, Option<(u64, u64)>)> {
     let mut select =
         QueryBuilder::<MySql>::new("SELECT CAST(faces AS UNSIGNED), id FROM clusters WHERE faces > 1");
     if let Some((faces, id)) = after {
@@ -128,59 +130,59 @@ async fn strangers(
     noted.truncate(STRANGERS);
     let mut samples = samples(pool, noted.iter().map(|&(_, id)| id)).await?;
     let counted = count(pool, noted.iter().map(|&(_, id)| id)).await?;
-    let mut strangers = Vec::with_capacity(noted.len());
+    let mut clusters = Vec::with_capacity(noted.len());
     for (faces, id) in noted {
         let count = counted.get(&id).copied().unwrap_or_default();
         let count = if count < COUNTED { count } else { faces.max(COUNTED) };
         if count > 1 {
-            strangers.push(Stranger { id, count, faces: samples.remove(&id).unwrap_or_default() });
+            clusters.push(Cluster { id, count, faces: samples.remove(&id).unwrap_or_default() });
         }
     }
-    strangers.sort_by_key(|stranger| Reverse(stranger.count));
-    Ok((strangers, more))
+    clusters.sort_by_key(|cluster| Reverse(cluster.count));
+    Ok((clusters, more))
 }
 
-/// How many faces each of these strangers has, up to [`COUNTED`].
+/// How many faces each of these clusters has, up to [`COUNTED`].
 async fn count(
     pool: &MySqlPool,
-    strangers: impl ExactSizeIterator<Item = u64>,
+    clusters: impl ExactSizeIterator<Item = u64>,
 ) -> sqlx::Result<HashMap<u64, u64>> {
-    if strangers.len() == 0 {
+    if clusters.len() == 0 {
         return Ok(HashMap::new());
     }
     let mut select = QueryBuilder::<MySql>::new("");
-    for (nth, stranger) in strangers.enumerate() {
+    for (nth, cluster) in clusters.enumerate() {
         select.push(if nth == 0 { "SELECT " } else { " UNION ALL SELECT " });
-        select.push("CAST(").push_bind(stranger).push(" AS UNSIGNED), CAST(COUNT(*) AS UNSIGNED) FROM (");
-        select.push("SELECT id FROM faces WHERE stranger = ").push_bind(stranger);
+        select.push("CAST(").push_bind(cluster).push(" AS UNSIGNED), CAST(COUNT(*) AS UNSIGNED) FROM (");
+        select.push("SELECT id FROM faces WHERE stranger = ").push_bind(cluster);
         select.push(format_args!(" LIMIT {COUNTED}) AS some"));
     }
     let counts: Vec<(u64, u64)> = select.build_query_as().fetch_all(pool).await?;
     Ok(counts.into_iter().collect())
 }
 
-/// The newest faces of each of these strangers.
+/// The newest faces of each of these clusters.
 async fn samples(
     pool: &MySqlPool,
-    strangers: impl ExactSizeIterator<Item = u64>,
+    clusters: impl ExactSizeIterator<Item = u64>,
 ) -> sqlx::Result<HashMap<u64, Vec<Face>>> {
-    if strangers.len() == 0 {
+    if clusters.len() == 0 {
         return Ok(HashMap::new());
     }
     let mut select = face::select();
     select.push(" JOIN (");
-    for (nth, stranger) in strangers.enumerate() {
+    for (nth, cluster) in clusters.enumerate() {
         select.push(if nth == 0 {
             "(SELECT id FROM faces WHERE stranger = "
         } else {
             " UNION ALL (SELECT id FROM faces WHERE stranger = "
         });
-        select.push_bind(stranger).push(format_args!(" ORDER BY id DESC LIMIT {SAMPLES})"));
+        select.push_bind(cluster).push(format_args!(" ORDER BY id DESC LIMIT {SAMPLES})"));
     }
     select.push(") AS sample ON sample.id = faces.id ORDER BY faces.id DESC");
     let mut samples: HashMap<u64, Vec<Face>> = HashMap::new();
     for face in face::fetch(pool, select).await? {
-        samples.entry(face.stranger.unwrap_or_default()).or_default().push(face);
+        samples.entry(face.cluster.unwrap_or_default()).or_default().push(face);
     }
     Ok(samples)
 }
@@ -208,10 +210,11 @@ async fn singles(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Face>> {
 }
 
 #[derive(Template, Serialize)]
-#[template(path = "stranger.html")]
-struct Group {
+#[template(path = "cluster.html")]
+struct ClusterPage {
     /// The first of the faces.
-    stranger: u64,
+    #[serde(rename = "stranger")]
+    cluster: u64,
     /// How many there are.
     count: i64,
     /// Those of this page.
@@ -222,7 +225,7 @@ struct Group {
     frame: Frame,
 }
 
-/// `GET /unknown/{stranger}`
+/// `GET /unknown/{cluster}`
 pub async fn show(
     State(frontend): State<Frontend>,
     format: Format,
@@ -233,20 +236,20 @@ pub async fn show(
     layout::answer(format, &headers, async {
         let id = layout::id(&id)?;
         let cursor = paging::cursor(asked)?;
-        let (count, faces) = frontend.read(group(&frontend.pool, id, cursor)).await?;
+        let (count, faces) = frontend.read(one_cluster(&frontend.pool, id, cursor)).await?;
         if count == 0 {
             return Err(Problem::NoSuchPage);
         }
         let links = Links::new(&format!("/unknown/{id}?"), cursor, &faces, |face: &Face| face.id);
-        Ok(Group { stranger: id, count, faces: faces.rows, links, frame: frontend.frame("/unknown") })
+        Ok(ClusterPage { cluster: id, count, faces: faces.rows, links, frame: frontend.frame("/unknown") })
     })
     .await
 }
 
-async fn group(pool: &MySqlPool, stranger: u64, cursor: Cursor) -> sqlx::Result<(i64, Rows<Face>)> {
+async fn one_cluster(pool: &MySqlPool, cluster: u64, cursor: Cursor) -> sqlx::Result<(i64, Rows<Face>)> {
     let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM faces WHERE stranger = ?")
-        .bind(stranger)
+        .bind(cluster)
         .fetch_one(pool)
         .await?;
-    Ok((count, face::page(pool, "stranger", stranger, cursor, PAGE).await?))
+    Ok((count, face::page(pool, "stranger", cluster, cursor, PAGE).await?))
 }

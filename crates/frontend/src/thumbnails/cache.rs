@@ -25,7 +25,7 @@ const UNFINISHED: &str = ".new";
 
 /// A folder of thumbnails. Everything here blocks.
 #[derive(Debug)]
-pub struct Kept {
+pub struct ThumbnailCache {
     folder: PathBuf,
     max: u64,
     low: u64,
@@ -35,7 +35,7 @@ pub struct Kept {
     written: AtomicU64,
 }
 
-impl Kept {
+impl ThumbnailCache {
     /// `folder` need not exist: then nothing is kept.
     pub fn new(folder: PathBuf) -> Self {
         Self::bounded(folder, MAX_BYTES, LOW_BYTES)
@@ -144,15 +144,15 @@ mod tests {
     #[test]
     fn what_was_stored_is_found_again_by_another_process() {
         let folder = tempfile::tempdir().unwrap();
-        Kept::new(folder.path().into()).store("a", &jpeg(100));
-        assert_eq!(Kept::new(folder.path().into()).load("a"), Some(jpeg(100)));
-        assert_eq!(Kept::new(folder.path().into()).load("b"), None);
+        ThumbnailCache::new(folder.path().into()).store("a", &jpeg(100));
+        assert_eq!(ThumbnailCache::new(folder.path().into()).load("a"), Some(jpeg(100)));
+        assert_eq!(ThumbnailCache::new(folder.path().into()).load("b"), None);
     }
 
     #[test]
     fn half_a_file_is_none() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept::new(folder.path().into());
+        let kept = ThumbnailCache::new(folder.path().into());
         for half in [&[][..], &[0xff, 0xd8, 1, 2]] {
             fs::write(folder.path().join("a"), half).unwrap();
             assert_eq!(kept.load("a"), None);
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn too_many_make_room_the_first_made_go_first() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept::bounded(folder.path().into(), 1000, 700);
+        let kept = ThumbnailCache::bounded(folder.path().into(), 1000, 700);
         for nth in 0..11_u64 {
             let name = format!("{nth:02}");
             kept.store(&name, &jpeg(100));
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn without_its_folder_nothing_is_kept_and_nothing_breaks() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept::new(folder.path().join("gone"));
+        let kept = ThumbnailCache::new(folder.path().join("gone"));
         kept.store("a", &jpeg(100));
         kept.tidy();
         assert_eq!(kept.load("a"), None);

@@ -31,7 +31,7 @@ use crate::{
     Frontend,
     assets::PLACEHOLDER,
     format::{fingerprint, is_known},
-    thumbnails::cache::{Kept, is_unfinished},
+    thumbnails::cache::{ThumbnailCache, is_unfinished},
 };
 
 /// Longest sides that can be asked for, in pixels: few, so that few are kept of each picture.
@@ -62,7 +62,7 @@ const KNOWN: &str = "known-";
 /// Makes thumbnails, and keeps them.
 #[derive(Clone, Debug)]
 pub struct Thumbnails {
-    kept: Arc<Kept>,
+    kept: Arc<ThumbnailCache>,
     client: FacesClient<Channel>,
     calls: Arc<Semaphore>,
     loads: Arc<Semaphore>,
@@ -86,7 +86,7 @@ enum Missing {
 
 impl Thumbnails {
     /// Made by face-recog at `address` (`host:port`), kept in `kept`. Connects when the first is asked for.
-    pub fn new(address: &str, kept: Kept) -> Result<Self, tonic::transport::Error> {
+    pub fn new(address: &str, kept: ThumbnailCache) -> Result<Self, tonic::transport::Error> {
         let client = rpc::faces_at(address)?;
         let (calls, loads) = (Semaphore::new(CALLS), Semaphore::new(LOADS));
         Ok(Self { kept: Arc::new(kept), client, calls: Arc::new(calls), loads: Arc::new(loads) })

@@ -1,9 +1,9 @@
 //! Faces as pages show them: who it is, and why.
 
 use common::{
-    db::images::query::{Area, Word},
+    db::images::query::{Area, FaceCorrection},
     models::Person,
-    quality::{DULLEST, LEAST_COMPARED_HEIGHT, LEAST_REFERENCE_HEIGHT, MOST_TURNED},
+    quality::{MIN_SHARPNESS, MIN_COMPARED_HEIGHT, MIN_REFERENCE_HEIGHT, MAX_YAW},
 };
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
@@ -28,7 +28,8 @@ pub struct Face {
     /// Whom it shows.
     pub person: Option<Person>,
     /// What a person said about it.
-    pub word: Option<Word>,
+    #[serde(rename = "word")]
+    pub correction: Option<FaceCorrection>,
     /// Euclidean distance to the nearest known face.
     pub distance: Option<f64>,
     /// Base name of the known picture with that face.
@@ -42,14 +43,15 @@ pub struct Face {
     pub sharpness: f32,
     /// 0 looks straight ahead, 1 is a profile.
     pub turned: f32,
-    /// The group of unknown faces that look alike.
-    pub stranger: Option<u64>,
+    /// The cluster of unknown faces that look alike.
+    #[serde(rename = "stranger")]
+    pub cluster: Option<u64>,
 }
 
 impl Face {
-    /// The word beside it.
+    /// The name beside it.
     pub fn who(&self) -> &str {
-        match (&self.person, self.word) {
+        match (&self.person, self.correction) {
             (Some(person), _) => &person.name,
             (None, Some(_)) => "Nobody",
             (None, None) => "Unknown",
@@ -58,7 +60,7 @@ impl Face {
 
     /// Why it is called so, in a few words.
     pub fn why(&self) -> String {
-        match (self.word, self.distance) {
+        match (self.correction, self.distance) {
             (Some(_), _) => "by your word".to_owned(),
             (None, Some(distance)) if self.person.is_some() => format!("distance {distance:.2}"),
             // It is nobody's picture, or somebody said that it is not them.
@@ -67,18 +69,18 @@ impl Face {
                 format!("like the known picture {nearest}, distance {distance:.2}")
             }
             (None, Some(distance)) => format!("nearest known face at {distance:.2}"),
-            (None, None) if self.area.height < LEAST_COMPARED_HEIGHT => "too small to compare".to_owned(),
+            (None, None) if self.area.height < MIN_COMPARED_HEIGHT => "too small to compare".to_owned(),
             (None, None) => "nobody to compare with".to_owned(),
         }
     }
 
     /// What its quality lacks, if it lacks something.
     pub fn flaw(&self) -> Option<&'static str> {
-        if self.area.height < LEAST_REFERENCE_HEIGHT {
+        if self.area.height < MIN_REFERENCE_HEIGHT {
             Some("small")
-        } else if self.sharpness < DULLEST {
+        } else if self.sharpness < MIN_SHARPNESS {
             Some("blurred")
-        } else if self.turned > MOST_TURNED {
+        } else if self.turned > MAX_YAW {
             Some("turned away")
         } else {
             None
@@ -87,7 +89,7 @@ impl Face {
 
     /// Whether a person said something about it.
     pub fn is_settled(&self) -> bool {
-        self.word.is_some()
+        self.correction.is_some()
     }
 
     /// The picture's name.
@@ -159,13 +161,13 @@ fn read(row: &MySqlRow) -> sqlx::Result<Face> {
             height: row.try_get("height")?,
         },
         person: person.zip(name).map(|(id, name)| Person { id, name }),
-        word: row.try_get::<Option<i32>, _>("chosen")?.map(Word::of),
+        correction: row.try_get::<Option<i32>, _>("chosen")?.map(FaceCorrection::of),
         distance: row.try_get("distance")?,
         nearest: row.try_get("nearest")?,
         matches: row.try_get("matches")?,
         score: row.try_get("score")?,
         sharpness: row.try_get("sharpness")?,
         turned: row.try_get("turned")?,
-        stranger: row.try_get("stranger")?,
+        cluster: row.try_get("stranger")?,
     })
 }

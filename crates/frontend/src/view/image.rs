@@ -18,7 +18,7 @@ use crate::rows::Row;
 
 /// An image in a list; its JSON is what programs get.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Line {
+pub struct ImageView {
     /// The image's id.
     pub id: u64,
     /// Its path, as it was posted.
@@ -46,7 +46,7 @@ pub struct Line {
     pub looking_again: bool,
 }
 
-impl Line {
+impl ImageView {
     /// The word in the column Person.
     pub fn who(&self) -> &str {
         match &self.person {
@@ -82,7 +82,7 @@ pub fn file(path: &str) -> &str {
     path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(path)
 }
 
-impl From<Row> for Line {
+impl From<Row> for ImageView {
     fn from(row: Row) -> Self {
         let code = row.status.unwrap_or(Status::Pending.code());
         let status = Status::from_code(code);

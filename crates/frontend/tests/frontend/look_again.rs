@@ -1,6 +1,6 @@
 //! Pages say what an older detector looked at, how far looking again is, and what could not be looked at.
 
-use devstack::{Port, Recogniser, Reply};
+use devstack::{Port, FakeFaceRecog, Reply};
 use serde_json::json;
 
 use crate::frontend::{Stage, until};
@@ -9,8 +9,8 @@ const OLDER: &str = "looked at by an older detector";
 const BUTTON: &str = r#"data-send="POST /api/look-again""#;
 
 /// A stage whose face-recog says that today's detector is yunet, with buttons.
-async fn with_detector() -> (Stage, Recogniser) {
-    let face_recog = Recogniser::start(|_| Reply::name("")).await;
+async fn with_detector() -> (Stage, FakeFaceRecog) {
+    let face_recog = FakeFaceRecog::start(|_| Reply::name("")).await;
     face_recog.tell_faces("yunet", |_| Vec::new());
     let grpc = format!("--grpc-address={}", face_recog.address());
     (Stage::set_with(&[&grpc, "--receiver-address=127.0.0.1:1"]).await, face_recog)
@@ -55,7 +55,7 @@ async fn very_many_are_not_counted_to_the_end() {
 #[tokio::test]
 async fn where_face_recog_names_no_detector_nothing_is_older() {
     let nobody = Port::reserve().unwrap();
-    let nameless = Recogniser::start(|_| Reply::name("")).await;
+    let nameless = FakeFaceRecog::start(|_| Reply::name("")).await;
     nameless.tell_faces("", |_| Vec::new());
     for address in [format!("127.0.0.1:{nobody}"), nameless.address()] {
         let stage = Stage::set_with(&[&format!("--grpc-address={address}")]).await;

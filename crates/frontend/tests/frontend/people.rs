@@ -2,7 +2,7 @@
 
 use common::db::{
     audit::Change,
-    corrections::{Whom, Word},
+    corrections::{Assignee, Correction},
 };
 use serde_json::{Value, json};
 
@@ -56,8 +56,8 @@ async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
     let stage = Stage::set().await;
     assert!(stage.frontend.html("/audit").await.contains("Nobody has changed anything"));
     let (image, faces) = stage.recognise("/a.jpg", &[-1]).await;
-    let word = Word::Is(3);
-    common::db::corrections::say(&stage.pool, faces[0], word, "grace").await.unwrap();
+    let word = Correction::Assign(3);
+    common::db::corrections::correct(&stage.pool, faces[0], word, "grace").await.unwrap();
     let html = stage.frontend.html("/audit").await;
     assert!(html.contains(&format!("confirm <a href=\"/images/{image}\">face {}</a> as ", faces[0])));
     assert!(html.contains("<a href=\"/people/3\"><bdi dir=\"auto\">John Doe</bdi></a>"), "{html}");
@@ -78,10 +78,10 @@ async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
 async fn the_audit_says_whom_a_face_was_taken_for_and_whom_not() {
     let stage = Stage::set().await;
     let (_, faces) = stage.recognise("/a.jpg", &[1]).await;
-    let say = async |word| common::db::corrections::say(&stage.pool, faces[0], word, "grace").await.unwrap();
-    say(Word::Is(2)).await;
-    say(Word::IsNot(1)).await;
-    say(Word::Nobody).await;
+    let say = async |word| common::db::corrections::correct(&stage.pool, faces[0], word, "grace").await.unwrap();
+    say(Correction::Assign(2)).await;
+    say(Correction::Reject(1)).await;
+    say(Correction::Ignore).await;
     common::db::people::delete(&stage.pool, 2, false, "grace").await.unwrap();
     let json = stage.frontend.json("/audit").await;
     let told: Vec<_> = json["entries"].as_array().unwrap().iter().map(|entry| &entry["person"]).collect();
@@ -103,7 +103,7 @@ async fn the_audit_says_what_somebody_was_called_and_what_was_taken_back() {
     common::db::people::undo(pool, 1, &renaming, who).await.unwrap().unwrap();
     common::db::people::merge(pool, 2, 1, who).await.unwrap();
     common::db::people::unname_picture(pool, 1, "hannibal_1.jpg", who).await.unwrap();
-    common::db::faces::clusters::name(pool, faces[0], Whom::Known(3), who).await.unwrap();
+    common::db::faces::clusters::name(pool, faces[0], Assignee::Known(3), who).await.unwrap();
     common::db::people::delete(pool, 4, false, who).await.unwrap();
     let frontend = stage.another(&["--receiver-address=127.0.0.1:1"]).await;
     until(|| async { frontend.readiness.missing().is_none() }).await;

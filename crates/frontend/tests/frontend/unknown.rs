@@ -51,7 +51,7 @@ async fn the_strangers_with_most_faces_come_first_and_are_counted_as_they_are() 
     // What was said since they were noted counts at once.
     let [largest, next] = [&strangers[0].1, &strangers[1].1];
     for face in largest[1..].iter().chain(&next[1..2]) {
-        common::db::corrections::say(&stage.pool, *face, common::db::corrections::Word::Nobody, "grace")
+        common::db::corrections::correct(&stage.pool, *face, common::db::corrections::Correction::Ignore, "grace")
             .await
             .unwrap();
     }
@@ -73,10 +73,10 @@ async fn a_face_that_was_spoken_about_leaves_the_queue() {
     let stage = Stage::set().await;
     let (_, faces) = stage.recognise("/a.jpg", &[-1, -1]).await;
     for (face, word) in
-        faces.iter().zip([common::db::corrections::Word::Nobody, common::db::corrections::Word::Is(1)])
+        faces.iter().zip([common::db::corrections::Correction::Ignore, common::db::corrections::Correction::Assign(1)])
     {
         assert!(stage.frontend.html("/unknown").await.contains(&format!("id=\"face-{face}\"")));
-        common::db::corrections::say(&stage.pool, *face, word, "grace").await.unwrap();
+        common::db::corrections::correct(&stage.pool, *face, word, "grace").await.unwrap();
     }
     assert!(stage.frontend.html("/unknown").await.contains("Nobody is unknown"));
 }

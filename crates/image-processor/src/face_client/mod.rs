@@ -48,12 +48,12 @@ pub(crate) struct Answer {
 }
 
 /// The client of face-recog.
-pub(crate) struct Recogniser {
+pub(crate) struct FaceClient {
     replicas: Replicas,
     deadline: Duration,
 }
 
-impl Recogniser {
+impl FaceClient {
     /// Calls every address of `address` (`host:port`), each call for at most `deadline`.
     pub(crate) fn new(address: &str, deadline: Duration) -> Self {
         Self { replicas: Replicas::new(address), deadline }
@@ -362,12 +362,12 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_millis(200);
 
-    fn calling(face_recog: &devstack::Recogniser) -> Recogniser {
-        Recogniser::new(&face_recog.address(), DEADLINE)
+    fn calling(face_recog: &devstack::FakeFaceRecog) -> FaceClient {
+        FaceClient::new(&face_recog.address(), DEADLINE)
     }
 
-    async fn broken(recogniser: &Recogniser) -> String {
-        match recogniser.identify("x.jpg").await {
+    async fn broken(face_client: &FaceClient) -> String {
+        match face_client.identify("x.jpg").await {
             Err(CallError::Broken(failure)) => failure.reason,
             other => panic!("{other:?}"),
         }
@@ -375,16 +375,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_comes_too_late_is_no_broken_connection() {
-        let recogniser = calling(&devstack::Recogniser::start(|_| Reply::never()).await);
+        let face_client = calling(&devstack::FakeFaceRecog::start(|_| Reply::never()).await);
         // Whether the server's clock, the transport's or our own rings first is chance.
         for _ in 0..10 {
-            assert_eq!(broken(&recogniser).await, too_late().reason);
+            assert_eq!(broken(&face_client).await, too_late().reason);
         }
     }
 
     #[tokio::test]
     async fn a_face_recog_that_does_not_know_every_face_gets_one_call_at_a_time() {
-        let itself = Arc::new(OnceLock::<devstack::Recogniser>::new());
+        let itself = Arc::new(OnceLock::<devstack::FakeFaceRecog>::new());
         let breaks_off_overlapping = {
             let itself = itself.clone();
             move |_: &str| match itself.get() {
@@ -392,11 +392,11 @@ mod tests {
                 _ => Reply::name(NOT_FOUND).after(Duration::from_millis(5)),
             }
         };
-        let face_recog = devstack::Recogniser::start(breaks_off_overlapping).await;
+        let face_recog = devstack::FakeFaceRecog::start(breaks_off_overlapping).await;
         assert!(itself.set(face_recog.clone()).is_ok());
-        let recogniser = Recogniser::new(&face_recog.address(), Duration::from_secs(30));
+        let face_client = FaceClient::new(&face_recog.address(), Duration::from_secs(30));
         let paths: Vec<_> = (0..16).map(|number| format!("{number}.jpg")).collect();
-        for answer in join_all(paths.iter().map(|path| recogniser.identify(path))).await {
+        for answer in join_all(paths.iter().map(|path| face_client.identify(path))).await {
             assert!(answer.is_ok(), "{answer:?}");
         }
         assert_eq!(face_recog.calls(), 16);
@@ -408,15 +408,15 @@ mod tests {
             "first.jpg" => Reply::name(NOT_FOUND).after(DEADLINE * 3 / 4),
             _ => Reply::never(),
         };
-        let face_recog = devstack::Recogniser::start(one_by_one).await;
-        let recogniser = calling(&face_recog);
+        let face_recog = devstack::FakeFaceRecog::start(one_by_one).await;
+        let face_client = calling(&face_recog);
         let second = async {
             while face_recog.running() == 0 {
                 tokio::task::yield_now().await;
             }
-            recogniser.identify("second.jpg").await
+            face_client.identify("second.jpg").await
         };
-        let (_, answer) = tokio::join!(recogniser.identify("first.jpg"), second);
+        let (_, answer) = tokio::join!(face_client.identify("first.jpg"), second);
         assert!(matches!(answer, Err(CallError::Busy)), "{answer:?}");
     }
 
@@ -427,8 +427,8 @@ mod tests {
             0 => Reply::error(Status::resource_exhausted("the queue is full")),
             _ => Reply::never(),
         };
-        let recogniser = calling(&devstack::Recogniser::start(busy_then_slow).await);
-        let answer = recogniser.identify("x.jpg").await;
+        let face_client = calling(&devstack::FakeFaceRecog::start(busy_then_slow).await);
+        let answer = face_client.identify("x.jpg").await;
         assert!(matches!(answer, Err(CallError::Busy)), "{answer:?}");
     }
 }

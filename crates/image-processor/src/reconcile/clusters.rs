@@ -3,7 +3,7 @@
 //! A face joins the cluster whose first face is nearest, if that is near enough to be the same person's, or begins one. So
 //! each face is compared with one face of each cluster, never with all others, and what was grouped stays as it is.
 //!
-//! The first faces of all clusters stay in memory from one round to the next ([`centres`](crate::reconcile::centres)). Clusters change
+//! The first faces of all clusters stay in memory from one round to the next ([`cluster_index`](crate::reconcile::centres)). Clusters change
 //! meanwhile: their first faces get names, or their images go. So whatever a face is about to join is read again first; and
 //! when all faces are looked at again, the clusters in memory are compared with the table.
 
@@ -17,7 +17,7 @@ use common::{
     db::{
         faces::{
             self, cluster_sizes,
-            clusters::{self, Grouped, Ungrouped},
+            clusters::{self, Clustered, Unclustered},
         },
         pool::Lock,
     },
@@ -28,8 +28,8 @@ use sqlx::MySqlPool;
 use tokio::{task::spawn_blocking, time::Instant};
 
 use crate::reconcile::{
-    centres::{Centres, Found, Probe, Reach},
-    newest::Newest,
+    cluster_index::{ClusterIndex, Found, Probe, Reach},
+    newest::Cursor,
 };
 
 /// Faces of one statement: a megabyte, if all of them are new.
@@ -59,7 +59,7 @@ const PAGE: usize = 4_096;
 /// How far the faces without a cluster were looked at.
 #[derive(Debug, Default)]
 struct Progress {
-    newest: Newest,
+    newest: Cursor,
     /// How far the look at all faces is; `None` when it is over.
     all: Option<u64>,
     began: Option<Instant>,
@@ -83,15 +83,15 @@ impl Progress {
 
 /// The clusters of one model's faces, and the way to put more faces into them.
 #[derive(Debug, Default)]
-pub(crate) struct Grouping {
+pub(crate) struct Clustering {
     model: String,
-    centres: Centres,
+    cluster_index: ClusterIndex,
     /// When all of them were read.
     read: Option<Instant>,
     progress: Progress,
 }
 
-impl Grouping {
+impl Clustering {
     /// Looks at the newest faces, and at some of the others, which are described by `model`; `tolerance` is the greatest
     /// distance of faces of one person. How many of them were put into clusters.
     pub(crate) async fn round(
@@ -115,10 +115,10 @@ impl Grouping {
         }
         let (reach, end) = (Reach::new(tolerance), now + ROUND);
         let mut last = self.progress.newest.begin();
-        let mut grouped = 0;
+        let mut clustered = 0;
         loop {
             let (portion, ended) = self.read(pool, &mut last, end).await?;
-            grouped += self.group(pool, lock, reach, portion).await?;
+            clustered += self.group(pool, lock, reach, portion).await?;
             if ended || Instant::now() >= end {
                 break;
             }
@@ -128,24 +128,24 @@ impl Grouping {
             && Instant::now() < end
         {
             let (portion, ended) = self.read(pool, &mut last, end).await?;
-            grouped += self.group(pool, lock, reach, portion).await?;
+            clustered += self.group(pool, lock, reach, portion).await?;
             self.progress.all = (!ended).then_some(last);
         }
-        metrics::gauge!("clusters").set(self.centres.len() as f64);
-        Ok(grouped)
+        metrics::gauge!("clusters").set(self.cluster_index.len() as f64);
+        Ok(clustered)
     }
 
     /// The next portion of faces after `last`, which moves on; and whether these were all.
     async fn read(&self, pool: &MySqlPool, last: &mut u64, end: Instant) -> sqlx::Result<(Vec<Face>, bool)> {
-        let most = (COMPARISONS / (self.centres.len() + 1)).clamp(1, PORTION);
+        let most = (COMPARISONS / (self.cluster_index.len() + 1)).clamp(1, PORTION);
         let mut portion = Vec::new();
         loop {
             // Of no more than fit into the portion, or the rest would be read again.
             let look = LOOK.min((most - portion.len()) as u32);
-            let ungrouped = clusters::ungrouped(pool, &self.model, *last, look).await?;
-            *last = ungrouped.last().map_or(*last, |face| face.id);
-            portion.extend(ungrouped.iter().filter_map(Face::read));
-            let ended = ungrouped.len() < look as usize;
+            let unclustered = clusters::unclustered(pool, &self.model, *last, look).await?;
+            *last = unclustered.last().map_or(*last, |face| face.id);
+            portion.extend(unclustered.iter().filter_map(Face::read));
+            let ended = unclustered.len() < look as usize;
             if ended || portion.len() >= most || Instant::now() >= end {
                 return Ok((portion, ended));
             }
@@ -169,8 +169,8 @@ impl Grouping {
             let (searched, found) = self.search(portion, reach).await?;
             portion = searched;
             let first: BTreeSet<u64> = found.iter().flatten().map(|found| found.face).collect();
-            let first = clusters::grouped(pool, &self.model, &first.into_iter().collect::<Vec<_>>()).await?;
-            let first: HashMap<u64, Grouped> = first.into_iter().map(|first| (first.id, first)).collect();
+            let first = clusters::clustered(pool, &self.model, &first.into_iter().collect::<Vec<_>>()).await?;
+            let first: HashMap<u64, Clustered> = first.into_iter().map(|first| (first.id, first)).collect();
             let mut moved = Vec::new();
             for (face, found) in portion.iter_mut().zip(found) {
                 face.nearest = None;
@@ -198,7 +198,7 @@ impl Grouping {
             clusters::join(pool, joined).await?;
             for (face, &(id, cluster)) in faces.iter().zip(joined) {
                 if id == cluster {
-                    self.centres.push(cluster, id, face.probe.clone());
+                    self.cluster_index.push(cluster, id, face.probe.clone());
                 }
             }
         }
@@ -214,16 +214,16 @@ impl Grouping {
         portion: Vec<Face>,
         reach: Reach,
     ) -> sqlx::Result<(Vec<Face>, Vec<Vec<Found>>)> {
-        let centres = mem::take(&mut self.centres);
+        let cluster_index = mem::take(&mut self.cluster_index);
         let searched = apart(move || {
             let probes: Vec<Probe> = portion.iter().map(|face| face.probe.clone()).collect();
-            let found = centres.search(&probes, reach);
-            (centres, portion, found)
+            let found = cluster_index.search(&probes, reach);
+            (cluster_index, portion, found)
         })
         .await;
         match searched {
-            Ok((centres, portion, found)) => {
-                self.centres = centres;
+            Ok((cluster_index, portion, found)) => {
+                self.cluster_index = cluster_index;
                 Ok((portion, found))
             }
             // The clusters are lost with it.
@@ -237,21 +237,21 @@ impl Grouping {
     /// Finds the first face that a cluster has today, if it still has one.
     async fn follow(&mut self, pool: &MySqlPool, found: Found) -> sqlx::Result<()> {
         let first = match clusters::first(pool, found.cluster).await? {
-            Some(first) => clusters::grouped(pool, &self.model, &[first]).await?.pop(),
+            Some(first) => clusters::clustered(pool, &self.model, &[first]).await?.pop(),
             None => None,
         };
         let first = first.as_ref().and_then(|first| Some((first.id, probe(first)?)));
-        self.centres.replace(found, first);
+        self.cluster_index.replace(found, first);
         Ok(())
     }
 
     /// Makes the clusters in memory, and their numbers in the table, what the faces make them.
     async fn refresh(&mut self, pool: &MySqlPool, lock: &mut Lock) -> sqlx::Result<()> {
         if self.read.is_none_or(|read| read.elapsed() >= ANEW) {
-            (self.centres, self.read) = (Centres::default(), Some(Instant::now()));
+            (self.cluster_index, self.read) = (ClusterIndex::default(), Some(Instant::now()));
         }
-        self.centres.sort();
-        let mut known = self.centres.len();
+        self.cluster_index.sort();
+        let mut known = self.cluster_index.len();
         let mut stays = Vec::with_capacity(known);
         let (mut last, mut counted) = (0, 0);
         loop {
@@ -262,7 +262,7 @@ impl Grouping {
             let mut missing: HashMap<u64, u64> =
                 page.iter().map(|cluster| (cluster.id, cluster.first)).collect();
             let place = stays.len();
-            for (cluster, first) in self.centres.from(place).take(known - place) {
+            for (cluster, first) in self.cluster_index.from(place).take(known - place) {
                 if cluster > end {
                     break;
                 }
@@ -273,9 +273,9 @@ impl Grouping {
                 stays.push(is_same);
             }
             let first: Vec<u64> = missing.into_values().collect();
-            for first in clusters::grouped(pool, &self.model, &first).await? {
+            for first in clusters::clustered(pool, &self.model, &first).await? {
                 if let Some(probe) = probe(&first) {
-                    self.centres.push(first.cluster, first.id, probe);
+                    self.cluster_index.push(first.cluster, first.id, probe);
                 }
             }
             lock.keep().await?;
@@ -285,9 +285,9 @@ impl Grouping {
             last = end;
         }
         // What was read now comes after those that were known.
-        known = self.centres.len();
+        known = self.cluster_index.len();
         stays.resize(known, true);
-        self.centres.retain(&stays);
+        self.cluster_index.retain(&stays);
         if counted > 0 {
             tracing::debug!(counted, "clusters had other faces than were noted");
         }
@@ -295,7 +295,7 @@ impl Grouping {
     }
 }
 
-fn probe(first: &Grouped) -> Option<Probe> {
+fn probe(first: &Clustered) -> Option<Probe> {
     embedding::read(&first.embedding).map(|embedding| Probe::new(&embedding, first.height))
 }
 
@@ -316,13 +316,13 @@ struct Face {
 }
 
 impl Face {
-    fn read(face: &Ungrouped) -> Option<Self> {
+    fn read(face: &Unclustered) -> Option<Self> {
         let embedding = embedding::read(face.embedding.as_deref()?)?;
         let probe = Probe::new(&embedding, face.height);
         Some(Self { id: face.id, embedding, height: face.height, probe, nearest: None })
     }
 
-    fn meet_row(&mut self, first: &Grouped, reach: Reach) {
+    fn meet_row(&mut self, first: &Clustered, reach: Reach) {
         if let Some(embedding) = embedding::read(&first.embedding) {
             self.meet(first.cluster, &embedding, first.height, reach);
         }
@@ -361,7 +361,7 @@ fn joined(portion: &mut [Face], reach: Reach) -> Vec<(u64, u64)> {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use common::db::{
-        corrections::{self, Word},
+        corrections::{self, Correction},
         pool,
     };
     use sqlx::AssertSqlSafe;
@@ -378,7 +378,7 @@ mod tests {
     struct World {
         pool: MySqlPool,
         lock: Lock,
-        grouping: Grouping,
+        grouping: Clustering,
         _database: devstack::Database,
     }
 
@@ -386,7 +386,7 @@ mod tests {
         async fn new() -> Self {
             let (database, pool) = testing::migrated().await;
             let lock = pool::lock(&pool, "test", Duration::from_secs(1), ROUND).await.unwrap().unwrap();
-            Self { pool, lock, grouping: Grouping::default(), _database: database }
+            Self { pool, lock, grouping: Clustering::default(), _database: database }
         }
 
         /// Stores a face for each of these numbers; the last id.
@@ -486,11 +486,11 @@ mod tests {
         let mut world = World::new().await;
         let values: Vec<_> = (0..5_000).map(|n| (n % 10) as f32 * 0.7).collect();
         world.store(&values).await;
-        let mut grouped = 0;
+        let mut clustered = 0;
         while world.grouping.progress.began.is_none() || world.grouping.progress.all.is_some() {
-            grouped += world.round(false).await;
+            clustered += world.round(false).await;
         }
-        assert_eq!(grouped, 5_000);
+        assert_eq!(clustered, 5_000);
         assert_eq!(world.noted().await.iter().map(|(_, faces)| *faces).collect::<Vec<_>>(), [500; 10]);
     }
 
@@ -499,7 +499,7 @@ mod tests {
         let mut world = World::new().await;
         let first = world.store(&[0.0, 0.5]).await - 1;
         world.round(false).await;
-        corrections::say(&world.pool, first, Word::Is(1), "a test").await.unwrap();
+        corrections::correct(&world.pool, first, Correction::Assign(1), "a test").await.unwrap();
         // Near to the first, which is nobody's any more, and far from the other.
         world.store(&[-0.2]).await;
         world.round(false).await;
@@ -516,7 +516,7 @@ mod tests {
         let mut world = World::new().await;
         let first = world.store(&[0.0]).await;
         world.round(false).await;
-        corrections::say(&world.pool, first, Word::Nobody, "a test").await.unwrap();
+        corrections::correct(&world.pool, first, Correction::Ignore, "a test").await.unwrap();
         world.store(&[0.1, 0.2]).await;
         world.round(false).await;
         assert_eq!(world.clusters().await, [None, Some(first + 1), Some(first + 1)]);
@@ -527,8 +527,8 @@ mod tests {
         let mut world = World::new().await;
         let first = world.store(&[0.0, 0.0, 0.0, 5.0, 5.0, 7.0]).await - 5;
         world.round(false).await;
-        corrections::say(&world.pool, first + 1, Word::Nobody, "a test").await.unwrap();
-        corrections::say(&world.pool, first + 3, Word::Nobody, "a test").await.unwrap();
+        corrections::correct(&world.pool, first + 1, Correction::Ignore, "a test").await.unwrap();
+        corrections::correct(&world.pool, first + 3, Correction::Ignore, "a test").await.unwrap();
         world.execute("INSERT INTO clusters VALUES (1000000, 7)").await;
         world.round(true).await;
         assert_eq!(world.noted().await, [(first, 2)]);
@@ -539,10 +539,10 @@ mod tests {
         let mut world = World::new().await;
         let first = world.store(&[0.0, 3.0]).await - 1;
         world.round(false).await;
-        world.grouping = Grouping::default();
+        world.grouping = Clustering::default();
         world.store(&[0.1, 3.1, 6.0]).await;
         assert_eq!(world.round(false).await, 3);
-        assert_eq!(world.grouping.centres.len(), 3);
+        assert_eq!(world.grouping.cluster_index.len(), 3);
         let expected = [first, first + 1, first, first + 1, first + 4];
         assert_eq!(world.clusters().await, expected.map(Some));
     }

@@ -3,9 +3,9 @@
 //! result is being stored, the images of these are settled. And unknown faces that belong together are put into
 //! [clusters](crate::reconcile::clusters).
 
-pub mod centres;
+pub mod cluster_index;
 pub mod clusters;
-pub mod looks;
+pub mod schedule;
 pub mod newest;
 pub mod rematch;
 
@@ -23,10 +23,10 @@ use sqlx::MySqlPool;
 use tokio::time::Instant;
 
 use crate::{
-    face_client::Recogniser,
+    face_client::FaceClient,
     reconcile::{
-        clusters::Grouping,
-        looks::Looks,
+        clusters::Clustering,
+        schedule::LookSchedule,
         rematch::{Comparing, Today},
     },
 };
@@ -52,8 +52,8 @@ const LOCK: (&str, Duration) = ("rematch", Duration::from_secs(60));
 const SILENT: u32 = 12;
 
 /// Does whatever is to be done, now and then; never returns.
-pub(crate) async fn run(pool: &MySqlPool, recogniser: &Recogniser) {
-    let mut upkeep = Upkeep::new(pool, recogniser);
+pub(crate) async fn run(pool: &MySqlPool, face_client: &FaceClient) {
+    let mut upkeep = Upkeep::new(pool, face_client);
     loop {
         tokio::time::sleep(POLL).await;
         if let Err(error) = upkeep.round().await
@@ -66,7 +66,7 @@ pub(crate) async fn run(pool: &MySqlPool, recogniser: &Recogniser) {
 
 struct Upkeep<'a> {
     pool: &'a MySqlPool,
-    recogniser: &'a Recogniser,
+    face_client: &'a FaceClient,
     lead: Option<Lead>,
     /// How often in a row no replica answered.
     silent: u32,
@@ -78,20 +78,20 @@ struct Upkeep<'a> {
 struct Lead {
     lock: Lock,
     /// When all faces are held against the names.
-    looks: Looks,
+    schedule: LookSchedule,
     comparing: Comparing,
-    grouping: Grouping,
+    grouping: Clustering,
 }
 
 impl Lead {
     fn new(lock: Lock) -> Self {
-        Self { lock, looks: Looks::default(), comparing: Comparing::default(), grouping: Grouping::default() }
+        Self { lock, schedule: LookSchedule::default(), comparing: Comparing::default(), grouping: Clustering::default() }
     }
 }
 
 impl<'a> Upkeep<'a> {
-    fn new(pool: &'a MySqlPool, recogniser: &'a Recogniser) -> Self {
-        Self { pool, recogniser, lead: None, silent: 0, differing: 0 }
+    fn new(pool: &'a MySqlPool, face_client: &'a FaceClient) -> Self {
+        Self { pool, face_client, lead: None, silent: 0, differing: 0 }
     }
 
     async fn round(&mut self) -> sqlx::Result<()> {
@@ -144,7 +144,7 @@ impl<'a> Upkeep<'a> {
 
     /// Compares kept faces with the known people of today. On how many images that changed anything.
     async fn compare(&self, lead: &mut Lead, known: &MatchResponse) -> sqlx::Result<usize> {
-        let today = Today { pool: self.pool, recogniser: self.recogniser, known };
+        let today = Today { pool: self.pool, face_client: self.face_client, known };
         let images = lead.comparing.round(today, &mut lead.lock).await?;
         if images > 0 {
             tracing::info!(images, "the known people have changed, and so who is on these images");
@@ -156,7 +156,7 @@ impl<'a> Upkeep<'a> {
     /// their names.
     async fn settle(&self, lead: &mut Lead) -> sqlx::Result<bool> {
         let (today, now) = (people::fingerprint(self.pool).await?, Instant::now());
-        if !lead.looks.is_due(today, now) {
+        if !lead.schedule.is_due(today, now) {
             return Ok(false);
         }
         let (mut last, mut images) = (0, 0);
@@ -179,13 +179,13 @@ impl<'a> Upkeep<'a> {
                 "known pictures belong to others than before, and so who is on these images"
             );
         }
-        Ok(lead.looks.done(today, now) || images > 0)
+        Ok(lead.schedule.done(today, now) || images > 0)
     }
 
     /// Whom every replica of face-recog knows. `None` while they differ: what was compared with the people of one would be
     /// compared with those of the other next, and again, by every processor, for as long as they do.
     async fn today(&mut self) -> Option<MatchResponse> {
-        let mut known = self.recogniser.known().await;
+        let mut known = self.face_client.known().await;
         known.dedup();
         self.silent = if known.is_empty() { self.silent + 1 } else { 0 };
         if known.len() < 2 {
@@ -225,8 +225,8 @@ mod tests {
     #[tokio::test]
     async fn a_result_that_names_somebody_who_went_while_it_was_stored_is_mended_by_a_later_look() {
         let (_database, pool) = testing::migrated().await;
-        let recogniser = Recogniser::calling(&[]).await;
-        let mut upkeep = Upkeep::new(&pool, &recogniser);
+        let face_client = FaceClient::calling(&[]).await;
+        let mut upkeep = Upkeep::new(&pool, &face_client);
         upkeep.round().await.unwrap();
         testing::store_faces(&mut pool.acquire().await.unwrap(), &[[0.5; 128]]).await;
         sqlx::raw_sql(
@@ -241,7 +241,7 @@ mod tests {
         let named = async || sqlx::query_scalar::<_, i64>(named).fetch_one(&pool).await.unwrap();
         upkeep.round().await.unwrap();
         assert_eq!(named().await, 2, "no look is due");
-        upkeep.lead.as_mut().unwrap().looks.hurry();
+        upkeep.lead.as_mut().unwrap().schedule.hurry();
         upkeep.round().await.unwrap();
         assert_eq!(named().await, 0);
     }
@@ -252,8 +252,8 @@ mod tests {
         testing::store_faces(&mut pool.acquire().await.unwrap(), &[[0.5; 128]]).await;
         let [one, other] = [Replica::start(1).await, Replica::start(2).await];
         let recognisers = [
-            Recogniser::calling(&[one.address, other.address]).await,
-            Recogniser::calling(&[other.address, one.address]).await,
+            FaceClient::calling(&[one.address, other.address]).await,
+            FaceClient::calling(&[other.address, one.address]).await,
         ];
         let compared = || one.compared() + other.compared();
         let mut processors = [Upkeep::new(&pool, &recognisers[0]), Upkeep::new(&pool, &recognisers[1])];
@@ -274,8 +274,8 @@ mod tests {
     async fn one_processor_does_it_until_it_is_gone_and_then_another() {
         let (_database, pool) = testing::migrated().await;
         let replica = Replica::start(1).await;
-        let recogniser = Recogniser::calling(&[replica.address]).await;
-        let [mut one, mut other] = [Upkeep::new(&pool, &recogniser), Upkeep::new(&pool, &recogniser)];
+        let face_client = FaceClient::calling(&[replica.address]).await;
+        let [mut one, mut other] = [Upkeep::new(&pool, &face_client), Upkeep::new(&pool, &face_client)];
         for _ in 0..2 {
             one.round().await.unwrap();
             other.round().await.unwrap();
@@ -293,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn a_processor_that_no_face_recog_answers_leaves_it_to_another() {
         let (_database, pool) = testing::migrated().await;
-        let nobody = Recogniser::calling(&[]).await;
+        let nobody = FaceClient::calling(&[]).await;
         let mut upkeep = Upkeep::new(&pool, &nobody);
         for _ in 1..SILENT {
             upkeep.round().await.unwrap();

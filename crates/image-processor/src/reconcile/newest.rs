@@ -13,9 +13,9 @@ const EARLIER: u64 = 1_000;
 /// The last faces that were seen, and when. A face has its id before it is committed, so others with later ids may be
 /// seen first: each look begins after the last that was seen [`LATE`] ago.
 #[derive(Debug, Default)]
-pub(crate) struct Newest(VecDeque<(Instant, u64)>);
+pub(crate) struct Cursor(VecDeque<(Instant, u64)>);
 
-impl Newest {
+impl Cursor {
     /// The face after which the next look begins.
     pub(crate) fn begin(&self) -> u64 {
         self.0.front().map_or(0, |&(_, last)| last)
@@ -37,16 +37,16 @@ mod tests {
 
     #[test]
     fn a_look_begins_where_one_ended_that_is_longer_ago_than_a_transaction() {
-        let (mut newest, start) = (Newest::default(), Instant::now());
+        let (mut newest, start) = (Cursor::default(), Instant::now());
         assert_eq!(newest.begin(), 0);
-        let looks = [
+        let schedule = [
             (0, 5_000, 4_000),
             (30, 6_000, 4_000),
             (59, 7_000, 4_000),
             (60, 8_000, 4_000),
             (90, 9_000, 6_000),
         ];
-        for (seconds, last, begin) in looks {
+        for (seconds, last, begin) in schedule {
             newest.note(start + Duration::from_secs(seconds), last);
             assert_eq!(newest.begin(), begin, "after {seconds} s");
         }

@@ -22,8 +22,8 @@ use sqlx::MySqlPool;
 use tokio::time::Instant;
 
 use crate::{
-    face_client::{self, Recogniser},
-    reconcile::{clusters::apart, looks::Looks, newest::Newest},
+    face_client::{self, FaceClient},
+    reconcile::{clusters::apart, schedule::LookSchedule, newest::Cursor},
 };
 
 /// Faces that are read and compared together: 2 MiB.
@@ -48,10 +48,10 @@ pub(crate) struct Comparing {
     model: String,
     /// The known people of today.
     gallery: u64,
-    newest: Newest,
+    newest: Cursor,
     /// When all faces are looked at: another call may have begun before the known people changed, and its result is
     /// stored after that.
-    looks: Looks,
+    schedule: LookSchedule,
     all: Option<All>,
     /// Quick looks since all faces were stored as compared.
     quick: u32,
@@ -74,7 +74,7 @@ struct All {
 #[derive(Clone, Copy)]
 pub(crate) struct Today<'a> {
     pub(crate) pool: &'a MySqlPool,
-    pub(crate) recogniser: &'a Recogniser,
+    pub(crate) face_client: &'a FaceClient,
     /// The known people, by all replicas of face-recog.
     pub(crate) known: &'a MatchResponse,
 }
@@ -82,7 +82,7 @@ pub(crate) struct Today<'a> {
 impl Comparing {
     /// Has all faces looked at in the next round: results may have been stored that nobody saw.
     pub(crate) fn look_again(&mut self) {
-        self.looks = Looks::default();
+        self.schedule = LookSchedule::default();
     }
 
     /// Compares faces that were not compared with the known people of today: the newest, and all when they have changed. On
@@ -100,8 +100,8 @@ impl Comparing {
         }
         // Those that were not told may be told now.
         self.changes.retain(|_, changes| changes.is_some());
-        if self.all.is_none() && self.looks.is_due(self.gallery, now) {
-            let is_quick = self.looks.is_new(self.gallery) && self.quick < MOST_QUICK;
+        if self.all.is_none() && self.schedule.is_due(self.gallery, now) {
+            let is_quick = self.schedule.is_new(self.gallery) && self.quick < MOST_QUICK;
             self.quick = if is_quick { self.quick + 1 } else { 0 };
             self.all = Some(All { began: now, last: 0, is_quick });
         }
@@ -115,7 +115,7 @@ impl Comparing {
             self.all = Some(all);
             if is_over? {
                 self.all = None;
-                if self.looks.done(self.gallery, all.began) {
+                if self.schedule.done(self.gallery, all.began) {
                     metrics::histogram!("faces_comparing_seconds").record(all.began.elapsed().as_secs_f64());
                 }
             }
@@ -176,7 +176,7 @@ impl Comparing {
             }
         }
         for faces in others.chunks(CALL) {
-            let answer = today.recogniser.compare(faces, &self.model).await;
+            let answer = today.face_client.compare(faces, &self.model).await;
             // Or they have changed again.
             let is_right = |answer: &MatchResponse| {
                 answer.gallery == self.gallery && answer.matched.len() == faces.len()
@@ -198,7 +198,7 @@ impl Comparing {
         if let Some(changes) = self.changes.get(&before) {
             return changes.clone();
         }
-        let told = today.recogniser.changes(before, today.known).await;
+        let told = today.face_client.changes(before, today.known).await;
         let changes = told.map(|told| Arc::new(Changes::from(told)));
         self.changes.insert(before, changes.clone());
         changes
@@ -291,7 +291,7 @@ mod tests {
         pool: MySqlPool,
         lock: Lock,
         replica: Replica,
-        recogniser: Recogniser,
+        face_client: FaceClient,
         comparing: Comparing,
         _database: devstack::Database,
     }
@@ -303,9 +303,9 @@ mod tests {
             let lock = pool::lock(&pool, "test", Duration::from_secs(1), hold).await.unwrap().unwrap();
             let replica = Replica::start(0).await;
             replica.change(1, &[("old.jpg", Some(at(0.0)))]);
-            let recogniser = Recogniser::calling(&[replica.address]).await;
+            let face_client = FaceClient::calling(&[replica.address]).await;
             let comparing = Comparing::default();
-            Self { pool, lock, replica, recogniser, comparing, _database: database }
+            Self { pool, lock, replica, face_client, comparing, _database: database }
         }
 
         /// Stores a face at each of these places, as it was compared with `old.jpg`; the first id.
@@ -329,8 +329,8 @@ mod tests {
 
         /// On how many images that changed anything.
         async fn round(&mut self) -> usize {
-            let known = self.recogniser.known().await.pop().unwrap();
-            let today = Today { pool: &self.pool, recogniser: &self.recogniser, known: &known };
+            let known = self.face_client.known().await.pop().unwrap();
+            let today = Today { pool: &self.pool, face_client: &self.face_client, known: &known };
             self.comparing.round(today, &mut self.lock).await.unwrap()
         }
 
@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(world.replica.compared(), 0);
 
         // The next look stores that all of them are up to date, also for the next processor.
-        world.comparing.looks.hurry();
+        world.comparing.schedule.hurry();
         assert_eq!(world.round().await, 0);
         world.replica.forget();
         world.comparing = Comparing::default();
@@ -383,7 +383,7 @@ mod tests {
                 "UPDATE faces SET gallery = 1, nearest = 'old.jpg', distance = 2, matches = FALSE WHERE id = {face}"
             ))
             .await;
-        world.comparing.looks.hurry();
+        world.comparing.schedule.hurry();
         world.round().await;
         assert_eq!(world.nearest().await, rows([("new.jpg", 25, true)]));
     }
@@ -462,7 +462,7 @@ mod tests {
             let select = sqlx::query_scalar("SELECT gallery FROM faces ORDER BY id");
             select.fetch_all(&world.pool).await.unwrap()
         };
-        world.comparing.newest = Newest::default();
+        world.comparing.newest = Cursor::default();
         world.comparing.newest.note(Instant::now(), u64::MAX);
         world.replica.change(2, &[("new.jpg", Some(at(2.25)))]);
         world.round().await;

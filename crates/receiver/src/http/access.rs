@@ -25,11 +25,11 @@ use web::{
 
 use crate::{
     compat::format_of,
-    http::{body::turn_away, error::Problem, format::Format, state::Receiver},
+    http::{body::reject, error::Problem, format::Format, state::Receiver},
 };
 
 /// Lets a request pass whose sender may do what it asks for, with [`Who`] that is as an extension.
-pub async fn let_in(State(receiver): State<Arc<Receiver>>, mut request: Request, next: Next) -> Response {
+pub async fn authorize(State(receiver): State<Arc<Receiver>>, mut request: Request, next: Next) -> Response {
     let peer = Peer::of(request.extensions());
     let credential = bearer(request.headers()).map(str::to_owned);
     let who = match not_by_a_trick(&receiver, &request, peer) {
@@ -108,7 +108,7 @@ async fn refuse(receiver: &Receiver, refused: Refused, peer: IpAddr, request: Re
         Refused::Unknown(problem) => problem.respond(format),
     };
     let (head, body) = request.into_parts();
-    turn_away(&head.headers, body).await;
+    reject(&head.headers, body).await;
     response
 }
 

@@ -98,7 +98,7 @@ impl BodyReader {
         mut body: Body,
     ) -> Result<ReadBody, ReadError> {
         if body.size_hint().lower() > self.max_body as u64 {
-            turn_away(headers, body).await;
+            reject(headers, body).await;
             return Err(ReadError::TooLarge(self.max_body));
         }
         let deadline = Instant::now() + self.limit;
@@ -133,7 +133,7 @@ async fn next_chunk(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
 
 /// Reads away the body of a request that is refused, so that the client reads the answer. Who asks first sends nothing after
 /// a refusal; reading would invite the body.
-pub async fn turn_away(headers: &HeaderMap, body: Body) {
+pub async fn reject(headers: &HeaderMap, body: Body) {
     if !headers.contains_key(header::EXPECT) {
         discard(body.into_data_stream()).await;
     }

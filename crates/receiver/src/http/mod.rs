@@ -28,7 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     compat::{self, format_of, is_original},
     corrections,
-    http::{body::turn_away, error::Problem, format::Format, state::Receiver},
+    http::{body::reject, error::Problem, format::Format, state::Receiver},
     images::{delete, get, list, look_again},
     people::{self, enrolment, reference_photos},
     task, uploads,
@@ -55,11 +55,11 @@ pub fn router(receiver: Receiver) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(middleware::from_fn(not_packed))
-        .layer(middleware::from_fn_with_state(receiver.clone(), access::let_in))
+        .layer(middleware::from_fn_with_state(receiver.clone(), access::authorize))
         .merge(
             openapi::routes(api, !receiver.access.is_open()).method_not_allowed_fallback(method_not_allowed),
         )
-        .layer(middleware::map_response(confine))
+        .layer(middleware::map_response(security_headers))
         .layer(middleware::from_fn(measure))
         .with_state(receiver)
 }
@@ -92,12 +92,12 @@ async fn not_packed(request: Request, next: Next) -> Response {
     let mut response = problem.respond(format_of(&request));
     response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let (head, body) = request.into_parts();
-    turn_away(&head.headers, body).await;
+    reject(&head.headers, body).await;
     response
 }
 
-async fn confine(mut response: Response) -> Response {
-    web::confine(response.headers_mut(), "no-referrer");
+async fn security_headers(mut response: Response) -> Response {
+    web::security_headers(response.headers_mut(), "no-referrer");
     response
 }
 

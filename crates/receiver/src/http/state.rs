@@ -19,7 +19,7 @@ use tokio::{
 use web::{Peer, access::Access, ops::Readiness};
 
 use crate::{
-    face_client::FaceRecog,
+    face_client::FaceClient,
     http::{
         body::{BodyReader, ReadBody, ReadError},
         error::Problem,
@@ -51,7 +51,7 @@ pub struct Receiver {
     /// Takes pictures that show a face which somebody is to be known by; they do not stay.
     pub examples: Intake,
     /// Finds their faces, and cuts them out.
-    pub face_recog: FaceRecog,
+    pub face_client: FaceClient,
     /// Where everything is kept.
     pub pool: MySqlPool,
     /// Announces what is tried again.

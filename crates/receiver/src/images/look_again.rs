@@ -148,7 +148,7 @@ async fn start_run(
     let body = receiver.body(request).await?;
     let Wanted { detector, person, from, to } = request::object(&body.bytes, WANTED)?;
     let not_by = match detector {
-        By::Older => Some(receiver.face_recog.detector().await?),
+        By::Older => Some(receiver.face_client.detector().await?),
         By::Any => None,
     };
     let person = person.and_then(|id| i32::try_from(id).ok());

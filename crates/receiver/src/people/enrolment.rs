@@ -131,9 +131,9 @@ async fn example(receiver: &Receiver, shown: &Shown, person: i32) -> Result<Name
         Problem::new(StatusCode::CONFLICT, reason, detail)
     };
     face.check(person).map_err(refused)?;
-    let jpeg = receiver.face_recog.crop(&face.path, face.area, sent.is_some()).await?;
+    let jpeg = receiver.face_client.crop(&face.path, face.area, sent.is_some()).await?;
     let nameless = receiver.known_people.write(jpeg).await?;
-    let seen = counting(receiver.face_recog.find_known(&nameless.name_for_now()).await?);
+    let seen = counting(receiver.face_client.find_known(&nameless.name_for_now()).await?);
     face.check_example(&receiver.pool, person, seen).await?.map_err(refused)?;
     Ok(nameless)
 }
@@ -222,7 +222,7 @@ async fn only_face(receiver: &Receiver, image: u64) -> Result<u64, Problem> {
 /// The one face of a picture that was sent.
 async fn sent(receiver: &Receiver, picture: Held) -> Result<Shown, Problem> {
     let path = picture.file.name_for_now().into_owned();
-    let FindResponse { mut faces, model, .. } = receiver.face_recog.find_known(&path).await?;
+    let FindResponse { mut faces, model, .. } = receiver.face_client.find_known(&path).await?;
     let highest = faces.iter().map(|face| face.height).max().unwrap_or_default();
     faces.retain(|face| face.height.saturating_mul(BACKGROUND.unsigned_abs()) >= highest);
     let [face] = &faces[..] else {

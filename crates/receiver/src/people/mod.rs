@@ -16,7 +16,7 @@ use axum::{
 };
 use common::{
     db::{
-        corrections::Whom,
+        corrections::Assignee,
         faces::clusters::{self, Named},
         people::{
             self, Changed, Deleted, Known,
@@ -357,10 +357,10 @@ async fn name_stranger(
     let wanted = r#"either who it is, as in {"person":3}, or a new name, as in {"name":"Ada Lovelace"}"#;
     let identity = request::object(&body.bytes, wanted)?;
     let whom = match &identity {
-        Identity { person: Some(person), name: None } => Whom::Known(*person),
+        Identity { person: Some(person), name: None } => Assignee::Known(*person),
         Identity { person: None, name: Some(name) } => {
             who.needs(Role::Admin)?;
-            Whom::New(checked(name)?)
+            Assignee::New(checked(name)?)
         }
         _ => return Err(request::BodyError::Shape("does not say what is asked for", wanted).into()),
     };
@@ -369,7 +369,7 @@ async fn name_stranger(
             let introduced = Introduced { undo: format!("/audit/{entry}/undo"), person, faces };
             Ok(format::fresh(StatusCode::OK, &introduced))
         }
-        Named::NoSuchStranger => {
+        Named::NoSuchCluster => {
             let detail = format!("there is no stranger {stranger}; perhaps they have got a name meanwhile");
             Err(Problem::not_found("no_such_stranger", detail))
         }

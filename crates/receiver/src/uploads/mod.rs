@@ -42,7 +42,7 @@ use web::{
 use crate::{
     compat::answer::{Answer, PathJson, PathsJson, Route, not_stored},
     http::{
-        body::{PATIENCE, ReadError, discard, paced, turn_away},
+        body::{PATIENCE, ReadError, discard, paced, reject},
         error::Problem,
         format::Format,
         state::Receiver,
@@ -50,7 +50,7 @@ use crate::{
     ingest::{Image, Ingest},
     people::name,
     uploads::{
-        store::{Folder, NotKept},
+        store::{UploadStore, NotKept},
         write::{FileWork, Nameless},
     },
 };
@@ -142,7 +142,7 @@ struct UploadForm {
 /// Takes pictures in that are sent, as files of a folder: each by itself or as part of a form, and a few at once.
 #[derive(Debug)]
 pub struct Intake {
-    folder: Folder,
+    folder: UploadStore,
     patience: Duration,
     slots: Budget,
     work: FileWork,
@@ -161,12 +161,12 @@ type Taken = (Option<String>, Result<Image, Problem>);
 
 impl Intake {
     /// Keeps files in `folder`; `patience` is the body's timeout, which [`paced`] extends.
-    pub fn new(folder: Folder, patience: Duration) -> Self {
+    pub fn new(folder: UploadStore, patience: Duration) -> Self {
         Self { folder, patience, slots: Budget::new(AT_ONCE), work: FileWork::default() }
     }
 
     /// The folder that files go to.
-    pub fn folder(&self) -> &Folder {
+    pub fn folder(&self) -> &UploadStore {
         &self.folder
     }
 
@@ -365,7 +365,7 @@ async fn refuse_all(request: Request) -> Problem {
 
 /// What is said to whoever sends a body that nobody reads further.
 pub async fn refuse(problem: Problem, headers: &HeaderMap, body: Body) -> Problem {
-    turn_away(headers, body).await;
+    reject(headers, body).await;
     problem
 }
 

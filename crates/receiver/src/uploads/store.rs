@@ -64,13 +64,13 @@ impl From<io::Error> for NotKept {
 
 /// The folder that uploads go to.
 #[derive(Clone, Debug)]
-pub struct Folder {
+pub struct UploadStore {
     path: Arc<PathBuf>,
     max_file: u64,
     room: Room,
 }
 
-impl Folder {
+impl UploadStore {
     /// Keeps files of up to `max_file` bytes in `path`, and of about `quota` bytes together.
     pub fn new(path: PathBuf, max_file: u64, quota: Option<u64>) -> Self {
         Self { path: Arc::new(path), max_file, room: Room::new(quota) }

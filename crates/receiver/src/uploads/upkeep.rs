@@ -10,7 +10,7 @@ use common::{
 use sqlx::MySqlPool;
 use tokio::time::MissedTickBehavior;
 
-use crate::uploads::{Intake, store::Folder};
+use crate::uploads::{Intake, store::UploadStore};
 
 /// How often to look for images that failed.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -65,7 +65,7 @@ async fn remove_unreadable(
 }
 
 /// Deletes the file of an upload if it still is unreadable; whether there was one.
-async fn remove(folder: Folder, pool: MySqlPool, id: ImageId, upload: String) -> anyhow::Result<bool> {
+async fn remove(folder: UploadStore, pool: MySqlPool, id: ImageId, upload: String) -> anyhow::Result<bool> {
     let Some(row) = delete::unreadable(&pool, id, &upload).await? else { return Ok(false) };
     let removed = folder.remove(&upload).await?;
     drop(row);

@@ -1,6 +1,6 @@
 //! Pictures that were looked at before can be looked at again, one by one or many in a run.
 
-use devstack::{Port, Recogniser, Reply};
+use devstack::{Port, FakeFaceRecog, Reply};
 use serde_json::{Value, json};
 
 use crate::stack::{Answer, Stack};
@@ -24,8 +24,8 @@ async fn five_images(settings: &[&str]) -> Stack {
 }
 
 /// The same, and face-recog says that today's detector is yunet.
-async fn with_detector() -> (Stack, Recogniser) {
-    let face_recog = Recogniser::start(|_| Reply::name("")).await;
+async fn with_detector() -> (Stack, FakeFaceRecog) {
+    let face_recog = FakeFaceRecog::start(|_| Reply::name("")).await;
     face_recog.tell_faces("yunet", |_| Vec::new());
     (five_images(&[&format!("--grpc-address={}", face_recog.address())]).await, face_recog)
 }
@@ -148,7 +148,7 @@ async fn what_is_older_is_known_only_where_face_recog_names_its_detector() {
     assert!(answer.headers.contains_key("retry-after"), "{problem}");
     assert_eq!(start(&stack, json!({"detector": "any"})).await.1["total"], 4, "that needs no detector");
 
-    let original = Recogniser::start(|_| Reply::name("")).await;
+    let original = FakeFaceRecog::start(|_| Reply::name("")).await;
     for nameless in [false, true] {
         if nameless {
             original.tell_faces("", |_| Vec::new());

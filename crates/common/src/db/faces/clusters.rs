@@ -1,6 +1,6 @@
-//! Strangers: clusters of unknown faces that belong together, so that naming one names all.
+//! Clusters: unknown faces that look alike, so that one name names all of them.
 //!
-//! `faces.stranger` is the id of the face that a cluster began with. Who belongs together is computed by the
+//! `faces.cluster` is the id of the face that a cluster began with. Who belongs together is computed by the
 //! image-processor; here are the rows that it works on. A face leaves its cluster when it gets a name or a word
 //! ([`faces::settle`] sees to it), so a cluster dissolves by itself when its person is enrolled.
 
@@ -12,13 +12,13 @@ use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 use crate::{
     db::{
         audit::{self, Change},
-        corrections::Whom,
+        corrections::Assignee,
         faces::{self, cluster_sizes},
         people::{self, Undone},
         pool::{answered, push_list, table_of, until_all_done, until_done},
     },
     models::{ImageId, Person},
-    quality::{DULLEST, LEAST_COMPARED_HEIGHT, MOST_TURNED},
+    quality::{MIN_SHARPNESS, MIN_COMPARED_HEIGHT, MAX_YAW},
 };
 
 /// Faces in one statement, at most.
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 1024;
 
 /// A face that belongs to no cluster.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ungrouped {
+pub struct Unclustered {
     /// The row in `faces`.
     pub id: u64,
     /// 128 little-endian singles; `None` when it must not belong to one: it has a name, is of another model, is not seen
@@ -37,30 +37,30 @@ pub struct Ungrouped {
 }
 
 /// Up to `limit` faces after `after` that belong to no cluster, in the order of their ids.
-pub async fn ungrouped(
+pub async fn unclustered(
     pool: &MySqlPool,
     model: &str,
     after: u64,
     limit: u32,
-) -> sqlx::Result<Vec<Ungrouped>> {
+) -> sqlx::Result<Vec<Unclustered>> {
     let select = sqlx::query_as(
         "SELECT id, IF(person = -1 AND chosen IS NULL AND model = ? AND height >= ?
                        AND sharpness >= ? AND turned <= ?, embedding, NULL), height
          FROM faces FORCE INDEX (faces_stranger) WHERE stranger IS NULL AND id > ? ORDER BY id LIMIT ?",
     )
     .bind(model)
-    .bind(LEAST_COMPARED_HEIGHT)
-    .bind(DULLEST)
-    .bind(MOST_TURNED)
+    .bind(MIN_COMPARED_HEIGHT)
+    .bind(MIN_SHARPNESS)
+    .bind(MAX_YAW)
     .bind(after)
     .bind(limit);
     let rows: Vec<(u64, Option<Vec<u8>>, i32)> = answered(select.fetch_all(pool)).await?;
-    Ok(rows.into_iter().map(|(id, embedding, height)| Ungrouped { id, embedding, height }).collect())
+    Ok(rows.into_iter().map(|(id, embedding, height)| Unclustered { id, embedding, height }).collect())
 }
 
 /// A face of a cluster.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Grouped {
+pub struct Clustered {
     /// The row in `faces`.
     pub id: u64,
     /// The cluster.
@@ -72,22 +72,22 @@ pub struct Grouped {
 }
 
 /// Those of `faces` that are of this model and belong to clusters.
-pub async fn grouped(pool: &MySqlPool, model: &str, faces: &[u64]) -> sqlx::Result<Vec<Grouped>> {
-    let mut grouped = Vec::with_capacity(faces.len());
+pub async fn clustered(pool: &MySqlPool, model: &str, faces: &[u64]) -> sqlx::Result<Vec<Clustered>> {
+    let mut clustered = Vec::with_capacity(faces.len());
     for faces in faces.chunks(AT_ONCE) {
         let mut select =
             QueryBuilder::<MySql>::new("SELECT id, stranger, embedding, height FROM faces WHERE model = ");
         select.push_bind(model).push(" AND stranger IS NOT NULL AND id IN ");
         push_list(&mut select, faces.iter().copied());
         let rows: Vec<(u64, u64, Vec<u8>, i32)> = answered(select.build_query_as().fetch_all(pool)).await?;
-        grouped.extend(rows.into_iter().map(|(id, cluster, embedding, height)| Grouped {
+        clustered.extend(rows.into_iter().map(|(id, cluster, embedding, height)| Clustered {
             id,
             cluster,
             embedding,
             height,
         }));
     }
-    Ok(grouped)
+    Ok(clustered)
 }
 
 /// The first face that is left of a cluster.
@@ -129,10 +129,10 @@ pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
     .await
 }
 
-/// What the audit calls it when a stranger is named.
+/// What the audit calls it when a cluster is named.
 pub(crate) const NAME: &str = "name stranger";
 
-/// What came of naming a stranger.
+/// What came of naming a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
     /// Every face of the group shows this person now by a person's word, but those that are not theirs by another word.
@@ -145,17 +145,19 @@ pub enum Named {
         entry: u64,
     },
     /// There is no face in such a group.
-    NoSuchStranger,
+    NoSuchCluster,
     /// A person said of every face of the group that it does not show this one.
     NotThem,
     /// There is no such person.
     NoSuchPerson,
 }
 
-/// The faces of a stranger that got a name, as the audit keeps them.
+/// The faces of a cluster that got a name, as the audit keeps them.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Naming {
-    stranger: u64,
+    /// The audit calls it so since before clusters had their name.
+    #[serde(rename = "stranger")]
+    cluster: u64,
     person: i32,
     /// Whether the person became known by it.
     #[serde(default)]
@@ -163,22 +165,22 @@ pub struct Naming {
     faces: Vec<u64>,
 }
 
-/// Says who a stranger is: of every face of the group at once, but those of which a person said that they are not this one.
-pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) -> sqlx::Result<Named> {
+/// Assigns all faces of a cluster to a person, except the faces from which somebody removed this person before.
+pub async fn name(pool: &MySqlPool, cluster: u64, assignee: Assignee<'_>, who: &str) -> sqlx::Result<Named> {
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
         let mut rows: Vec<(u64, u64)> = sqlx::query_as(
             "SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE stranger = ? ORDER BY id FOR UPDATE",
         )
-        .bind(stranger)
+        .bind(cluster)
         .fetch_all(&mut *transaction)
         .await?;
         if rows.is_empty() {
-            return Ok(Named::NoSuchStranger);
+            return Ok(Named::NoSuchCluster);
         }
-        let person = match whom {
-            Whom::New(name) => people::insert(&mut transaction, name, who).await?,
-            Whom::Known(id) => match people::locked(&mut transaction, i64::from(id)).await? {
+        let person = match assignee {
+            Assignee::New(name) => people::insert(&mut transaction, name, who).await?,
+            Assignee::Known(id) => match people::locked(&mut transaction, i64::from(id)).await? {
                 Some(person) => person,
                 None => return Ok(Named::NoSuchPerson),
             },
@@ -188,7 +190,7 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
             "SELECT face_id FROM face_rejections JOIN faces ON faces.id = face_id
              WHERE stranger = ? AND person_id = ?",
         )
-        .bind(stranger)
+        .bind(cluster)
         .bind(person.id)
         .fetch_all(&mut *transaction)
         .await?;
@@ -200,10 +202,10 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
         let (faces, images) = apart(rows);
         choose(&mut transaction, Some(person.id), &faces).await?;
         faces::settle(&mut transaction, &images).await?;
-        cluster_sizes::count(&mut transaction, &[stranger]).await?;
+        cluster_sizes::count(&mut transaction, &[cluster]).await?;
         let count = faces.len();
         let change =
-            Change::Naming(Naming { stranger, person: person.id, new: matches!(whom, Whom::New(_)), faces });
+            Change::Naming(Naming { cluster, person: person.id, new: matches!(assignee, Assignee::New(_)), faces });
         let subject = people::subject(person.id);
         let entry = audit::note(&mut transaction, who, NAME, &subject, &change).await?;
         transaction.commit().await?;
@@ -212,8 +214,8 @@ pub async fn name(pool: &MySqlPool, stranger: u64, whom: Whom<'_>, who: &str) ->
     .await
 }
 
-/// Undoes the naming of a stranger, which `entry` of the audit tells of, and what was done with it. The stranger, who is one
-/// again. `None` when no face has the name by it any more: something else was said about each of them since, they are gone, or
+/// Undoes the naming of a cluster, which `entry` of the audit tells of, and what was done with it. Returns the cluster, which is
+/// one again. `None` when no face has the name by it any more: something else was said about each of them since, they are gone, or
 /// the naming was undone before.
 pub async fn undo(
     pool: &MySqlPool,
@@ -221,7 +223,7 @@ pub async fn undo(
     naming: &Naming,
     who: &str,
 ) -> sqlx::Result<Option<Undone<u64>>> {
-    let &Naming { stranger, person, new, ref faces } = naming;
+    let &Naming { cluster, person, new, ref faces } = naming;
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
         if !audit::hold(&mut transaction, entry, &[NAME]).await? {
@@ -254,16 +256,16 @@ pub async fn undo(
         faces::settle(&mut transaction, &images).await?;
         for faces in faces.chunks(AT_ONCE) {
             let mut again = QueryBuilder::<MySql>::new("UPDATE faces SET stranger = ");
-            again.push_bind(stranger).push(" WHERE person = -1 AND id IN ");
+            again.push_bind(cluster).push(" WHERE person = -1 AND id IN ");
             push_list(&mut again, faces.iter().copied());
             again.build().execute(&mut *transaction).await?;
         }
-        cluster_sizes::count(&mut transaction, &[stranger]).await?;
+        cluster_sizes::count(&mut transaction, &[cluster]).await?;
         audit::note_undo(&mut transaction, who, &people::subject(person), &(), entry).await?;
         let pictures =
             people::undo_introduction(&mut transaction, entry, Some(person).filter(|_| new)).await?;
         transaction.commit().await?;
-        Ok(Some(Undone { of: stranger, pictures }))
+        Ok(Some(Undone { of: cluster, pictures }))
     })
     .await
 }

@@ -254,7 +254,7 @@ pub struct Claim {
     pub path: String,
     /// How often it failed before.
     pub attempts: u32,
-    /// Whether face-recog broke off in a call for it: see [`Ending::Suspected`].
+    /// Whether face-recog broke off in a call for it: see [`Outcome::Quarantined`].
     pub suspect: bool,
     /// If it is looked at again: the run that wants it, or 0.
     pub look_again: Option<u32>,
@@ -451,7 +451,7 @@ pub async fn longest_wait(pool: &MySqlPool) -> sqlx::Result<Duration> {
 
 /// What recognition found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Recognition {
+pub struct Recognised {
     /// The `id` of the person that was named.
     pub person: Option<i32>,
     /// Euclidean distance to the nearest known face, when there was a face and one to compare it with.
@@ -485,9 +485,9 @@ pub struct Failure {
 
 /// How the work on a claimed image ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Ending {
+pub enum Outcome {
     /// PROCESSING → PROCESSED.
-    Recognised(Recognition),
+    Recognised(Recognised),
     /// A failed try, which counts: PROCESSING → PENDING to be tried again, or → FAILEDPROCESSING.
     Failed {
         /// Why.
@@ -497,12 +497,12 @@ pub enum Ending {
     },
     /// PROCESSING → PENDING through no fault of the image: the try does not count.
     Released,
-    /// As [`Ending::Released`], but from now on the image is under suspicion: face-recog broke off in a call for it,
+    /// As [`Outcome::Released`], but from now on the image is under suspicion: face-recog broke off in a call for it,
     /// through its fault or that of another. It stays so for good; if it is redeemed it shall harm nobody again.
-    Suspected,
+    Quarantined,
 }
 
-impl Ending {
+impl Outcome {
     /// Why it failed for good, if it did.
     fn failed(&self) -> Option<&Failure> {
         match self {
@@ -512,12 +512,12 @@ impl Ending {
     }
 
     fn has_faces(&self) -> bool {
-        matches!(self, Self::Recognised(Recognition { found: Some(found), .. }) if !found.faces.is_empty())
+        matches!(self, Self::Recognised(Recognised { found: Some(found), .. }) if !found.faces.is_empty())
     }
 }
 
-/// What an [`Ending`] leaves in the row.
-struct Written<'e> {
+/// What an [`Outcome`] leaves in the row.
+struct RowChange<'e> {
     status: Status,
     attempts: u32,
     suspect: bool,
@@ -535,8 +535,8 @@ struct Written<'e> {
     detector: Option<&'e str>,
 }
 
-impl<'e> Written<'e> {
-    fn by(claim: &Claim, ending: &'e Ending) -> Self {
+impl<'e> RowChange<'e> {
+    fn by(claim: &Claim, outcome: &'e Outcome) -> Self {
         let released = Self {
             status: Status::Pending,
             attempts: claim.attempts,
@@ -548,8 +548,8 @@ impl<'e> Written<'e> {
             size: None,
             detector: None,
         };
-        match ending {
-            Ending::Recognised(found) => Self {
+        match outcome {
+            Outcome::Recognised(found) => Self {
                 status: Status::Processed,
                 reason: found.reason.as_deref().map(shortened),
                 person: Some(found.person.unwrap_or(NOBODY)),
@@ -559,21 +559,21 @@ impl<'e> Written<'e> {
                 ..released
             },
             // It was PROCESSED before, and still has what was found then.
-            Ending::Failed { last_try: true, .. } if claim.look_again.is_some() => {
+            Outcome::Failed { last_try: true, .. } if claim.look_again.is_some() => {
                 Self { status: Status::Processed, attempts: 0, ..released }
             }
-            Ending::Failed { .. } if claim.look_again.is_some() => {
+            Outcome::Failed { .. } if claim.look_again.is_some() => {
                 Self { attempts: claim.attempts + 1, ..released }
             }
-            Ending::Failed { failure, last_try } => Self {
+            Outcome::Failed { failure, last_try } => Self {
                 status: if *last_try { Status::FailedProcessing } else { Status::Pending },
                 attempts: claim.attempts + 1,
                 redeemable: Some(failure.redeemable),
                 reason: Some(shortened(&failure.reason)),
                 ..released
             },
-            Ending::Released => released,
-            Ending::Suspected => Self { suspect: true, ..released },
+            Outcome::Released => released,
+            Outcome::Quarantined => Self { suspect: true, ..released },
         }
     }
 }
@@ -581,18 +581,18 @@ impl<'e> Written<'e> {
 /// Finishes the work on claimed images, in one transaction, and answers for each of them in the same order.
 ///
 /// Each ending counts only while the token of its claim stands in the row. `names` tells whose the known pictures were when
-/// the endings were made; on an image with faces whoever they are today counts. With `tell`, what is done now is to be
+/// the endings were made; on an image with faces whoever they are today counts. With `notify`, what is done now is to be
 /// told ([`webhooks`]), but not what was only looked at again.
 pub async fn finish(
     connection: &mut MySqlConnection,
-    endings: &[(&Claim, &Ending)],
+    outcomes: &[(&Claim, &Outcome)],
     names: &HashMap<String, Person>,
-    tell: bool,
+    notify: bool,
 ) -> sqlx::Result<Vec<Fenced>> {
     // What gave way to another statement has written nothing.
     answered(async {
         loop {
-            match finish_now(connection, endings, names, tell).await {
+            match finish_now(connection, outcomes, names, notify).await {
                 Err(error) if is_deadlock(&error) => {}
                 result => return result,
             }
@@ -603,14 +603,14 @@ pub async fn finish(
 
 async fn finish_now(
     connection: &mut MySqlConnection,
-    endings: &[(&Claim, &Ending)],
+    outcomes: &[(&Claim, &Outcome)],
     names: &HashMap<String, Person>,
-    tell: bool,
+    notify: bool,
 ) -> sqlx::Result<Vec<Fenced>> {
-    if endings.is_empty() {
+    if outcomes.is_empty() {
         return Ok(Vec::new());
     }
-    let mut in_order: Vec<_> = endings.to_vec();
+    let mut in_order: Vec<_> = outcomes.to_vec();
     in_order.sort_by_key(|(claim, _)| claim.id);
     // The given rows come first, and each leads to its row by the primary key: so all who write lock rows in the order of
     // their ids. The casts are for MySQL, which would take the parameters for texts and compare them as floats.
@@ -618,7 +618,7 @@ async fn finish_now(
     for row in 0..in_order.len().next_power_of_two() {
         update.push(if row == 0 { "SELECT " } else { " UNION ALL SELECT " });
         // No row has the id 0, with which the list is filled up: see push_list.
-        let given = in_order.get(row).map(|(claim, ending)| (claim, Written::by(claim, ending)));
+        let given = in_order.get(row).map(|(claim, outcome)| (claim, RowChange::by(claim, outcome)));
         let written = given.as_ref().map(|(_, written)| written);
         update.push("CAST(").push_bind(given.as_ref().map_or(0, |(claim, _)| claim.id.0));
         update
@@ -659,28 +659,28 @@ async fn finish_now(
     );
     let update = update.build();
     // A statement by itself is a transaction.
-    if !tell && !endings.iter().any(|(claim, ending)| ending.has_faces() || claim.renews()) {
+    if !notify && !outcomes.iter().any(|(claim, outcome)| outcome.has_faces() || claim.renews()) {
         let written = update.execute(&mut *connection).await?.rows_affected();
-        return fenced(connection, endings, written).await;
+        return fenced(connection, outcomes, written).await;
     }
     let mut transaction = connection.begin().await?;
-    let renewed = unwritten(&mut transaction, endings).await?;
+    let renewed = unwritten(&mut transaction, outcomes).await?;
     let written = update.execute(&mut *transaction).await?.rows_affected();
-    let fenced = fenced(&mut transaction, endings, written).await?;
+    let fenced = fenced(&mut transaction, outcomes, written).await?;
     // Otherwise all that counts was written before, as far as it goes: people may have said more since.
     if written > 0 {
-        let ours = || endings.iter().zip(&fenced).filter(|(_, fenced)| **fenced == Fenced::Written);
+        let ours = || outcomes.iter().zip(&fenced).filter(|(_, fenced)| **fenced == Fenced::Written);
         let with_faces: Vec<(ImageId, &Found)> = ours()
-            .filter_map(|((claim, ending), _)| match ending {
-                Ending::Recognised(found) if !claim.renews() => Some((claim.id, found.found.as_deref()?)),
+            .filter_map(|((claim, outcome), _)| match outcome {
+                Outcome::Recognised(found) if !claim.renews() => Some((claim.id, found.found.as_deref()?)),
                 _ => None,
             })
             .collect();
         faces::store(&mut transaction, &with_faces, names).await?;
         renew(&mut transaction, &renewed, names).await?;
-        if tell {
-            let done = ours().filter(|((claim, ending), _)| {
-                claim.look_again.is_none() && Written::by(claim, ending).status != Status::Pending
+        if notify {
+            let done = ours().filter(|((claim, outcome), _)| {
+                claim.look_again.is_none() && RowChange::by(claim, outcome).status != Status::Pending
             });
             let done: Vec<ImageId> = done.map(|((claim, _), _)| claim.id).collect();
             webhooks::note(&mut transaction, &done).await?;
@@ -690,13 +690,13 @@ async fn finish_now(
     Ok(fenced)
 }
 
-/// Those of `endings` that take the place of something, and are not written yet: what was written before must not be done
+/// Those of `outcomes` that take the place of something, and are not written yet: what was written before must not be done
 /// again, as people may have corrected it since. Their rows stay as they are until the transaction ends.
 async fn unwritten<'e>(
     transaction: &mut MySqlConnection,
-    endings: &[(&'e Claim, &'e Ending)],
-) -> sqlx::Result<Vec<(&'e Claim, &'e Ending)>> {
-    let renewing = || endings.iter().copied().filter(|(claim, _)| claim.renews());
+    outcomes: &[(&'e Claim, &'e Outcome)],
+) -> sqlx::Result<Vec<(&'e Claim, &'e Outcome)>> {
+    let renewing = || outcomes.iter().copied().filter(|(claim, _)| claim.renews());
     if renewing().next().is_none() {
         return Ok(Vec::new());
     }
@@ -713,17 +713,17 @@ async fn unwritten<'e>(
 /// Stores what became of images that were looked at again: their faces, or why there are no new ones.
 async fn renew(
     transaction: &mut MySqlConnection,
-    endings: &[(&Claim, &Ending)],
+    outcomes: &[(&Claim, &Outcome)],
     names: &HashMap<String, Person>,
 ) -> sqlx::Result<()> {
     let mut recognised = Vec::new();
-    for (claim, ending) in endings {
-        if let Ending::Recognised(recognition) = ending {
+    for (claim, outcome) in outcomes {
+        if let Outcome::Recognised(recognition) = outcome {
             if let Some(found) = &recognition.found {
                 renew::renew(transaction, claim.id, found, names).await?;
             }
             recognised.push(claim.id);
-        } else if let (Some(run), Some(failure)) = (claim.look_again, ending.failed()) {
+        } else if let (Some(run), Some(failure)) = (claim.look_again, outcome.failed()) {
             look_again::note_failure(transaction, claim.id, run, shortened(&failure.reason)).await?;
         }
     }
@@ -731,23 +731,23 @@ async fn renew(
     look_again::forget_failures(transaction, &recognised).await
 }
 
-/// Which of `endings` count, of which `written` were written now: those whose token stands in the row. What was given back,
+/// Which of `outcomes` count, of which `written` were written now: those whose token stands in the row. What was given back,
 /// and taken by another since, counts no longer.
 async fn fenced(
     connection: &mut MySqlConnection,
-    endings: &[(&Claim, &Ending)],
+    outcomes: &[(&Claim, &Outcome)],
     written: u64,
 ) -> sqlx::Result<Vec<Fenced>> {
-    if written == endings.len() as u64 {
-        return Ok(vec![Fenced::Written; endings.len()]);
+    if written == outcomes.len() as u64 {
+        return Ok(vec![Fenced::Written; outcomes.len()]);
     }
     let mut select =
         QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED), claim FROM images WHERE id IN ");
-    push_list(&mut select, endings.iter().map(|(claim, _)| claim.id.0));
+    push_list(&mut select, outcomes.iter().map(|(claim, _)| claim.id.0));
     let tokens: Vec<(u64, Option<u64>)> = select.build_query_as().fetch_all(connection).await?;
     let tokens: HashMap<u64, Option<u64>> = tokens.into_iter().collect();
     let is_ours = |claim: &Claim| tokens.get(&claim.id.0) == Some(&Some(claim.token));
-    Ok(endings
+    Ok(outcomes
         .iter()
         .map(|(claim, _)| if is_ours(claim) { Fenced::Written } else { Fenced::Stale })
         .collect())

@@ -76,16 +76,18 @@ pub struct FaceStatus {
     /// Where it is on the picture.
     #[serde(rename = "box")]
     pub area: Area,
-    /// Whom it shows; `null` for a stranger.
+    /// The known person that it shows; `null` for an unknown face.
     pub person: Option<Person>,
     /// What a person said of whom it shows, if somebody did.
-    pub word: Option<Word>,
+    #[serde(rename = "word")]
+    pub correction: Option<FaceCorrection>,
     /// Euclidean distance to the nearest known face.
     pub distance: Option<f64>,
     /// Base name of the known picture with that face.
     pub nearest: Option<String>,
-    /// The group of unknown faces that look like this one, by its first face.
-    pub stranger: Option<u64>,
+    /// The cluster of unknown faces that look like this one: the id of its first face.
+    #[serde(rename = "stranger")]
+    pub cluster: Option<u64>,
     /// How sure the detector is that it is a face: 0 to 1; `null` where an earlier version looked.
     pub score: Option<f32>,
     /// Variance of the Laplacian; little is blurred. 0 of a face that is too small to be compared.
@@ -97,14 +99,14 @@ pub struct FaceStatus {
 /// What a person said about a face.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Word {
+pub enum FaceCorrection {
     /// It shows the person that is named.
     Confirmed,
     /// It shows nobody who matters.
     Nobody,
 }
 
-impl Word {
+impl FaceCorrection {
     /// What the column `chosen` says.
     pub fn of(chosen: i32) -> Self {
         if chosen == NOBODY { Self::Nobody } else { Self::Confirmed }
@@ -286,10 +288,10 @@ fn face(row: &MySqlRow) -> sqlx::Result<FaceStatus> {
             height: row.try_get("height")?,
         },
         person: known(row.try_get("person_id")?, row.try_get("name")?),
-        word: chosen.map(Word::of),
+        correction: chosen.map(FaceCorrection::of),
         distance: row.try_get("distance")?,
         nearest: row.try_get("nearest")?,
-        stranger: row.try_get("stranger")?,
+        cluster: row.try_get("stranger")?,
         score: row.try_get("score")?,
         sharpness: row.try_get("sharpness")?,
         turned: row.try_get("turned")?,

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use crate::{
     db::{
         audit::{self, Change},
-        corrections::Word,
+        corrections::Correction,
         faces::{self, clusters},
         idempotency::{Key, remember},
         pool::{answered, push_list, until_all_done, until_done},
@@ -359,7 +359,7 @@ pub async fn name_picture(
         let mut transaction = pool.begin().await?;
         let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
         if let Some(entry) = part_of
-            && !audit::hold(&mut transaction, entry, &[Word::ACTIONS[0], clusters::NAME]).await?
+            && !audit::hold(&mut transaction, entry, &[Correction::ACTIONS[0], clusters::NAME]).await?
         {
             return Ok(Changed::Done(Named::Undone));
         }

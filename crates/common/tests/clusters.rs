@@ -6,7 +6,7 @@ mod support;
 
 use common::{
     db::{
-        corrections::{self, Whom, Word},
+        corrections::{self, Assignee, Correction},
         faces::{
             cluster_sizes::{self, Cluster},
             clusters::{self, Named},
@@ -21,7 +21,7 @@ use support::{execute, face, migrated, near, person, processed, undo};
 
 const WHO: &str = "a test";
 
-async fn stranger(pool: &MySqlPool, image: ImageId) -> Option<u64> {
+async fn cluster(pool: &MySqlPool, image: ImageId) -> Option<u64> {
     sqlx::query_scalar("SELECT stranger FROM faces WHERE image_id = ?")
         .bind(image.0)
         .fetch_one(pool)
@@ -63,22 +63,22 @@ async fn only_faces_that_are_unknown_and_seen_well_are_grouped() {
         sqlx::raw_sql(sqlx::AssertSqlSafe(look)).execute(&pool).await.unwrap();
         fit.push((face(&pool, image).await, is_fit));
     }
-    let grouped = processed(&pool, "/grouped.jpg", &[None]).await;
+    let clustered = processed(&pool, "/grouped.jpg", &[None]).await;
     execute(&pool, "UPDATE faces SET stranger = id ORDER BY id DESC LIMIT 1").await;
     let known = processed(&pool, "/known.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     fit.push((face(&pool, known).await, false));
     let nobody = processed(&pool, "/nobody.jpg", &[None]).await;
-    corrections::say(&pool, face(&pool, nobody).await, Word::Nobody, WHO).await.unwrap();
+    corrections::correct(&pool, face(&pool, nobody).await, Correction::Ignore, WHO).await.unwrap();
     fit.push((face(&pool, nobody).await, false));
 
-    let ungrouped = clusters::ungrouped(&pool, "dlib", 0, 100).await.unwrap();
-    let ungrouped: Vec<_> = ungrouped.iter().map(|face| (face.id, face.embedding.is_some())).collect();
-    assert_eq!(ungrouped, fit);
-    let first = clusters::ungrouped(&pool, "dlib", 0, 2).await.unwrap();
+    let unclustered = clusters::unclustered(&pool, "dlib", 0, 100).await.unwrap();
+    let unclustered: Vec<_> = unclustered.iter().map(|face| (face.id, face.embedding.is_some())).collect();
+    assert_eq!(unclustered, fit);
+    let first = clusters::unclustered(&pool, "dlib", 0, 2).await.unwrap();
     assert_eq!(first.iter().map(|face| face.id).collect::<Vec<_>>(), [fit[0].0, fit[1].0]);
-    let grouped = face(&pool, grouped).await;
-    let of = async |model| clusters::grouped(&pool, model, &[fit[0].0, grouped]).await.unwrap();
-    assert_eq!(of("dlib").await.iter().map(|face| face.id).collect::<Vec<_>>(), [grouped]);
+    let clustered = face(&pool, clustered).await;
+    let of = async |model| clusters::clustered(&pool, model, &[fit[0].0, clustered]).await.unwrap();
+    assert_eq!(of("dlib").await.iter().map(|face| face.id).collect::<Vec<_>>(), [clustered]);
     assert!(of("other").await.is_empty());
 }
 
@@ -94,8 +94,8 @@ async fn the_faces_of_a_cluster_are_counted_whenever_some_join_it_or_all_get_a_n
     clusters::join(&pool, &[(later, other)]).await.unwrap();
     assert_eq!(noted(&pool).await, [(one, 2), (other, 2)]);
 
-    corrections::say(&pool, two, Word::IsNot(1), WHO).await.unwrap();
-    let named = clusters::name(&pool, one, Whom::Known(1), WHO).await.unwrap();
+    corrections::correct(&pool, two, Correction::Reject(1), WHO).await.unwrap();
+    let named = clusters::name(&pool, one, Assignee::Known(1), WHO).await.unwrap();
     let Named::Done { entry, .. } = named else { panic!("{named:?}") };
     assert_eq!(noted(&pool).await, [(other, 2)], "one face is left of the first");
     assert_eq!(undo(&pool, entry).await, Some(one));
@@ -116,7 +116,7 @@ async fn clusters_are_counted_again_where_their_faces_are_not_as_they_were() {
     assert_eq!(cluster_sizes::overview(&pool, one, 1).await.unwrap(), [second]);
     assert_eq!(cluster_sizes::mend(&pool, 0, u64::MAX, &overview).await.unwrap(), 0, "all is right");
 
-    corrections::say(&pool, two, Word::Nobody, WHO).await.unwrap();
+    corrections::correct(&pool, two, Correction::Ignore, WHO).await.unwrap();
     execute(&pool, "INSERT INTO clusters VALUES (1000, 7)").await;
     sqlx::query("UPDATE faces SET stranger = ? WHERE id = ?")
         .bind(other)
@@ -136,40 +136,40 @@ async fn clusters_are_counted_again_where_their_faces_are_not_as_they_were() {
 async fn naming_a_stranger_names_every_picture_of_them_and_no_other() {
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
-    let group = stranger(&pool, images[0]).await.unwrap();
-    let named = clusters::name(&pool, group, Whom::New("Ada"), WHO).await.unwrap();
+    let group = cluster(&pool, images[0]).await.unwrap();
+    let named = clusters::name(&pool, group, Assignee::New("Ada"), WHO).await.unwrap();
     let Named::Done { person: ada, faces: 2, entry } = named else { panic!("{named:?}") };
     assert_eq!(ada.name, "Ada");
     assert_eq!(person(&pool, images[0]).await, ada.id);
     assert_eq!(person(&pool, images[1]).await, ada.id);
     assert_eq!(person(&pool, images[2]).await, NOBODY);
-    assert_eq!(clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap(), Named::NoSuchStranger);
+    assert_eq!(clusters::name(&pool, group, Assignee::Known(1), WHO).await.unwrap(), Named::NoSuchCluster);
 
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!(person(&pool, images[0]).await, NOBODY);
-    assert_eq!(stranger(&pool, images[1]).await, Some(group), "they are one stranger again");
+    assert_eq!(cluster(&pool, images[1]).await, Some(group), "they are one stranger again");
     assert_eq!(undo(&pool, entry).await, None, "once");
-    assert_eq!(clusters::name(&pool, group, Whom::Known(99), WHO).await.unwrap(), Named::NoSuchPerson);
-    assert!(matches!(clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap(), Named::Done { .. }));
+    assert_eq!(clusters::name(&pool, group, Assignee::Known(99), WHO).await.unwrap(), Named::NoSuchPerson);
+    assert!(matches!(clusters::name(&pool, group, Assignee::Known(1), WHO).await.unwrap(), Named::Done { .. }));
 }
 
 #[tokio::test]
 async fn a_face_that_is_not_theirs_by_a_persons_word_stays_a_stranger_when_the_others_get_their_name() {
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
-    let group = stranger(&pool, images[0]).await.unwrap();
-    corrections::say(&pool, face(&pool, images[0]).await, Word::IsNot(1), WHO).await.unwrap();
-    let named = clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    let group = cluster(&pool, images[0]).await.unwrap();
+    corrections::correct(&pool, face(&pool, images[0]).await, Correction::Reject(1), WHO).await.unwrap();
+    let named = clusters::name(&pool, group, Assignee::Known(1), WHO).await.unwrap();
     let Named::Done { faces: 1, entry, .. } = named else { panic!("{named:?}") };
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, 1));
-    assert_eq!(stranger(&pool, images[0]).await, Some(group));
+    assert_eq!(cluster(&pool, images[0]).await, Some(group));
 
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, NOBODY));
-    corrections::say(&pool, face(&pool, images[1]).await, Word::IsNot(1), WHO).await.unwrap();
-    let named = clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    corrections::correct(&pool, face(&pool, images[1]).await, Correction::Reject(1), WHO).await.unwrap();
+    let named = clusters::name(&pool, group, Assignee::Known(1), WHO).await.unwrap();
     assert_eq!(named, Named::NotThem);
-    let named = clusters::name(&pool, group, Whom::Known(2), WHO).await.unwrap();
+    let named = clusters::name(&pool, group, Assignee::Known(2), WHO).await.unwrap();
     assert!(matches!(named, Named::Done { faces: 2, .. }), "{named:?}");
 }
 
@@ -177,10 +177,10 @@ async fn a_face_that_is_not_theirs_by_a_persons_word_stays_a_stranger_when_the_o
 async fn what_was_said_about_one_face_of_a_stranger_stays_when_their_name_is_taken_back() {
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
-    let group = stranger(&pool, images[0]).await.unwrap();
-    let named = clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    let group = cluster(&pool, images[0]).await.unwrap();
+    let named = clusters::name(&pool, group, Assignee::Known(1), WHO).await.unwrap();
     let Named::Done { entry, .. } = named else { panic!("{named:?}") };
-    corrections::say(&pool, face(&pool, images[0]).await, Word::Is(1), WHO).await.unwrap();
+    corrections::correct(&pool, face(&pool, images[0]).await, Correction::Assign(1), WHO).await.unwrap();
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (1, NOBODY));
 }
@@ -189,8 +189,8 @@ async fn what_was_said_about_one_face_of_a_stranger_stays_when_their_name_is_tak
 async fn an_older_name_of_a_stranger_is_not_taken_back_before_a_newer_one_that_is_the_same() {
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
-    let group = stranger(&pool, images[0]).await.unwrap();
-    let name = async || match clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap() {
+    let group = cluster(&pool, images[0]).await.unwrap();
+    let name = async || match clusters::name(&pool, group, Assignee::Known(1), WHO).await.unwrap() {
         Named::Done { entry, .. } => entry,
         named => panic!("{named:?}"),
     };
@@ -206,11 +206,11 @@ async fn an_older_name_of_a_stranger_is_not_taken_back_before_a_newer_one_that_i
 async fn what_was_said_about_one_face_of_a_stranger_and_taken_back_holds_nothing_up() {
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
-    let group = stranger(&pool, images[0]).await.unwrap();
-    let named = clusters::name(&pool, group, Whom::Known(1), WHO).await.unwrap();
+    let group = cluster(&pool, images[0]).await.unwrap();
+    let named = clusters::name(&pool, group, Assignee::Known(1), WHO).await.unwrap();
     let Named::Done { entry, .. } = named else { panic!("{named:?}") };
-    let said = corrections::say(&pool, face(&pool, images[0]).await, Word::Is(2), WHO).await.unwrap();
-    let corrections::Said::Noted { entry: word, .. } = said else { panic!("{said:?}") };
+    let said = corrections::correct(&pool, face(&pool, images[0]).await, Correction::Assign(2), WHO).await.unwrap();
+    let corrections::Corrected::Done { entry: word, .. } = said else { panic!("{said:?}") };
     assert!(undo(&pool, word).await.is_some());
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!((person(&pool, images[0]).await, person(&pool, images[1]).await), (NOBODY, NOBODY));
@@ -220,8 +220,8 @@ async fn what_was_said_about_one_face_of_a_stranger_and_taken_back_holds_nothing
 async fn a_group_dissolves_when_somebody_is_enrolled_and_goes_on_without_its_first_face() {
     let (_database, pool) = migrated().await;
     let images = three_images(&pool).await;
-    let first = stranger(&pool, images[0]).await.unwrap();
-    corrections::say(&pool, first, Word::Is(1), WHO).await.unwrap();
+    let first = cluster(&pool, images[0]).await.unwrap();
+    corrections::correct(&pool, first, Correction::Assign(1), WHO).await.unwrap();
     assert_eq!(clusters::first(&pool, first).await.unwrap(), Some(first + 1));
 
     execute(&pool, "UPDATE faces SET nearest = 'new.jpg', distance = 0.2, matches = TRUE").await;
@@ -235,9 +235,9 @@ async fn a_face_that_got_a_word_meanwhile_joins_no_group() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[None]).await;
     let face = face(&pool, image).await;
-    corrections::say(&pool, face, Word::Nobody, WHO).await.unwrap();
+    corrections::correct(&pool, face, Correction::Ignore, WHO).await.unwrap();
     clusters::join(&pool, &[(face, face)]).await.unwrap();
-    assert_eq!(stranger(&pool, image).await, None);
+    assert_eq!(cluster(&pool, image).await, None);
 }
 
 #[tokio::test]
@@ -257,15 +257,15 @@ async fn a_stranger_of_very_many_faces_is_named_and_unnamed_at_once() {
     let other = processed(&pool, "/x.jpg", &[None]).await;
     let group = face(&pool, other).await;
     sqlx::query("UPDATE faces SET stranger = ?").bind(group).execute(&pool).await.unwrap();
-    let named = clusters::name(&pool, group, Whom::New("Ada"), WHO).await.unwrap();
+    let named = clusters::name(&pool, group, Assignee::New("Ada"), WHO).await.unwrap();
     let Named::Done { person: ada, faces: 32_769, entry } = named else { panic!("{named:?}") };
     assert_eq!((person(&pool, image).await, person(&pool, other).await), (ada.id, ada.id));
     assert_eq!(undo(&pool, entry).await, Some(group));
     assert_eq!((person(&pool, image).await, person(&pool, other).await), (NOBODY, NOBODY));
-    let grouped: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM faces WHERE stranger = ?")
+    let clustered: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM faces WHERE stranger = ?")
         .bind(group)
         .fetch_one(&pool)
         .await
         .unwrap();
-    assert_eq!(grouped, 32_769);
+    assert_eq!(clustered, 32_769);
 }

@@ -94,7 +94,7 @@ const MODEL: &str = "scripted";
 
 /// The scripted face-recog. It serves until the test ends.
 #[derive(Clone)]
-pub struct Recogniser(Arc<State>);
+pub struct FakeFaceRecog(Arc<State>);
 
 struct State {
     address: SocketAddr,
@@ -112,7 +112,7 @@ struct State {
     most_checking: AtomicUsize,
 }
 
-impl Recogniser {
+impl FakeFaceRecog {
     /// Starts one that answers Identify as `script` says and is healthy until told otherwise.
     pub async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -138,7 +138,7 @@ impl Recogniser {
         this
     }
 
-    /// As [`Recogniser::start`], but it tells faces as today's face-recog does, so that it is called for several pictures at
+    /// As [`FakeFaceRecog::start`], but it tells faces as today's face-recog does, so that it is called for several pictures at
     /// once: each picture that has a name shows one face.
     pub async fn today(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let this = Self::start(script).await;
@@ -250,7 +250,7 @@ impl Drop for Checking {
 }
 
 #[tonic::async_trait]
-impl Identify for Recogniser {
+impl Identify for FakeFaceRecog {
     async fn identify(
         &self,
         request: Request<IdentifyRequest>,
@@ -260,7 +260,7 @@ impl Identify for Recogniser {
     }
 }
 
-impl Recogniser {
+impl FakeFaceRecog {
     /// What the script answers to a call for a picture, when it does.
     async fn follow_script(&self, path: &str) -> Result<String, Status> {
         let _running = Running::begin(&self.0, path);
@@ -304,7 +304,7 @@ fn named(name: String) -> Vec<Face> {
 }
 
 #[tonic::async_trait]
-impl Faces for Recogniser {
+impl Faces for FakeFaceRecog {
     async fn find(&self, request: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
         let path = request.into_inner().image_path;
         let detector = self.detector()?;
@@ -337,7 +337,7 @@ impl Faces for Recogniser {
 }
 
 #[tonic::async_trait]
-impl HealthCheck for Recogniser {
+impl HealthCheck for FakeFaceRecog {
     async fn health_check(&self, _: Request<Empty>) -> Result<Response<HealthCheckResponse>, Status> {
         self.0.checks.fetch_add(1, Ordering::Relaxed);
         let _checking = Checking::begin(&self.0);

@@ -11,12 +11,12 @@ const AGAIN: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug, Default)]
-pub(crate) struct Looks {
+pub(crate) struct LookSchedule {
     /// What the last look went by, when the next one is due, and how long that is after the last.
     last: Option<(u64, Instant, Duration)>,
 }
 
-impl Looks {
+impl LookSchedule {
     /// Whether a look is due; `version` names what it goes by.
     pub(crate) fn is_due(&self, version: u64, now: Instant) -> bool {
         self.last.is_none_or(|(known, next, _)| known != version || now >= next)
@@ -51,21 +51,21 @@ mod tests {
 
     #[test]
     fn all_are_looked_at_after_a_change_and_then_again_after_ever_longer_pauses() {
-        let (mut looks, mut now) = (Looks::default(), Instant::now());
+        let (mut schedule, mut now) = (LookSchedule::default(), Instant::now());
         for version in [1, 2, 1] {
-            assert!(looks.is_due(version, now));
-            assert!(looks.done(version, now), "it is new");
+            assert!(schedule.is_due(version, now));
+            assert!(schedule.done(version, now), "it is new");
             for pause in [AGAIN, 2 * AGAIN, 4 * AGAIN] {
-                assert!(!looks.is_due(version, now + pause - Duration::from_nanos(1)));
+                assert!(!schedule.is_due(version, now + pause - Duration::from_nanos(1)));
                 now += pause;
-                assert!(looks.is_due(version, now));
-                assert!(!looks.done(version, now));
+                assert!(schedule.is_due(version, now));
+                assert!(!schedule.done(version, now));
             }
         }
         for _ in 0..20 {
             now += LONGEST;
-            assert!(looks.is_due(1, now));
-            looks.done(1, now);
+            assert!(schedule.is_due(1, now));
+            schedule.done(1, now);
         }
     }
 }

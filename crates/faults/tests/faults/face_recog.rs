@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use faults::{Link, Recogniser, Reply, System, eventually};
+use faults::{Link, FakeFaceRecog, Reply, System, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_03_a_face_recog_killed_in_its_calls_costs_only_time() {
@@ -26,17 +26,17 @@ async fn fault_03_images_that_kill_face_recog_fail_and_no_innocent_one_does() {
     // Every call for a poisonous image breaks all connections, as the end of the process does.
     let killer = Arc::new(Mutex::new(Weak::<System>::new()));
     let system = killer.clone();
-    let recogniser = Recogniser::today(move |path| {
+    let face_recog = FakeFaceRecog::today(move |path| {
         if path.contains("poison") {
             if let Some(system) = system.lock().unwrap().upgrade() {
-                system.proxy(Link::Recogniser).cut_once();
+                system.proxy(Link::FakeFaceRecog).cut_once();
             }
             return Reply::never();
         }
         Reply::name("hannibal_1.jpg").after(Duration::from_millis(20))
     })
     .await;
-    let system = Arc::new(System::with(&recogniser).processors(3).through(Link::Recogniser).start().await);
+    let system = Arc::new(System::with(&face_recog).processors(3).through(Link::FakeFaceRecog).start().await);
     *killer.lock().unwrap() = Arc::downgrade(&system);
     let mut paths: Vec<_> = (0..200).map(|number| format!("/unknown_people/{number}.jpg")).collect();
     let poison =
@@ -57,7 +57,7 @@ async fn fault_03_images_that_kill_face_recog_fail_and_no_innocent_one_does() {
     for (path, reason, attempts) in &failed {
         assert!(reason.contains("broke off"), "{reason}");
         assert_eq!(*attempts, 3, "as often as MAX_ATTEMPTS says");
-        let calls = recogniser.calls_for(path);
+        let calls = face_recog.calls_for(path);
         assert!(calls <= 4, "{calls} calls for {path}: one beside others, and its tries");
     }
     assert_eq!(system.count(1).await, 200, "no innocent image has failed");
@@ -65,17 +65,17 @@ async fn fault_03_images_that_kill_face_recog_fail_and_no_innocent_one_does() {
 
 #[tokio::test]
 async fn fault_12_a_call_that_hangs_ends_with_its_deadline_and_the_other_images_proceed() {
-    let recogniser = Recogniser::today(|path| {
+    let face_recog = FakeFaceRecog::today(|path| {
         if path.ends_with("hangs.jpg") { Reply::never() } else { Reply::name("skarlso_1.jpg") }
     })
     .await;
-    let system = System::with(&recogniser).set("IDENTIFY_TIMEOUT", "500ms").start().await;
+    let system = System::with(&face_recog).set("IDENTIFY_TIMEOUT", "500ms").start().await;
     let hanging = system.post(&["hangs.jpg"]).await.ids[0];
     system.post_many(100).await;
     system.until_count(1, 100).await;
     assert_eq!(system.failed(hanging).await, "face-recog did not answer in time");
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!(recogniser.calls_for("/unknown_people/hangs.jpg"), 3, "as often as MAX_ATTEMPTS says");
+    assert_eq!(face_recog.calls_for("/unknown_people/hangs.jpg"), 3, "as often as MAX_ATTEMPTS says");
 }
 
 #[tokio::test]
@@ -98,21 +98,21 @@ async fn fault_12_a_face_recog_that_is_frozen_holds_up_nothing_for_good() {
 
 #[tokio::test]
 async fn fault_13_an_answer_just_before_the_deadline_counts_and_no_second_delivery_overlaps() {
-    let recogniser =
-        Recogniser::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(1700))).await;
-    let system = System::with(&recogniser).processors(2).set("SWEEP_AFTER", "500ms").start().await;
+    let face_recog =
+        FakeFaceRecog::today(|_| Reply::name("hannibal_1.jpg").after(Duration::from_millis(1700))).await;
+    let system = System::with(&face_recog).processors(2).set("SWEEP_AFTER", "500ms").start().await;
     system.post_many(40).await;
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!((system.count(1).await, recogniser.calls(), recogniser.overlaps()), (40, 40, 0));
+    assert_eq!((system.count(1).await, face_recog.calls(), face_recog.overlaps()), (40, 40, 0));
 }
 
 #[tokio::test]
 async fn fault_14_a_name_that_belongs_to_nobody_fails_with_a_reason() {
-    let recogniser = Recogniser::start(|path| {
+    let face_recog = FakeFaceRecog::start(|path| {
         Reply::name(if path.ends_with("1.jpg") { "../x.jpg" } else { "stranger.jpg" })
     })
     .await;
-    let system = System::with(&recogniser).start().await;
+    let system = System::with(&face_recog).start().await;
     for (id, name) in system.post_many(2).await.into_iter().zip(["stranger.jpg", "../x.jpg"]) {
         let reason = system.failed(id).await;
         assert!(reason.contains(name) && reason.contains("say whose it is"), "{reason}");
@@ -122,34 +122,34 @@ async fn fault_14_a_name_that_belongs_to_nobody_fails_with_a_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_15_while_face_recog_is_away_a_thousand_images_wait_and_lose_no_try() {
-    let recogniser = Recogniser::quick().await;
-    let plan = System::with(&recogniser).through(Link::Recogniser);
+    let face_recog = FakeFaceRecog::quick().await;
+    let plan = System::with(&face_recog).through(Link::FakeFaceRecog);
     let system = plan.set("BREAKER_TIMEOUT", "1s").set("BREAKER_MAX_TIMEOUT", "4s").start().await;
     let open = async || System::metric(&system.processors[0], "circuit_breaker_state").await > 0.0;
 
     // Gone: nobody can be connected to.
-    system.proxy(Link::Recogniser).cut();
+    system.proxy(Link::FakeFaceRecog).cut();
     system.post_many(1000).await;
     eventually("the circuit breaker opens", async || open().await.then_some(())).await;
     system.until_count(0, 1000).await;
-    assert_eq!((recogniser.calls(), system.failed_tries().await), (0, 0), "no image lost a try");
+    assert_eq!((face_recog.calls(), system.failed_tries().await), (0, 0), "no image lost a try");
     wait_while(Duration::from_secs(10), async || system.count(0).await == 1000 && open().await).await;
 
     // Back, but not ready: one probe at a time, and no call.
-    recogniser.set_ready(false);
-    system.proxy(Link::Recogniser).mend();
-    let checks = recogniser.checks();
+    face_recog.set_ready(false);
+    system.proxy(Link::FakeFaceRecog).mend();
+    let checks = face_recog.checks();
     wait_while(Duration::from_secs(10), async || system.count(0).await == 1000 && open().await).await;
-    let checks = recogniser.checks() - checks;
+    let checks = face_recog.checks() - checks;
     assert!((1..=15).contains(&checks), "{checks} probes in ten seconds");
-    assert_eq!((recogniser.calls(), system.failed_tries().await), (0, 0));
+    assert_eq!((face_recog.calls(), system.failed_tries().await), (0, 0));
     let log = System::log(&system.processors[0]);
     assert!(log.contains("backend still not functioning. extending break."), "{log}");
 
-    recogniser.set_ready(true);
+    face_recog.set_ready(true);
     system.nothing_is_lost_and_nothing_invented().await;
     assert_eq!((system.count(1).await, system.failed_tries().await), (1000, 0));
-    assert_eq!(recogniser.most_checks_at_once(), 1, "probes came one at a time");
+    assert_eq!(face_recog.most_checks_at_once(), 1, "probes came one at a time");
 }
 
 /// Checks that something holds all the time.
@@ -164,7 +164,7 @@ async fn wait_while(time: Duration, mut holds: impl AsyncFnMut() -> bool) {
 #[tokio::test]
 async fn fault_38_an_original_face_recog_is_never_asked_for_two_pictures_at_once() {
     // It keeps the picture in a place that all its calls share: two at once end it, or are answered for each other.
-    let (itself, overlaps) = (Arc::new(OnceLock::<Recogniser>::new()), Arc::new(AtomicUsize::new(0)));
+    let (itself, overlaps) = (Arc::new(OnceLock::<FakeFaceRecog>::new()), Arc::new(AtomicUsize::new(0)));
     let script = {
         let (itself, overlaps) = (itself.clone(), overlaps.clone());
         move |_: &str| {
@@ -174,12 +174,12 @@ async fn fault_38_an_original_face_recog_is_never_asked_for_two_pictures_at_once
             Reply::name("hannibal_1.jpg").after(Duration::from_millis(5))
         }
     };
-    let recogniser = Recogniser::start(script).await;
-    assert!(itself.set(recogniser.clone()).is_ok());
-    let system = System::with(&recogniser).start().await;
+    let face_recog = FakeFaceRecog::start(script).await;
+    assert!(itself.set(face_recog.clone()).is_ok());
+    let system = System::with(&face_recog).start().await;
     let paths: Vec<_> = (0..200).map(|number| format!("/unknown_people/{number}.jpg")).collect();
     system.client.store(&paths).await;
     system.until_processed(200).await;
     system.nothing_is_lost_and_nothing_invented().await;
-    assert_eq!((recogniser.calls(), overlaps.load(Ordering::Relaxed)), (200, 0));
+    assert_eq!((face_recog.calls(), overlaps.load(Ordering::Relaxed)), (200, 0));
 }

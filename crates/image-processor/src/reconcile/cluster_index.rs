@@ -77,7 +77,7 @@ struct Centre {
 
 /// The first faces of all clusters.
 #[derive(Debug, Default)]
-pub(crate) struct Centres(Vec<Centre>);
+pub(crate) struct ClusterIndex(Vec<Centre>);
 
 /// Where a cluster stands among all of them, until these are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub(crate) struct Found {
     place: usize,
 }
 
-impl Centres {
+impl ClusterIndex {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -120,7 +120,7 @@ impl Centres {
         self.0[place..].iter().map(|centre| (centre.cluster, centre.face))
     }
 
-    /// Keeps those that `stays` tells in the order of [`Centres::sort`].
+    /// Keeps those that `stays` tells in the order of [`ClusterIndex::sort`].
     pub(crate) fn retain(&mut self, stays: &[bool]) {
         let mut stays = stays.iter();
         self.0.retain(|_| stays.next().copied().unwrap_or_default());
@@ -129,9 +129,9 @@ impl Centres {
     /// For each of `faces`, the clusters that may be near enough, the nearest first.
     pub(crate) fn search(&self, faces: &[Probe], reach: Reach) -> Vec<Vec<Found>> {
         let mut nearest = vec![Nearest::new(); faces.len()];
-        for (block, centres) in self.0.chunks(BLOCK).enumerate() {
+        for (block, cluster_index) in self.0.chunks(BLOCK).enumerate() {
             for (face, nearest) in faces.iter().zip(&mut nearest) {
-                meet(face, reach, (block * BLOCK, centres), nearest);
+                meet(face, reach, (block * BLOCK, cluster_index), nearest);
             }
         }
         let found = |(_, place): (i32, usize)| {
@@ -146,27 +146,27 @@ impl Centres {
 type Nearest = Vec<(i32, usize)>;
 
 /// Compares a face with centres, of which the first stands at a place, and notes the nearest.
-fn meet(face: &Probe, reach: Reach, centres: (usize, &[Centre]), nearest: &mut Nearest) {
+fn meet(face: &Probe, reach: Reach, cluster_index: (usize, &[Centre]), nearest: &mut Nearest) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the CPU has what the function was compiled for.
-        return unsafe { meet_with_avx2(face, reach, centres, nearest) };
+        return unsafe { meet_with_avx2(face, reach, cluster_index, nearest) };
     }
-    meet_each(face, reach, centres, nearest);
+    meet_each(face, reach, cluster_index, nearest);
 }
 
 /// The same with instructions that every CPU of the last ten years has, in half the time.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn meet_with_avx2(face: &Probe, reach: Reach, centres: (usize, &[Centre]), nearest: &mut Nearest) {
-    meet_each(face, reach, centres, nearest);
+fn meet_with_avx2(face: &Probe, reach: Reach, cluster_index: (usize, &[Centre]), nearest: &mut Nearest) {
+    meet_each(face, reach, cluster_index, nearest);
 }
 
 #[inline(always)]
-fn meet_each(face: &Probe, reach: Reach, (first, centres): (usize, &[Centre]), nearest: &mut Nearest) {
+fn meet_each(face: &Probe, reach: Reach, (first, cluster_index): (usize, &[Centre]), nearest: &mut Nearest) {
     let (wide, narrow) = (reach.rounded(false), reach.rounded(true));
     let code = face.code.map(i16::from);
-    for (place, centre) in (first..).zip(centres) {
+    for (place, centre) in (first..).zip(cluster_index) {
         let distance = distance(&code, &centre.probe.code);
         let limit = if face.is_small || centre.probe.is_small { narrow } else { wide };
         if distance <= limit && centre.face != GONE {
@@ -208,28 +208,28 @@ mod tests {
         std::array::from_fn(|i| face[i] + step[i] * distance / length)
     }
 
-    fn found(centres: &Centres, face: &Embedding, height: i32) -> Vec<u64> {
-        let found = centres.search(&[Probe::new(face, height)], Reach::new(0.6));
+    fn found(cluster_index: &ClusterIndex, face: &Embedding, height: i32) -> Vec<u64> {
+        let found = cluster_index.search(&[Probe::new(face, height)], Reach::new(0.6));
         found[0].iter().map(|found| found.cluster).collect()
     }
 
     #[test]
     fn whatever_is_near_enough_is_found_among_many() {
-        let mut centres = Centres::default();
+        let mut cluster_index = ClusterIndex::default();
         for cluster in 1..2_000 {
-            centres.push(cluster, cluster, Probe::new(&person(), 100));
+            cluster_index.push(cluster, cluster, Probe::new(&person(), 100));
         }
         for (distance, cluster) in [(0.3, 5_000), (0.599, 5_001)] {
             for _ in 0..50 {
                 let face = person();
-                centres.push(cluster, cluster, Probe::new(&beside(&face, distance), 100));
-                assert_eq!(found(&centres, &face, 100), [cluster], "at {distance}");
-                centres.0.pop();
+                cluster_index.push(cluster, cluster, Probe::new(&beside(&face, distance), 100));
+                assert_eq!(found(&cluster_index, &face, 100), [cluster], "at {distance}");
+                cluster_index.0.pop();
             }
         }
         let face = person();
-        centres.push(5_002, 5_002, Probe::new(&beside(&face, 0.6 + ROUNDING + 0.06), 100));
-        assert!(found(&centres, &face, 100).is_empty());
+        cluster_index.push(5_002, 5_002, Probe::new(&beside(&face, 0.6 + ROUNDING + 0.06), 100));
+        assert!(found(&cluster_index, &face, 100).is_empty());
     }
 
     #[test]
@@ -245,33 +245,33 @@ mod tests {
 
     #[test]
     fn the_nearest_comes_first() {
-        let mut centres = Centres::default();
+        let mut cluster_index = ClusterIndex::default();
         let face = person();
         for (cluster, distance) in [(1, 0.5), (2, 0.2), (3, 0.55), (4, 0.3), (5, 0.4)] {
-            centres.push(cluster, cluster, Probe::new(&beside(&face, distance), 100));
+            cluster_index.push(cluster, cluster, Probe::new(&beside(&face, distance), 100));
         }
-        assert_eq!(found(&centres, &face, 100), [2, 4, 5, 1]);
+        assert_eq!(found(&cluster_index, &face, 100), [2, 4, 5, 1]);
     }
 
     #[test]
     fn small_faces_have_to_be_nearer_than_others() {
-        let mut centres = Centres::default();
+        let mut cluster_index = ClusterIndex::default();
         let face = person();
         let near = beside(&face, 0.4);
         let far = beside(&face, 0.5 + ROUNDING + 0.02);
         for (cluster, other, height) in [(1, near, 47), (2, far, 47), (3, far, 48)] {
-            centres.push(cluster, cluster, Probe::new(&other, height));
+            cluster_index.push(cluster, cluster, Probe::new(&other, height));
         }
-        assert_eq!(found(&centres, &face, 48), [1, 3]);
-        assert_eq!(found(&centres, &face, 47), [1]);
+        assert_eq!(found(&cluster_index, &face, 48), [1, 3]);
+        assert_eq!(found(&cluster_index, &face, 47), [1]);
     }
 
     #[test]
     fn what_is_beyond_all_bounds_is_found_nevertheless() {
-        let mut centres = Centres::default();
+        let mut cluster_index = ClusterIndex::default();
         let (mut face, mut other) = ([0.0; DIMENSIONS], [0.0; DIMENSIONS]);
         (face[0], other[0]) = (700.0, 700.5);
-        centres.push(1, 1, Probe::new(&other, 100));
-        assert_eq!(found(&centres, &face, 100), [1]);
+        cluster_index.push(1, 1, Probe::new(&other, 100));
+        assert_eq!(found(&cluster_index, &face, 100), [1]);
     }
 }
