@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use devstack::{Port, FakeFaceRecog, Reply, Service};
+use devstack::{FakeFaceRecog, Port, Reply, Service};
 
 use crate::{
     load::Connection,

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use devstack::{Nsqd, Port, FakeFaceRecog, Reply, Service};
+use devstack::{FakeFaceRecog, Nsqd, Port, Reply, Service};
 use futures_util::future::try_join_all;
 use sqlx::MySqlPool;
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devstack::{Port, FakeFaceRecog, Reply};
+use devstack::{FakeFaceRecog, Port, Reply};
 use futures_util::future::try_join_all;
 use sqlx::{MySqlPool, mysql::MySqlConnection};
 

@@ -150,7 +150,10 @@ async fn naming_a_stranger_names_every_picture_of_them_and_no_other() {
     assert_eq!(cluster(&pool, images[1]).await, Some(group), "they are one stranger again");
     assert_eq!(undo(&pool, entry).await, None, "once");
     assert_eq!(clusters::name(&pool, group, Assignee::Known(99), WHO).await.unwrap(), Named::NoSuchPerson);
-    assert!(matches!(clusters::name(&pool, group, Assignee::Known(1), WHO).await.unwrap(), Named::Done { .. }));
+    assert!(matches!(
+        clusters::name(&pool, group, Assignee::Known(1), WHO).await.unwrap(),
+        Named::Done { .. }
+    ));
 }
 
 #[tokio::test]
@@ -209,7 +212,8 @@ async fn what_was_said_about_one_face_of_a_stranger_and_taken_back_holds_nothing
     let group = cluster(&pool, images[0]).await.unwrap();
     let named = clusters::name(&pool, group, Assignee::Known(1), WHO).await.unwrap();
     let Named::Done { entry, .. } = named else { panic!("{named:?}") };
-    let said = corrections::correct(&pool, face(&pool, images[0]).await, Correction::Assign(2), WHO).await.unwrap();
+    let said =
+        corrections::correct(&pool, face(&pool, images[0]).await, Correction::Assign(2), WHO).await.unwrap();
     let corrections::Corrected::Done { entry: word, .. } = said else { panic!("{said:?}") };
     assert!(undo(&pool, word).await.is_some());
     assert_eq!(undo(&pool, entry).await, Some(group));

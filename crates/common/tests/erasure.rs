@@ -43,10 +43,14 @@ async fn who_was_deleted_before_is_erased_with_names_and_faces_once() {
     people::merge(&pool, ada, HANNIBAL, WHO).await.unwrap();
     people::name_picture(&pool, HANNIBAL, "by_hand.jpg", None, WHO).await.unwrap();
     let theirs = processed(&pool, "/theirs.jpg", &[near("by_hand.jpg", 0.2)]).await;
-    corrections::correct(&pool, find_face(&pool, theirs).await.unwrap(), Correction::Reject(4), WHO).await.unwrap();
+    corrections::correct(&pool, find_face(&pool, theirs).await.unwrap(), Correction::Reject(4), WHO)
+        .await
+        .unwrap();
     let far = processed(&pool, "/far.jpg", &[near("by_hand.jpg", 0.9)]).await;
     let skarlso = processed(&pool, "/skarlso.jpg", &[near("by_hand.jpg", 0.3)]).await;
-    corrections::correct(&pool, find_face(&pool, skarlso).await.unwrap(), Correction::Assign(2), WHO).await.unwrap();
+    corrections::correct(&pool, find_face(&pool, skarlso).await.unwrap(), Correction::Assign(2), WHO)
+        .await
+        .unwrap();
     let anothers = processed(&pool, "/anothers.jpg", &[near("hannibal_2.jpg", 0.2)]).await;
     assert!(matches!(people::delete(&pool, HANNIBAL, false, WHO).await.unwrap(), Changed::Done(_)));
     people::name_picture(&pool, SKARLSO, "hannibal_2.jpg", None, WHO).await.unwrap();

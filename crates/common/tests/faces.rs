@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use common::{
     db::{
         audit,
-        corrections::{self, Corrected, Assignee, Correction},
+        corrections::{self, Assignee, Corrected, Correction},
         faces::{
             self, Nearest, clusters,
             rematch::{self, Outdated},
@@ -283,8 +283,10 @@ async fn a_word_that_was_said_again_is_not_undone_before_it_was() {
     let (_database, pool) = migrated().await;
     let image = processed(&pool, "/x.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let face = face(&pool, image).await;
-    let [older, newer] =
-        [say(&pool, face, Correction::Assign(SKARLSO)).await, say(&pool, face, Correction::Assign(SKARLSO)).await];
+    let [older, newer] = [
+        say(&pool, face, Correction::Assign(SKARLSO)).await,
+        say(&pool, face, Correction::Assign(SKARLSO)).await,
+    ];
     assert_eq!(undo(&pool, older).await, None, "somebody said so since");
     assert_eq!(undo(&pool, newer).await, Some(image.0));
     assert_eq!(undo(&pool, newer).await, None, "once");
@@ -344,7 +346,10 @@ async fn what_was_said_since_is_not_undone() {
 async fn a_word_about_what_does_not_exist_changes_nothing() {
     let (_database, pool) = migrated().await;
     assert_eq!(corrections::correct(&pool, 1, Correction::Ignore, WHO).await.unwrap(), Corrected::NoSuchFace);
-    assert_eq!(corrections::correct(&pool, 1, Correction::Assign(99), WHO).await.unwrap(), Corrected::NoSuchPerson);
+    assert_eq!(
+        corrections::correct(&pool, 1, Correction::Assign(99), WHO).await.unwrap(),
+        Corrected::NoSuchPerson
+    );
     assert!(audit::undoable(&pool, 1).await.unwrap().is_none());
 }
 
@@ -358,7 +363,9 @@ async fn corrections_of_one_image_at_the_same_time_all_count() {
         let who = if round % 2 == 0 { SKARLSO } else { HANNIBAL };
         let words = faces.iter().map(|&face| {
             let pool = pool.clone();
-            tokio::spawn(async move { corrections::correct(&pool, face, Correction::Assign(who), WHO).await.unwrap() })
+            tokio::spawn(async move {
+                corrections::correct(&pool, face, Correction::Assign(who), WHO).await.unwrap()
+            })
         });
         for said in words.collect::<Vec<_>>() {
             assert!(matches!(said.await.unwrap(), Corrected::Done { .. }));

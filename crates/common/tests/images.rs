@@ -13,7 +13,7 @@ use std::{
 use common::{
     db::{
         corrections::{self, Correction},
-        images::{self, Claim, ClaimOutcome, Outcome, Failure, Fenced, Recognised, RedeemPolicy},
+        images::{self, Claim, ClaimOutcome, Failure, Fenced, Outcome, Recognised, RedeemPolicy},
         people, pool,
     },
     models::{ImageId, NOBODY, Person, Status},

@@ -8,10 +8,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use common::{
     db::{
-        corrections::{self, Corrected, Assignee, Correction},
+        corrections::{self, Assignee, Corrected, Correction},
         faces::{Found, FoundFace, Nearest, clusters},
         images::{
-            self, Claim, ClaimOutcome, Outcome, Failure, Fenced, Recognised, delete,
+            self, Claim, ClaimOutcome, Failure, Fenced, Outcome, Recognised, delete,
             look_again::{self, Filter, Portion, RunState},
             query::{self, FaceStatus, ImageStatus, Wanted},
         },

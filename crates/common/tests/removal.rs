@@ -10,7 +10,7 @@ use common::{
     db::{
         corrections::{self, Correction},
         faces::clusters,
-        images::{self, ClaimOutcome, Outcome, Fenced, Recognised, delete},
+        images::{self, ClaimOutcome, Fenced, Outcome, Recognised, delete},
     },
     models::ImageId,
     uploads,
@@ -111,8 +111,10 @@ async fn deleting_gives_way_to_words_and_results_and_comes_to_an_end() {
     for round in 0..20 {
         let image = processed(&pool, &format!("/{round}.jpg"), &[near("hannibal_1.jpg", 0.3)]).await;
         let face = face(&pool, image).await;
-        let (said, deleted) =
-            tokio::join!(corrections::correct(&pool, face, Correction::Ignore, WHO), delete(&pool, image, WHO));
+        let (said, deleted) = tokio::join!(
+            corrections::correct(&pool, face, Correction::Ignore, WHO),
+            delete(&pool, image, WHO)
+        );
         said.unwrap();
         assert!(deleted);
     }

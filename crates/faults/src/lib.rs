@@ -21,7 +21,7 @@ mod vitals;
 mod volume;
 mod wait;
 
-pub use devstack::{Gate, FakeFaceRecog, Reply};
+pub use devstack::{FakeFaceRecog, Gate, Reply};
 
 pub use client::{Answer, Book, Client, Load, Sent};
 pub use proxy::Proxy;

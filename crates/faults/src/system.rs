@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use devstack::{Database, DatabaseServer, Nsqd, Nsqlookupd, Port, PrivateFolder, FakeFaceRecog, Service, paths};
+use devstack::{
+    Database, DatabaseServer, FakeFaceRecog, Nsqd, Nsqlookupd, Port, PrivateFolder, Service, paths,
+};
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
 

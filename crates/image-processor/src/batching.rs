@@ -7,7 +7,7 @@ use common::{
     batcher::Batcher,
     db::{
         failover::until_taken_over,
-        images::{self, Claim, ClaimOutcome, Outcome, Fenced},
+        images::{self, Claim, ClaimOutcome, Fenced, Outcome},
         people,
         pool::HeldConnection,
     },
@@ -109,7 +109,11 @@ impl ImageBatches {
     }
 }
 
-async fn claim(kept: &mut HeldConnection, ids: &[ImageId], lease: Duration) -> sqlx::Result<Vec<ClaimOutcome>> {
+async fn claim(
+    kept: &mut HeldConnection,
+    ids: &[ImageId],
+    lease: Duration,
+) -> sqlx::Result<Vec<ClaimOutcome>> {
     let mut connection = kept.take().await?;
     let result = images::claim(&mut connection, ids, lease).await;
     kept.keep(connection, &result);

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt};
 use common::{
     db::{
         faces::Found,
-        images::{Outcome, Failure, Recognised},
+        images::{Failure, Outcome, Recognised},
     },
     models::Person,
     quality::MIN_COMPARED_HEIGHT,

@@ -12,7 +12,7 @@ use common::{
     breaker::CircuitBreaker,
     db::{
         errors::Kind,
-        images::{Claim, Outcome, Fenced},
+        images::{Claim, Fenced, Outcome},
         pool,
     },
     supervisor::Supervisor,

@@ -17,7 +17,7 @@ use common::{
     },
     models::{ImageId, Status},
 };
-use devstack::{Gate, FakeFaceRecog, Reply};
+use devstack::{FakeFaceRecog, Gate, Reply};
 use rpc::Face;
 use sqlx::MySqlPool;
 use support::Processor;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
-use common::db::images::{self, ClaimOutcome, Outcome, Failure, Fenced, Recognised};
+use common::db::images::{self, ClaimOutcome, Failure, Fenced, Outcome, Recognised};
 use devstack::Port;
 use serde_json::Value;
 use sqlx::MySqlPool;

@@ -84,7 +84,13 @@ async fn choose(
     let Chosen { person, name } = request::object(&body.bytes, wanted)?;
     let said = match (person, name) {
         (Some(person), None) => {
-            corrections::correct(&receiver.pool, face, person.map_or(Correction::Ignore, Correction::Assign), &who.name).await?
+            corrections::correct(
+                &receiver.pool,
+                face,
+                person.map_or(Correction::Ignore, Correction::Assign),
+                &who.name,
+            )
+            .await?
         }
         (None, Some(name)) => {
             who.needs(Role::Admin)?;

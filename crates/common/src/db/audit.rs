@@ -4,19 +4,115 @@
 //! which names the other (`undoes`). Of what was said about the same the newest that counts goes first: nothing that was
 //! said since is lost. What was done with another change is a part of it (`part_of`), and goes when that is taken back.
 
+use std::{collections::BTreeSet, fmt};
+
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
-use crate::db::{
-    corrections::CorrectionChange,
-    faces::clusters::Naming,
-    people::Renaming,
-    pool::{push_list, until_done},
+use crate::{
+    db::pool::{push_list, until_done},
+    models::{ImageId, NOBODY},
 };
 
 /// Holds for entries that no other one took back.
 pub(crate) const COUNTS: &str =
     "NOT EXISTS (SELECT * FROM audit AS later WHERE later.undoes = audit.id) AND audit.action <> 'undo'";
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A person became known.
+    Add,
+    /// A person got another name.
+    Rename,
+    /// Two people became one.
+    Merge,
+    /// A person is known no longer.
+    Delete,
+    /// A person is known no longer, and nothing of them stays.
+    Erase,
+    /// A reference photo was added.
+    AddPhoto,
+    /// A reference photo was removed.
+    RemovePhoto,
+    /// A face was assigned to a person.
+    Assign,
+    /// A face was removed from a person.
+    Reject,
+    /// A face was ignored.
+    Ignore,
+    /// All corrections of a face were taken back.
+    Clear,
+    /// All faces of a cluster were assigned to a person.
+    AssignCluster,
+    /// An image, or a run of many, is looked at again.
+    LookAgain,
+    /// A run of looking again was stopped.
+    StopLookingAgain,
+    /// An image was deleted.
+    DeleteImage,
+    /// Another entry was undone.
+    Undo,
+}
+
+impl Action {
+    /// The corrections of one face.
+    pub(crate) const OF_A_FACE: [Self; 4] = [Self::Assign, Self::Reject, Self::Ignore, Self::Clear];
+
+    /// As it stands in the column `action`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Rename => "rename",
+            Self::Merge => "merge",
+            Self::Delete => "delete",
+            Self::Erase => "erase",
+            Self::AddPhoto => "add picture",
+            Self::RemovePhoto => "remove picture",
+            Self::Assign => "confirm",
+            Self::Reject => "reject",
+            Self::Ignore => "ignore",
+            Self::Clear => "forget",
+            Self::AssignCluster => "name stranger",
+            Self::LookAgain => "look again",
+            Self::StopLookingAgain => "stop looking again",
+            Self::DeleteImage => "delete image",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+/// What it was done to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A row of `images`.
+    Image(ImageId),
+    /// A row of `faces`.
+    Face(u64),
+    /// A row of `person`.
+    Person(u64),
+    /// A run of looking again.
+    Run(u64),
+}
+
+impl Subject {
+    /// A person by the number of their row.
+    pub(crate) fn person(id: i32) -> Self {
+        Self::Person(u64::from(id.unsigned_abs()))
+    }
+}
+
+/// As it stands in the column `subject`.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(id) => write!(f, "image {id}"),
+            Self::Face(id) => write!(f, "face {id}"),
+            Self::Person(id) => write!(f, "person {id}"),
+            Self::Run(id) => write!(f, "run {id}"),
+        }
+    }
+}
 
 /// A change that can be taken back, as its entry tells it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +124,72 @@ pub enum Change {
     Naming(Naming),
     /// Another name for somebody known, which [`people::undo`](crate::db::people::undo) takes back.
     Renaming(Renaming),
+}
+
+/// All that was said about a face and counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Corrections {
+    pub(crate) chosen: Option<i32>,
+    pub(crate) rejected: BTreeSet<i32>,
+}
+
+/// What a word changed, as the audit keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CorrectionChange {
+    pub(crate) face: u64,
+    /// Whether whom it shows became known by it.
+    #[serde(default)]
+    pub(crate) new: bool,
+    pub(crate) before: Corrections,
+    pub(crate) after: Corrections,
+}
+
+impl CorrectionChange {
+    /// Whom the face shows by it, if it shows somebody.
+    pub fn chosen(&self) -> Option<i32> {
+        self.after.chosen.filter(|&person| person != NOBODY)
+    }
+
+    /// Whom the face does not show by it, if that was not said before.
+    pub fn rejected(&self) -> Option<i32> {
+        self.after.rejected.difference(&self.before.rejected).next().copied()
+    }
+}
+
+/// The faces of a cluster that got a name, as the audit keeps them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Naming {
+    /// The audit calls it so since before clusters had their name.
+    #[serde(rename = "stranger")]
+    pub(crate) cluster: u64,
+    pub(crate) person: i32,
+    /// Whether the person became known by it.
+    #[serde(default)]
+    pub(crate) new: bool,
+    pub(crate) faces: Vec<u64>,
+}
+
+/// Another name for somebody, as the audit keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Renaming {
+    pub(crate) person: u64,
+    pub(crate) before: String,
+    pub(crate) after: String,
+}
+
+impl Renaming {
+    /// The name before, and after.
+    pub fn names(&self) -> (&str, &str) {
+        (&self.before, &self.after)
+    }
+}
+
+/// What the audit keeps of somebody who is no more.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Gone {
+    pub(crate) id: i32,
+    pub(crate) name: String,
+    pub(crate) pictures: Vec<String>,
 }
 
 /// What an entry tells beside its action and subject.
@@ -84,13 +246,13 @@ pub async fn undoable(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<Undoa
 pub(crate) async fn is_newest(
     transaction: &mut MySqlConnection,
     entry: u64,
-    subject: &str,
-    actions: &[&str],
+    subject: Subject,
+    actions: &[Action],
 ) -> sqlx::Result<bool> {
     let mut select = QueryBuilder::<MySql>::new("SELECT MAX(id) FROM audit WHERE subject = ");
-    select.push_bind(subject).push(" AND id >= ").push_bind(entry).push(" AND ").push(COUNTS);
+    select.push_bind(subject.to_string()).push(" AND id >= ").push_bind(entry).push(" AND ").push(COUNTS);
     select.push(" AND action IN ");
-    push_list(&mut select, actions.iter().copied());
+    push_list(&mut select, actions.iter().map(|action| action.name()));
     let newest: Option<u64> = select.build_query_scalar().fetch_one(transaction).await?;
     Ok(newest == Some(entry))
 }
@@ -99,8 +261,8 @@ pub(crate) async fn is_newest(
 pub(crate) async fn note(
     transaction: &mut MySqlConnection,
     who: &str,
-    action: &str,
-    subject: &str,
+    action: Action,
+    subject: Subject,
     detail: &impl Serialize,
 ) -> sqlx::Result<u64> {
     insert(transaction, who, action, subject, detail, Links::default()).await
@@ -110,8 +272,8 @@ pub(crate) async fn note(
 pub(crate) async fn note_part(
     transaction: &mut MySqlConnection,
     who: &str,
-    action: &str,
-    subject: &str,
+    action: Action,
+    subject: Subject,
     detail: &impl Serialize,
     part_of: Option<u64>,
 ) -> sqlx::Result<()> {
@@ -124,11 +286,11 @@ pub(crate) async fn note_part(
 pub(crate) async fn hold(
     transaction: &mut MySqlConnection,
     entry: u64,
-    actions: &[&str],
+    actions: &[Action],
 ) -> sqlx::Result<bool> {
     let select = sqlx::query_scalar::<_, String>("SELECT action FROM audit WHERE id = ? FOR UPDATE");
     let action = select.bind(entry).fetch_optional(&mut *transaction).await?;
-    if !action.is_some_and(|action| actions.contains(&&*action)) {
+    if !action.is_some_and(|action| actions.iter().any(|of| of.name() == action)) {
         return Ok(false);
     }
     let select = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {COUNTS} FROM audit WHERE id = ?")));
@@ -146,11 +308,12 @@ struct Links {
 pub(crate) async fn note_undo(
     transaction: &mut MySqlConnection,
     who: &str,
-    subject: &str,
+    subject: Subject,
     detail: &impl Serialize,
     entry: u64,
 ) -> sqlx::Result<()> {
-    insert(transaction, who, "undo", subject, detail, Links { undoes: Some(entry), part_of: None }).await?;
+    insert(transaction, who, Action::Undo, subject, detail, Links { undoes: Some(entry), part_of: None })
+        .await?;
     Ok(())
 }
 
@@ -175,8 +338,8 @@ pub async fn forget(pool: &MySqlPool, days: u32, limit: u32) -> sqlx::Result<u64
 async fn insert(
     transaction: &mut MySqlConnection,
     who: &str,
-    action: &str,
-    subject: &str,
+    action: Action,
+    subject: Subject,
     detail: &impl Serialize,
     Links { undoes, part_of }: Links,
 ) -> sqlx::Result<u64> {
@@ -184,6 +347,12 @@ async fn insert(
     let insert = sqlx::query(
         "INSERT INTO audit (who, action, subject, detail, undoes, part_of) VALUES (?, ?, ?, ?, ?, ?)",
     );
-    let insert = insert.bind(who).bind(action).bind(subject).bind(detail).bind(undoes).bind(part_of);
+    let insert = insert
+        .bind(who)
+        .bind(action.name())
+        .bind(subject.to_string())
+        .bind(detail)
+        .bind(undoes)
+        .bind(part_of);
     Ok(insert.execute(transaction).await?.last_insert_id())
 }

@@ -3,14 +3,11 @@
 //! A word counts until another one is said, whatever the known pictures are: see [`faces`](crate::db::faces) for what comes of
 //! it. The audit keeps each with what had been said before, so that it can be taken back.
 
-use std::collections::BTreeSet;
-
-use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlConnection, MySqlPool, Transaction};
 
 use crate::{
     db::{
-        audit::{self, Change},
+        audit::{self, Action, Change, CorrectionChange, Corrections, Subject},
         faces::settle,
         people::{self, Undone},
         pool::{until_all_done, until_done},
@@ -32,16 +29,12 @@ pub enum Correction {
 }
 
 impl Correction {
-    /// What the audit calls them; the first says whom a face shows.
-    pub(crate) const ACTIONS: [&str; 4] = ["confirm", "reject", "ignore", "forget"];
-
-    fn action(self) -> &'static str {
-        let [confirm, reject, ignore, forget] = Self::ACTIONS;
+    fn action(self) -> Action {
         match self {
-            Self::Assign(_) => confirm,
-            Self::Reject(_) => reject,
-            Self::Ignore => ignore,
-            Self::Clear => forget,
+            Self::Assign(_) => Action::Assign,
+            Self::Reject(_) => Action::Reject,
+            Self::Ignore => Action::Ignore,
+            Self::Clear => Action::Clear,
         }
     }
 }
@@ -71,38 +64,13 @@ pub enum Corrected {
     NoSuchPerson,
 }
 
-/// All that was said about a face and counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Corrections {
-    chosen: Option<i32>,
-    rejected: BTreeSet<i32>,
-}
-
-/// What a word changed, as the audit keeps it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct CorrectionChange {
-    face: u64,
-    /// Whether whom it shows became known by it.
-    #[serde(default)]
-    new: bool,
-    before: Corrections,
-    after: Corrections,
-}
-
-impl CorrectionChange {
-    /// Whom the face shows by it, if it shows somebody.
-    pub fn chosen(&self) -> Option<i32> {
-        self.after.chosen.filter(|&person| person != NOBODY)
-    }
-
-    /// Whom the face does not show by it, if that was not said before.
-    pub fn rejected(&self) -> Option<i32> {
-        self.after.rejected.difference(&self.before.rejected).next().copied()
-    }
-}
-
 /// Notes what `who` says about a face, and settles its image.
-pub async fn correct(pool: &MySqlPool, face: u64, correction: Correction, who: &str) -> sqlx::Result<Corrected> {
+pub async fn correct(
+    pool: &MySqlPool,
+    face: u64,
+    correction: Correction,
+    who: &str,
+) -> sqlx::Result<Corrected> {
     until_done(|| async { correct_in(pool.begin().await?, face, correction, false, who).await }).await
 }
 
@@ -146,7 +114,7 @@ async fn correct_in(
     }
     write_corrections(&mut transaction, face, &after).await?;
     let change = Change::Correction(CorrectionChange { face, new, before, after });
-    let entry = audit::note(&mut transaction, who, correction.action(), &subject(face), &change).await?;
+    let entry = audit::note(&mut transaction, who, correction.action(), Subject::Face(face), &change).await?;
     settle(&mut transaction, &[image]).await?;
     transaction.commit().await?;
     Ok(Corrected::Done { image, entry })
@@ -164,12 +132,12 @@ pub async fn undo(
     let face = correction.face;
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
-        if !audit::hold(&mut transaction, entry, &Correction::ACTIONS).await? {
+        if !audit::hold(&mut transaction, entry, &Action::OF_A_FACE).await? {
             return Ok(None);
         }
         let Some((image, now)) = corrections_of(&mut transaction, face).await? else { return Ok(None) };
         // A stranger's name and the end of somebody known change the words, too, but are no entries about the face.
-        if !audit::is_newest(&mut transaction, entry, &subject(face), &Correction::ACTIONS).await?
+        if !audit::is_newest(&mut transaction, entry, Subject::Face(face), &Action::OF_A_FACE).await?
             || now != still_known(&mut transaction, &correction.after).await?
         {
             return Ok(None);
@@ -177,7 +145,7 @@ pub async fn undo(
         let after = still_known(&mut transaction, &correction.before).await?;
         write_corrections(&mut transaction, face, &after).await?;
         let change = Change::Correction(CorrectionChange { face, new: false, before: now, after });
-        audit::note_undo(&mut transaction, who, &subject(face), &change, entry).await?;
+        audit::note_undo(&mut transaction, who, Subject::Face(face), &change, entry).await?;
         settle(&mut transaction, &[image]).await?;
         let introduced = correction.chosen().filter(|_| correction.new);
         let pictures = people::undo_introduction(&mut transaction, entry, introduced).await?;
@@ -187,13 +155,11 @@ pub async fn undo(
     .await
 }
 
-/// What the audit calls a face.
-fn subject(face: u64) -> String {
-    format!("face {face}")
-}
-
 /// The words without those about people who were deleted since: nobody comes back by them.
-async fn still_known(transaction: &mut MySqlConnection, corrections: &Corrections) -> sqlx::Result<Corrections> {
+async fn still_known(
+    transaction: &mut MySqlConnection,
+    corrections: &Corrections,
+) -> sqlx::Result<Corrections> {
     let mut known = Corrections::default();
     if let Some(chosen) = corrections.chosen
         && (chosen == NOBODY || is_person(transaction, chosen).await?)
@@ -218,7 +184,10 @@ async fn is_person(transaction: &mut MySqlConnection, id: i32) -> sqlx::Result<b
 }
 
 /// A face's image and what was said about it, locked until the transaction ends.
-async fn corrections_of(transaction: &mut MySqlConnection, face: u64) -> sqlx::Result<Option<(ImageId, Corrections)>> {
+async fn corrections_of(
+    transaction: &mut MySqlConnection,
+    face: u64,
+) -> sqlx::Result<Option<(ImageId, Corrections)>> {
     let row: Option<(u64, Option<i32>)> =
         sqlx::query_as("SELECT CAST(image_id AS UNSIGNED), chosen FROM faces WHERE id = ? FOR UPDATE")
             .bind(face)
@@ -232,7 +201,11 @@ async fn corrections_of(transaction: &mut MySqlConnection, face: u64) -> sqlx::R
     Ok(Some((ImageId(image), Corrections { chosen, rejected: rejected.into_iter().collect() })))
 }
 
-async fn write_corrections(transaction: &mut MySqlConnection, face: u64, corrections: &Corrections) -> sqlx::Result<()> {
+async fn write_corrections(
+    transaction: &mut MySqlConnection,
+    face: u64,
+    corrections: &Corrections,
+) -> sqlx::Result<()> {
     sqlx::query("UPDATE faces SET chosen = ? WHERE id = ?")
         .bind(corrections.chosen)
         .bind(face)

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use devstack::{DatabaseServer, PrivateFolder, FakeFaceRecog, Reply, Stack};
+use devstack::{DatabaseServer, FakeFaceRecog, PrivateFolder, Reply, Stack};
 use reqwest::StatusCode;
 use tonic::Status;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use faults::{Link, FakeFaceRecog, System, eventually};
+use faults::{FakeFaceRecog, Link, System, eventually};
 use reqwest::StatusCode;
 
 /// How long the database is away.

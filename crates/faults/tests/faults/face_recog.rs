@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use faults::{Link, FakeFaceRecog, Reply, System, eventually};
+use faults::{FakeFaceRecog, Link, Reply, System, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_03_a_face_recog_killed_in_its_calls_costs_only_time() {

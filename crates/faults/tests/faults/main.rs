@@ -7,13 +7,13 @@
 
 mod clients;
 mod database;
+mod face_recog;
 mod input;
 mod look_again;
 mod pictures;
 mod processor;
 mod queue;
 mod receiver;
-mod face_recog;
 mod redeemer;
 mod scale;
 mod storm;

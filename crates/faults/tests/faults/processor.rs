@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use faults::{Gate, Link, FakeFaceRecog, Reply, SOON, System, eventually};
+use faults::{FakeFaceRecog, Gate, Link, Reply, SOON, System, eventually};
 use sqlx::{MySql, Transaction};
 
 /// Holds the lock on every row, so that whoever writes one waits.

@@ -3,7 +3,7 @@
 use common::{
     db::images::query::{Area, FaceCorrection},
     models::Person,
-    quality::{MIN_SHARPNESS, MIN_COMPARED_HEIGHT, MIN_REFERENCE_HEIGHT, MAX_YAW},
+    quality::{MAX_YAW, MIN_COMPARED_HEIGHT, MIN_REFERENCE_HEIGHT, MIN_SHARPNESS},
 };
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};

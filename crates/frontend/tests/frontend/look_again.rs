@@ -1,6 +1,6 @@
 //! Pages say what an older detector looked at, how far looking again is, and what could not be looked at.
 
-use devstack::{Port, FakeFaceRecog, Reply};
+use devstack::{FakeFaceRecog, Port, Reply};
 use serde_json::json;
 
 use crate::frontend::{Stage, until};

@@ -78,7 +78,8 @@ async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
 async fn the_audit_says_whom_a_face_was_taken_for_and_whom_not() {
     let stage = Stage::set().await;
     let (_, faces) = stage.recognise("/a.jpg", &[1]).await;
-    let say = async |word| common::db::corrections::correct(&stage.pool, faces[0], word, "grace").await.unwrap();
+    let say =
+        async |word| common::db::corrections::correct(&stage.pool, faces[0], word, "grace").await.unwrap();
     say(Correction::Assign(2)).await;
     say(Correction::Reject(1)).await;
     say(Correction::Ignore).await;

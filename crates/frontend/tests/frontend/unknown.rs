@@ -51,9 +51,14 @@ async fn the_strangers_with_most_faces_come_first_and_are_counted_as_they_are() 
     // What was said since they were noted counts at once.
     let [largest, next] = [&strangers[0].1, &strangers[1].1];
     for face in largest[1..].iter().chain(&next[1..2]) {
-        common::db::corrections::correct(&stage.pool, *face, common::db::corrections::Correction::Ignore, "grace")
-            .await
-            .unwrap();
+        common::db::corrections::correct(
+            &stage.pool,
+            *face,
+            common::db::corrections::Correction::Ignore,
+            "grace",
+        )
+        .await
+        .unwrap();
     }
     let now = listed(&stage.frontend.json("/unknown").await);
     assert!(now.contains(&(3, next[0])) && now.is_sorted_by_key(|&(count, _)| std::cmp::Reverse(count)));
@@ -72,8 +77,9 @@ async fn a_page_of_strangers_begins_after_a_whole_place() {
 async fn a_face_that_was_spoken_about_leaves_the_queue() {
     let stage = Stage::set().await;
     let (_, faces) = stage.recognise("/a.jpg", &[-1, -1]).await;
-    for (face, word) in
-        faces.iter().zip([common::db::corrections::Correction::Ignore, common::db::corrections::Correction::Assign(1)])
+    for (face, word) in faces
+        .iter()
+        .zip([common::db::corrections::Correction::Ignore, common::db::corrections::Correction::Assign(1)])
     {
         assert!(stage.frontend.html("/unknown").await.contains(&format!("id=\"face-{face}\"")));
         common::db::corrections::correct(&stage.pool, *face, word, "grace").await.unwrap();

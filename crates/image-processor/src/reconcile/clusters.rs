@@ -169,7 +169,8 @@ impl Clustering {
             let (searched, found) = self.search(portion, reach).await?;
             portion = searched;
             let first: BTreeSet<u64> = found.iter().flatten().map(|found| found.face).collect();
-            let first = clusters::clustered(pool, &self.model, &first.into_iter().collect::<Vec<_>>()).await?;
+            let first =
+                clusters::clustered(pool, &self.model, &first.into_iter().collect::<Vec<_>>()).await?;
             let first: HashMap<u64, Clustered> = first.into_iter().map(|first| (first.id, first)).collect();
             let mut moved = Vec::new();
             for (face, found) in portion.iter_mut().zip(found) {

@@ -5,9 +5,9 @@
 
 pub mod cluster_index;
 pub mod clusters;
-pub mod schedule;
 pub mod newest;
 pub mod rematch;
+pub mod schedule;
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ use crate::{
     face_client::FaceClient,
     reconcile::{
         clusters::Clustering,
-        schedule::LookSchedule,
         rematch::{Comparing, Today},
+        schedule::LookSchedule,
     },
 };
 
@@ -85,7 +85,12 @@ struct Lead {
 
 impl Lead {
     fn new(lock: Lock) -> Self {
-        Self { lock, schedule: LookSchedule::default(), comparing: Comparing::default(), grouping: Clustering::default() }
+        Self {
+            lock,
+            schedule: LookSchedule::default(),
+            comparing: Comparing::default(),
+            grouping: Clustering::default(),
+        }
     }
 }
 

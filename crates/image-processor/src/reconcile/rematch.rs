@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::{
     face_client::{self, FaceClient},
-    reconcile::{clusters::apart, schedule::LookSchedule, newest::Cursor},
+    reconcile::{clusters::apart, newest::Cursor, schedule::LookSchedule},
 };
 
 /// Faces that are read and compared together: 2 MiB.

@@ -50,7 +50,7 @@ use crate::{
     ingest::{Image, Ingest},
     people::name,
     uploads::{
-        store::{UploadStore, NotKept},
+        store::{NotKept, UploadStore},
         write::{FileWork, Nameless},
     },
 };

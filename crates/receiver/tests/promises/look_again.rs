@@ -1,6 +1,6 @@
 //! Pictures that were looked at before can be looked at again, one by one or many in a run.
 
-use devstack::{Port, FakeFaceRecog, Reply};
+use devstack::{FakeFaceRecog, Port, Reply};
 use serde_json::{Value, json};
 
 use crate::stack::{Answer, Stack};

@@ -6,19 +6,18 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     db::{
-        audit::{self, Change},
+        audit::{self, Action, Change, Naming, Subject},
         corrections::Assignee,
         faces::{self, cluster_sizes},
         people::{self, Undone},
         pool::{answered, push_list, table_of, until_all_done, until_done},
     },
     models::{ImageId, Person},
-    quality::{MIN_SHARPNESS, MIN_COMPARED_HEIGHT, MAX_YAW},
+    quality::{MAX_YAW, MIN_COMPARED_HEIGHT, MIN_SHARPNESS},
 };
 
 /// Faces in one statement, at most.
@@ -129,9 +128,6 @@ pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
     .await
 }
 
-/// What the audit calls it when a cluster is named.
-pub(crate) const NAME: &str = "name stranger";
-
 /// What came of naming a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
@@ -150,19 +146,6 @@ pub enum Named {
     NotThem,
     /// There is no such person.
     NoSuchPerson,
-}
-
-/// The faces of a cluster that got a name, as the audit keeps them.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Naming {
-    /// The audit calls it so since before clusters had their name.
-    #[serde(rename = "stranger")]
-    cluster: u64,
-    person: i32,
-    /// Whether the person became known by it.
-    #[serde(default)]
-    new: bool,
-    faces: Vec<u64>,
 }
 
 /// Assigns all faces of a cluster to a person, except the faces from which somebody removed this person before.
@@ -204,10 +187,14 @@ pub async fn name(pool: &MySqlPool, cluster: u64, assignee: Assignee<'_>, who: &
         faces::settle(&mut transaction, &images).await?;
         cluster_sizes::count(&mut transaction, &[cluster]).await?;
         let count = faces.len();
-        let change =
-            Change::Naming(Naming { cluster, person: person.id, new: matches!(assignee, Assignee::New(_)), faces });
-        let subject = people::subject(person.id);
-        let entry = audit::note(&mut transaction, who, NAME, &subject, &change).await?;
+        let change = Change::Naming(Naming {
+            cluster,
+            person: person.id,
+            new: matches!(assignee, Assignee::New(_)),
+            faces,
+        });
+        let subject = Subject::person(person.id);
+        let entry = audit::note(&mut transaction, who, Action::AssignCluster, subject, &change).await?;
         transaction.commit().await?;
         Ok(Named::Done { person, faces: count, entry })
     })
@@ -226,7 +213,7 @@ pub async fn undo(
     let &Naming { cluster, person, new, ref faces } = naming;
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
-        if !audit::hold(&mut transaction, entry, &[NAME]).await? {
+        if !audit::hold(&mut transaction, entry, &[Action::AssignCluster]).await? {
             return Ok(None);
         }
         let mut rows: Vec<(u64, u64)> = Vec::with_capacity(faces.len());
@@ -261,7 +248,7 @@ pub async fn undo(
             again.build().execute(&mut *transaction).await?;
         }
         cluster_sizes::count(&mut transaction, &[cluster]).await?;
-        audit::note_undo(&mut transaction, who, &people::subject(person), &(), entry).await?;
+        audit::note_undo(&mut transaction, who, Subject::person(person), &(), entry).await?;
         let pictures =
             people::undo_introduction(&mut transaction, entry, Some(person).filter(|_| new)).await?;
         transaction.commit().await?;

@@ -6,7 +6,7 @@ use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Transaction};
 
 use crate::{
     db::{
-        audit,
+        audit::{self, Action, Subject},
         images::{self, Stored},
         pool::{answered, push_list, until_done},
     },
@@ -50,7 +50,7 @@ pub async fn delete(pool: &MySqlPool, id: ImageId, who: &str) -> sqlx::Result<Op
             gone.extend(created.then_some(id));
         }
         forget(&mut transaction, &gone).await?;
-        audit::note(&mut transaction, who, "delete image", &format!("image {id}"), &()).await?;
+        audit::note(&mut transaction, who, Action::DeleteImage, Subject::Image(id), &()).await?;
         let upload = match upload {
             Some(name) if !is_needed(&mut transaction, &name).await? => Some(name),
             _ => None,

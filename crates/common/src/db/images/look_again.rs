@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use crate::{
     db::{
-        audit,
+        audit::{self, Action, Subject},
         images::{
             self, Claim,
             query::{FailedImage, NAMED_FAILURES},
@@ -224,7 +224,7 @@ pub async fn one(pool: &MySqlPool, id: ImageId, who: &str) -> sqlx::Result<bool>
         if update.bind(id.0).execute(&mut *transaction).await?.rows_affected() == 0 {
             return Ok(false);
         }
-        audit::note(&mut transaction, who, "look again", &format!("image {id}"), &()).await?;
+        audit::note(&mut transaction, who, Action::LookAgain, Subject::Image(id), &()).await?;
         transaction.commit().await?;
         Ok(true)
     })
@@ -253,7 +253,7 @@ pub async fn start(pool: &MySqlPool, filter: &Filter, who: &str) -> sqlx::Result
         );
         let insert = insert.bind(&filter.not_by).bind(filter.person).bind(filter.first.max(1)).bind(filter.last);
         let id = insert.bind(next).bind(total).execute(&mut *transaction).await?.last_insert_id();
-        audit::note(&mut transaction, who, "look again", &subject(id), &()).await?;
+        audit::note(&mut transaction, who, Action::LookAgain, Subject::Run(id), &()).await?;
         let run = row(&mut transaction, id).await?.ok_or(sqlx::Error::RowNotFound)?;
         let run = run.counted(&mut transaction).await?;
         transaction.commit().await?;
@@ -268,7 +268,7 @@ pub async fn stop(pool: &MySqlPool, id: u64, who: &str) -> sqlx::Result<Option<R
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         if end(&mut transaction, id, RunState::Stopped).await? {
-            audit::note(&mut transaction, who, "stop looking again", &subject(id), &()).await?;
+            audit::note(&mut transaction, who, Action::StopLookingAgain, Subject::Run(id), &()).await?;
         }
         let Some(run) = row(&mut transaction, id).await? else { return Ok(None) };
         let run = run.counted(&mut transaction).await?;
@@ -367,11 +367,6 @@ pub async fn older(pool: &MySqlPool, detector: &str) -> sqlx::Result<u64> {
         Ok(older.saturating_sub(failed).min(COUNTED + 1))
     })
     .await
-}
-
-/// What the audit calls a run.
-fn subject(id: u64) -> String {
-    format!("run {id}")
 }
 
 async fn row(connection: &mut MySqlConnection, id: u64) -> sqlx::Result<Option<RunRow>> {

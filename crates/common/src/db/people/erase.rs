@@ -4,12 +4,13 @@
 //! are near to one of these still are theirs, as long as nobody else has got the picture. That something was done,
 //! when and by whom, stays in the audit, with the numbers of people and faces.
 
+use serde::Serialize;
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use utoipa::ToSchema;
 
 use crate::{
     db::{
-        audit,
-        people::{Deleted, Gone, subject},
+        audit::{self, Action, Gone, Subject},
         pool::{push_list, until_done},
     },
     models::ImageId,
@@ -17,6 +18,17 @@ use crate::{
 
 /// Faces of one statement.
 const AT_ONCE: usize = 1000;
+
+/// What went with somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Deleted {
+    /// Base names of their pictures, which now are nobody's, wherever they still lie.
+    pub pictures: Vec<String>,
+    /// Images that showed them.
+    pub images: usize,
+    /// Faces that were erased.
+    pub faces: u64,
+}
 
 /// What there is to erase of somebody who is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +49,7 @@ pub async fn left(pool: &MySqlPool, id: u64) -> sqlx::Result<Left> {
 async fn left_in(connection: &mut MySqlConnection, id: u64) -> sqlx::Result<Left> {
     let entries: Vec<(String, String)> =
         sqlx::query_as("SELECT action, detail FROM audit WHERE subject = ? ORDER BY id")
-            .bind(subject(id))
+            .bind(Subject::Person(id).to_string())
             .fetch_all(&mut *connection)
             .await?;
     if !entries.iter().any(|(action, detail)| action != "erase" && detail != EMPTY) {
@@ -108,7 +120,7 @@ pub(crate) async fn erase_left(
     images.dedup();
     sqlx::query("DELETE FROM person_images WHERE person_id = ?").bind(id).execute(&mut *transaction).await?;
     let deleted = Deleted { pictures, images: images.len(), faces: erase(transaction, id, &faces).await? };
-    audit::note(transaction, who, "erase", &subject(id), &()).await?;
+    audit::note(transaction, who, Action::Erase, Subject::Person(id), &()).await?;
     Ok(Some((deleted, images)))
 }
 
@@ -129,7 +141,7 @@ async fn erase(transaction: &mut MySqlConnection, person: u64, faces: &[u64]) ->
     while let Some(&person) = people.get(next) {
         let merges: Vec<String> =
             sqlx::query_scalar("SELECT detail FROM audit WHERE subject = ? AND action = 'merge'")
-                .bind(subject(person))
+                .bind(Subject::Person(person).to_string())
                 .fetch_all(&mut *transaction)
                 .await?;
         let gone = merges.iter().filter_map(|detail| serde_json::from_str(detail).ok());
@@ -139,13 +151,13 @@ async fn erase(transaction: &mut MySqlConnection, person: u64, faces: &[u64]) ->
     for person in people {
         sqlx::query("UPDATE audit SET detail = ? WHERE subject = ?")
             .bind(EMPTY)
-            .bind(subject(person))
+            .bind(Subject::Person(person).to_string())
             .execute(&mut *transaction)
             .await?;
     }
     let mut deleted = 0;
     for faces in faces.chunks(AT_ONCE) {
-        let subjects: Vec<String> = faces.iter().map(|face| format!("face {face}")).collect();
+        let subjects: Vec<String> = faces.iter().map(|face| Subject::Face(*face).to_string()).collect();
         let mut update = QueryBuilder::<MySql>::new("UPDATE audit SET detail = ");
         update.push_bind(EMPTY).push(" WHERE subject IN ");
         push_list(&mut update, subjects.iter().map(String::as_str));

@@ -7,20 +7,18 @@
 pub mod enrolment;
 pub mod erase;
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-};
+pub use erase::Deleted;
 
-use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
     db::{
-        audit::{self, Change},
-        corrections::Correction,
-        faces::{self, clusters},
+        audit::{self, Action, Change, Gone, Renaming, Subject},
+        faces,
         idempotency::{Key, remember},
         pool::{answered, push_list, until_all_done, until_done},
     },
@@ -137,7 +135,7 @@ pub(crate) async fn insert(transaction: &mut MySqlConnection, name: &str, who: &
     let insert = sqlx::query("INSERT INTO person (name) VALUES (?)").bind(name);
     let id = insert.execute(&mut *transaction).await?.last_insert_id();
     let id = i32::try_from(id).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    audit::note(transaction, who, "add", &subject(id), &()).await?;
+    audit::note(transaction, who, Action::Add, Subject::person(id), &()).await?;
     Ok(Person { id, name: name.to_owned() })
 }
 
@@ -150,24 +148,6 @@ pub enum Changed<T> {
     NoSuchPerson(u64),
 }
 
-/// Another name for somebody, as the audit keeps it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Renaming {
-    person: u64,
-    before: String,
-    after: String,
-}
-
-impl Renaming {
-    /// The name before, and after.
-    pub fn names(&self) -> (&str, &str) {
-        (&self.before, &self.after)
-    }
-}
-
-/// What the audit calls it.
-const RENAME: &str = "rename";
-
 /// Gives somebody another name: the entry of the audit that can undo it.
 pub async fn rename(pool: &MySqlPool, id: u64, name: &str, who: &str) -> sqlx::Result<Changed<u64>> {
     until_done(|| async {
@@ -176,7 +156,7 @@ pub async fn rename(pool: &MySqlPool, id: u64, name: &str, who: &str) -> sqlx::R
         write_name(&mut transaction, id, name).await?;
         let renaming = Renaming { person: id, before: before.name, after: name.to_owned() };
         let change = Change::Renaming(renaming);
-        let entry = audit::note(&mut transaction, who, RENAME, &subject(id), &change).await?;
+        let entry = audit::note(&mut transaction, who, Action::Rename, Subject::Person(id), &change).await?;
         transaction.commit().await?;
         Ok(Changed::Done(entry))
     })
@@ -192,14 +172,14 @@ pub async fn undo(pool: &MySqlPool, entry: u64, renaming: &Renaming, who: &str) 
         let now = locked(&mut transaction, person).await?;
         // Somebody may have changed it by hand.
         if now.is_none_or(|now| now.name != *after)
-            || !audit::is_newest(&mut transaction, entry, &subject(person), &[RENAME]).await?
+            || !audit::is_newest(&mut transaction, entry, Subject::Person(person), &[Action::Rename]).await?
         {
             return Ok(None);
         }
         write_name(&mut transaction, person, before).await?;
         let back = Renaming { person, before: after.clone(), after: before.clone() };
         let change = Change::Renaming(back);
-        audit::note_undo(&mut transaction, who, &subject(person), &change, entry).await?;
+        audit::note_undo(&mut transaction, who, Subject::Person(person), &change, entry).await?;
         transaction.commit().await?;
         Ok(Some(person))
     })
@@ -210,14 +190,6 @@ async fn write_name(transaction: &mut MySqlConnection, person: u64, name: &str) 
     let update = sqlx::query("UPDATE person SET name = ? WHERE id = ?").bind(name).bind(person);
     update.execute(transaction).await?;
     Ok(())
-}
-
-/// What the audit keeps of somebody who is no more.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Gone {
-    pub id: i32,
-    name: String,
-    pub pictures: Vec<String>,
 }
 
 /// Makes two people one: pictures, words and images of `from` become those of `into`, and `from` is no more.
@@ -245,23 +217,12 @@ pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::R
         }
         forget(&mut transaction, gone.id).await?;
         let gone = Gone { id: gone.id, name: gone.name, pictures };
-        audit::note(&mut transaction, who, "merge", &subject(stays.id), &gone).await?;
+        audit::note(&mut transaction, who, Action::Merge, Subject::person(stays.id), &gone).await?;
         faces::settle(&mut transaction, &touched).await?;
         transaction.commit().await?;
         Ok(Changed::Done(()))
     })
     .await
-}
-
-/// What went with somebody.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Deleted {
-    /// Base names of their pictures, which now are nobody's, wherever they still lie.
-    pub pictures: Vec<String>,
-    /// Images that showed them.
-    pub images: usize,
-    /// Faces that were erased.
-    pub faces: u64,
 }
 
 /// Deletes somebody, what was said of them, and whose their pictures are. Images that showed them show nobody, or whoever
@@ -296,10 +257,10 @@ pub async fn delete(pool: &MySqlPool, id: u64, erase: bool, who: &str) -> sqlx::
         }
         forget(&mut transaction, person.id).await?;
         if erase {
-            audit::note(&mut transaction, who, "erase", &subject(person.id), &()).await?;
+            audit::note(&mut transaction, who, Action::Erase, Subject::person(person.id), &()).await?;
         } else {
             let gone = Gone { id: person.id, name: person.name, pictures: deleted.pictures.clone() };
-            audit::note(&mut transaction, who, "delete", &subject(person.id), &gone).await?;
+            audit::note(&mut transaction, who, Action::Delete, Subject::person(person.id), &gone).await?;
         }
         faces::settle(&mut transaction, &touched).await?;
         transaction.commit().await?;
@@ -359,7 +320,7 @@ pub async fn name_picture(
         let mut transaction = pool.begin().await?;
         let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
         if let Some(entry) = part_of
-            && !audit::hold(&mut transaction, entry, &[Correction::ACTIONS[0], clusters::NAME]).await?
+            && !audit::hold(&mut transaction, entry, &[Action::Assign, Action::AssignCluster]).await?
         {
             return Ok(Changed::Done(Named::Undone));
         }
@@ -378,8 +339,8 @@ pub async fn name_picture(
             let is_theirs = id == person.id;
             return Ok(Changed::Done(if is_theirs { Named::Already } else { Named::Anothers(Person { id, name }) }));
         }
-        let person = subject(person.id);
-        audit::note_part(&mut transaction, who, ADD_PICTURE, &person, &image_name, part_of).await?;
+        let person = Subject::person(person.id);
+        audit::note_part(&mut transaction, who, Action::AddPhoto, person, &image_name, part_of).await?;
         let touched = touched(&mut transaction, None, &[image_name.to_owned()]).await?;
         faces::settle(&mut transaction, &touched).await?;
         transaction.commit().await?;
@@ -387,9 +348,6 @@ pub async fn name_picture(
     })
     .await
 }
-
-/// What the audit calls it.
-const ADD_PICTURE: &str = "add picture";
 
 /// What was taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -413,7 +371,7 @@ pub(crate) async fn undo_introduction(
                  AND later.action = audit.action AND later.detail = audit.detail)",
     )
     .bind(entry)
-    .bind(ADD_PICTURE)
+    .bind(Action::AddPhoto.name())
     .fetch_all(&mut *transaction)
     .await?;
     let mut pictures = Vec::new();
@@ -449,7 +407,7 @@ async fn is_mentioned(transaction: &mut MySqlConnection, person: i32, entry: u64
     .bind(person)
     .bind(person)
     .bind(person)
-    .bind(subject(person))
+    .bind(Subject::person(person).to_string())
     .bind(entry)
     .bind(entry)
     .fetch_one(transaction)
@@ -474,7 +432,8 @@ pub async fn unname_picture(
         if gone.rows_affected() == 0 {
             return Ok(Changed::Done(false));
         }
-        audit::note(&mut transaction, who, "remove picture", &subject(person.id), &image_name).await?;
+        audit::note(&mut transaction, who, Action::RemovePhoto, Subject::person(person.id), &image_name)
+            .await?;
         let touched = touched(&mut transaction, None, &[image_name.to_owned()]).await?;
         faces::settle(&mut transaction, &touched).await?;
         transaction.commit().await?;
@@ -491,11 +450,6 @@ pub async fn fingerprint(pool: &MySqlPool) -> sqlx::Result<u64> {
          FROM person_images AS pi JOIN person ON person.id = person_id",
     );
     answered(select.fetch_one(pool)).await
-}
-
-/// What the audit calls somebody.
-pub(crate) fn subject(id: impl fmt::Display) -> String {
-    format!("person {id}")
 }
 
 /// Somebody, whom nobody else changes until the transaction ends.
