@@ -56,8 +56,13 @@ enum Part {
     Kept,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    // As face-recog does, so that both are compared with the same kernels.
+    face_recog::engine::blas::choose_kernels();
+    tokio::runtime::Runtime::new()?.block_on(measure())
+}
+
+async fn measure() -> anyhow::Result<()> {
     let Arguments { mut parts, plots } = Arguments::parse();
     if parts.is_empty() {
         parts = Part::value_variants().to_vec();

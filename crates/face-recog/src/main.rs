@@ -10,6 +10,7 @@ use face_recog::settings::Settings;
 use web::ops::Readiness;
 
 fn main() -> ExitCode {
+    face_recog::engine::blas::choose_kernels();
     let settings: Settings = common::settings::load();
     if settings.ops.healthy {
         return web::health::ask(settings.process.bind_host, settings.ops.ops_port);

@@ -3,6 +3,7 @@
 //! Every face is told with its box. Those that are large enough to be compared are described, too, the largest first if
 //! there are too many.
 
+pub mod blas;
 mod detect;
 mod embed;
 mod models;

@@ -1,7 +1,6 @@
 //! The trained weights, read once from the folder `MODELS`, and what each worker needs of them.
 
 use std::{
-    ffi::c_int,
     fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,7 +9,7 @@ use std::{
 use dlib_face_recognition::{FaceEncoderNetwork, LandmarkPredictor};
 use sha2::{Digest as _, Sha256};
 
-use super::{FaceEngine, VERSION, detect::Runtime, embed::FaceEmbedder};
+use super::{FaceEngine, VERSION, blas, detect::Runtime, embed::FaceEmbedder};
 
 const NETWORK: &str = "dlib_face_recognition_resnet_model_v1.dat";
 const LANDMARKS: &str = "shape_predictor_5_face_landmarks.dat";
@@ -85,7 +84,7 @@ pub struct Models {
 impl Models {
     /// Reads all files. Blocks for some tenths of a second.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
-        one_blas_thread();
+        blas::one_thread();
         let (network, network_bytes) = load(folder, NETWORK, |path| FaceEncoderNetwork::open(path))?;
         let (landmarks, landmarks_bytes) = load(folder, LANDMARKS, |path| LandmarkPredictor::open(path))?;
         let id = ModelId::of([&*network_bytes, &*landmarks_bytes]);
@@ -118,17 +117,4 @@ fn load<M>(
     };
     let model = open(&path).map_err(|_| ModelError::Broken { path })?;
     Ok((model, bytes))
-}
-
-/// Keeps OpenBLAS from spreading each small matrix over all cores, which the workers use already.
-///
-/// Its environment variable `OPENBLAS_NUM_THREADS` is read when the library is loaded, before `main`, so
-/// setting it in here would come too late.
-fn one_blas_thread() {
-    unsafe extern "C" {
-        fn openblas_set_num_threads(count: c_int);
-    }
-    // SAFETY: a plain setter of the OpenBLAS that dlib-face-recognition links (its feature `openblas`); no
-    // other thread is in BLAS before the models are loaded.
-    unsafe { openblas_set_num_threads(1) }
 }
