@@ -1,4 +1,4 @@
-//! How the rate and the memory grow with what waits and with the number of processors, beside recognisers that answer
+//! How the rate and the memory grow with what waits and with the number of processors, beside face-recogs that answer
 //! at once, or after as long as one takes for a picture.
 
 use std::time::{Duration, Instant};

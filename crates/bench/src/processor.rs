@@ -1,4 +1,4 @@
-//! From message to stored result, with a recogniser that answers at once.
+//! From message to stored result, with a face-recog that answers at once.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -1,5 +1,5 @@
 //! How well a face has to be seen before others are compared with it, as an example of somebody known or as the first of a
-//! stranger's faces. Whatever was found is compared with these; but what is small, blurred or turned away resembles many.
+//! cluster. Whatever was found is compared with these; but what is small, blurred or turned away resembles many.
 
 /// Least height of a face that is compared with others, in pixels. Of lower ones the embedding says nothing: only their
 /// boxes are kept. Measured: of faces 20 pixels high 58 % are recognised beside a sharp reference, of those 16 pixels

@@ -1,4 +1,4 @@
-//! Strangers: groups of unknown faces, and giving all of a group a name at once.
+//! Clusters of unknown faces, and giving all faces of one a name at once.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -29,7 +29,7 @@ async fn cluster(pool: &MySqlPool, image: ImageId) -> Option<u64> {
         .unwrap()
 }
 
-/// Images of one unknown face each, the first two of which show the same stranger.
+/// Images of one unknown face each, the first two of which are one cluster.
 async fn three_images(pool: &MySqlPool) -> [ImageId; 3] {
     let mut images = [ImageId(0); 3];
     for (number, image) in images.iter_mut().enumerate() {

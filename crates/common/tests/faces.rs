@@ -335,7 +335,7 @@ async fn what_was_said_since_is_not_undone() {
     assert!(undo(&pool, nobody).await.is_some());
     assert_eq!(undo(&pool, nobody).await, None, "once");
 
-    // Said of the stranger whose face it is, and so of the face.
+    // Said of the cluster, and so of the face.
     clusters::join(&pool, &[(face, face)]).await.unwrap();
     clusters::name(&pool, face, Assignee::Known(SKARLSO), WHO).await.unwrap();
     assert_eq!(undo(&pool, is_not).await, None);

@@ -1,7 +1,7 @@
 //! What the tests of faults need: a whole system of real processes, ways to harm it, and the oracle that judges it.
 //!
 //! ```text
-//! System      receivers, processors, recogniser, queue and database, each a process that can be killed or frozen
+//! System      receivers, processors, face-recog, queue and database, each a process that can be killed or frozen
 //! Proxy       stands between two of them: cuts, stalls, loses an answer
 //! Recogniser  a scripted face-recog: slow, hanging, failing, unhealthy
 //! Client      posts, and writes down in the Book what was posted and what a 2xx promised

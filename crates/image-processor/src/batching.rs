@@ -30,10 +30,10 @@ pub(crate) type Finished = (Fenced, Outcome);
 
 /// The way to the database for images in work.
 ///
-/// Claims and endings have a connection each, over which one group goes after the other: more of them at a time made the
-/// groups smaller, and took more of both processors for each image.
+/// Claims and outcomes have a connection each, over which one batch goes after the other: more of them at a time made the
+/// batches smaller, and took more of both processors for each image.
 ///
-/// Of a group that failed each member tries again alone: what cannot be written, or waits for a lock that somebody
+/// Of a batch that failed each member tries again alone: what cannot be written, or waits for a lock that somebody
 /// holds, harms its companions once and not again and again.
 pub(crate) struct ImageBatches {
     pool: MySqlPool,
@@ -132,7 +132,7 @@ async fn finish_together(
     result
 }
 
-/// One statement for all names, and then all endings at once.
+/// One statement for all names, and then all outcomes at once.
 async fn finish(
     connection: &mut MySqlConnection,
     works: &[Work],

@@ -1,4 +1,4 @@
-//! Images that a message announced: from the queue to the workshop.
+//! Images that a message announced: from the queue to the worker.
 //!
 //! A message is finished after its image's result is stored. Until then it is in flight: while its image is claimed, waits
 //! for a slot, is recognised, and while the result is stored.

@@ -38,7 +38,7 @@ use crate::{face_client::FaceClient, notify::Webhooks, worker::Worker};
 pub use settings::Settings;
 
 /// Connections to the database beside those of the images in work: the sweep's, that for looking again, the backlog's, the
-/// suspects' lock, three for comparing again, and one for webhooks.
+/// quarantine's lock, three for comparing again, and one for webhooks.
 const SPARE_CONNECTIONS: u32 = 8;
 
 /// Images need the database only for moments: so many connections serve any number of them.

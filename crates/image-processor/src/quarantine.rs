@@ -1,12 +1,10 @@
-//! Suspects: images in whose calls face-recog broke off.
+//! Quarantine: images in whose calls face-recog broke off.
 //!
-//! When face-recog dies, all its calls break off, and nothing tells the image that killed it from those that were
-//! only in work beside it. So none of them loses a try: they are given back, and their rows say that they are
-//! suspects. From then on each is tried apart from the other suspects, one at a time among all processors, while the
-//! images that are under no suspicion go on. If face-recog breaks off again, it is held against the suspect.
+//! When face-recog dies, all calls under way break off, and nothing tells which image killed it. So the images of all these
+//! calls are quarantined, which costs them no attempt. From then on one quarantined image is tried at a time, on all
+//! processors together; other images go on. If face-recog breaks off again, that costs the image an attempt.
 //!
-//! So an image that kills face-recog does it once beside others, and then as often as it has tries. At worst an
-//! innocent suspect loses a try when another such image is called for, for the first time, in just its turn.
+//! An image that did nothing loses an attempt when a harmful one is called for the first time during its turn.
 
 use std::time::Duration;
 
@@ -22,10 +20,10 @@ use tokio::{
 
 use crate::Settings;
 
-/// Where suspects wait for their turn.
+/// Where quarantined images wait for their turn.
 pub(crate) struct Quarantine {
     pool: MySqlPool,
-    /// This processor's suspects wait here, so that only one of them waits on a connection to the database.
+    /// This processor's quarantined images wait here, so that only one of them waits on a connection to the database.
     queue: Mutex<()>,
     /// Longest time to wait for a turn.
     patience: Duration,
@@ -33,7 +31,7 @@ pub(crate) struct Quarantine {
     call: Duration,
 }
 
-/// While it lasts, no other suspect is tried anywhere.
+/// While it lasts, no other quarantined image is tried anywhere.
 pub(crate) struct Turn<'s> {
     _lock: Lock,
     _queue: MutexGuard<'s, ()>,
@@ -44,7 +42,7 @@ impl Quarantine {
         Self { pool, queue: Mutex::default(), patience: settings.patience(), call: settings.identify_timeout }
     }
 
-    /// Whether a suspect of this processor has a turn, or waits for one.
+    /// Whether a quarantined image of this processor has a turn, or waits for one.
     #[cfg(test)]
     pub(crate) fn is_waited_for(&self) -> bool {
         self.queue.try_lock().is_err()
@@ -66,7 +64,7 @@ impl Quarantine {
     }
 }
 
-/// What is held against a suspect in whose turn face-recog broke off.
+/// The failed attempt of a quarantined image in whose turn face-recog broke off.
 pub(crate) fn convicted() -> Failure {
     Failure {
         reason:

@@ -146,7 +146,7 @@ impl Worker {
         std::future::pending().await
     }
 
-    /// Works on an image that is ours as soon as there is a slot for it, to the end. A suspect has its turn instead, so that
+    /// Works on an image that is ours as soon as there is a slot for it, to the end. A quarantined one waits for its turn instead, so that
     /// those who wait for that keep no slot from others.
     pub(crate) async fn work_in_turn(&self, claim: &Claim) -> Next {
         if claim.suspect {
@@ -226,7 +226,7 @@ impl Worker {
         }
     }
 
-    /// Stores a verdict by itself. One that the database refuses for what it says would be refused for ever: it is a failed
+    /// Stores the outcome of one attempt by itself. One that the database refuses for what it says would be refused for ever: it is a failed
     /// try instead.
     async fn store_or_fail(&self, work: &Work) -> sqlx::Result<Finished> {
         match self.batches.finish_alone(work).await {
@@ -238,7 +238,7 @@ impl Worker {
         }
     }
 
-    /// Stores the verdict, again and again while the lease can still run: a result is not given away because
+    /// Stores the outcome, again and again while the lease can still run: a result is not given away because
     /// the database is away for a moment.
     async fn store(&self, claim: &Claim, attempt: Attempt) -> Next {
         let id = claim.id;
@@ -325,7 +325,7 @@ mod tests {
     use super::*;
     use crate::{face_client::Answer, testing};
 
-    /// A workshop with one slot, and a claimed image.
+    /// A worker with one slot, and a claimed image.
     struct World {
         worker: Worker,
         claim: Claim,

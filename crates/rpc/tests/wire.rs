@@ -27,7 +27,7 @@ use tonic::{
 /// `IdentifyRequest { image_path: "/unknown_people/a.jpg" }`: field 1, text, 21 bytes.
 const REQUEST: &[u8] = b"\x0a\x15/unknown_people/a.jpg";
 
-/// `IdentifyResponse { image_name: "hannibal_2.jpg" }` as an original recogniser sends it.
+/// `IdentifyResponse { image_name: "hannibal_2.jpg" }` as an original face-recog sends it.
 const ORIGINAL_RESPONSE: &[u8] = b"\x0a\x0ehannibal_2.jpg";
 
 /// The same with distance 0.5 (field 2, 64-bit little-endian) and 3 faces (field 3, varint), as ours sends it.

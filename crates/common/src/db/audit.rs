@@ -118,9 +118,9 @@ impl fmt::Display for Subject {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// A word about a face, which [`words::undo`](crate::db::corrections::undo) takes back.
+    /// A correction of a face, which [`corrections::undo`](crate::db::corrections::undo) takes back.
     Correction(CorrectionChange),
-    /// A name for a stranger, which [`strangers::undo`](crate::db::faces::clusters::undo) takes back.
+    /// A name for a cluster, which [`clusters::undo`](crate::db::faces::clusters::undo) takes back.
     Naming(Naming),
     /// Another name for somebody known, which [`people::undo`](crate::db::people::undo) takes back.
     Renaming(Renaming),
@@ -214,7 +214,7 @@ pub fn detail_of(detail: &str) -> Option<Detail> {
     serde_json::from_str(detail).ok()
 }
 
-/// What [`detail_of`] reads: the column, but where it lists every face of a stranger, which may be megabytes.
+/// What [`detail_of`] reads: the column, but where it lists every face of a cluster, which may be megabytes.
 pub const DETAIL: &str = "IF(action = 'name stranger' OR LENGTH(detail) > 16384, NULL, detail)";
 
 /// Holds for entries whose undoing changes who is known: it gives somebody another name, or takes away a person or a picture

@@ -1,6 +1,6 @@
 //! What people say about faces: who it is, who it is not, that it is nobody who matters, and that they take it back.
 //!
-//! A word counts until another one is said, whatever the known pictures are: see [`faces`](crate::db::faces) for what comes of
+//! A correction counts until the next one, whatever the reference photos are: see [`faces`](crate::db::faces) for what comes of
 //! it. The audit keeps each with what had been said before, so that it can be taken back.
 
 use sqlx::{MySql, MySqlConnection, MySqlPool, Transaction};
@@ -136,7 +136,7 @@ pub async fn undo(
             return Ok(None);
         }
         let Some((image, now)) = corrections_of(&mut transaction, face).await? else { return Ok(None) };
-        // A stranger's name and the end of somebody known change the words, too, but are no entries about the face.
+        // Naming a cluster and deleting a person change corrections, too, but are no entries about the face.
         if !audit::is_newest(&mut transaction, entry, Subject::Face(face), &Action::OF_A_FACE).await?
             || now != still_known(&mut transaction, &correction.after).await?
         {

@@ -84,7 +84,7 @@ pub async fn person(pool: &MySqlPool, image: ImageId) -> i32 {
     sqlx::query_scalar("SELECT person FROM images WHERE id = ?").bind(image.0).fetch_one(pool).await.unwrap()
 }
 
-/// Takes back what an entry of the audit tells of: the number of the image, stranger or person that this was about;
+/// Takes back what an entry of the audit tells of: the number of the image, cluster or person that this was about;
 /// `None` when it does not count any more.
 pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
     const WHO: &str = "a test";

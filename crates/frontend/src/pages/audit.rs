@@ -68,7 +68,7 @@ struct Whom {
 }
 
 impl Entry {
-    /// Whether the receiver takes it back for this reader: a word about a face or a stranger, and a name.
+    /// Whether the receiver takes it back for this reader: a correction of a face or a cluster, and a name.
     fn can_be_undone(&self) -> bool {
         match self.action.as_str() {
             _ if self.undone || (self.changes_people && !may(Role::Admin)) => false,
@@ -163,7 +163,7 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
     Ok(entries)
 }
 
-/// Whom a word about a face, or a stranger's name, was about. What older versions noted does not tell.
+/// The person that a correction was about. Entries of older versions do not tell.
 fn whom(action: &str, told: &Detail) -> Option<i32> {
     match told {
         Detail::Change(Change::Correction(correction)) if action == "reject" => correction.rejected(),

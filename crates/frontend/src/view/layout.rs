@@ -31,7 +31,7 @@ pub struct Frame {
     pub part: &'static str,
     /// Whether what is shown may change while it is being looked at.
     pub live: bool,
-    /// Whether there are buttons for pictures and for words about faces: there is a receiver, and the reader may use it so.
+    /// Whether there are buttons for pictures and for corrections of faces: there is a receiver, and the reader may use it so.
     pub editor: bool,
     /// Whether there are buttons for people, too.
     pub admin: bool,

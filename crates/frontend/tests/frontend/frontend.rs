@@ -161,7 +161,7 @@ impl Stage {
         (image, faces)
     }
 
-    /// Makes unknown faces one stranger's.
+    /// Makes unknown faces one cluster.
     pub async fn group(&self, faces: &[u64]) {
         let joined: Vec<_> = faces.iter().map(|&face| (face, faces[0])).collect();
         common::db::faces::clusters::join(&self.pool, &joined).await.unwrap();

@@ -1,5 +1,5 @@
-//! Who is known: adding people, renaming, merging and deleting them, and saying who a stranger is. Their pictures are the
-//! subject of `enrol`.
+//! Who is known: adding people, renaming, merging and deleting them, and naming clusters of unknown faces. Their
+//! reference photos are the subject of [`enrolment`] and [`reference_photos`].
 
 pub mod enrolment;
 pub mod folder;
@@ -313,7 +313,7 @@ async fn merge(
     Ok(format::fresh(StatusCode::OK, &receiver.person(into).await?))
 }
 
-/// Who a stranger is: somebody known by their id, or somebody new by a name.
+/// The person to whom a cluster is assigned: a known one by the id, or a new one by a name.
 #[derive(Deserialize, ToSchema)]
 struct Identity {
     /// Somebody known.
@@ -336,7 +336,7 @@ struct Introduced {
     faces: usize,
 }
 
-/// Say who a stranger is
+/// Name a cluster of unknown faces
 ///
 /// It is said of every face of the group, but those of which somebody said that they are not this person. Either `person`
 /// or `name` has to be there; a new name needs the role admin.

@@ -1,4 +1,4 @@
-//! Who is known can be changed by whoever runs this: people, their pictures, and who a stranger is.
+//! Known people can be changed: the people, their reference photos, and the names of clusters.
 
 use std::{
     fs::{self, File},

@@ -65,7 +65,7 @@ pub enum Outcome {
     },
     /// PROCESSING → PENDING through no fault of the image: the try does not count.
     Released,
-    /// As [`Outcome::Released`], but from now on the image is under suspicion: face-recog broke off in a call for it,
+    /// As [`Outcome::Released`], but from now on the image is quarantined: face-recog broke off in a call for it,
     /// through its fault or that of another. It stays so for good; if it is redeemed it shall harm nobody again.
     Quarantined,
 }
@@ -148,8 +148,8 @@ impl<'e> RowChange<'e> {
 
 /// Finishes the work on claimed images, in one transaction, and answers for each of them in the same order.
 ///
-/// Each ending counts only while the token of its claim stands in the row. `names` tells whose the known pictures were when
-/// the endings were made; on an image with faces whoever they are today counts. With `notify`, what is done now is to be
+/// Each outcome counts only while the token of its claim stands in the row. `names` tells whose the known pictures were when
+/// the outcomes were made; on an image with faces their owners of today count. With `notify`, what is done now is to be
 /// told ([`webhooks`]), but not what was only looked at again.
 pub async fn finish(
     connection: &mut MySqlConnection,
