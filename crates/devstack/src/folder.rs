@@ -48,7 +48,7 @@ impl PrivateFolder {
 
 impl Drop for PrivateFolder {
     fn drop(&mut self) {
-        // What cannot be deleted now is deleted by whoever comes next.
+        // The next process deletes what cannot be deleted now.
         let _ = fs::remove_dir_all(&self.path);
     }
 }

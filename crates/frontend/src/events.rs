@@ -1,4 +1,4 @@
-//! `GET /events`: tells open pages that something changed, so that they need not ask again and again.
+//! `GET /events`: tells open pages that something changed, so that they do not have to ask again and again.
 //!
 //! An event says no more than "look again": the page asks for itself, with its ETag, and gets what is true then. So
 //! nothing is lost when an event is, and one small question to the database, asked once for all who listen, is enough:

@@ -67,7 +67,7 @@ pub async fn run(settings: Settings, readiness: Readiness, supervisor: Superviso
         Some((url, secret)) => Some(Webhooks::new(pool.clone(), url, secret)?),
         None => None,
     };
-    // They serve the images in work, and whoever watches them, so they go on through the drain.
+    // They serve the images in work and their observers, so they go on through the drain.
     let mut helpers = vec![
         supervisor.spawn("backlog", {
             let pool = pool.clone();

@@ -43,7 +43,7 @@ impl Message {
         Self { id, timestamp, attempts, body, answer: Some(answer), delivery, lost }
     }
 
-    /// Tells nsqd that the message was dealt with and need not come again (FIN).
+    /// Tells nsqd that the message was dealt with and does not have to come again (FIN).
     pub fn finish(mut self) {
         self.answer(Verdict::Finish);
     }

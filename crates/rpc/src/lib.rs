@@ -1,4 +1,4 @@
-//! The gRPC contract of face-recog: code generated from `proto/face.proto`, and the way to whoever shows pictures.
+//! The gRPC contract of face-recog: code generated from `proto/face.proto`, and the client that fetches small copies of pictures.
 
 #![allow(missing_docs, reason = "the generated code carries the comments of proto/face.proto")]
 

@@ -154,7 +154,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Lets in whoever has one of the tokens of `source`, and says in the log whom that means.
+    /// Accepts the tokens of `source`, and names their holders in the log.
     ///
     /// # Errors
     /// When it is a file that is missing or wrong.

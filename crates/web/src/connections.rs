@@ -145,7 +145,7 @@ impl State {
         }
     }
 
-    /// From now on it counts no more; whoever serves it is told.
+    /// From now on it does not count; its server is told.
     fn end(&mut self, address: u64, token: &CancellationToken) {
         if !token.is_cancelled() {
             token.cancel();

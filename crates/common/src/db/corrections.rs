@@ -20,7 +20,7 @@ use crate::{
 pub enum Correction {
     /// It shows this person.
     Assign(i32),
-    /// It does not show this person, whoever else it may be.
+    /// It does not show this person.
     Reject(i32),
     /// It shows nobody who matters: leave it alone.
     Ignore,

@@ -1,4 +1,4 @@
-//! Embeddings of known pictures on disk, so that a restart need not look at 10,000 pictures again.
+//! Embeddings of known pictures on disk, so that a restart does not look at 10,000 pictures again.
 //!
 //! One file holds all: it is read when pictures are new or changed, and replaced by a new one when they have
 //! been looked at. A picture is known again by its name and [`Stamp`], without being read, or else by the hash of
@@ -72,7 +72,7 @@ struct Record {
 }
 
 impl Cache {
-    /// `folder` need not exist: then nothing is kept. Embeddings of another model than `model` do not count.
+    /// `folder` may be missing: then nothing is kept. Embeddings of another model than `model` do not count.
     pub fn new(folder: &Path, model: ModelId) -> Self {
         Self { folder: folder.to_owned(), model }
     }

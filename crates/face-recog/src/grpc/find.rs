@@ -59,7 +59,7 @@ impl Faces for Service {
         let (gallery, tolerance) = (self.gallery()?, self.tolerance);
         let id = gallery_id(&gallery, tolerance);
         let embeddings = self.readable(&embeddings, &model)?;
-        // Pictures come first: whoever compares again is in no hurry.
+        // Pictures come first: comparing again is in no hurry.
         let matched = self
             .pool
             .run_in_background(move |_, _| {

@@ -93,7 +93,7 @@ pub async fn serve(service: Service, listener: TcpListener, readiness: Readiness
         .add_service(reflection)
         .serve_with_incoming_shutdown(connections, announce);
     let accepting = async {
-        // Without a listener, whoever comes during the drain looks for another server.
+        // Without a listener, clients that come during the drain look for another server.
         shutdown.run_until_cancelled(accepting).await;
         std::future::pending::<()>().await;
     };

@@ -1,6 +1,6 @@
 //! Small copies of pictures to look at: a thumbnail, a face, or the example that somebody is enrolled with.
 //!
-//! Nothing else in the system opens pictures, so whoever wants to show one asks here. Recognition does not wait for it:
+//! Nothing else in the system opens pictures, so the other services ask here for small copies. Recognition does not wait for it:
 //! this is work for the background, and only so much of it may wait.
 
 use std::sync::Arc;

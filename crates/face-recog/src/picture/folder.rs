@@ -84,7 +84,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder need not exist yet: it is opened anew for each picture, so a volume may come and go.
+    /// The folder may be missing at first: it is opened anew for each picture, so a volume may come and go.
     pub fn new(path: &Path, whose: Whose) -> Self {
         Self { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), whose }
     }

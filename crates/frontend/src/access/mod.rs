@@ -46,7 +46,7 @@ task_local! {
     static READER: Who;
 }
 
-/// The name of whoever is logged in; `None` where nobody has to be.
+/// The name of the user who is logged in; `None` where nobody has to be.
 pub fn reader() -> Option<String> {
     READER.try_with(|who| who.name.to_string()).ok()
 }
@@ -56,7 +56,7 @@ pub fn may(role: Role) -> bool {
     READER.try_with(|who| who.role >= role).unwrap_or(true)
 }
 
-/// Lets in whoever has a session, in a cookie, or a token, as bearer, and shows everybody else where to log in.
+/// Accepts a session in a cookie or a token as bearer, and shows all others where to log in.
 pub async fn authorize(
     State(frontend): State<Frontend>,
     format: Format,
@@ -140,7 +140,7 @@ fn denied_answer(denied: Denied, format: Format) -> Response {
     response
 }
 
-/// What is shown to whoever has to log in.
+/// What is shown to users who have to log in.
 #[derive(Template)]
 #[template(path = "login.html")]
 struct Login {

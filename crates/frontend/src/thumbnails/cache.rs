@@ -36,7 +36,7 @@ pub struct ThumbnailCache {
 }
 
 impl ThumbnailCache {
-    /// `folder` need not exist: then nothing is kept.
+    /// `folder` may be missing: then nothing is kept.
     pub fn new(folder: PathBuf) -> Self {
         Self::bounded(folder, MAX_BYTES, LOW_BYTES)
     }

@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Pause before a busy face-recog is asked again.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 
-/// Pause between two looks at what need not be kept any more.
+/// Pause between two looks at what is of no use any more.
 const TIDY_PAUSE: Duration = Duration::from_secs(600);
 
 /// The file of a known picture may be replaced by another under the same name: its thumbnail is made again after this.
@@ -92,7 +92,7 @@ impl Thumbnails {
         Ok(Self { kept: Arc::new(kept), client, calls: Arc::new(calls), loads: Arc::new(loads) })
     }
 
-    /// Deletes, now and then, what need not be kept: thumbnails of pictures that were deleted, so that nothing is left
+    /// Deletes, now and then, what is of no use any more: thumbnails of pictures that were deleted, so that nothing is left
     /// of somebody who was erased; and those of known pictures, which may have been replaced. Never returns.
     pub async fn tidy(&self, pool: &MySqlPool) {
         loop {
@@ -254,7 +254,7 @@ pub async fn of_known(
         )
         .bind(&picture);
         let named = frontend.read(named.fetch_optional(&frontend.pool)).await;
-        // Nobody's picture has no row: its thumbnail goes when it is next looked at what need not be kept.
+        // Nobody's picture has no row: its thumbnail goes at the next look for what is of no use.
         let id = named.map_err(|_| Missing::Away)?.unwrap_or_default();
         let name = format!("{KNOWN}{id}-{:016x}", fingerprint(picture.as_bytes()));
         let crop = CropRequest { image_path: picture, area: None, side: SIDES[1], known: true };

@@ -1,4 +1,4 @@
-//! What a stored row means to whoever looks at it.
+//! What a stored row means to a reader of the pages.
 //!
 //! | stored | Person | Status |
 //! |---|---|---|

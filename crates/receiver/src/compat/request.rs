@@ -35,7 +35,7 @@ pub enum BodyError {
     TooMany(usize),
 }
 
-/// Why one path is not accepted, in words for whoever posted it.
+/// Why one path is not accepted, in words for its sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{words}")]
 pub struct Refusal {

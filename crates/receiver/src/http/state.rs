@@ -105,7 +105,7 @@ impl Lists {
     }
 }
 
-/// What is said to whoever names an image that is not there.
+/// The answer to a request that names an image that does not exist.
 pub fn no_such_image(id: u64) -> Problem {
     Problem::not_found("no_such_image", format!("there is no image {id}"))
 }

@@ -1,4 +1,4 @@
-//! Images page by page, for whoever wants them all or those of one kind.
+//! Images page by page: all, or those of one kind.
 
 use std::{fmt::Write, sync::Arc};
 

@@ -26,7 +26,7 @@ const ENDINGS: [&str; 3] = ["jpg", "jpeg", "png"];
 /// Longest name of a file.
 const LONGEST_NAME: usize = 255;
 
-/// The folder `KNOWN_PEOPLE`. It need not exist: then nobody is enrolled here.
+/// The folder `KNOWN_PEOPLE`. It may be missing: then nobody is enrolled here.
 #[derive(Clone, Debug)]
 pub struct KnownPeople {
     folder: Arc<PathBuf>,

@@ -42,7 +42,7 @@ pub struct PictureOf {
     pub picture: String,
 }
 
-/// The answer to whoever said whose a picture is.
+/// The answer to a request that gives a picture a person.
 pub fn answer(named: Named, person: u64, picture: String) -> Result<Response, Problem> {
     let status = match named {
         Named::Done => StatusCode::CREATED,

@@ -354,7 +354,7 @@ fn answer(route: Route, taken: Vec<Taken>) -> Response {
     response
 }
 
-/// What is said to whoever sends a picture where uploads are switched off.
+/// The answer to an upload where uploads are switched off.
 async fn refuse_all(request: Request) -> Problem {
     let detail = "uploads are switched off: post the path of a picture to /image/post, or switch them on by setting \
                   UPLOADS to the folder uploads in the volume of the unknown people";
@@ -363,7 +363,7 @@ async fn refuse_all(request: Request) -> Problem {
     refuse(problem, &head.headers, body).await
 }
 
-/// What is said to whoever sends a body that nobody reads further.
+/// The answer to a body that is not read any further.
 pub async fn refuse(problem: Problem, headers: &HeaderMap, body: Body) -> Problem {
     reject(headers, body).await;
     problem

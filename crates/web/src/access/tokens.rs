@@ -1,6 +1,6 @@
 //! The setting `AUTH_TOKENS`: who has a token, as what, and its SHA-256; or the file that says so.
 //!
-//! The tokens themselves stand nowhere, so whoever reads the settings cannot use them.
+//! The tokens themselves are stored nowhere, so a reader of the settings cannot use them.
 
 use std::{collections::HashSet, ffi::OsStr, fmt, sync::Arc};
 

@@ -218,7 +218,7 @@ pub async fn undo(
         }
         let mut rows: Vec<(u64, u64)> = Vec::with_capacity(faces.len());
         for faces in faces.chunks(AT_ONCE) {
-            // Waits for whoever is saying something about one of them: the next statement has to see it.
+            // Waits for corrections of these faces that are under way: the next statement has to see them.
             let mut held = QueryBuilder::<MySql>::new("SELECT COUNT(*) FROM faces WHERE id IN ");
             push_list(&mut held, faces.iter().copied());
             held.push(" FOR UPDATE").build().fetch_one(&mut *transaction).await?;

@@ -188,7 +188,7 @@ fn wrong() -> String {
 /// again shows its earlier faces until then.
 pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sqlx::Result<()> {
     for images in images.chunks(1024) {
-        // Waits for whoever is saying something about one of them: a statement that waits by itself may have looked at
+        // Waits for corrections of these faces that are under way: a statement that waits by itself may have looked at
         // the rejections before.
         let mut held = QueryBuilder::<MySql>::new("SELECT COUNT(*) FROM faces WHERE image_id IN ");
         push_list(&mut held, images.iter().map(|image| image.0));

@@ -83,7 +83,7 @@ pub(crate) async fn renew(
 }
 
 async fn old_faces(transaction: &mut MySqlConnection, image: ImageId, model: &str) -> sqlx::Result<Vec<Old>> {
-    // Waits for whoever is correcting one of them: a statement that waits by itself may have read the rejections before.
+    // Waits for corrections of these faces that are under way: a statement that waits by itself may have read the rejections before.
     sqlx::query("SELECT COUNT(*) FROM faces WHERE image_id = ? FOR UPDATE")
         .bind(image.0)
         .fetch_one(&mut *transaction)

@@ -118,7 +118,7 @@ async fn claim_now(
 }
 
 impl FromRow<'_, MySqlRow> for Claim {
-    /// The token is that of the row's last claim, whoever has it.
+    /// The token is that of the row's last claim.
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
         Ok(Self {
             id: ImageId(u64::from(row.try_get::<i32, _>("id")?.unsigned_abs())),

@@ -43,7 +43,7 @@ pub enum Fenced {
 /// Why recognition failed for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What happened and what can be done, in words for whoever posted the image.
+    /// What happened and what can be done, in words for the person who posted the image.
     pub reason: String,
     /// One of a few fixed words for it, to count failures by.
     pub kind: &'static str,

@@ -111,7 +111,7 @@ impl Filter {
     }
 }
 
-/// A run, and in JSON the answer to whoever asks how far it is.
+/// A run, and in JSON the answer of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Run {
     /// Its number.

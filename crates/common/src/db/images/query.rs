@@ -18,7 +18,7 @@ pub const NAMED_FAILURES: u32 = 100;
 /// Faces that a list of images tells, at most: it ends before the image whose faces would be more.
 pub const LISTED_FACES: u32 = 2000;
 
-/// An image as its row tells it today, and in JSON the answer to whoever asks for it.
+/// An image as its row tells it today, and in JSON the answer of the API.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ImageStatus {
     /// The row.
@@ -302,7 +302,7 @@ fn known(id: Option<i32>, name: Option<String>) -> Option<Person> {
     id.zip(name).map(|(id, name)| Person { id, name })
 }
 
-/// How far along many images are, and in JSON the answer to whoever asks for them.
+/// How far along many images are, and in JSON the answer of the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct BatchStatus {
     /// Ids that were asked for.

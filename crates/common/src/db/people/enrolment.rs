@@ -1,7 +1,7 @@
 //! Whether a face can be an example of somebody known: what has to be known to decide it, and the decision.
 //!
 //! It is decided twice: by what is known of the face, and then by what face-recog sees on the example that was cut out for
-//! it, compared with whoever is known at that moment.
+//! it, compared with all who are known at that moment.
 
 use sqlx::{MySqlPool, Row};
 
@@ -41,7 +41,7 @@ pub struct Look {
     pub model: String,
 }
 
-/// Why a face is no example of a person, in words for whoever chose it.
+/// Why a face is no example of a person, in words for the person who chose it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Unfit {
     /// Nobody would be recognised by it.

@@ -46,7 +46,7 @@ pub async fn by_image_names(
     Ok(rows.into_iter().map(|(image, id, name)| (image, Person { id, name })).collect())
 }
 
-/// Somebody known, and in JSON the answer to whoever asks for them.
+/// Somebody known, and in JSON the answer of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Known {
     /// The row in `person`.
@@ -225,7 +225,7 @@ pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::R
     .await
 }
 
-/// Deletes somebody, what was said of them, and whose their pictures are. Images that showed them show nobody, or whoever
+/// Deletes a person with their corrections and the rows of their reference photos. Images that showed them show nobody, or whoever
 /// else is on them.
 ///
 /// With `erase`, their faces on images go too, with the embeddings, and what the audit tells of them but when and by
