@@ -186,11 +186,11 @@ async function nameFace({ nameFace: face, example }) {
   }));
 }
 
-async function nameStranger({ nameStranger: stranger, example }) {
+async function nameCluster({ nameCluster: cluster, example }) {
   const option = example && "Recognise them by the best of these faces from now on";
-  const given = await askName("Who is this stranger?", { hint: NEW_NAME, option, chosen: true });
+  const given = await askName("Who is this?", { hint: NEW_NAME, option, chosen: true });
   if (!given) return;
-  await attempt(() => named(given, example, (whom) => send("POST", `/api/strangers/${stranger}/person`, whom)));
+  await attempt(() => named(given, example, (whom) => send("POST", `/api/strangers/${cluster}/person`, whom)));
 }
 
 async function namePicture(picture) {
@@ -223,7 +223,7 @@ async function listUnnamed() {
 listUnnamed();
 
 async function addPerson() {
-  const given = await askName("Who becomes known?");
+  const given = await askName("Add a person");
   if (!given || !(await isMeant(given.name))) return;
   const person = await attempt(() => addCalled(given.name), `Added ${given.name}`);
   if (person?.id) location.assign(`/people/${person.id}`);
@@ -236,8 +236,8 @@ async function renamePerson({ renamePerson: id, name: value }) {
 }
 
 async function mergePerson({ mergePerson: id, name }) {
-  const hint = `All that is known of ${name} becomes theirs, and ${name} is no more. This cannot be undone.`;
-  const given = await askName("Who is the same person?", { hint, save: "Merge" });
+  const hint = `Photos and faces of ${name} move to the other person, and ${name} is removed. This cannot be undone.`;
+  const given = await askName(`Merge ${name} into…`, { hint, save: "Merge" });
   if (!given) return;
   const merged = await attempt(async () => {
     const into = await known(given.name, id);
@@ -250,7 +250,7 @@ async function mergePerson({ mergePerson: id, name }) {
 
 async function deletePerson({ deletePerson: id, name }) {
   const sure = await confirmed(`Delete ${name}?`, {
-    hint: "Their faces become unknown. Their known pictures stay in the folder: whoever is like one of them is unknown until it is somebody's. This cannot be undone.",
+    hint: "The faces become unknown. The reference photos stay in the folder, without a person. This cannot be undone.",
     option: "Erase their known pictures and the faces that show them, too",
     save: "Delete",
   });
@@ -273,7 +273,7 @@ document.addEventListener("click", async ({ target }) => {
   const action =
     data.send ? () => sendButton(data)
     : data.nameFace ? () => nameFace(data)
-    : data.nameStranger ? () => nameStranger(data)
+    : data.nameCluster ? () => nameCluster(data)
     : data.namePicture ? () => namePicture(data.namePicture)
     : "addPerson" in data ? addPerson
     : data.renamePerson ? () => renamePerson(data)
@@ -310,9 +310,9 @@ function turnTo(link, step) {
 }
 
 function nameCard() {
-  const button = (current() ?? cards()[place])?.querySelector("[data-name-face], [data-name-stranger], [data-name-picture]");
+  const button = (current() ?? cards()[place])?.querySelector("[data-name-face], [data-name-cluster], [data-name-picture]");
   if (button) button.click();
-  else tell("Nobody is to be named here: open a picture to name its faces");
+  else tell("There is no face to name here: open a picture to name its faces");
 }
 
 const KEYS = {

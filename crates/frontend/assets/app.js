@@ -45,21 +45,45 @@ function updateRows(list, rows) {
   });
 }
 
-// A filter that is being filled in, an upload, what a script has filled, and what is the same stay as they are.
-function updateSections(here, next) {
-  const [old, fresh] = [[...here.children], [...next.children]];
-  const same = old.length === fresh.length && old.every((part, at) => part.tagName === fresh[at].tagName);
-  if (!same) return here.replaceWith(next);
-  old.forEach((part, at) => {
-    if (part.tagName === "FORM" || "own" in part.dataset || part.isEqualNode(fresh[at])) return;
-    const rows = part.matches("[data-rows]") ? part : part.querySelector("[data-rows]");
-    const freshRows = fresh[at].matches("[data-rows]") ? fresh[at] : fresh[at].querySelector("[data-rows]");
-    if (rows && freshRows) return updateRows(rows, [...freshRows.children]);
-    const focused = part.contains(document.activeElement) ? document.activeElement.id : null;
-    part.replaceWith(fresh[at]);
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+const kind = (part) => `${part.tagName}#${part.id}.${part.className}`;
+
+// The parts of the page that stand there already, each beside its new version, in the order of the new page.
+function pairs(here, next) {
+  let from = 0;
+  return [...next.children].map((fresh) => {
+    const old = [...here.children];
+    const at = old.findIndex((part, at) => at >= from && kind(part) === kind(fresh));
+    if (at < 0) return [null, fresh];
+    from = at + 1;
+    return [old[at], fresh];
   });
+}
+
+// A form that somebody fills in, an upload that is under way, and what a script has filled stay as they are, also when
+// other parts of the page come or go.
+function updateSections(here, next) {
+  const both = pairs(here, next);
+  const stay = new Set(both.map(([part]) => part));
+  for (const part of [...here.children]) if (!stay.has(part)) part.remove();
+  let place = here.firstElementChild;
+  for (const [part, fresh] of both) {
+    if (!part) here.insertBefore(fresh, place);
+    else {
+      place = part.nextElementSibling;
+      updateSection(part, fresh);
+    }
+  }
   here.toggleAttribute("data-live", "live" in next.dataset);
+}
+
+function updateSection(part, fresh) {
+  if (part.tagName === "FORM" || "own" in part.dataset || part.isEqualNode(fresh)) return;
+  const rows = part.matches("[data-rows]") ? part : part.querySelector("[data-rows]");
+  const freshRows = fresh.matches("[data-rows]") ? fresh : fresh.querySelector("[data-rows]");
+  if (rows && freshRows) return updateRows(rows, [...freshRows.children]);
+  const focused = part.contains(document.activeElement) ? document.activeElement.id : null;
+  part.replaceWith(fresh);
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
 async function ask() {

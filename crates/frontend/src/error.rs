@@ -83,7 +83,7 @@ impl Problem {
                  like ?before=71.",
             ),
             Self::WrongFilter => (
-                "These pictures cannot be looked for",
+                "This filter is not valid",
                 "A status is known, unknown, pending, processing, processed or failed, and a day is written like \
                  2024-02-29.",
             ),
@@ -100,7 +100,7 @@ impl Problem {
                 "They came from your address, or from one that you share. Try again in a minute.",
             ),
             Self::Denied(Denied::Rebound) => (
-                "Not under this name",
+                "This host name is not allowed",
                 "Anybody could have led it to this machine, to look and change things through your browser. Say \
                  localhost instead; or tokens are needed, by the setting AUTH_TOKENS, and then any name will do.",
             ),

@@ -53,7 +53,7 @@ impl Face {
     pub fn who(&self) -> &str {
         match (&self.person, self.correction) {
             (Some(person), _) => &person.name,
-            (None, Some(_)) => "Nobody",
+            (None, Some(_)) => "Ignored",
             (None, None) => "Unknown",
         }
     }
@@ -61,7 +61,7 @@ impl Face {
     /// Why it is called so, in a few words.
     pub fn why(&self) -> String {
         match (self.correction, self.distance) {
-            (Some(_), _) => "by your word".to_owned(),
+            (Some(_), _) => "Confirmed by you".to_owned(),
             (None, Some(distance)) if self.person.is_some() => format!("distance {distance:.2}"),
             // It is nobody's picture, or somebody said that it is not them.
             (None, Some(distance)) if self.matches => {

@@ -15,7 +15,7 @@ async fn an_unknown_face_is_named_confirmed_and_taken_back() {
     browser.type_into("#naming input", "Eileen Collins").await;
     browser.click("#naming button.main").await;
     browser.sees("#toast", "Named Eileen Collins, and known by this face").await;
-    browser.sees(".face", "by your word").await;
+    browser.sees(".face", "Confirmed by you").await;
     browser.sees(".details h2", "Eileen Collins").await;
 
     // And back.
@@ -41,23 +41,23 @@ async fn an_unknown_face_is_named_confirmed_and_taken_back() {
     browser.open(&scene.page("/audit")).await;
     browser.sees("tbody", "confirm").await;
     browser.click("nav.site a[href='/unknown']").await;
-    browser.sees("main", "Nobody is unknown").await;
+    browser.sees("main", "All faces are named").await;
     assert_eq!(browser.complaints().await, [""; 0]);
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_is_named_once_for_all_pictures_and_recognised_from_then_on() {
+async fn a_cluster_is_named_once_for_all_its_faces_and_recognised_from_then_on() {
     let scene = Scene::set().await;
     for nth in 0..3 {
         scene.post("astronaut.png", &format!("{nth}.png")).await;
     }
     let browser = Browser::start(true).await;
     browser.open(&scene.page("/unknown")).await;
-    browser.sees(".stranger", "This stranger, 3 pictures").await;
-    browser.click("[data-name-stranger]").await;
+    browser.sees(".cluster", "3 faces").await;
+    browser.click("[data-name-cluster]").await;
     browser.type_into("#naming input", "Eileen Collins\u{e007}").await;
-    browser.sees("main", "Nobody is unknown").await;
+    browser.sees("main", "All faces are named").await;
 
     browser.open(&scene.page("/gallery?person=Eileen")).await;
     browser.counts(".card", 3).await;

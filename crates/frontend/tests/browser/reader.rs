@@ -70,6 +70,26 @@ async fn an_open_gallery_follows_what_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_half_typed_filter_and_an_upload_survive_the_first_picture() {
+    let scene = Scene::set().await;
+    let browser = Browser::start(true).await;
+    browser.open(&scene.page("/gallery")).await;
+    browser.sees("main", "No pictures yet").await;
+    browser.type_into("input[name=text]", "half").await;
+    browser.run("document.querySelector('#upload').progressBefore = true").await;
+    let image = scene.post("obama2.jpg", "obama2.jpg").await;
+    browser.sees(&format!("#image-{image}"), "Barack Obama").await;
+    let stayed = browser
+        .run(
+            "return [document.activeElement.name, document.activeElement.value,
+                     document.querySelector('#upload').progressBefore]",
+        )
+        .await;
+    assert_eq!(stayed, serde_json::json!(["text", "half", true]));
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_who_came_over_plain_http_logs_in_and_out() {
     // The token is `two`.
     let token = "bob:editor:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3";

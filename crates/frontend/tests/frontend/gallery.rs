@@ -21,7 +21,7 @@ async fn a_card_shows_the_picture_and_everybody_on_it() {
     assert_eq!(html.matches(">Skarlso</bdi>").count(), 1);
     assert!(html.contains(">party.jpg</bdi>"));
     assert!(html.contains("viewBox=\"0 0 400 200\"") && html.matches("<rect class=\"known\"").count() == 3);
-    assert_eq!(html.matches("<rect class=\"stranger\"").count(), 1);
+    assert_eq!(html.matches("<rect class=\"unknown\"").count(), 1);
     let json = stage.frontend.json("/gallery").await;
     let people = json!([{ "id": 1, "name": "Hannibal" }, { "id": 2, "name": "Skarlso" }]);
     assert_eq!(json["images"][0]["people"], people);

@@ -12,11 +12,11 @@ use crate::frontend::{Stage, until};
 async fn people_are_listed_with_one_of_their_pictures() {
     let stage = Stage::set().await;
     let html = stage.frontend.html("/people").await;
-    assert!(html.contains("src=\"/thumbnails/known/hannibal_1.jpg\"") && html.contains("2 known pictures"));
+    assert!(html.contains("src=\"/thumbnails/known/hannibal_1.jpg\"") && html.contains("2 reference photos"));
     let json = stage.frontend.json("/people?text=SKAR").await;
     let skarlso = json!({ "id": 2, "name": "Skarlso", "pictures": 2, "picture": "skarlso_1.jpg" });
     assert_eq!(json["people"], json!([skarlso]));
-    assert!(stage.frontend.html("/people?text=nobody").await.contains("Nobody is called so"));
+    assert!(stage.frontend.html("/people?text=nobody").await.contains("No person with this name"));
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn a_person_has_known_pictures_and_faces_on_others() {
 #[tokio::test]
 async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
     let stage = Stage::set().await;
-    assert!(stage.frontend.html("/audit").await.contains("Nobody has changed anything"));
+    assert!(stage.frontend.html("/audit").await.contains("No changes yet"));
     let (image, faces) = stage.recognise("/a.jpg", &[-1]).await;
     let word = Correction::Assign(3);
     common::db::corrections::correct(&stage.pool, faces[0], word, "grace").await.unwrap();
@@ -71,7 +71,7 @@ async fn changes_name_who_made_them_and_lead_to_what_they_are_about() {
     until(|| async { writable.readiness.missing().is_none() }).await;
     assert!(writable.html("/audit").await.contains("/undo\" data-done=\"Undone\">Undo</button>"));
     let html = stage.frontend.html(&format!("/images/{image}")).await;
-    assert!(html.contains("by your word") && html.contains(">John Doe</text>"));
+    assert!(html.contains("Confirmed by you") && html.contains(">John Doe</text>"));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::frontend::Stage;
 
 #[tokio::test]
-async fn faces_that_look_alike_are_one_stranger() {
+async fn faces_that_look_alike_are_one_cluster() {
     let stage = Stage::set().await;
     let mut faces = Vec::new();
     for nth in 0..14 {
@@ -14,7 +14,7 @@ async fn faces_that_look_alike_are_one_stranger() {
     stage.group(&faces).await;
 
     let html = stage.frontend.html("/unknown").await;
-    assert!(html.contains("This stranger, 14 pictures"));
+    assert!(html.contains("14 faces"));
     let json = stage.frontend.json("/unknown").await;
     assert_eq!((&json["strangers"][0]["id"], &json["strangers"][0]["count"]), (&faces[0].into(), &14.into()));
     assert_eq!(json["strangers"][0]["faces"].as_array().unwrap().len(), 6, "the newest of them");
@@ -26,22 +26,22 @@ async fn faces_that_look_alike_are_one_stranger() {
 }
 
 #[tokio::test]
-async fn the_strangers_with_most_faces_come_first_and_are_counted_as_they_are() {
+async fn the_clusters_with_most_faces_come_first_and_are_counted_as_they_are() {
     let stage = Stage::set().await;
-    let mut strangers = Vec::new();
+    let mut clusters = Vec::new();
     for nth in 0..30 {
         let (_, faces) = stage.recognise(&format!("/{nth}.jpg"), &vec![-1; 2 + nth % 3]).await;
         stage.group(&faces).await;
-        strangers.push((faces.len(), faces));
+        clusters.push((faces.len(), faces));
     }
-    strangers.sort_unstable_by(|one, other| (other.0, &other.1).cmp(&(one.0, &one.1)));
+    clusters.sort_unstable_by(|one, other| (other.0, &other.1).cmp(&(one.0, &one.1)));
     let listed = |json: &serde_json::Value| -> Vec<(u64, u64)> {
-        let strangers = json["strangers"].as_array().unwrap().iter();
-        strangers
-            .map(|stranger| (stranger["count"].as_u64().unwrap(), stranger["id"].as_u64().unwrap()))
+        let clusters = json["strangers"].as_array().unwrap().iter();
+        clusters
+            .map(|cluster| (cluster["count"].as_u64().unwrap(), cluster["id"].as_u64().unwrap()))
             .collect()
     };
-    let expected: Vec<_> = strangers.iter().map(|(count, faces)| (*count as u64, faces[0])).collect();
+    let expected: Vec<_> = clusters.iter().map(|(count, faces)| (*count as u64, faces[0])).collect();
     let first = stage.frontend.json("/unknown").await;
     assert_eq!(listed(&first), expected[..24]);
     let second = stage.frontend.json(first["more_strangers"].as_str().unwrap()).await;
@@ -49,7 +49,7 @@ async fn the_strangers_with_most_faces_come_first_and_are_counted_as_they_are() 
     assert_eq!(second["more_strangers"], serde_json::Value::Null);
 
     // What was said since they were noted counts at once.
-    let [largest, next] = [&strangers[0].1, &strangers[1].1];
+    let [largest, next] = [&clusters[0].1, &clusters[1].1];
     for face in largest[1..].iter().chain(&next[1..2]) {
         common::db::corrections::correct(
             &stage.pool,
@@ -66,7 +66,7 @@ async fn the_strangers_with_most_faces_come_first_and_are_counted_as_they_are() 
 }
 
 #[tokio::test]
-async fn a_page_of_strangers_begins_after_a_whole_place() {
+async fn a_page_of_clusters_begins_after_a_whole_place() {
     let stage = Stage::set().await;
     for half in ["strangers_of=2", "strangers_before=2"] {
         assert_eq!(stage.frontend.get(&format!("/unknown?{half}")).await.status(), 400);
@@ -84,7 +84,7 @@ async fn a_face_that_was_spoken_about_leaves_the_queue() {
         assert!(stage.frontend.html("/unknown").await.contains(&format!("id=\"face-{face}\"")));
         common::db::corrections::correct(&stage.pool, *face, word, "grace").await.unwrap();
     }
-    assert!(stage.frontend.html("/unknown").await.contains("Nobody is unknown"));
+    assert!(stage.frontend.html("/unknown").await.contains("All faces are named"));
 }
 
 #[tokio::test]
