@@ -8,4 +8,5 @@ package tools
 import (
 	_ "github.com/rhysd/actionlint/cmd/actionlint"
 	_ "helm.sh/helm/v4/cmd/helm"
+	_ "sigs.k8s.io/kustomize/kustomize/v5"
 )

@@ -1,14 +1,15 @@
-//! How kube-face is packaged, as its tests see it: the objects of `kube_files/` and of the Helm chart, and the services
-//! of `compose.yaml`.
+//! How kube-face is packaged, as its tests see it: the objects of `kube_files/`, of the Helm chart and of kustomize's
+//! components, and the services of `compose.yaml`.
 //!
 //! ```text
-//! kube_files/*.yaml, chart/ ─▶ Object ─▶ Workload ─▶ Container ─▶ environment, flags, ports
+//! kube_files/*.yaml, chart/, kustomize/ ─▶ Object ─▶ Workload ─▶ Container ─▶ environment, flags, ports
 //! ```
 //!
 //! Nothing here needs a cluster. The tests ask what a cluster would only say when a pod does not start: whether a
 //! binary knows a setting, whether a name leads to a port, whether a connection is allowed.
 
 pub mod chart;
+pub mod kustomize;
 
 use std::{
     collections::BTreeMap,
@@ -46,7 +47,10 @@ pub fn objects() -> Result<Vec<Object>> {
 }
 
 /// The objects in the text of `file`.
-fn parse(file: &str, text: &str) -> Result<Vec<Object>> {
+///
+/// # Errors
+/// When it is no YAML.
+pub fn parse(file: &str, text: &str) -> Result<Vec<Object>> {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(text).with_context(|| format!("{file} is no YAML"))?;
     Ok(documents.into_iter().map(|value| Object { file: file.to_owned(), value }).collect())

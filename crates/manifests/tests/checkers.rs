@@ -1,5 +1,5 @@
-//! What others' programs say about `kube_files/` and the chart: Kubernetes' own schemas, and a scan for what is easy to
-//! attack. `setup/checks` brings both.
+//! What others' programs say about `kube_files/`, the chart and kustomize's components: Kubernetes' own schemas, and a
+//! scan for what is easy to attack. `setup/checks` brings both.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,7 +12,7 @@ use std::{
 };
 
 use manifests::{chart, checkout, objects};
-use support::chart_values;
+use support::{chart_values, overlay};
 use tempfile::TempDir;
 
 /// Kubernetes versions whose schemas hold: the oldest that is still maintained, and the newest known.
@@ -34,18 +34,18 @@ fn manifest_files() -> Vec<PathBuf> {
     fs::read_dir(checkout().join("kube_files")).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// The chart as it is rendered with its defaults, with everything on, and with everything from outside, a file each; and
-/// how many objects these are.
-fn rendered_charts() -> (TempDir, Vec<PathBuf>, usize) {
+/// The chart as it is rendered with its defaults, with everything on, and with everything from outside, and kustomize's
+/// components, a file each; and how many objects these are.
+fn rendered() -> (TempDir, Vec<PathBuf>, usize) {
     // The scan skips hidden folders.
     let folder = tempfile::Builder::new().prefix("chart").tempdir().unwrap();
     let (mut files, mut count) = (Vec::new(), 0);
-    for name in ["default", "everything", "outside"] {
-        let values = match name {
-            "default" => "chart/values.yaml".to_owned(),
-            other => chart_values(other),
+    for name in ["default", "everything", "outside", "kustomize"] {
+        let text = match name {
+            "default" => chart::render(&[]).unwrap(),
+            "kustomize" => overlay(),
+            other => chart::render(&["--values", &chart_values(other)]).unwrap(),
         };
-        let text = chart::render(&["--values", &values]).unwrap();
         count += text.lines().filter(|line| line.starts_with("kind: ")).count();
         files.push(folder.path().join(name).with_extension("yaml"));
         fs::write(files.last().unwrap(), text).unwrap();
@@ -55,11 +55,11 @@ fn rendered_charts() -> (TempDir, Vec<PathBuf>, usize) {
 
 #[test]
 fn every_object_is_valid_against_kubernetes_own_schemas() {
-    let (_folder, charts, in_charts) = rendered_charts();
+    let (_folder, others, in_others) = rendered();
     for version in VERSIONS {
         let mut arguments = ["--strict", "-k", version].map(str::to_owned).to_vec();
         let files = manifest_files();
-        arguments.extend(files.iter().chain(&charts).map(|file| file.display().to_string()));
+        arguments.extend(files.iter().chain(&others).map(|file| file.display().to_string()));
         let output = checker("kubernetes_validate", &arguments);
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
@@ -72,7 +72,7 @@ fn every_object_is_valid_against_kubernetes_own_schemas() {
         assert_eq!(other, [""; 0], "Kubernetes {version}");
         assert_eq!(
             passed.len() + foreign.len(),
-            objects().unwrap().len() + in_charts,
+            objects().unwrap().len() + in_others,
             "every object was looked at"
         );
         assert_eq!(foreign.len(), 4, "{foreign:?}");
@@ -86,8 +86,8 @@ fn the_security_scan_finds_nothing_in_kube_files_that_is_not_explained() {
 }
 
 #[test]
-fn the_security_scan_finds_nothing_in_the_chart_that_is_not_explained() {
-    let (folder, _, _) = rendered_charts();
+fn the_security_scan_finds_nothing_in_chart_and_overlay_that_is_not_explained() {
+    let (folder, _, _) = rendered();
     assert!(scan(folder.path().to_str().unwrap()) > 1500, "every object was looked at");
 }
 

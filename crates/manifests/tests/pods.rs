@@ -9,19 +9,20 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use manifests::{Object, PART_OF, Workload, chart, items, objects, text};
 use serde_json::{Value, json};
-use support::{binary, chart_values, is_ours, workloads};
+use support::{binary, chart_values, is_ours, overlay, workloads};
 
 /// Volume types that Pod Security "restricted" admits.
 const ADMITTED_VOLUMES: [&str; 4] = ["configMap", "emptyDir", "persistentVolumeClaim", "secret"];
 
-/// Everything that is deployed anywhere, with the number of its workloads: `kube_files/`, and the chart with its
-/// defaults, with everything on, and with database and queue from outside.
+/// Everything that is deployed anywhere, with the number of its workloads: `kube_files/`, the chart with its
+/// defaults, with everything on, and with database and queue from outside, and an overlay of kustomize with that, too.
 static DEPLOYMENTS: LazyLock<Vec<(&str, Vec<Object>, usize)>> = LazyLock::new(|| {
     vec![
         ("kube_files", objects().unwrap(), 9),
         ("chart", chart::objects(&[]).unwrap(), 9),
         ("everything", chart::objects(&["--values", &chart_values("everything")]).unwrap(), 9),
         ("outside", chart::objects(&["--values", &chart_values("outside")]).unwrap(), 6),
+        ("kustomize", manifests::parse("overlay", &overlay()).unwrap(), 6),
     ]
 });
 

@@ -3,7 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part; a test fails by panicking")]
 
 use clap::{Command, CommandFactory};
-use manifests::{Object, Workload};
+use manifests::{Object, Workload, checkout, kustomize};
 
 /// Every object that makes pods.
 pub fn workloads(objects: &[Object]) -> impl Iterator<Item = Workload<'_>> {
@@ -13,6 +13,15 @@ pub fn workloads(objects: &[Object]) -> impl Iterator<Item = Workload<'_>> {
 /// The file of the checkout with values for the chart: `everything` on, or everything from `outside`.
 pub fn chart_values(name: &str) -> String {
     format!("crates/manifests/tests/chart/{name}.yaml")
+}
+
+/// What an overlay with every component becomes. It lies beside the checkout, as a user's does.
+pub fn overlay() -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let overlay = checkout().join("crates/manifests/tests/kustomize/kustomization.yaml");
+    std::fs::copy(overlay, folder.path().join("kustomization.yaml")).unwrap();
+    std::os::unix::fs::symlink(checkout(), folder.path().join("kube-face")).unwrap();
+    kustomize::render(folder.path()).unwrap()
 }
 
 /// Registries and owners of images that are built from this repository, in `kube_files/` and in the chart's values.
