@@ -20,7 +20,6 @@ mod events;
 mod format;
 mod pages;
 mod proxy;
-mod rows;
 mod security_headers;
 mod settings;
 mod thumbnails;

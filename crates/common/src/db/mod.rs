@@ -5,7 +5,7 @@
 //! - [`people`]: known people and their reference photos.
 //! - [`corrections`]: what a person said about a face. [`audit`]: who changed what, and how it is undone.
 //! - [`webhooks`]: the outbox of notifications. [`idempotency`]: repeated requests. [`sessions`]: who is logged in.
-//! - [`pool`] and [`schema`]: connections, and today's schema in any database. [`errors`]: what an error means.
+//! - [`pool`] and [`schema`]: connections, and today's schema in any database. [`paging`]: long lists, page by page. [`errors`]: what an error means.
 //!   [`failover`]: what happens when the database moves to another server.
 
 pub mod audit;
@@ -15,6 +15,7 @@ pub mod faces;
 pub mod failover;
 pub mod idempotency;
 pub mod images;
+pub mod paging;
 pub mod people;
 pub mod pool;
 pub mod schema;

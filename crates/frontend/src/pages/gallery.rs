@@ -10,7 +10,13 @@ use axum::{
 };
 use chrono::NaiveDate;
 use common::{
-    db::{images::query::Area, pool::push_list},
+    db::{
+        images::{
+            page::{self, Filter, State as Progress},
+            query::Area,
+        },
+        pool::push_list,
+    },
     models::Person,
 };
 use serde::{Deserialize, Serialize};
@@ -21,7 +27,6 @@ use crate::{
     error::Problem,
     format::Format,
     pages::look_again::Notice,
-    rows::{self, Filter, State as Progress},
     view::{
         face,
         image::ImageView,
@@ -186,7 +191,7 @@ async fn read(
     if !person.trim().is_empty() {
         filter.people = Some(people_called(pool, person.trim()).await?);
     }
-    let Rows { rows, more } = rows::read(pool, &filter, cursor, PAGE).await?;
+    let Rows { rows, more } = page::read(pool, &filter, cursor, PAGE).await?;
     let lines: Vec<_> = rows.into_iter().map(ImageView::from).collect();
     let faces = faces_on(pool, &lines).await?;
     Ok((Rows { rows: lines, more }, faces))

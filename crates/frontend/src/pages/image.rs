@@ -7,15 +7,14 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
-use common::models::Person;
+use common::{db::images::page, models::Person};
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, FromRow, MySqlPool, Row as _};
+use sqlx::MySqlPool;
 
 use crate::{
     Frontend,
     error::Problem,
     format::Format,
-    rows::{COLUMNS, Row},
     view::{
         face::{self, Face},
         image::ImageView,
@@ -79,26 +78,18 @@ pub async fn show(
 }
 
 async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
-    let image = format!(
-        "SELECT {COLUMNS}, created_at, attempts, detector,
-                (SELECT look_again_failures.reason FROM look_again_failures WHERE image_id = images.id) AS look_again_failed,
-                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ? ORDER BY id LIMIT 1) AS newer,
-                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id < ? ORDER BY id DESC LIMIT 1) AS older
-         FROM images LEFT JOIN person ON person.id = images.person WHERE images.id = ?"
-    );
-    let image = sqlx::query(AssertSqlSafe(image)).bind(id).bind(id).bind(id);
-    let Some(row) = image.fetch_optional(pool).await? else { return Ok(None) };
+    let Some(image) = page::one(pool, id).await? else { return Ok(None) };
     let mut select = face::select();
     select.push(" WHERE image_id = ").push_bind(id).push(" ORDER BY position");
     Ok(Some(Image {
-        line: Row::from_row(&row)?.into(),
-        created_at: row.try_get("created_at")?,
-        attempts: row.try_get("attempts")?,
-        detector: row.try_get("detector")?,
-        look_again_failed: row.try_get("look_again_failed")?,
+        line: image.row.into(),
+        created_at: image.created_at,
+        attempts: image.attempts,
+        detector: image.detector,
+        look_again_failed: image.look_again_failed,
         faces: face::fetch(pool, select).await?,
-        newer: row.try_get("newer")?,
-        older: row.try_get("older")?,
+        newer: image.newer,
+        older: image.older,
         frame: Frame::default(),
     }))
 }

@@ -6,6 +6,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use common::db::images::page::{self, Filter};
 use serde::Serialize;
 
 use crate::{

@@ -8,6 +8,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use common::db::paging::end_of_search;
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
@@ -18,7 +19,7 @@ use crate::{
     view::{
         face::{self, Face},
         layout::{self, Frame},
-        paging::{self, Asked, Cursor, Links, Rows, end_of_search},
+        paging::{self, Asked, Cursor, Links, Rows},
     },
 };
 

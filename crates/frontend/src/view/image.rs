@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use common::models::{NOBODY, Person, Status};
 use serde::Serialize;
 
-use crate::rows::Row;
+use common::db::images::page::Row;
 
 /// An image in a list; its JSON is what programs get.
 #[derive(Clone, Debug, PartialEq, Serialize)]

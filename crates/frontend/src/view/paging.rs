@@ -1,22 +1,11 @@
-//! Lists that are longer than a page. A page starts or ends beside an id, so that every page costs the same, and rows
-//! that come or go meanwhile move nothing.
+//! Which page of a list an address asks for, and the addresses of the pages beside it.
 
 use axum::extract::{Query, rejection::QueryRejection};
 use serde::{Deserialize, Serialize};
-use sqlx::{MySql, MySqlPool, QueryBuilder};
+
+pub use common::db::paging::{Cursor, Rows};
 
 use crate::error::Problem;
-
-/// Which page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cursor {
-    /// The newest rows.
-    Newest,
-    /// The newest rows that are older than this id.
-    Before(u64),
-    /// The oldest rows that are newer than this id.
-    After(u64),
-}
 
 /// What the address asks for, unread.
 #[derive(Default, Deserialize)]
@@ -41,65 +30,6 @@ impl Asked {
 /// Which page of a list is asked for, of which nothing else is.
 pub fn cursor(asked: Result<Query<Asked>, QueryRejection>) -> Result<Cursor, Problem> {
     asked.map_err(|_| Problem::WrongCursor)?.cursor()
-}
-
-impl Cursor {
-    /// Pushes what keeps a statement with a `WHERE` to this side of the cursor.
-    pub fn push_bound(self, select: &mut QueryBuilder<MySql>, column: &str) {
-        match self {
-            Self::Newest => {}
-            Self::Before(id) => {
-                select.push(" AND ").push(column).push(" < ").push_bind(id);
-            }
-            Self::After(id) => {
-                select.push(" AND ").push(column).push(" > ").push_bind(id);
-            }
-        }
-    }
-
-    /// Pushes the order that begins at the cursor, and how many rows are wanted.
-    pub fn push_order(self, select: &mut QueryBuilder<MySql>, column: &str, limit: usize) {
-        let direction = if matches!(self, Self::After(_)) { "" } else { " DESC" };
-        select.push(format_args!(" ORDER BY {column}{direction} LIMIT {limit}"));
-    }
-}
-
-/// A page's rows, newest first.
-#[derive(Clone, Debug)]
-pub struct Rows<T> {
-    /// At most as many as fit on a page.
-    pub rows: Vec<T>,
-    /// Where its far end is, if there are more rows beyond it.
-    pub more: Option<u64>,
-}
-
-impl<T> Rows<T> {
-    /// From rows in the order of [`Cursor::push_order`], read with a limit of one more than `size`.
-    pub fn new(mut rows: Vec<T>, size: usize, cursor: Cursor, id: impl Fn(&T) -> u64) -> Self {
-        let more = (rows.len() > size).then(|| id(&rows[size - 1]));
-        rows.truncate(size);
-        if matches!(cursor, Cursor::After(_)) {
-            rows.reverse();
-        }
-        Self { rows, more }
-    }
-}
-
-/// Where a search has to go on that found too little: behind the last id of its candidates, if there are as many of
-/// them as it looks at.
-pub async fn end_of_search(
-    pool: &MySqlPool,
-    cursor: Cursor,
-    limit: usize,
-    push_candidates: impl FnOnce(&mut QueryBuilder<MySql>),
-) -> sqlx::Result<Option<u64>> {
-    let end = if matches!(cursor, Cursor::After(_)) { "MAX" } else { "MIN" };
-    let mut select =
-        QueryBuilder::<MySql>::new(format!("SELECT CAST({end}(id) AS UNSIGNED), COUNT(*) FROM ("));
-    push_candidates(&mut select);
-    select.push(") AS candidates");
-    let (end, count): (Option<u64>, i64) = select.build_query_as().fetch_one(pool).await?;
-    Ok(end.filter(|_| usize::try_from(count).is_ok_and(|count| count >= limit)))
 }
 
 /// The way to the pages beside this one.

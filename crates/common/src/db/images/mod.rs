@@ -22,6 +22,7 @@ pub mod delete;
 pub mod expire;
 mod finish;
 pub mod look_again;
+pub mod page;
 pub mod query;
 mod redeem;
 mod store;

@@ -1,10 +1,15 @@
 //! The query behind table and gallery: a page of images, newest first, found by id.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use common::{db::pool::push_list, models::Status};
-use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
+use sqlx::{AssertSqlSafe, FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 
-use crate::view::paging::{Cursor, Rows, end_of_search};
+use crate::{
+    db::{
+        paging::{Cursor, Rows, end_of_search},
+        pool::push_list,
+    },
+    models::Status,
+};
 
 /// Images that one page of a search looks at, at most. A search that finds too little among them says how far it came,
 /// and goes on with the next page: so none takes longer than this many rows do, about a tenth of a second.
@@ -38,7 +43,7 @@ pub struct Row {
 }
 
 /// What a [`Row`] is read from, of `images LEFT JOIN person`.
-pub const COLUMNS: &str = "CAST(images.id AS UNSIGNED) AS id, path, status, person, person.name, distance, reason, updated_at, width, height,
+const COLUMNS: &str = "CAST(images.id AS UNSIGNED) AS id, path, status, person, person.name, distance, reason, updated_at, width, height,
      file_name, look_again IS NOT NULL AS looking_again";
 
 impl FromRow<'_, MySqlRow> for Row {
@@ -57,6 +62,47 @@ impl FromRow<'_, MySqlRow> for Row {
             looking_again: row.try_get("looking_again")?,
         })
     }
+}
+
+/// An image by itself, with what a list does not show.
+#[derive(Clone, Debug)]
+pub struct Single {
+    /// What a list shows, too.
+    pub row: Row,
+    /// When it was posted.
+    pub created_at: DateTime<Utc>,
+    /// Failed attempts since it was posted or redeemed.
+    pub attempts: i32,
+    /// What looked for faces last; `None` where an earlier version or the original did.
+    pub detector: Option<String>,
+    /// Why it could not be looked at again.
+    pub look_again_failed: Option<String>,
+    /// The next newer image.
+    pub newer: Option<u64>,
+    /// The next older image.
+    pub older: Option<u64>,
+}
+
+/// One image and its neighbours, if it exists.
+pub async fn one(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Single>> {
+    let select = format!(
+        "SELECT {COLUMNS}, created_at, attempts, detector,
+                (SELECT look_again_failures.reason FROM look_again_failures WHERE image_id = images.id) AS look_again_failed,
+                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ? ORDER BY id LIMIT 1) AS newer,
+                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id < ? ORDER BY id DESC LIMIT 1) AS older
+         FROM images LEFT JOIN person ON person.id = images.person WHERE images.id = ?"
+    );
+    let select = sqlx::query(AssertSqlSafe(select)).bind(id).bind(id).bind(id);
+    let Some(row) = select.fetch_optional(pool).await? else { return Ok(None) };
+    Ok(Some(Single {
+        row: Row::from_row(&row)?,
+        created_at: row.try_get("created_at")?,
+        attempts: row.try_get("attempts")?,
+        detector: row.try_get("detector")?,
+        look_again_failed: row.try_get("look_again_failed")?,
+        newer: row.try_get("newer")?,
+        older: row.try_get("older")?,
+    }))
 }
 
 /// Which images; of those that fit all that is set.
