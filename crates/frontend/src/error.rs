@@ -74,6 +74,25 @@ impl Problem {
         }
     }
 
+    /// A fixed word for programs.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::WrongCursor => "wrong_cursor",
+            Self::WrongFilter => "wrong_filter",
+            Self::NoSuchPage => "no_such_page",
+            Self::Denied(denied) => denied.reason(),
+            Self::WrongMethod => "wrong_method",
+            Self::ReadOnly => "read_only",
+            Self::OtherSite => "other_site",
+            Self::NotLoggedOut => "not_logged_out",
+            Self::ReceiverAway => "receiver_away",
+            Self::TooManyChanges => "too_many_changes",
+            Self::TooManyListeners => "too_many_listeners",
+            Self::DatabaseAway => "database_away",
+            Self::Internal => "internal",
+        }
+    }
+
     /// What happened, and what to do about it.
     fn words(&self) -> (&'static str, &'static str) {
         match self {
@@ -155,7 +174,7 @@ impl Problem {
                 }
             }
             Format::Json => {
-                let body = json!({ "title": title, "status": status.as_u16(), "detail": detail });
+                let body = json!({ "title": title, "status": status.as_u16(), "code": self.code(), "detail": detail });
                 ([(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
             }
         };

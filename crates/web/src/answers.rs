@@ -88,7 +88,7 @@ fn come_back(instead_of: &HeaderMap) -> Response {
     metrics::counter!("answers_refused_total").increment(1);
     let kind = instead_of.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let (kind, words) = if kind.ends_with(b"json") {
-        let words = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"too many answers wait to be read; try again later"}"#;
+        let words = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"code":"overloaded","detail":"too many answers wait to be read; try again later"}"#;
         ("application/problem+json", words)
     } else {
         ("text/plain; charset=utf-8", "error: too many answers wait to be read; try again later\n")

@@ -205,7 +205,7 @@ impl Answer {
             (Route::Single, Some(path)) => format::json(status, &path),
             (_, first) => {
                 let problem =
-                    (!status.is_success()).then(|| Details::new(status, "none of the paths was stored"));
+                    (!status.is_success()).then(|| Details::new(status, "none_stored", "none of the paths was stored"));
                 let paths = first.into_iter().chain(paths).collect();
                 let not_listed = Some(self.only_counted()).filter(|&more| more > 0);
                 format::json(status, &PathsJson { problem, paths, not_listed })

@@ -20,26 +20,26 @@ use crate::{
 /// When a client that got a 503 may come back, in seconds.
 const COME_BACK: HeaderValue = HeaderValue::from_static("5");
 
-/// A status, a word and a sentence.
+/// A status, a code and a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// 4xx or 5xx.
     pub status: StatusCode,
-    /// What the metrics count it as: a fixed word.
-    pub reason: &'static str,
+    /// A fixed word that a program can branch on, and that the metrics count.
+    pub code: &'static str,
     /// What happened and what can be done, without anything that only we should know.
     pub detail: String,
 }
 
 impl Problem {
     /// A problem.
-    pub fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, reason, detail: detail.into() }
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into() }
     }
 
     /// What a request names is not there.
-    pub fn not_found(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, reason, detail)
+    pub fn not_found(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, detail)
     }
 
     /// A fault of ours, which the log names.
@@ -50,7 +50,7 @@ impl Problem {
 
     /// Counts a request, or one path of a request, that is answered with this problem.
     pub fn count(&self) {
-        count(self.reason, 1);
+        count(self.code, 1);
     }
 
     /// The answer to a request that failed as a whole.
@@ -70,7 +70,7 @@ impl Problem {
 
     /// The problem as RFC 9457 writes it.
     pub fn details(&self) -> Details<'_> {
-        Details::new(self.status, &self.detail)
+        Details::new(self.status, self.code, &self.detail)
     }
 }
 
@@ -107,16 +107,19 @@ pub struct Details<'a> {
     /// The status.
     #[schema(example = 404)]
     status: u16,
+    /// A fixed word for the kind of problem, for programs. docs/api.md lists them.
+    #[schema(example = "no_such_image")]
+    code: &'static str,
     /// What happened and what can be done.
     #[schema(example = "there is no image 13")]
     detail: &'a str,
 }
 
 impl<'a> Details<'a> {
-    /// A status and a sentence, as RFC 9457 writes them.
-    pub fn new(status: StatusCode, detail: &'a str) -> Self {
+    /// A status, a code and a sentence, as RFC 9457 writes them; `code` is an extension member.
+    pub fn new(status: StatusCode, code: &'static str, detail: &'a str) -> Self {
         let title = status.canonical_reason().unwrap_or_default();
-        Self { r#type: "about:blank", title, status: status.as_u16(), detail }
+        Self { r#type: "about:blank", title, status: status.as_u16(), code, detail }
     }
 }
 

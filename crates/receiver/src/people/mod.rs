@@ -225,7 +225,7 @@ async fn delete(
 
 async fn erase_all(receiver: &Receiver, id: u64, who: &Who) -> Result<Deleted, Problem> {
     let pictures = pictures_to_erase(receiver, id).await.inspect_err(|problem| {
-        tracing::info!(person = id, who = &*who.name, reason = problem.reason, "nobody is erased");
+        tracing::info!(person = id, who = &*who.name, code = problem.code, "nobody is erased");
     })?;
     tracing::info!(person = id, who = &*who.name, pictures = pictures.len(), "somebody is to be erased");
     // The files first: whoever the tables still tell of can be erased again.
@@ -371,7 +371,7 @@ async fn name_stranger(
         }
         Named::NoSuchCluster => {
             let detail = format!("there is no stranger {stranger}; perhaps they have got a name meanwhile");
-            Err(Problem::not_found("no_such_stranger", detail))
+            Err(Problem::not_found("no_such_cluster", detail))
         }
         Named::NotThem => {
             let detail = "somebody said of each face of this stranger that it is not this person; \

@@ -39,16 +39,16 @@ async fn a_bulk_is_answered_path_by_path() {
 #[tokio::test]
 async fn errors_are_problem_details() {
     let stack = Stack::start().await;
-    for (route, body, expected) in [
-        ("/image/post", r#"{"path":""}"#, 422),
-        ("/image/post", "{", 400),
-        ("/images/post", r#"{"paths":[{},{}]}"#, 422),
-        ("/elsewhere", "{}", 404),
+    for (route, body, expected, code) in [
+        ("/image/post", r#"{"path":""}"#, 422, "path_empty"),
+        ("/image/post", "{", 400, "not_json"),
+        ("/images/post", r#"{"paths":[{},{}]}"#, 422, "none_stored"),
+        ("/elsewhere", "{}", 404, "no_such_route"),
     ] {
         let (status, content_type, problem) = post(&stack.receiver, route, body).await;
         assert_eq!((status, content_type.as_str()), (expected, "application/problem+json"));
         assert_eq!(problem["type"], "about:blank");
-        assert_eq!(problem["status"], expected);
+        assert_eq!((&problem["status"], &problem["code"]), (&expected.into(), &code.into()));
         assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
     }
     let (_, _, problem) = post(&stack.receiver, "/images/post", r#"{"paths":[{},{}]}"#).await;
