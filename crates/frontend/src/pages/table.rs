@@ -13,7 +13,6 @@ use crate::{
     Frontend,
     format::Format,
     pages::look_again::Notice,
-    rows::{self, Filter},
     view::{
         image::ImageView,
         layout::{self, Frame},
@@ -48,7 +47,7 @@ pub async fn show(
         // Before the rows, so that nobody waits with them in hand.
         let notice = frontend.notice().await?;
         let Rows { rows, more } =
-            frontend.read(rows::read(&frontend.pool, &Filter::default(), cursor, PAGE)).await?;
+            frontend.read(page::read(&frontend.pool, &Filter::default(), cursor, PAGE)).await?;
         let lines = Rows { rows: rows.into_iter().map(ImageView::from).collect(), more };
         let links = Links::new("/?", cursor, &lines, |line: &ImageView| line.id);
         let live = links.previous.is_none() || lines.rows.iter().any(|line| line.pending);

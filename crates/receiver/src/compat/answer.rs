@@ -100,7 +100,7 @@ impl Answer {
     }
 
     fn only_count(&mut self, problem: &Problem) {
-        let Problem { status, reason, .. } = *problem;
+        let Problem { status, code: reason, .. } = *problem;
         match self.counted.iter_mut().find(|counted| counted.reason == reason) {
             Some(counted) => counted.count += 1,
             None => self.counted.push(Counted { status, reason, count: 1 }),
@@ -204,8 +204,8 @@ impl Answer {
         match (self.route, paths.next()) {
             (Route::Single, Some(path)) => format::json(status, &path),
             (_, first) => {
-                let problem =
-                    (!status.is_success()).then(|| Details::new(status, "none_stored", "none of the paths was stored"));
+                let problem = (!status.is_success())
+                    .then(|| Details::new(status, "none_stored", "none of the paths was stored"));
                 let paths = first.into_iter().chain(paths).collect();
                 let not_listed = Some(self.only_counted()).filter(|&more| more > 0);
                 format::json(status, &PathsJson { problem, paths, not_listed })
