@@ -168,15 +168,9 @@ impl Life {
             steps.push(Step::LeaseEnds(image));
         }
         let is_redeemable = row.is_redeemable(self.bounds.max_redeems, self.mutation);
-        if self.has(Mutation::RedeemWithoutLock) {
-            if state.redeeming == Some(image) {
-                steps.push(Step::Redeem(image));
-            } else if is_redeemable && state.redeeming.is_none() {
-                steps.push(Step::ReadRedeemable(image));
-            }
-        } else if is_redeemable {
-            steps.push(Step::Redeem(image));
-        }
+        self.if_locked(Mutation::RedeemWithoutLock, state, image, is_redeemable, Step::Redeem(image), steps);
+        let may_expire = row.may_expire(self.mutation);
+        self.if_locked(Mutation::RetentionWithoutLock, state, image, may_expire, Step::Expire(image), steps);
         if row.is_retryable(self.mutation) {
             steps.push(Step::Retry(image));
         }
@@ -184,8 +178,24 @@ impl Life {
             steps.push(Step::LookAgain(image));
         }
         steps.push(Step::Delete(image));
-        if row.may_expire(self.mutation) {
-            steps.push(Step::Expire(image));
+    }
+
+    /// A step that reads a row and then writes it: at once where the row is locked, in two steps without the lock.
+    fn if_locked(
+        &self,
+        without_lock: Mutation,
+        state: &State,
+        image: u8,
+        is_found: bool,
+        step: Step,
+        steps: &mut Vec<Step>,
+    ) {
+        if !self.has(without_lock) {
+            steps.extend(is_found.then_some(step));
+        } else if state.read == Some(image) {
+            steps.push(step);
+        } else if state.read.is_none() {
+            steps.extend(is_found.then_some(Step::Read(image)));
         }
     }
 
@@ -281,9 +291,9 @@ impl Life {
             Step::EndTurn(slot) => set_phase(state, slot, Phase::Called),
             Step::Finish { slot, outcome, answered } => self.finish(state, slot, outcome, answered),
             Step::Die(slot) => self.end(state, slot),
-            Step::ReadRedeemable(image) => state.redeeming = Some(image),
+            Step::Read(image) => state.read = Some(image),
             Step::Redeem(image) => {
-                state.redeeming = None;
+                state.read = None;
                 let max_redeems = self.bounds.max_redeems;
                 self.change(state, image, |row| {
                     let before = *row;
@@ -311,6 +321,7 @@ impl Life {
             }
             Step::Delete(image) => state.images[usize::from(image)] = Image::Deleted,
             Step::Expire(image) => {
+                state.read = None;
                 if state.row(image).is_some_and(|row| row.awaited) {
                     state.broken = Some(Promise::NothingIsLost);
                 }

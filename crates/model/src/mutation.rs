@@ -50,6 +50,8 @@ pub enum Mutation {
     RetryIgnoresStatus,
     /// The retention deletes images that wait or are in work.
     RetentionIgnoresStatus,
+    /// The retention's SELECT locks nothing, and its DELETE does not ask again.
+    RetentionWithoutLock,
     /// An image that was never processed can be looked at again.
     LookAgainIgnoresStatus,
     /// An image that fails when it is looked at again has failed.

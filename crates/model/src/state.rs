@@ -33,9 +33,10 @@ pub struct State {
     pub images: [Image; MOST_IMAGES],
     /// The run.
     pub run: Run,
-    /// The image that a redeemer has read and not yet written: only with
-    /// [`Mutation::RedeemWithoutLock`](crate::Mutation::RedeemWithoutLock).
-    pub redeeming: Option<u8>,
+    /// The image that a redeemer or the retention has read and not yet written: only with
+    /// [`Mutation::RedeemWithoutLock`](crate::Mutation::RedeemWithoutLock) and
+    /// [`Mutation::RetentionWithoutLock`](crate::Mutation::RetentionWithoutLock).
+    pub read: Option<u8>,
     /// The first promise that was broken on the way here.
     pub broken: Option<Promise>,
 }
@@ -47,7 +48,7 @@ impl State {
             slots: std::array::from_fn(|number| if number < slots { Slot::Idle } else { Slot::Absent }),
             images: [Image::NotPosted; MOST_IMAGES],
             run: Run::None,
-            redeeming: None,
+            read: None,
             broken: None,
         }
     }

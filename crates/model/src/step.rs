@@ -45,9 +45,10 @@ pub enum Step {
     /// The redeemer brings an image back: `redeem` of the SQL of images, called by the redeemer's `redeem_all`. It may die
     /// before it publishes the id.
     Redeem(ImageNumber),
-    /// A redeemer reads which image it may bring back: only with
-    /// [`Mutation::RedeemWithoutLock`](crate::Mutation::RedeemWithoutLock).
-    ReadRedeemable(ImageNumber),
+    /// A redeemer or the retention reads which image it may take: only with
+    /// [`Mutation::RedeemWithoutLock`](crate::Mutation::RedeemWithoutLock) and
+    /// [`Mutation::RetentionWithoutLock`](crate::Mutation::RetentionWithoutLock).
+    Read(ImageNumber),
     /// A person asks for another try of a failed image, or uploads its picture again: `retry` and `upload` of the SQL of images.
     Retry(ImageNumber),
     /// A person has an image looked at again: `one` of the SQL of looking again.

@@ -21,7 +21,7 @@ const LOOK_AGAIN: Bounds = Bounds { look_again: true, ..BOUNDS };
 const RUN: Bounds = Bounds { run: true, ..BOUNDS };
 const QUARANTINE: Bounds = Bounds { quarantine: true, ..BOUNDS };
 
-/// Without this safeguard, this promise is broken; nothing else on a way as short.
+/// Without this safeguard this promise is broken, and none on a shorter way.
 fn breaks(mutation: Mutation, bounds: Bounds, promise: Promise) {
     let found = search::until_broken(Life::without(mutation, bounds));
     assert!(
@@ -87,6 +87,8 @@ breaks! {
         RetryIgnoresStatus, BOUNDS, ARunningLeaseIsNeverTaken;
     a_retention_that_ignores_the_status_loses_what_waits:
         RetentionIgnoresStatus, BOUNDS, NothingIsLost;
+    a_retention_that_locks_nothing_loses_what_is_tried_again:
+        RetentionWithoutLock, BOUNDS, NothingIsLost;
     looking_again_at_what_was_never_processed_shows_a_result_that_is_none:
         LookAgainIgnoresStatus, LOOK_AGAIN, AResultStays;
     an_image_that_fails_when_it_is_looked_at_again_must_not_lose_its_result:
