@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker, Model};
 
 use crate::{Life, trace};
 
@@ -17,14 +17,31 @@ pub struct Found {
     pub impossible: Vec<&'static str>,
 }
 
+impl Found {
+    /// Each broken promise and its trace, to be read.
+    pub fn traces(&self) -> String {
+        self.broken.iter().map(|(name, trace)| format!("broken: {name}\n{trace}")).collect()
+    }
+}
+
 /// Visits every state that can be reached.
 pub fn all(life: Life) -> Found {
     found(life, life.checker().symmetry().spawn_dfs().join())
 }
 
-/// As [`all`], but ends at the first promise that is broken, with one of the shortest traces.
+/// As [`all`], but no further than to the first promises that are broken: their traces are the shortest.
+///
+/// The checker keeps the last trace that it finds, not the first. So it is let one step further each time.
 pub fn until_broken(life: Life) -> Found {
-    found(life, life.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join())
+    let mut states = 0;
+    for depth in 2.. {
+        let found = found(life, life.checker().target_max_depth(depth).spawn_bfs().join());
+        if !found.broken.is_empty() || found.states == states {
+            return found;
+        }
+        states = found.states;
+    }
+    all(life)
 }
 
 fn found(life: Life, checker: impl Checker<Life>) -> Found {

@@ -19,7 +19,7 @@ fn holds(bounds: Bounds, states: usize) {
     let found = search::all(life);
     if !found.broken.is_empty() {
         // The shortest trace says most.
-        panic!("{:#?}", search::until_broken(life).broken);
+        panic!("{}", search::until_broken(life).traces());
     }
     assert_eq!(found.impossible, Vec::<&str>::new(), "the model is too narrow to show anything");
     let graph = Graph::of(&life);

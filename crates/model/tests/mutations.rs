@@ -26,10 +26,10 @@ fn breaks(mutation: Mutation, bounds: Bounds, promise: Promise) {
     let found = search::until_broken(Life::without(mutation, bounds));
     assert!(
         found.broken.contains_key(promise.name()),
-        "{mutation:?} should break {:?}; in {} states it broke {:#?}",
+        "{mutation:?} should break {:?}; in {} states it broke this:\n{}",
         promise.name(),
         found.states,
-        found.broken,
+        found.traces(),
     );
 }
 
@@ -61,8 +61,8 @@ breaks! {
         TokenIsNotNew, BOUNDS, AStaleOwnerWritesNothing;
     a_sweep_that_ignores_the_lease_takes_an_image_from_its_owner:
         SweepIgnoresLease, BOUNDS, ARunningLeaseIsNeverTaken;
-    a_result_without_a_fence_is_stored_by_a_stale_owner:
-        FinishWithoutFence, BOUNDS, AStaleOwnerWritesNothing;
+    a_result_without_a_fence_is_stored_twice:
+        FinishWithoutFence, BOUNDS, OneResultForEachAttempt;
     a_result_without_a_token_is_stored_by_a_stale_owner:
         FinishWithoutToken, BOUNDS, AStaleOwnerWritesNothing;
     a_result_that_is_repeated_in_any_status_is_stored_twice:
