@@ -101,7 +101,7 @@ async fn pictures_are_added_tried_again_and_corrected() {
     std::fs::copy(paths::photographs().join("astronaut.png"), scene.stack.unknown_people().join("late.png"))
         .unwrap();
     browser.click(&format!("#image-{missing} button")).await;
-    browser.sees("#toast", "tried again").await;
+    browser.sees("#toast", "Retrying").await;
     browser.sees(&format!("#image-{missing}"), "Unknown").await;
 
     // A file in the folder of known people, without a row.
