@@ -14,6 +14,9 @@
 //!
 //! The row is the truth and the message a hint: the image-processor's sweep finds in the table what could not be announced.
 
+// The compiler looks this deep into the futures of a handler, from the route down to the socket of the database.
+#![recursion_limit = "256"]
+
 mod compat;
 mod corrections;
 mod face_client;
