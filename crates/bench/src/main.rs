@@ -41,7 +41,7 @@ enum Part {
     /// much memory and give it back: they would hide how much it takes.
     Gallery,
     /// One call beside the same work in a plain loop; time by picture size.
-    Recognised,
+    Recognition,
     /// Posts, one by one and in bulk, beside bare INSERTs and PUBs.
     Receiver,
     /// From message to result, beside the bare statements.
@@ -72,7 +72,7 @@ async fn measure() -> anyhow::Result<()> {
         match part {
             Part::Footprint => footprint::measure(&mut report).await?,
             Part::Gallery => gallery::measure(&mut report).await?,
-            Part::Recognised => recognition::measure(&mut report).await?,
+            Part::Recognition => recognition::measure(&mut report).await?,
             Part::Receiver => receiver::measure(&mut report).await?,
             Part::Processor => processor::measure(&mut report).await?,
             Part::Frontend => frontend::measure(&mut report).await?,
