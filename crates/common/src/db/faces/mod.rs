@@ -2,7 +2,7 @@
 //!
 //! Three things say who a face shows, and the first that says anything counts:
 //!
-//! 1. a person's word ([`words`](crate::db::corrections)), which nothing but another word changes;
+//! 1. a correction ([`corrections`](crate::db::corrections)), which only another correction changes;
 //! 2. the nearest known picture, when it is near enough, belongs to somebody, and nobody said "that is not them";
 //! 3. nobody.
 //!
@@ -77,7 +77,7 @@ pub(crate) struct InPlace<'a> {
 }
 
 /// Keeps the faces of images that have none yet, in the transaction that stores their results. Where a result is being stored
-/// again, they stand there already and stay as they are. (Other faces of an image make way in [`renewal`](crate::db::faces::renew).)
+/// again, they stand there already and stay as they are. (Other faces of an image make way in [`renew`](crate::db::faces::renew).)
 ///
 /// `names` tells whose the known pictures are, as it was looked up a moment ago. So the faces have their names at once, and
 /// reading them back is enough to see whether all is as it has to be; if not, the images are settled.

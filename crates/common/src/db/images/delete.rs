@@ -1,4 +1,4 @@
-//! An image that goes, with all that is known of it: by its age (see [`expired`](crate::db::images::expire)), or because somebody
+//! An image that goes, with all that is known of it: by its age (see [`expire`](crate::db::images::expire)), or because somebody
 //! takes it away.
 
 use chrono::{DateTime, Utc};

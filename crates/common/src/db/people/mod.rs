@@ -229,7 +229,7 @@ pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::R
 /// else is on them.
 ///
 /// With `erase`, their faces on images go too, with the embeddings, and what the audit tells of them but when and by
-/// whom it was done; also when they were deleted before ([`erasure`]). The pictures themselves are the caller's.
+/// whom it was done; also when they were deleted before ([`erase`]). The pictures themselves are the caller's.
 pub async fn delete(pool: &MySqlPool, id: u64, erase: bool, who: &str) -> sqlx::Result<Changed<Deleted>> {
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
