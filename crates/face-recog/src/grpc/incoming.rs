@@ -5,7 +5,7 @@
 //! connection whose other end is gone.
 
 use std::{
-    io,
+    future, io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -35,13 +35,16 @@ const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 const WAITING: usize = 64;
 
 /// The connections to `listener`, and what accepts them, for as long as it is polled.
+///
+/// The stream never ends: tonic would begin to drain at its end, without waiting for the signal that ends the streams of
+/// watchers, and then wait for these watchers for ever.
 pub fn http2(
     listener: TcpListener,
 ) -> (impl Stream<Item = io::Result<Http2Stream>>, impl Future<Output = ()>) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let accepting = accept(listener, Connections::new(CONNECTIONS), sender);
     let connections = stream::unfold(receiver, async |mut receiver: mpsc::Receiver<Http2Stream>| {
-        let connection = receiver.recv().await?;
+        let Some(connection) = receiver.recv().await else { return future::pending().await };
         Some((Ok(connection), receiver))
     });
     (connections, accepting)
@@ -61,11 +64,11 @@ async fn accept(listener: TcpListener, connections: Connections, sender: mpsc::S
         };
         // Who gets no place sees the connection closed, and tries again.
         let Some(place) = connections.admit(peer) else { continue };
-        tokio::spawn(authorize(stream, Arc::new(place), sender.clone()));
+        tokio::spawn(admit(stream, Arc::new(place), sender.clone()));
     }
 }
 
-async fn authorize(stream: TcpStream, place: Arc<Place>, sender: mpsc::Sender<Http2Stream>) {
+async fn admit(stream: TcpStream, place: Arc<Place>, sender: mpsc::Sender<Http2Stream>) {
     let greeted = async {
         let mut stream = stream;
         stream.set_nodelay(true)?;
