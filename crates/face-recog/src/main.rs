@@ -6,15 +6,15 @@ use common::{
     lifecycle::{self, Threads},
     supervisor::Supervisor,
 };
-use face_recog::settings::Settings;
+use face_recog::{engine::blas, settings::Settings};
 use web::ops::Readiness;
 
 fn main() -> ExitCode {
-    face_recog::engine::blas::choose_kernels();
     let settings: Settings = common::settings::load();
     if settings.ops.healthy {
         return web::health::ask(settings.process.bind_host, settings.ops.ops_port);
     }
+    blas::choose_kernels();
     lifecycle::run("face-recog", Threads::PerCore, settings.process.shutdown_timeout, |supervisor| {
         run(settings, supervisor)
     })

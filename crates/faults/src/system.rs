@@ -36,7 +36,7 @@ pub enum Link {
     /// From the processors to nsqd.
     Consumer,
     /// From the processors to face-recog.
-    FakeFaceRecog,
+    FaceRecog,
 }
 
 enum Eyes {
@@ -142,7 +142,7 @@ impl Plan {
         let database_address = format!("{}:{}", database.host, database.port);
         for (link, setting, address) in [
             (Link::Producer, "PRODUCER_ADDRESS", nsqd.tcp_address()),
-            (Link::FakeFaceRecog, "GRPC_ADDRESS", eyes),
+            (Link::FaceRecog, "GRPC_ADDRESS", eyes),
             (Link::Database, "MYSQL_PORT", database_address),
         ] {
             if self.links.contains(&link) {

@@ -49,9 +49,9 @@ const kind = (part) => `${part.tagName}#${part.id}.${part.className}`;
 
 // The parts of the page that stand there already, each beside its new version, in the order of the new page.
 function pairs(here, next) {
+  const old = [...here.children];
   let from = 0;
   return [...next.children].map((fresh) => {
-    const old = [...here.children];
     const at = old.findIndex((part, at) => at >= from && kind(part) === kind(fresh));
     if (at < 0) return [null, fresh];
     from = at + 1;

@@ -39,19 +39,19 @@ pub(crate) struct ImageBatches {
     pool: MySqlPool,
     lease: Duration,
     max_attempts: u32,
-    tell: bool,
+    notify: bool,
     claims: Batcher<ImageId, Option<ClaimOutcome>>,
     outcomes: Batcher<Work, Option<Finished>>,
 }
 
 impl ImageBatches {
-    /// Claims for `lease`; an image fails for good when it failed `max_attempts` times. With `tell`, a webhook tells what
+    /// Claims for `lease`; an image fails for good when it failed `max_attempts` times. With `notify`, a webhook tells what
     /// is done.
     pub(crate) fn new(
         pool: &MySqlPool,
         lease: Duration,
         max_attempts: u32,
-        tell: bool,
+        notify: bool,
         supervisor: &Supervisor,
     ) -> Self {
         let kept = || Arc::new(Mutex::new(HeldConnection::new(pool.clone())));
@@ -72,13 +72,13 @@ impl ImageBatches {
                 let kept = kept.clone();
                 async move {
                     let finished = until_taken_over(|| async {
-                        finish_together(&mut *kept.lock().await, &works, max_attempts, tell).await
+                        finish_together(&mut *kept.lock().await, &works, max_attempts, notify).await
                     });
                     each(works.len(), finished.await)
                 }
             }
         });
-        Self { pool: pool.clone(), lease, max_attempts, tell, claims, outcomes }
+        Self { pool: pool.clone(), lease, max_attempts, notify, claims, outcomes }
     }
 
     /// Claims an image.
@@ -103,7 +103,7 @@ impl ImageBatches {
     pub(crate) async fn finish_alone(&self, work: &Work) -> sqlx::Result<Finished> {
         let finished = until_taken_over(|| async {
             let mut connection = self.pool.acquire().await?;
-            finish(&mut connection, std::slice::from_ref(work), self.max_attempts, self.tell).await
+            finish(&mut connection, std::slice::from_ref(work), self.max_attempts, self.notify).await
         });
         only(finished.await)
     }
@@ -124,10 +124,10 @@ async fn finish_together(
     kept: &mut HeldConnection,
     works: &[Work],
     max_attempts: u32,
-    tell: bool,
+    notify: bool,
 ) -> sqlx::Result<Vec<Finished>> {
     let mut connection = kept.take().await?;
-    let result = finish(&mut connection, works, max_attempts, tell).await;
+    let result = finish(&mut connection, works, max_attempts, notify).await;
     kept.keep(connection, &result);
     result
 }
@@ -137,7 +137,7 @@ async fn finish(
     connection: &mut MySqlConnection,
     works: &[Work],
     max_attempts: u32,
-    tell: bool,
+    notify: bool,
 ) -> sqlx::Result<Vec<Finished>> {
     let mut names: Vec<&str> =
         works.iter().flat_map(|work| work.1.image_names()).map(String::as_str).collect();
@@ -147,7 +147,7 @@ async fn finish(
     let outcome = |work: &Work| work.1.outcome(&people, work.0.attempts + 1 >= max_attempts);
     let outcomes: Vec<Outcome> = works.iter().map(outcome).collect();
     let claimed: Vec<_> = works.iter().map(|work| &work.0).zip(&outcomes).collect();
-    let fenced = images::finish(connection, &claimed, &people, tell).await?;
+    let fenced = images::finish(connection, &claimed, &people, notify).await?;
     Ok(fenced.into_iter().zip(outcomes).collect())
 }
 

@@ -57,7 +57,12 @@ pub enum Action {
 
 impl Action {
     /// The corrections of one face.
-    pub(crate) const OF_A_FACE: [Self; 4] = [Self::Assign, Self::Reject, Self::Ignore, Self::Clear];
+    pub const OF_A_FACE: [Self; 4] = [Self::Assign, Self::Reject, Self::Ignore, Self::Clear];
+
+    /// Whether the column `action` holds one of these.
+    pub fn is_one_of(column: &str, actions: &[Self]) -> bool {
+        actions.iter().any(|action| action.name() == column)
+    }
 
     /// As it stands in the column `action`.
     pub const fn name(self) -> &'static str {
@@ -290,7 +295,7 @@ pub(crate) async fn hold(
 ) -> sqlx::Result<bool> {
     let select = sqlx::query_scalar::<_, String>("SELECT action FROM audit WHERE id = ? FOR UPDATE");
     let action = select.bind(entry).fetch_optional(&mut *transaction).await?;
-    if !action.is_some_and(|action| actions.iter().any(|of| of.name() == action)) {
+    if !action.is_some_and(|action| Action::is_one_of(&action, actions)) {
         return Ok(false);
     }
     let select = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {COUNTS} FROM audit WHERE id = ?")));

@@ -1,10 +1,15 @@
 //! How OpenBLAS computes: on one thread, and with instructions that the processor has.
 
-use std::{env, ffi::CStr, os::unix::process::CommandExt, process::Command};
+use std::{
+    env,
+    ffi::{CStr, c_char, c_int},
+    os::unix::process::CommandExt,
+    process::Command,
+};
 
 unsafe extern "C" {
-    fn openblas_set_num_threads(count: std::ffi::c_int);
-    fn openblas_get_corename() -> *const std::ffi::c_char;
+    fn openblas_set_num_threads(count: c_int);
+    fn openblas_get_corename() -> *const c_char;
 }
 
 /// Keeps OpenBLAS from spreading each small matrix over all cores, which the workers use already.
@@ -27,7 +32,7 @@ const OLDEST: &str = "Prescott";
 ///
 /// OpenBLAS chooses when it is loaded, before `main`, by the number of the processor's model instead of by what it can do.
 /// Debian 12 has a version of 2022: on an Intel processor of 2023 (Emerald Rapids) it computes as on a Pentium 4. The
-/// process keeps its id, its arguments and its open files. Call it first in `main`.
+/// process keeps its id, its arguments and its open files. Call it in `main` before the weights are loaded.
 pub fn choose_kernels() {
     if env::var_os(CORE_TYPE).is_some() || core_name() != OLDEST {
         return;

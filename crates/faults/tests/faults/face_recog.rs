@@ -29,14 +29,14 @@ async fn fault_03_images_that_kill_face_recog_fail_and_no_innocent_one_does() {
     let face_recog = FakeFaceRecog::today(move |path| {
         if path.contains("poison") {
             if let Some(system) = system.lock().unwrap().upgrade() {
-                system.proxy(Link::FakeFaceRecog).cut_once();
+                system.proxy(Link::FaceRecog).cut_once();
             }
             return Reply::never();
         }
         Reply::name("hannibal_1.jpg").after(Duration::from_millis(20))
     })
     .await;
-    let system = Arc::new(System::with(&face_recog).processors(3).through(Link::FakeFaceRecog).start().await);
+    let system = Arc::new(System::with(&face_recog).processors(3).through(Link::FaceRecog).start().await);
     *killer.lock().unwrap() = Arc::downgrade(&system);
     let mut paths: Vec<_> = (0..200).map(|number| format!("/unknown_people/{number}.jpg")).collect();
     let poison =
@@ -123,12 +123,12 @@ async fn fault_14_a_name_that_belongs_to_nobody_fails_with_a_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_15_while_face_recog_is_away_a_thousand_images_wait_and_lose_no_try() {
     let face_recog = FakeFaceRecog::quick().await;
-    let plan = System::with(&face_recog).through(Link::FakeFaceRecog);
+    let plan = System::with(&face_recog).through(Link::FaceRecog);
     let system = plan.set("BREAKER_TIMEOUT", "1s").set("BREAKER_MAX_TIMEOUT", "4s").start().await;
     let open = async || System::metric(&system.processors[0], "circuit_breaker_state").await > 0.0;
 
     // Gone: nobody can be connected to.
-    system.proxy(Link::FakeFaceRecog).cut();
+    system.proxy(Link::FaceRecog).cut();
     system.post_many(1000).await;
     eventually("the circuit breaker opens", async || open().await.then_some(())).await;
     system.until_count(0, 1000).await;
@@ -137,7 +137,7 @@ async fn fault_15_while_face_recog_is_away_a_thousand_images_wait_and_lose_no_tr
 
     // Back, but not ready: one probe at a time, and no call.
     face_recog.set_ready(false);
-    system.proxy(Link::FakeFaceRecog).mend();
+    system.proxy(Link::FaceRecog).mend();
     let checks = face_recog.checks();
     wait_while(Duration::from_secs(10), async || system.count(0).await == 1000 && open().await).await;
     let checks = face_recog.checks() - checks;

@@ -10,7 +10,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use common::db::{
-    audit::{self, Change, Detail},
+    audit::{self, Action, Change, Detail},
     pool::push_list,
 };
 use serde::Serialize;
@@ -45,7 +45,7 @@ struct Entry {
     /// What the person is called now whom it is about.
     name: Option<String>,
     /// Whom a face was taken for by it, or was not.
-    person: Option<Whom>,
+    person: Option<Subject>,
     /// More about it: the names, the picture, who is no more.
     more: Option<String>,
     /// The entry that it takes back.
@@ -62,7 +62,7 @@ struct Entry {
 
 /// Somebody, who may be deleted since.
 #[derive(Serialize)]
-struct Whom {
+struct Subject {
     id: i32,
     name: Option<String>,
 }
@@ -70,13 +70,13 @@ struct Whom {
 impl Entry {
     /// Whether the receiver takes it back for this reader: a correction of a face or a cluster, and a name.
     fn can_be_undone(&self) -> bool {
-        match self.action.as_str() {
-            _ if self.undone || (self.changes_people && !may(Role::Admin)) => false,
-            "confirm" | "reject" | "ignore" | "forget" => self.page.is_some(),
-            "name stranger" => true,
-            "rename" => self.name.is_some(),
-            _ => false,
+        let is_one_of = |actions: &[Action]| Action::is_one_of(&self.action, actions);
+        if self.undone || (self.changes_people && !may(Role::Admin)) {
+            return false;
         }
+        is_one_of(&[Action::AssignCluster])
+            || is_one_of(&Action::OF_A_FACE) && self.page.is_some()
+            || is_one_of(&[Action::Rename]) && self.name.is_some()
     }
 
     /// The number behind `kind` in its subject.
@@ -126,9 +126,12 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
     cursor.push_order(&mut select, "id", PAGE + 1);
     let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
     let entry = |(id, at, who, action, subject, detail, undoes, undone, changes_people): Row| {
-        let told = detail.as_deref().and_then(audit::detail_of);
-        let person = told.as_ref().and_then(|told| whom(&action, told)).map(|id| Whom { id, name: None });
-        let more = told.as_ref().and_then(more);
+        let detail = detail.as_deref().and_then(audit::detail_of);
+        let person = detail
+            .as_ref()
+            .and_then(|detail| person_of(&action, detail))
+            .map(|id| Subject { id, name: None });
+        let more = detail.as_ref().and_then(more);
         Entry {
             id,
             at,
@@ -164,16 +167,20 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
 }
 
 /// The person that a correction was about. Entries of older versions do not tell.
-fn whom(action: &str, told: &Detail) -> Option<i32> {
-    match told {
-        Detail::Change(Change::Correction(correction)) if action == "reject" => correction.rejected(),
-        Detail::Change(Change::Correction(correction)) if action == "confirm" => correction.chosen(),
+fn person_of(action: &str, detail: &Detail) -> Option<i32> {
+    match detail {
+        Detail::Change(Change::Correction(correction)) if action == Action::Reject.name() => {
+            correction.rejected()
+        }
+        Detail::Change(Change::Correction(correction)) if action == Action::Assign.name() => {
+            correction.chosen()
+        }
         _ => None,
     }
 }
 
-fn more(told: &Detail) -> Option<String> {
-    match told {
+fn more(detail: &Detail) -> Option<String> {
+    match detail {
         Detail::Change(Change::Renaming(renaming)) => {
             let (before, after) = renaming.names();
             Some(format!("from {} to {}", isolated(before), isolated(after)))

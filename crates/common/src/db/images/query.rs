@@ -214,15 +214,15 @@ async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>, most: u32
     let rows = select.build().fetch_all(pool).await?;
     let mut images: Vec<ImageStatus> = rows.iter().map(image_of).collect::<sqlx::Result<_>>()?;
     let (mut faces, cut) = faces(pool, images.iter().map(|image| image.id), most).await?;
-    let mut told = cut.map_or(images.len(), |cut| images.iter().take_while(|image| image.id < cut).count());
-    if told == 0
+    let mut shown = cut.map_or(images.len(), |cut| images.iter().take_while(|image| image.id < cut).count());
+    if shown == 0
         && let Some(first) = images.first()
     {
         (faces, _) = self::faces(pool, [first.id].into_iter(), u32::MAX).await?;
-        told = 1;
+        shown = 1;
     }
-    let more = told < images.len();
-    images.truncate(told);
+    let more = shown < images.len();
+    images.truncate(shown);
     for image in &mut images {
         image.faces = faces.remove(&image.id).unwrap_or_default();
     }
