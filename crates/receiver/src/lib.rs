@@ -62,7 +62,7 @@ pub const WAITING_FOR: &str = "the database";
 const DATABASE_CONNECTIONS: u32 = 16;
 
 /// Memory for what requests send and what their answers say, in bytes; more where [`MAX_BODY`](Settings) needs more.
-const MEMORY: usize = 64 * 1024 * 1024;
+const MEMORY: usize = 48 * 1024 * 1024;
 
 /// Answers on `listener` until the service is told to stop, and then until the requests under way are answered.
 ///
