@@ -34,6 +34,21 @@ struct Wire {
     /// What must be seen on the way to the server, in this order, before its answer is lost.
     needles: Mutex<VecDeque<Vec<u8>>>,
     lost: AtomicUsize,
+    /// What is blanked out on the way to the server.
+    erased: Mutex<Option<Vec<u8>>>,
+    /// What waits at the gate, and where the gate stands.
+    held: Mutex<Option<Vec<u8>>>,
+    gate: watch::Sender<Gate>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    /// Nothing has come yet.
+    Empty,
+    /// Something waits.
+    Held,
+    /// It goes on.
+    Open,
 }
 
 impl Proxy {
@@ -51,6 +66,9 @@ impl Proxy {
             cuts: watch::Sender::new(0),
             needles: Mutex::default(),
             lost: AtomicUsize::new(0),
+            erased: Mutex::default(),
+            held: Mutex::default(),
+            gate: watch::Sender::new(Gate::Empty),
         });
         let accepting = tokio::spawn({
             let wire = wire.clone();
@@ -106,6 +124,27 @@ impl Proxy {
             needles.iter().map(|needle| needle.as_bytes().to_vec()).collect();
     }
 
+    /// Blanks `words` out of everything that is asked: a server that ignores them.
+    pub fn erase(&self, words: &str) {
+        *self.wire.erased.lock().unwrap() = Some(words.as_bytes().to_vec());
+    }
+
+    /// Holds back the first question that has `words`, until [`Self::open`].
+    pub fn hold(&self, words: &str) {
+        self.wire.gate.send_replace(Gate::Empty);
+        *self.wire.held.lock().unwrap() = Some(words.as_bytes().to_vec());
+    }
+
+    /// Waits until a question is held back.
+    pub async fn is_held(&self) {
+        self.wire.gate.subscribe().wait_for(|gate| *gate == Gate::Held).await.unwrap();
+    }
+
+    /// Lets what is held back go on.
+    pub fn open(&self) {
+        self.wire.gate.send_replace(Gate::Open);
+    }
+
     /// How many answers were lost.
     pub fn lost(&self) -> usize {
         self.wire.lost.load(Ordering::Relaxed)
@@ -144,6 +183,8 @@ impl Wire {
             if self.all_needles_seen(bytes) {
                 muted.store(true, Ordering::Relaxed);
             }
+            self.blank_out(bytes);
+            self.wait_at_the_gate(bytes).await;
             if to.write_all(bytes).await.is_err() {
                 return;
             }
@@ -163,10 +204,27 @@ impl Wire {
         }
     }
 
-    async fn next<'b>(&self, from: &mut OwnedReadHalf, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    fn blank_out(&self, bytes: &mut [u8]) {
+        if let Some(words) = self.erased.lock().unwrap().as_deref() {
+            while let Some(at) = find(bytes, words) {
+                bytes[at..at + words.len()].fill(b' ');
+            }
+        }
+    }
+
+    async fn wait_at_the_gate(&self, bytes: &[u8]) {
+        let is_held =
+            self.held.lock().unwrap().take_if(|words| find(bytes, words.as_slice()).is_some()).is_some();
+        if is_held {
+            self.gate.send_replace(Gate::Held);
+            let _ = self.gate.subscribe().wait_for(|gate| *gate == Gate::Open).await;
+        }
+    }
+
+    async fn next<'b>(&self, from: &mut OwnedReadHalf, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
         let length = from.read(buffer).await.ok().filter(|length| *length > 0)?;
         self.mode.subscribe().wait_for(|mode| *mode != Mode::Stall).await.ok()?;
-        Some(&buffer[..length])
+        Some(&mut buffer[..length])
     }
 
     /// Whether these bytes hold the last needle.
@@ -174,10 +232,15 @@ impl Wire {
         let mut needles = self.needles.lock().unwrap();
         let before = needles.len();
         while let Some(needle) = needles.front()
-            && bytes.windows(needle.len()).any(|window| window == needle)
+            && find(bytes, needle).is_some()
         {
             needles.pop_front();
         }
         before > 0 && needles.is_empty()
     }
+}
+
+/// Where `needle` begins.
+fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    bytes.windows(needle.len()).position(|window| window == needle)
 }

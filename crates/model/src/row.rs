@@ -228,7 +228,7 @@ impl Row {
         self.lease = None;
     }
 
-    /// Whether the redeemer's SELECT finds the row: `redeemable`.
+    /// Whether the redeemer's SELECT finds the row.
     pub fn is_redeemable(&self, max_redeems: u8, mutation: Option<Mutation>) -> bool {
         let is_bounded = mutation != Some(Mutation::RedeemWithoutBound);
         match self.status {

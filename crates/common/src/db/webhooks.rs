@@ -69,8 +69,17 @@ pub async fn take(pool: &MySqlPool, limit: usize, lease: Duration) -> sqlx::Resu
         .bind(limit as u64)
         .fetch_all(&mut *transaction)
         .await?;
-        for row in &rows {
-            wait(&mut transaction, (row.0, row.1), 0, lease).await?;
+        let mut taken = Vec::with_capacity(rows.len());
+        for row in rows {
+            // Not every server locks what it selects FOR UPDATE SKIP LOCKED: somebody else may have taken it.
+            let take = sqlx::query(
+                "UPDATE webhooks SET due_at = NOW(6) + INTERVAL ? MICROSECOND
+                 WHERE image_id = ? AND claim = ? AND due_at <= NOW(6)",
+            );
+            let take = take.bind(micros(lease)).bind(row.0).bind(row.1);
+            if take.execute(&mut *transaction).await?.rows_affected() == 1 {
+                taken.push(row);
+            }
         }
         transaction.commit().await?;
         let due = |(image, claim, status, attempts, ended_at, too_old)| Due {
@@ -81,7 +90,7 @@ pub async fn take(pool: &MySqlPool, limit: usize, lease: Duration) -> sqlx::Resu
             ended_at,
             too_old,
         };
-        Ok(rows.into_iter().map(due).collect())
+        Ok(taken.into_iter().map(due).collect())
     })
     .await
 }
@@ -98,25 +107,16 @@ pub async fn done(pool: &MySqlPool, due: &Due) -> sqlx::Result<()> {
 
 /// Telling it failed: it is due again after `pause`.
 pub async fn later(pool: &MySqlPool, due: &Due, pause: Duration) -> sqlx::Result<()> {
-    let key = (due.image.0, due.claim);
-    until_done(|| async { wait(&mut *pool.acquire().await?, key, 1, pause).await }).await
-}
-
-async fn wait(
-    connection: &mut MySqlConnection,
-    (image, claim): (u64, u64),
-    failures: u32,
-    pause: Duration,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE webhooks SET attempts = attempts + ?, due_at = NOW(6) + INTERVAL ? MICROSECOND
-         WHERE image_id = ? AND claim = ?",
-    )
-    .bind(failures)
-    .bind(micros(pause))
-    .bind(image)
-    .bind(claim)
-    .execute(connection)
+    until_done(|| {
+        sqlx::query(
+            "UPDATE webhooks SET attempts = attempts + 1, due_at = NOW(6) + INTERVAL ? MICROSECOND
+             WHERE image_id = ? AND claim = ?",
+        )
+        .bind(micros(pause))
+        .bind(due.image.0)
+        .bind(due.claim)
+        .execute(pool)
+    })
     .await?;
     Ok(())
 }

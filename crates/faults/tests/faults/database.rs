@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use common::db::{images, images::RedeemPolicy, pool};
+use common::models::ImageId;
+use common::settings::DatabaseSettings;
 use faults::{FakeFaceRecog, Link, System, eventually};
 use reqwest::StatusCode;
 
@@ -177,4 +180,66 @@ async fn fill_the_pools(system: &System) {
     .await;
     sqlx::raw_sql("UNLOCK TABLES").execute(&mut *locker).await.unwrap();
     posts.join_all().await;
+}
+
+/// A system with an image that failed and is old, and a pool to a database that ignores `FOR UPDATE SKIP LOCKED`.
+async fn without_skip_locked(face_recog: &FakeFaceRecog) -> (System, sqlx::MySqlPool, ImageId) {
+    let system = System::with(face_recog).processors(0).through(Link::Database).start().await;
+    let id = ImageId(system.post(&["a.jpg"]).await.ids[0]);
+    let fail = "UPDATE images SET status = 2, redeemable = TRUE, created_at = NOW(6) - INTERVAL 10 DAY";
+    sqlx::raw_sql(fail).execute(&system.pool).await.unwrap();
+    let proxy = system.proxy(Link::Database);
+    proxy.erase("FOR UPDATE SKIP LOCKED");
+    let settings = DatabaseSettings {
+        host: "127.0.0.1".to_owned(),
+        port: proxy.port(),
+        credentials: system.database.user_password.clone().into(),
+        name: system.database.name.clone(),
+    };
+    (system, pool::pool(&settings, 2), id)
+}
+
+#[tokio::test]
+async fn fault_40_a_redeemer_without_skip_locked_takes_no_image_from_its_processor() {
+    let face_recog = FakeFaceRecog::quick().await;
+    let (system, without, id) = without_skip_locked(&face_recog).await;
+    let policy = RedeemPolicy { lease: Duration::from_secs(60), max_redeems: 3 };
+    let redeem = async |pool| images::redeem(pool, &policy, ImageId(0), 10).await.unwrap().len();
+    let proxy = system.proxy(Link::Database);
+    proxy.hold("UPDATE images SET redeems");
+    let (slow, (quick, claims)) = tokio::join!(redeem(&without), async {
+        proxy.is_held().await;
+        let quick = redeem(&system.pool).await;
+        // Where it came back, a processor takes it.
+        let overdue = images::claim_overdue(&system.pool, Duration::ZERO, policy.lease, 10);
+        let claims = overdue.await.unwrap();
+        proxy.open();
+        (quick, claims)
+    });
+    assert_eq!(slow + quick, 1, "one of the two brings it back");
+    let expected = if claims.is_empty() { 0 } else { 3 };
+    assert_eq!(system.row(id.0).await.0, expected, "who has claimed it still has it");
+}
+
+#[tokio::test]
+async fn fault_40_a_retention_without_skip_locked_deletes_no_image_that_is_tried_again() {
+    let face_recog = FakeFaceRecog::quick().await;
+    let (system, without, id) = without_skip_locked(&face_recog).await;
+    let proxy = system.proxy(Link::Database);
+    proxy.hold("DELETE face_rejections");
+    let old = [id];
+    let (deleted, is_retried) = tokio::join!(images::expire::delete(&without, 9, &old), async {
+        proxy.is_held().await;
+        let is_retried = images::retry(&system.pool, id);
+        let open = async {
+            // Whoever waits for the row waits by now.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            proxy.open();
+        };
+        tokio::join!(is_retried, open).0.unwrap()
+    });
+    let is_there: bool =
+        sqlx::query_scalar("SELECT COUNT(*) > 0 FROM images").fetch_one(&system.pool).await.unwrap();
+    assert_eq!(is_there, is_retried);
+    assert_eq!(deleted.unwrap(), u64::from(!is_retried));
 }

@@ -46,12 +46,22 @@ pub async fn delete(pool: &MySqlPool, days: u32, images: &[ImageId]) -> sqlx::Re
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         // One that somebody has just asked to be tried again is not done any more.
-        let mut select = QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED) FROM images WHERE id IN ");
-        push_list(&mut select, images.iter().map(|image| image.0));
-        select.push(" AND ");
-        expired(&mut select, days);
-        select.push(" FOR UPDATE SKIP LOCKED");
-        let images = ids(select, &mut *transaction).await?;
+        let still_expired = |images: &[ImageId], locks| {
+            let mut select = QueryBuilder::<MySql>::new(
+                "SELECT CAST(id AS UNSIGNED) FROM images FORCE INDEX (PRIMARY) WHERE id IN ",
+            );
+            push_list(&mut select, images.iter().map(|image| image.0));
+            select.push(" AND ");
+            expired(&mut select, days);
+            select.push(locks);
+            select
+        };
+        let free = ids(still_expired(images, " FOR UPDATE SKIP LOCKED"), &mut *transaction).await?;
+        if free.is_empty() {
+            return Ok(0);
+        }
+        // Not every server locks what it selects FOR UPDATE SKIP LOCKED. This all of them lock.
+        let images = ids(still_expired(&free, " FOR UPDATE"), &mut *transaction).await?;
         let deleted = delete::forget(&mut transaction, &images).await?;
         transaction.commit().await?;
         Ok(deleted)

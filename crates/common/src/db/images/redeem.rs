@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, MySql, MySqlExecutor, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     db::{
-        failover,
         images::claim::lease_over,
         pool::{push_list, until_all_done, until_done},
     },
@@ -31,25 +30,39 @@ pub struct Redeemed {
     pub had_failed: bool,
 }
 
-/// Up to `limit` images with ids above `after` that [`redeem`] would bring back, in the order of their ids:
-/// failed ones that another try may help, and abandoned ones. Rows that somebody holds are left out.
-pub async fn redeemable<'c>(
-    database: impl MySqlExecutor<'c>,
+/// Locks up to `limit` images with ids above `after` that the policy brings back, in the order of their ids: failed ones that
+/// another try may help, and abandoned ones. Rows that somebody holds are left out.
+async fn lock(
+    transaction: &mut MySqlConnection,
     policy: &RedeemPolicy,
     after: ImageId,
     limit: u32,
 ) -> sqlx::Result<Vec<Redeemed>> {
-    let select = sqlx::query_as(AssertSqlSafe(format!(
-        "SELECT CAST(id AS UNSIGNED), status FROM images
-         WHERE status IN (2, 3) AND id > ?
-           AND ((status = 2 AND redeemable AND redeems < ?) OR (status = 3 AND {}))
-         ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED",
-        lease_over(policy.lease)
-    )))
-    .bind(after.0)
-    .bind(policy.max_redeems)
-    .bind(limit);
-    let rows: Vec<(u64, i32)> = select.fetch_all(database).await.inspect_err(failover::note)?;
+    let redeemable = |select: &mut QueryBuilder<MySql>| {
+        select.push("status IN (2, 3) AND ((status = 2 AND redeemable AND redeems < ");
+        select
+            .push_bind(policy.max_redeems)
+            .push(") OR (status = 3 AND ")
+            .push(lease_over(policy.lease))
+            .push("))");
+    };
+    let mut select = QueryBuilder::<MySql>::new("SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ");
+    select.push_bind(after.0).push(" AND ");
+    redeemable(&mut select);
+    select.push(" ORDER BY id LIMIT ").push_bind(limit).push(" FOR UPDATE SKIP LOCKED");
+    let free: Vec<u64> = select.build_query_scalar().fetch_all(&mut *transaction).await?;
+    if free.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Not every server locks what it selects FOR UPDATE SKIP LOCKED. This all of them lock.
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT CAST(id AS UNSIGNED), status FROM images FORCE INDEX (PRIMARY) WHERE id IN ",
+    );
+    push_list(&mut select, free);
+    select.push(" AND ");
+    redeemable(&mut select);
+    select.push(" ORDER BY id FOR UPDATE");
+    let rows: Vec<(u64, i32)> = select.build_query_as().fetch_all(transaction).await?;
     let had_failed = |status| status == Status::FailedProcessing.code();
     Ok(rows
         .into_iter()
@@ -57,7 +70,18 @@ pub async fn redeemable<'c>(
         .collect())
 }
 
-/// Brings what is [`redeemable`] back to PENDING, with all its tries.
+/// What [`redeem`] would bring back.
+pub async fn redeemable(
+    pool: &MySqlPool,
+    policy: &RedeemPolicy,
+    after: ImageId,
+    limit: u32,
+) -> sqlx::Result<Vec<Redeemed>> {
+    until_all_done(|| async { lock(&mut *pool.begin().await?, policy, after, limit).await }).await
+}
+
+/// Brings up to `limit` images with ids above `after` back to PENDING, with all their tries: failed ones that another try may
+/// help, and abandoned ones. They come in the order of their ids.
 ///
 /// Safe beside processors and other redeemers.
 pub async fn redeem(
@@ -76,7 +100,7 @@ async fn redeem_now(
     limit: u32,
 ) -> sqlx::Result<Vec<Redeemed>> {
     let mut transaction = pool.begin().await?;
-    let images = redeemable(&mut *transaction, policy, after, limit).await?;
+    let images = lock(&mut transaction, policy, after, limit).await?;
     if images.is_empty() {
         return Ok(images);
     }
