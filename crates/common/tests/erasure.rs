@@ -6,7 +6,7 @@ mod support;
 
 use common::{
     db::{
-        corrections::{self, Correction},
+        corrections::{self, Corrected, Correction, Faces},
         people::{self, Changed, Deleted},
     },
     models::NOBODY,
@@ -78,6 +78,37 @@ async fn who_was_deleted_before_is_erased_with_names_and_faces_once() {
     for nobody in [HANNIBAL, ada, 99, 0, u64::MAX] {
         assert_eq!(erase(&pool, nobody).await, None, "{nobody} is erased already, or never was");
     }
+}
+
+#[tokio::test]
+async fn a_correction_of_many_faces_forgets_those_of_somebody_who_is_erased() {
+    let (_database, pool) = migrated().await;
+    let image =
+        processed(&pool, "/both.jpg", &[near("hannibal_1.jpg", 0.2), near("skarlso_1.jpg", 0.2)]).await;
+    let alone =
+        processed(&pool, "/alone.jpg", &[near("hannibal_1.jpg", 0.2), near("hannibal_1.jpg", 0.3)]).await;
+    let mut entries = Vec::new();
+    for image in [image, alone] {
+        let select = sqlx::query_scalar("SELECT id FROM faces WHERE image_id = ? ORDER BY id").bind(image.0);
+        let faces: Vec<u64> = select.fetch_all(&pool).await.unwrap();
+        let confirmed =
+            corrections::correct_all(&pool, Faces::These(&faces), Correction::Confirm, WHO, None).await;
+        let Corrected::Done { entry, .. } = confirmed.unwrap() else { panic!() };
+        entries.push((entry, faces));
+    }
+    erase(&pool, HANNIBAL).await.unwrap();
+    let [(both, faces), (theirs, _)] = &entries[..] else { panic!() };
+    let detail = async |entry: &u64| -> String {
+        let select = sqlx::query_scalar("SELECT detail FROM audit WHERE id = ?").bind(*entry);
+        select.fetch_one(&pool).await.unwrap()
+    };
+    let told = detail(both).await;
+    assert!(
+        !told.contains(&format!("[{}]", faces[0])) && told.contains(&format!("[{}]", faces[1])),
+        "{told}"
+    );
+    assert_eq!(detail(theirs).await, "{}");
+    assert_eq!(support::undo(&pool, *both).await, Some(1), "what was said of others can be undone");
 }
 
 #[tokio::test]

@@ -244,7 +244,7 @@ async fn a_word_that_is_said_while_faces_are_compared_again_counts() {
 }
 
 /// Says something about a face: the entry that can undo it.
-async fn say(pool: &MySqlPool, face: u64, word: Correction) -> u64 {
+async fn say(pool: &MySqlPool, face: u64, word: Correction<'_>) -> u64 {
     match corrections::correct(pool, face, word, WHO).await.unwrap() {
         Corrected::Done { entry, .. } => entry,
         said => panic!("{said:?}"),
@@ -345,7 +345,10 @@ async fn what_was_said_since_is_not_undone() {
 #[tokio::test]
 async fn a_word_about_what_does_not_exist_changes_nothing() {
     let (_database, pool) = migrated().await;
-    assert_eq!(corrections::correct(&pool, 1, Correction::Ignore, WHO).await.unwrap(), Corrected::NoSuchFace);
+    assert_eq!(
+        corrections::correct(&pool, 1, Correction::Ignore, WHO).await.unwrap(),
+        Corrected::NoSuchFaces(vec![1])
+    );
     assert_eq!(
         corrections::correct(&pool, 1, Correction::Assign(99), WHO).await.unwrap(),
         Corrected::NoSuchPerson

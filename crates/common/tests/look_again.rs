@@ -115,7 +115,7 @@ async fn faces(pool: &MySqlPool, id: ImageId) -> Vec<(u64, i32, Option<i32>)> {
     image(pool, id).await.faces.iter().map(|face| (face.id, face.area.x, shown(face))).collect()
 }
 
-async fn say(pool: &MySqlPool, face: u64, word: Correction) -> u64 {
+async fn say(pool: &MySqlPool, face: u64, word: Correction<'_>) -> u64 {
     match corrections::correct(pool, face, word, WHO).await.unwrap() {
         Corrected::Done { entry, .. } => entry,
         said => panic!("{said:?}"),

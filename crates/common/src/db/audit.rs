@@ -56,7 +56,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The corrections of one face.
+    /// The corrections of faces.
     pub const OF_A_FACE: [Self; 4] = [Self::Assign, Self::Reject, Self::Ignore, Self::Clear];
 
     /// Whether the column `action` holds one of these.
@@ -94,6 +94,8 @@ pub enum Subject {
     Image(ImageId),
     /// A row of `faces`.
     Face(u64),
+    /// Several rows of `faces`, which the detail lists.
+    Faces,
     /// A row of `person`.
     Person(u64),
     /// A run of looking again.
@@ -113,6 +115,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Image(id) => write!(f, "image {id}"),
             Self::Face(id) => write!(f, "face {id}"),
+            Self::Faces => f.write_str("faces"),
             Self::Person(id) => write!(f, "person {id}"),
             Self::Run(id) => write!(f, "run {id}"),
         }
@@ -125,6 +128,8 @@ impl fmt::Display for Subject {
 pub enum Change {
     /// A correction of a face, which [`corrections::undo`](crate::db::corrections::undo) takes back.
     Correction(CorrectionChange),
+    /// The same for several faces, corrected at once.
+    Corrections(CorrectionsChange),
     /// A name for a cluster, which [`clusters::undo`](crate::db::faces::clusters::undo) takes back.
     Naming(Naming),
     /// Another name for somebody known, which [`people::undo`](crate::db::people::undo) takes back.
@@ -132,7 +137,7 @@ pub enum Change {
 }
 
 /// All that was said about a face and counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Corrections {
     pub(crate) chosen: Option<i32>,
     pub(crate) rejected: BTreeSet<i32>,
@@ -147,6 +152,9 @@ pub struct CorrectionChange {
     pub(crate) new: bool,
     pub(crate) before: Corrections,
     pub(crate) after: Corrections,
+    /// The cluster that the face left by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cluster: Option<u64>,
 }
 
 impl CorrectionChange {
@@ -158,6 +166,52 @@ impl CorrectionChange {
     /// Whom the face does not show by it, if that was not said before.
     pub fn rejected(&self) -> Option<i32> {
         self.after.rejected.difference(&self.before.rejected).next().copied()
+    }
+}
+
+/// What one correction of several faces changed, as the audit keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CorrectionsChange {
+    /// Whether whom they show became known by it.
+    #[serde(default)]
+    pub(crate) new: bool,
+    /// How many faces.
+    pub(crate) faces: usize,
+    /// The one person that they were assigned to or removed from.
+    pub(crate) person: Option<i32>,
+    /// The faces. Lists of the audit leave them out ([`DETAIL`]).
+    #[serde(default)]
+    pub(crate) parts: Vec<Alike>,
+}
+
+/// Faces that were corrected in the same way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Alike {
+    pub(crate) faces: Vec<u64>,
+    /// The cluster that they left by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cluster: Option<u64>,
+    pub(crate) before: Corrections,
+    pub(crate) after: Corrections,
+}
+
+impl CorrectionsChange {
+    /// How many faces.
+    pub fn faces(&self) -> usize {
+        self.faces
+    }
+
+    /// Whom they show by it, or do not show any more, if that is one person.
+    pub fn person(&self) -> Option<i32> {
+        self.person
+    }
+}
+
+impl From<CorrectionChange> for CorrectionsChange {
+    fn from(one: CorrectionChange) -> Self {
+        let person = one.chosen();
+        let CorrectionChange { face, new, before, after, cluster } = one;
+        Self { new, faces: 1, person, parts: vec![Alike { faces: vec![face], cluster, before, after }] }
     }
 }
 
@@ -189,6 +243,9 @@ impl Renaming {
     }
 }
 
+/// What an entry tells that told of somebody who is erased.
+pub(crate) const EMPTY: &str = "{}";
+
 /// What the audit keeps of somebody who is no more.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Gone {
@@ -219,8 +276,10 @@ pub fn detail_of(detail: &str) -> Option<Detail> {
     serde_json::from_str(detail).ok()
 }
 
-/// What [`detail_of`] reads: the column, but where it lists every face of a cluster, which may be megabytes.
-pub const DETAIL: &str = "IF(action = 'name stranger' OR LENGTH(detail) > 16384, NULL, detail)";
+/// What [`detail_of`] reads: the column without the faces of a cluster, or of one correction of many, which may be megabytes.
+pub const DETAIL: &str = "CASE
+    WHEN subject = 'faces' THEN CAST(JSON_REMOVE(detail, '$.corrections.parts') AS CHAR)
+    WHEN action = 'name stranger' OR LENGTH(detail) > 16384 THEN NULL ELSE detail END";
 
 /// Holds for entries whose undoing changes who is known: it gives somebody another name, or takes away a person or a picture
 /// that came with a name.
@@ -232,17 +291,21 @@ pub const CHANGES_PEOPLE: &str = r#"(action = 'rename' OR LEFT(detail, 100) LIKE
 pub struct Undoable {
     /// The change.
     pub change: Change,
+    /// Whether it says whom faces show.
+    pub assigns: bool,
     /// Whether to undo it changes who is known.
     pub changes_people: bool,
 }
 
 /// What an entry tells; `None` when there is no such entry, or nothing of it can be undone.
 pub async fn undoable(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<Undoable>> {
-    let select = format!("SELECT detail, {CHANGES_PEOPLE} FROM audit WHERE id = ? AND action <> 'undo'");
-    let row: Option<(String, bool)> =
+    let select =
+        format!("SELECT detail, action, {CHANGES_PEOPLE} FROM audit WHERE id = ? AND action <> 'undo'");
+    let row: Option<(String, String, bool)> =
         until_done(|| sqlx::query_as(AssertSqlSafe(&select[..])).bind(entry).fetch_optional(pool)).await?;
-    Ok(row.and_then(|(detail, changes_people)| {
-        Some(Undoable { change: serde_json::from_str(&detail).ok()?, changes_people })
+    Ok(row.and_then(|(detail, action, changes_people)| {
+        let assigns = action == Action::Assign.name();
+        Some(Undoable { change: serde_json::from_str(&detail).ok()?, assigns, changes_people })
     }))
 }
 

@@ -89,8 +89,13 @@ pub async fn person(pool: &MySqlPool, image: ImageId) -> i32 {
 pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
     const WHO: &str = "a test";
     match audit::undoable(pool, entry).await.unwrap().unwrap().change {
-        Change::Correction(correction) => {
-            corrections::undo(pool, entry, &correction, WHO).await.unwrap().map(|undone| undone.of.0)
+        Change::Correction(correction) => corrections::undo(pool, entry, &correction.into(), WHO)
+            .await
+            .unwrap()
+            .map(|undone| undone.of.images[0].0),
+        Change::Corrections(corrections) => {
+            let undone = corrections::undo(pool, entry, &corrections, WHO).await.unwrap();
+            undone.map(|undone| undone.of.faces as u64)
         }
         Change::Naming(naming) => {
             clusters::undo(pool, entry, &naming, WHO).await.unwrap().map(|undone| undone.of)

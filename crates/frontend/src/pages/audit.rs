@@ -42,6 +42,9 @@ struct Entry {
     action: String,
     /// Like face 77 or person 3.
     subject: String,
+    /// How many faces, if it is about several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faces: Option<usize>,
     /// What the person is called now whom it is about.
     name: Option<String>,
     /// Whom a face was taken for by it, or was not.
@@ -75,7 +78,7 @@ impl Entry {
             return false;
         }
         is_one_of(&[Action::AssignCluster])
-            || is_one_of(&Action::OF_A_FACE) && self.page.is_some()
+            || is_one_of(&Action::OF_A_FACE) && (self.page.is_some() || self.faces.is_some())
             || is_one_of(&[Action::Rename]) && self.name.is_some()
     }
 
@@ -132,12 +135,17 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
             .and_then(|detail| person_of(&action, detail))
             .map(|id| Subject { id, name: None });
         let more = detail.as_ref().and_then(more);
+        let faces = match detail {
+            Some(Detail::Change(Change::Corrections(corrections))) => Some(corrections.faces()),
+            _ => None,
+        };
         Entry {
             id,
             at,
             who,
             action,
             subject,
+            faces,
             name: None,
             person,
             more,
@@ -174,6 +182,9 @@ fn person_of(action: &str, detail: &Detail) -> Option<i32> {
         }
         Detail::Change(Change::Correction(correction)) if action == Action::Assign.name() => {
             correction.chosen()
+        }
+        Detail::Change(Change::Corrections(corrections)) if action != Action::Undo.name() => {
+            corrections.person()
         }
         _ => None,
     }

@@ -2,7 +2,7 @@
 
 use common::db::{
     audit::Change,
-    corrections::{Assignee, Correction},
+    corrections::{self, Assignee, Corrected, Correction, Faces},
 };
 use serde_json::{Value, json};
 
@@ -90,6 +90,40 @@ async fn the_audit_says_whom_a_face_was_taken_for_and_whom_not() {
     assert_eq!(told, [&Value::Null, &Value::Null, &hannibal, &gone]);
     let html = stage.frontend.html("/audit").await;
     assert!(html.contains("</a> as person 2<"), "who is deleted has no page: {html}");
+}
+
+#[tokio::test]
+async fn the_audit_counts_the_faces_that_were_corrected_at_once() {
+    let stage = Stage::set_with(&["--receiver-address=127.0.0.1:1"]).await;
+    let (_, faces) = stage.recognise("/a.jpg", &[1, 1, -1]).await;
+    let correct = async |correction| {
+        let said =
+            corrections::correct_all(&stage.pool, Faces::These(&faces), correction, "grace", None).await;
+        let Corrected::Done { entry, .. } = said.unwrap() else { panic!() };
+        entry
+    };
+    correct(Correction::Assign(2)).await;
+    correct(Correction::Reject(1)).await;
+    let ignored = correct(Correction::Ignore).await;
+    let Change::Corrections(change) =
+        common::db::audit::undoable(&stage.pool, ignored).await.unwrap().unwrap().change
+    else {
+        panic!()
+    };
+    corrections::undo(&stage.pool, ignored, &change, "grace").await.unwrap().unwrap();
+    let html = stage.frontend.html("/audit").await;
+    for words in [
+        "undo <a href=\"#entry-3\">3</a>: 3 faces<",
+        "ignore 3 faces<",
+        "reject 3 faces as <a href=\"/people/1\">",
+        "confirm 3 faces as <a href=\"/people/2\">",
+    ] {
+        assert!(html.contains(words), "{words}: {html}");
+    }
+    assert_eq!(html.matches("Undo</button>").count(), 2);
+    let json = stage.frontend.json("/audit").await;
+    assert_eq!((&json["entries"][1]["subject"], &json["entries"][1]["faces"]), (&json!("faces"), &json!(3)));
+    assert!(!json.to_string().contains("parts"));
 }
 
 #[tokio::test]

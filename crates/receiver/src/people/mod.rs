@@ -16,7 +16,7 @@ use axum::{
 };
 use common::{
     db::{
-        corrections::Assignee,
+        corrections::{Assignee, Correction, Faces},
         faces::clusters::{self, Named},
         people::{
             self, Changed, Deleted, Known,
@@ -32,6 +32,10 @@ use web::access::{Role, Who};
 
 use crate::{
     compat::request,
+    corrections::{
+        many::{self, CorrectedFaces},
+        written,
+    },
     http::{error::Problem, format, id::Id, idempotency, state::Receiver},
     people::name::checked,
 };
@@ -316,32 +320,21 @@ async fn merge(
 /// The person to whom a cluster is assigned: a known one by the id, or a new one by a name.
 #[derive(Deserialize, ToSchema)]
 struct Identity {
-    /// Somebody known.
-    #[schema(example = 3)]
-    person: Option<i32>,
+    /// Somebody known; `null` for nobody.
+    #[serde(default, deserialize_with = "written")]
+    #[schema(value_type = Option<i32>, example = 3)]
+    person: Option<Option<i32>>,
     /// The name of somebody new.
     #[schema(min_length = 1, max_length = 255, example = "Ada Lovelace")]
     name: Option<String>,
 }
 
-/// Faces that were named.
-#[derive(Serialize, ToSchema)]
-struct Introduced {
-    /// Where to post what takes it back.
-    #[schema(example = "/audit/17/undo")]
-    undo: String,
-    /// Who it is.
-    person: Person,
-    /// How many faces show them now by this word.
-    faces: usize,
-}
-
 /// Name a cluster of unknown faces
 ///
-/// It is said of every face of the group, but those of which somebody said that they are not this person. Either `person`
-/// or `name` has to be there; a new name needs the role admin.
+/// It is said of every face of the group, but those of which somebody said that they are not this person. `null` ignores all of
+/// them. Either `person` or `name` has to be there; a new name needs the role admin.
 #[utoipa::path(post, path = "/strangers/{id}/person", tag = "people", params(("id" = u64, Path, description = "The group of faces")), request_body = Identity, responses(
-    (status = OK, description = "Who it is, and on how many faces", body = Introduced),
+    (status = OK, description = "Who it is, and on how many faces", body = CorrectedFaces),
     (status = FORBIDDEN, description = "The token does not allow to add people"),
     (status = NOT_FOUND, description = "There is no such group"),
     (status = CONFLICT, description = "Somebody said of each of its faces that it is not this person"),
@@ -357,7 +350,11 @@ async fn name_stranger(
     let wanted = r#"either who it is, as in {"person":3}, or a new name, as in {"name":"Ada Lovelace"}"#;
     let identity = request::object(&body.bytes, wanted)?;
     let whom = match &identity {
-        Identity { person: Some(person), name: None } => Assignee::Known(*person),
+        Identity { person: Some(Some(person)), name: None } => Assignee::Known(*person),
+        Identity { person: Some(None), name: None } => {
+            return many::correct(&receiver, Faces::OfCluster(stranger), Correction::Ignore, &who, None)
+                .await;
+        }
         Identity { person: None, name: Some(name) } => {
             who.needs(Role::Admin)?;
             Assignee::New(checked(name)?)
@@ -366,8 +363,7 @@ async fn name_stranger(
     };
     match clusters::name(&receiver.pool, stranger, whom, &who.name).await? {
         Named::Done { person, faces, entry } => {
-            let introduced = Introduced { undo: format!("/audit/{entry}/undo"), person, faces };
-            Ok(format::fresh(StatusCode::OK, &introduced))
+            Ok(format::fresh(StatusCode::OK, &CorrectedFaces::new(entry, Some(person), faces)))
         }
         Named::NoSuchCluster => {
             let detail = format!("there is no stranger {stranger}; perhaps they have got a name meanwhile");

@@ -13,6 +13,7 @@ mod json;
 mod limits;
 mod list;
 mod look_again;
+mod many_corrections;
 mod openapi;
 mod original;
 mod outages;

@@ -29,6 +29,7 @@ async fn the_document_describes_every_route_and_every_reference_in_it_leads_some
         ("/faces/{id}/person", "put"),
         ("/faces/{id}/person", "delete"),
         ("/faces/{id}/rejections", "post"),
+        ("/faces/corrections", "post"),
         ("/audit/{id}/undo", "post"),
         ("/people", "get"),
         ("/people", "post"),
@@ -41,6 +42,7 @@ async fn the_document_describes_every_route_and_every_reference_in_it_leads_some
         ("/people/{id}/pictures/{image_name}", "delete"),
         ("/people/unnamed", "get"),
         ("/strangers/{id}/person", "post"),
+        ("/strangers/{id}/person", "delete"),
     ] {
         let operation = &document["paths"][path][method];
         assert!(operation["summary"].is_string(), "{method} {path}");

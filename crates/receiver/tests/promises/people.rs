@@ -579,11 +579,16 @@ async fn cut_off_while_it_is_stored(world: &World, method: &str, route: &str, bo
 async fn to_undo_a_name_takes_back_the_person_and_the_picture_that_came_with_it() {
     let world = World::start().await;
     let face = world.image("/one.jpg", &[10]).await[0];
-    world.image("/two.jpg", &[900]).await;
+    let other = world.image("/two.jpg", &[900]).await[0];
     world.change("UPDATE faces SET stranger = 1").await;
-    let namings = [("PUT", format!("/faces/{face}/person")), ("POST", "/strangers/1/person".to_owned())];
-    for (method, route) in namings {
-        let named = world.done(method, &route, json!({"name": "Ada"}), 200).await;
+    let ada = json!({"name": "Ada"});
+    let namings = [
+        ("PUT", format!("/faces/{face}/person"), ada.clone()),
+        ("POST", "/strangers/1/person".to_owned(), ada),
+        ("POST", "/faces/corrections".to_owned(), json!({"faces": [face, other], "name": "Ada"})),
+    ];
+    for (method, route, body) in namings {
+        let named = world.done(method, &route, body, 200).await;
         let undo = named["undo"].as_str().unwrap();
         let entry: u64 = undo.split('/').nth(2).unwrap().parse().unwrap();
         let person = world.get("/images/1").await["person"]["id"].as_u64().unwrap();

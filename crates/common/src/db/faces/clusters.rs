@@ -4,14 +4,14 @@
 //! image-processor; here are the rows that it works on. A face leaves its cluster when it gets a name or a word
 //! ([`faces::settle`] sees to it), so a cluster dissolves by itself when its person is enrolled.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     db::{
         audit::{self, Action, Change, Naming, Subject},
-        corrections::Assignee,
+        corrections::{Assignee, entries},
         faces::{self, cluster_sizes},
         people::{self, Undone},
         pool::{answered, push_list, table_of, until_all_done, until_done},
@@ -228,13 +228,12 @@ pub async fn undo(
             );
             select.push_bind(person).push(" AND id IN ");
             push_list(&mut select, faces.iter().copied());
-            select.push(" AND NOT EXISTS (SELECT * FROM audit WHERE undoes = ").push_bind(entry);
-            select.push(
-                ") AND NOT EXISTS (SELECT * FROM audit WHERE subject = CONCAT('face ', faces.id) AND audit.id > ",
-            );
-            select.push_bind(entry).push(" AND ").push(audit::COUNTS).push(") ORDER BY id");
+            select.push(" ORDER BY id");
             rows.extend(select.build_query_as::<(u64, u64)>().fetch_all(&mut *transaction).await?);
         }
+        let named: BTreeSet<u64> = rows.iter().map(|&(face, _)| face).collect();
+        let newer = entries::corrected_since(&mut transaction, entry, &named).await?;
+        rows.retain(|(face, _)| !newer.contains(face));
         if rows.is_empty() {
             return Ok(None);
         }

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 
 use crate::{
     db::{
-        audit::{self, Action, Gone, Subject},
+        audit::{self, Action, EMPTY, Gone, Subject},
+        corrections::entries,
         pool::{push_list, until_done},
     },
     models::ImageId,
@@ -131,9 +132,6 @@ pub(crate) async fn erase_known(transaction: &mut MySqlConnection, person: i32) 
     erase(transaction, person.try_into().unwrap_or_default(), &faces).await
 }
 
-/// What an entry of the audit tells that told of somebody who is erased.
-const EMPTY: &str = "{}";
-
 async fn erase(transaction: &mut MySqlConnection, person: u64, faces: &[u64]) -> sqlx::Result<u64> {
     // Those who were merged into them were them, too.
     let mut people = vec![person];
@@ -155,6 +153,7 @@ async fn erase(transaction: &mut MySqlConnection, person: u64, faces: &[u64]) ->
             .execute(&mut *transaction)
             .await?;
     }
+    entries::forget(transaction, faces).await?;
     let mut deleted = 0;
     for faces in faces.chunks(AT_ONCE) {
         let subjects: Vec<String> = faces.iter().map(|face| Subject::Face(*face).to_string()).collect();

@@ -1,4 +1,6 @@
-//! What people say about faces: who it is, who it is not, and that they take it back.
+//! What people say about faces: who it is, who it is not, and that they take it back. Of many faces at once: [`many`].
+
+pub mod many;
 
 use std::sync::Arc;
 
@@ -8,12 +10,15 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use common::db::{
-    audit::{self, Change, Undoable},
-    corrections::{self, Corrected, Correction},
-    faces::clusters,
-    images::query::ImageStatus,
-    people::{self, Known},
+use common::{
+    db::{
+        audit::{self, Change, Undoable},
+        corrections::{self, Corrected, Correction},
+        faces::clusters,
+        images::query::ImageStatus,
+        people::{self, Known},
+    },
+    models::ImageId,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -27,7 +32,11 @@ use crate::{
 };
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(choose, forget)).routes(routes!(reject)).routes(routes!(undo))
+    OpenApiRouter::new()
+        .routes(routes!(choose, forget))
+        .routes(routes!(reject))
+        .routes(routes!(undo))
+        .merge(many::routes())
 }
 
 /// Whom a face shows. Either `person` or `name` has to be there. `null` has to be written: what is missing may be misspelt.
@@ -43,7 +52,7 @@ struct Chosen {
 }
 
 /// Tells `null` from what is missing.
-fn written<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<i32>>, D::Error> {
+pub fn written<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<i32>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
 
@@ -82,22 +91,15 @@ async fn choose(
     let body = receiver.body(request).await?;
     let wanted = r#"which person it is, as in {"person":3}, or {"person":null} for nobody, or {"name":"Ada Lovelace"} for somebody new"#;
     let Chosen { person, name } = request::object(&body.bytes, wanted)?;
-    let said = match (person, name) {
-        (Some(person), None) => {
-            corrections::correct(
-                &receiver.pool,
-                face,
-                person.map_or(Correction::Ignore, Correction::Assign),
-                &who.name,
-            )
-            .await?
-        }
+    let correction = match (person, &name) {
+        (Some(person), None) => person.map_or(Correction::Ignore, Correction::Assign),
         (None, Some(name)) => {
             who.needs(Role::Admin)?;
-            corrections::introduce(&receiver.pool, face, checked(&name)?, &who.name).await?
+            Correction::Introduce(checked(name)?)
         }
         _ => return Err(request::BodyError::Shape("does not say what is asked for", wanted).into()),
     };
+    let said = corrections::correct(&receiver.pool, face, correction, &who.name).await?;
     answer(&receiver, face, said).await
 }
 
@@ -142,12 +144,21 @@ struct Again {
     cluster: u64,
 }
 
+/// The faces of which holds again what held before.
+#[derive(Serialize, ToSchema)]
+struct Restored {
+    /// How many. Those about which something was said since are not among them.
+    #[schema(example = 24)]
+    faces: usize,
+}
+
 /// What undoing brings back.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[allow(dead_code, reason = "it describes the answers for the OpenAPI document")]
 enum Undone {
     Image(ImageStatus),
+    Faces(Restored),
     Cluster(Again),
     Person(Known),
 }
@@ -158,7 +169,7 @@ enum Undone {
 /// person who became known, unless more is known of them by now. Nothing that was said since is lost: then this is refused until
 /// that was undone. What gives somebody their old name again, or takes a person or a picture away, needs the role admin.
 #[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction", example = 1)), responses(
-    (status = OK, description = "The image, the cluster or the person as they are now", body = Undone),
+    (status = OK, description = "The image, the cluster or the person as they are now, or the number of faces that were corrected at once", body = Undone),
     (status = NOT_FOUND, description = "There is no such correction"),
     (status = CONFLICT, description = "It does not count any more: something newer was said, or it was taken back before"),
 ))]
@@ -168,7 +179,7 @@ async fn undo(
     Id(entry): Id,
 ) -> Result<Response, Problem> {
     let (pool, name) = (&receiver.pool, &who.name);
-    let Some(Undoable { change, changes_people }) = audit::undoable(pool, entry).await? else {
+    let Some(Undoable { change, changes_people, .. }) = audit::undoable(pool, entry).await? else {
         return Err(Problem::not_found("no_such_entry", format!("there is no correction {entry} to undo")));
     };
     if changes_people {
@@ -182,9 +193,15 @@ async fn undo(
     };
     Ok(match change {
         Change::Correction(correction) => {
-            let undone = corrections::undo(pool, entry, &correction, name).await?.ok_or_else(outdated)?;
-            let image = without_files(&receiver, undone).await?;
-            format::fresh(StatusCode::OK, &receiver.image(image.0).await?)
+            let undone =
+                corrections::undo(pool, entry, &correction.into(), name).await?.ok_or_else(outdated)?;
+            let restored = without_files(&receiver, undone).await?;
+            image(&receiver, &restored.images).await.map(|image| format::fresh(StatusCode::OK, &image))?
+        }
+        Change::Corrections(corrections) => {
+            let undone = corrections::undo(pool, entry, &corrections, name).await?.ok_or_else(outdated)?;
+            let corrections::Restored { faces, .. } = without_files(&receiver, undone).await?;
+            format::fresh(StatusCode::OK, &Restored { faces })
         }
         Change::Naming(naming) => {
             let undone = clusters::undo(pool, entry, &naming, name).await?.ok_or_else(outdated)?;
@@ -209,17 +226,28 @@ async fn without_files<T>(
     Ok(of)
 }
 
+/// The image of one face.
+async fn image(receiver: &Receiver, images: &[ImageId]) -> Result<ImageStatus, Problem> {
+    receiver.image(images.first().map_or(0, |image| image.0)).await
+}
+
 async fn answer(receiver: &Receiver, face: u64, said: Corrected) -> Result<Response, Problem> {
     match said {
-        Corrected::Done { image, entry } => {
-            let undo = format!("/audit/{entry}/undo");
-            let corrected = CorrectedImage { undo, image: receiver.image(image.0).await? };
+        Corrected::Done { images, entry, .. } => {
+            let corrected = CorrectedImage { undo: undo_at(entry), image: image(receiver, &images).await? };
             Ok(format::fresh(StatusCode::OK, &corrected))
         }
-        Corrected::NoSuchFace => Err(Problem::not_found("no_such_face", format!("there is no face {face}"))),
-        Corrected::NoSuchPerson => {
-            let detail = "there is no such person; name one by the id in the table person";
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_such_person", detail))
-        }
+        Corrected::NoSuchPerson => Err(no_such_person()),
+        _ => Err(Problem::not_found("no_such_face", format!("there is no face {face}"))),
     }
+}
+
+/// Where to post what takes back what an entry of the audit tells of.
+fn undo_at(entry: u64) -> String {
+    format!("/audit/{entry}/undo")
+}
+
+fn no_such_person() -> Problem {
+    let detail = "there is no such person; name one by the id in the table person";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_such_person", detail)
 }
