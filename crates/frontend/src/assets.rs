@@ -11,7 +11,7 @@ use axum::{
 
 use crate::{
     error::Problem,
-    format::{Format, fingerprint, is_known},
+    format::{Format, etag, fingerprint, is_known},
 };
 
 /// The design.
@@ -71,7 +71,7 @@ pub async fn send(
     };
     // Another version's address: two releases run side by side, and this content must not be kept for that one.
     let keep = if query == Some(asset.query()) { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let etag = format!("\"{:016x}\"", asset.version);
+    let etag = etag(asset.body.as_bytes());
     let kept = [(CACHE_CONTROL, keep), (ETAG, etag.as_str())];
     if is_known(&headers, &etag) {
         (StatusCode::NOT_MODIFIED, kept).into_response()

@@ -25,7 +25,7 @@ impl Format {
     /// An answer with an ETag; 304 if the client names the same one, as an open page does.
     pub fn answer(self, request: &HeaderMap, mut body: String) -> Response {
         body.shrink_to_fit();
-        let etag = format!("\"{:016x}\"", fingerprint(body.as_bytes()));
+        let etag = etag(body.as_bytes());
         let kind = match self {
             Self::Html => "text/html; charset=utf-8",
             Self::Json => "application/json",
@@ -47,15 +47,22 @@ impl<S: Sync> FromRequestParts<S> for Format {
     }
 }
 
-/// Whether the client holds what `etag` names. A proxy that compresses makes an ETag weak: that still counts.
+/// The ETag of what is answered. It is weak: answers may be compressed, so the same one need not be the same bytes.
+pub fn etag(bytes: &[u8]) -> String {
+    format!("W/\"{:016x}\"", fingerprint(bytes))
+}
+
+/// Whether the client holds what [`etag`] names.
 pub fn is_known(request: &HeaderMap, etag: &str) -> bool {
+    let strong = |etag: &str| etag.trim().trim_start_matches("W/").to_owned();
+    let etag = strong(etag);
     request
         .get_all(IF_NONE_MATCH)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag)
+        .map(strong)
+        .any(|known| known == "*" || known == etag)
 }
 
 /// FNV-1a: the same for the same bytes in every replica and every build, and short enough to run at compile time.
@@ -75,8 +82,9 @@ mod tests {
 
     #[test]
     fn an_etag_is_known_in_any_of_its_forms() {
-        let known =
-            |value: &str| is_known(&HeaderMap::from_iter([(IF_NONE_MATCH, value.parse().unwrap())]), "\"a\"");
+        let known = |value: &str| {
+            is_known(&HeaderMap::from_iter([(IF_NONE_MATCH, value.parse().unwrap())]), "W/\"a\"")
+        };
         assert!(known("\"a\"") && known("W/\"a\"") && known("\"b\", \"a\"") && known("*"));
         assert!(!known("\"b\"") && !known("a") && !known(""));
     }

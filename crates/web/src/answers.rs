@@ -22,6 +22,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hyper::body::{Frame, SizeHint};
+use tower_http::{
+    CompressionLevel,
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{NotForContentType, SizeAbove},
+    },
+};
 
 use crate::{
     budget::{Budget, Charge, Exhausted},
@@ -31,6 +38,9 @@ use crate::{
 
 /// A shorter answer is not counted: a connection has one at a time.
 const NOT_COUNTED: usize = 8 * 1024;
+
+/// A shorter answer gains nothing: it fits into one packet.
+const NOT_COMPRESSED: u16 = 1400;
 
 /// An answer may take this long to be written, and a second more for every [`PACE`] bytes.
 const WRITE_TIME: Duration = Duration::from_secs(30);
@@ -42,6 +52,13 @@ const COME_BACK: HeaderValue = HeaderValue::from_static("2");
 /// The connection of a request, as an extension of it.
 #[derive(Clone, Debug)]
 pub struct Connection(pub Arc<Place>);
+
+/// Compresses answers for clients that say they read that, piece by piece while they are written. Pictures are compressed
+/// already, and events must not wait for more of their kind.
+pub fn compression() -> CompressionLayer<impl Predicate> {
+    let what = SizeAbove::new(NOT_COMPRESSED).and(NotForContentType::IMAGES).and(NotForContentType::SSE);
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(what)
+}
 
 /// Answers a request, and holds the answer to the bounds. An answer may have been counted by its handler: the charge is an
 /// extension of it then.

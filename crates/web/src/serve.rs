@@ -136,7 +136,8 @@ async fn serve_connections(
     builder.max_header_size(MAX_HEAD).max_buf_size(READ_BUFFER);
     let router = router
         .layer(middleware::from_fn_with_state(shutdown.clone(), say_farewell))
-        .layer(middleware::from_fn_with_state(limits.memory.clone(), answers::bound));
+        .layer(middleware::from_fn_with_state(limits.memory.clone(), answers::bound))
+        .layer(answers::compression());
     let graceful = GracefulShutdown::new();
     let mut end = pin!(async {
         shutdown.cancelled().await;
@@ -219,6 +220,30 @@ mod tests {
         assert_eq!(farewell(Duration::from_secs(25)), Duration::from_secs(2));
         assert_eq!(farewell(Duration::from_secs(1)), Duration::from_millis(250));
         assert_eq!(farewell(Duration::from_millis(1)), Duration::from_micros(250));
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_is_compressed_for_who_reads_that() {
+        let router = Router::new().route("/long", get(async || "a".repeat(10_000)));
+        let router = router.route("/short", get(async || "a"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limits = Limits::public(Budget::new(usize::MAX));
+        let shutdown = CancellationToken::new();
+        tokio::spawn(serve(listener, router, limits, shutdown, Duration::ZERO));
+        let answer = async |path: &str, accept: &str| {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{accept}\r\n");
+            client.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            timeout(LIMIT, client.read_to_end(&mut answer)).await.unwrap().unwrap();
+            (answer.len(), String::from_utf8_lossy(&answer).contains("content-encoding: gzip"))
+        };
+        let (length, is_compressed) = answer("/long", "Accept-Encoding: gzip\r\n").await;
+        assert!(is_compressed && length < 1000, "{length}");
+        let (length, is_compressed) = answer("/long", "").await;
+        assert!(!is_compressed && length > 10_000, "{length}");
+        assert!(!answer("/short", "Accept-Encoding: gzip\r\n").await.1);
     }
 
     #[tokio::test]

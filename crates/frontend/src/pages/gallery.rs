@@ -3,35 +3,25 @@
 use std::collections::HashMap;
 
 use askama::Template;
-use axum::{
-    extract::{Query, State, rejection::QueryRejection},
-    http::HeaderMap,
-    response::Response,
-};
-use chrono::NaiveDate;
+use axum::{extract::State, http::HeaderMap, response::Response};
+use axum_extra::extract::{Query, QueryRejection};
 use common::{
-    db::{
-        images::{
-            page::{self, Filter, State as Progress},
-            query::Area,
-        },
-        pool::push_list,
-    },
+    db::images::page::{self, Filter, OnImage},
     models::Person,
 };
-use serde::{Deserialize, Serialize};
-use sqlx::{MySql, MySqlPool, QueryBuilder};
+use serde::Serialize;
+use sqlx::MySqlPool;
 
 use crate::{
     Frontend,
-    error::Problem,
     format::Format,
     pages::look_again::Notice,
     view::{
         face,
+        filter::Wanted,
         image::ImageView,
         layout::{self, Frame},
-        paging::{Asked, Cursor, Links, Rows, address},
+        paging::{Cursor, Links, Rows},
     },
 };
 
@@ -44,29 +34,8 @@ const BOXES: usize = 30;
 /// Faces of an image that are looked at for whom its card names: the surest.
 const LOOKED_AT: u32 = 100;
 
-/// People that a name in the filter may stand for, at most.
-const NAMESAKES: u32 = 20;
-
-/// The filter as it stands in the address; an empty field asks for nothing.
-#[derive(Default, Deserialize)]
-pub struct Wanted {
-    /// Somebody's id, or a part of a name.
-    #[serde(default)]
-    person: String,
-    /// One of the words of [`Progress::ALL`].
-    #[serde(default)]
-    status: String,
-    /// Like 2024-02-29.
-    #[serde(default)]
-    from: String,
-    #[serde(default)]
-    to: String,
-    /// A part of the path.
-    #[serde(default)]
-    text: String,
-    #[serde(flatten)]
-    asked: Asked,
-}
+/// People who are named beside those who were asked for, at most.
+const COMPANIONS: usize = 8;
 
 /// An image of the gallery.
 #[derive(Serialize)]
@@ -77,13 +46,18 @@ struct Card {
     people: Vec<Person>,
     /// The surest faces on it.
     #[serde(skip)]
-    boxes: Vec<Marked>,
+    boxes: Vec<OnImage>,
+    /// How many faces it has; of very many only that they are.
+    #[serde(skip)]
+    faces: usize,
 }
 
-/// A face as its card marks it.
-struct Marked {
-    area: Area,
-    person: Option<Person>,
+/// Somebody whom one click asks for, or asks for no longer.
+struct Chip {
+    name: String,
+    /// Pictures of this page that they are on.
+    pictures: usize,
+    address: String,
 }
 
 /// Which part of a picture its card shows, in pixels.
@@ -96,6 +70,23 @@ struct Part {
 }
 
 impl Card {
+    /// What is said where nobody is named.
+    fn nobody(&self) -> String {
+        match self.faces {
+            _ if !self.line.processed() && !self.line.looking_again => self.line.who().to_owned(),
+            0 if self.line.width.is_some() => "No face".to_owned(),
+            0 => self.line.who().to_owned(),
+            1 => "1 unknown face".to_owned(),
+            faces if faces < LOOKED_AT as usize => format!("{faces} unknown faces"),
+            _ => format!("{LOOKED_AT} unknown faces or more"),
+        }
+    }
+
+    /// Why there is no name, where the faces do not tell.
+    fn reason(&self) -> Option<&str> {
+        self.line.reason.as_deref().filter(|_| !self.line.processed() || self.line.width.is_none())
+    }
+
     /// The part with the faces, or the top; `None` before the size of the picture is known.
     fn part(&self) -> Option<Part> {
         let (Some(width @ 1..), Some(height @ 1..)) = (self.line.width, self.line.height) else {
@@ -122,8 +113,12 @@ struct Gallery {
     links: Links,
     #[serde(skip)]
     wanted: Wanted,
+    /// Whom it asks for.
     #[serde(skip)]
-    filtered: bool,
+    asked_for: Vec<Chip>,
+    /// Who else is on these pictures.
+    #[serde(skip)]
+    companions: Vec<Chip>,
     #[serde(skip)]
     notice: Notice,
     #[serde(skip)]
@@ -138,102 +133,70 @@ pub async fn show(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     layout::answer(format, &headers, async {
-        let Query(wanted) = wanted.map_err(|_| Problem::WrongFilter)?;
+        let wanted = Wanted::of(wanted)?;
         let cursor = wanted.asked.cursor()?;
         let filter = wanted.filter()?;
         // Before the rows, so that nobody waits with them in hand.
         let notice = frontend.notice().await?;
-        let (rows, faces) = frontend.read(read(&frontend.pool, filter, &wanted.person, cursor)).await?;
-        let links = Links::new(&wanted.address(), cursor, &rows, |card: &ImageView| card.id);
+        let (names, rows, faces) = frontend.read(read(&frontend.pool, filter, &wanted, cursor)).await?;
+        let links = Links::new(&wanted.address("/gallery"), cursor, &rows, |card: &ImageView| card.id);
         let images = cards(rows.rows, faces);
-        let filtered = wanted.address() != "/gallery?";
-        Ok(Gallery { images, links, wanted, filtered, notice, frame: frontend.frame("/gallery") })
+        let chip = |(nth, name)| Chip { name, pictures: images.len(), address: wanted.without(nth) };
+        let asked_for = names.into_iter().enumerate().map(chip).collect();
+        let companions = companions(&images, &wanted);
+        Ok(Gallery {
+            images,
+            links,
+            wanted,
+            asked_for,
+            companions,
+            notice,
+            frame: frontend.frame("/gallery"),
+        })
     })
     .await
-}
-
-impl Wanted {
-    /// All but the people, whose names the database knows.
-    fn filter(&self) -> Result<Filter, Problem> {
-        let day = |text: &str| match text.trim() {
-            "" => Ok(None),
-            day => day.parse::<NaiveDate>().map(Some).map_err(|_| Problem::WrongFilter),
-        };
-        let state = match self.status.as_str() {
-            "" => None,
-            word => Some(
-                Progress::ALL
-                    .into_iter()
-                    .find_map(|(known, state)| (known == word).then_some(state))
-                    .ok_or(Problem::WrongFilter)?,
-            ),
-        };
-        let text = Some(self.text.clone()).filter(|text| !text.is_empty());
-        Ok(Filter { people: None, state, from: day(&self.from)?, to: day(&self.to)?, text })
-    }
-
-    /// Where this gallery is, ready for a cursor.
-    fn address(&self) -> String {
-        let Self { person, status, from, to, text, asked: _ } = self;
-        address(
-            "/gallery",
-            &[("person", person), ("status", status), ("from", from), ("to", to), ("text", text)],
-        )
-    }
 }
 
 async fn read(
     pool: &MySqlPool,
     mut filter: Filter,
-    person: &str,
+    wanted: &Wanted,
     cursor: Cursor,
-) -> sqlx::Result<(Rows<ImageView>, Vec<OnImage>)> {
-    if !person.trim().is_empty() {
-        filter.people = Some(people_called(pool, person.trim()).await?);
-    }
+) -> sqlx::Result<(Vec<String>, Rows<ImageView>, Vec<OnImage>)> {
+    let (names, people) =
+        wanted.people(pool).await?.into_iter().map(|called| (called.name, called.ids)).unzip();
+    filter.people = people;
     let Rows { rows, more } = page::read(pool, &filter, cursor, PAGE).await?;
     let lines: Vec<_> = rows.into_iter().map(ImageView::from).collect();
-    let faces = faces_on(pool, &lines).await?;
-    Ok((Rows { rows: lines, more }, faces))
+    let ids: Vec<u64> = lines.iter().map(|line| line.id).collect();
+    let faces = page::faces_on(pool, &ids, LOOKED_AT).await?;
+    Ok((names, Rows { rows: lines, more }, faces))
 }
 
-/// The ids of the people whom the filter means.
-async fn people_called(pool: &MySqlPool, person: &str) -> sqlx::Result<Vec<i32>> {
-    match person.parse() {
-        Ok(id) => Ok(vec![id]),
-        Err(_) => {
-            sqlx::query_scalar("SELECT id FROM person WHERE LOCATE(LOWER(?), LOWER(name)) > 0 LIMIT ?")
-                .bind(person)
-                .bind(NAMESAKES)
-                .fetch_all(pool)
-                .await
-        }
+/// Who else is on these pictures of somebody, the most frequent first.
+fn companions(cards: &[Card], wanted: &Wanted) -> Vec<Chip> {
+    if wanted.person.is_empty() {
+        return Vec::new();
     }
-}
-
-/// A face's image, its box, and whom it shows.
-type OnImage = (u64, i32, i32, i32, i32, Option<i32>, Option<String>);
-
-/// The faces on these images, of each the surest.
-async fn faces_on(pool: &MySqlPool, lines: &[ImageView]) -> sqlx::Result<Vec<OnImage>> {
-    if lines.is_empty() {
-        return Ok(Vec::new());
+    let mut people: HashMap<i32, (&str, usize)> = HashMap::new();
+    for person in cards.iter().flat_map(|card| &card.people) {
+        people.entry(person.id).or_insert((&person.name, 0)).1 += 1;
     }
-    let mut select = QueryBuilder::<MySql>::new(
-        "SELECT CAST(image_id AS UNSIGNED), x, y, width, height, person.id, person.name
-         FROM faces LEFT JOIN person ON person.id = faces.person WHERE position < ",
-    );
-    select.push_bind(LOOKED_AT).push(" AND image_id IN ");
-    push_list(&mut select, lines.iter().map(|line| line.id));
-    select.push(" ORDER BY image_id, position");
-    select.build_query_as().fetch_all(pool).await
+    // Who is on all of them is most likely who was asked for by name.
+    let others = people.into_iter().filter(|(_, (_, pictures))| *pictures < cards.len());
+    let chip = |(id, (name, pictures)): (i32, (&str, usize))| {
+        Some(Chip { name: name.to_owned(), pictures, address: wanted.with(id)? })
+    };
+    let mut companions: Vec<Chip> = others.filter_map(chip).collect();
+    companions.sort_by(|one, other| other.pictures.cmp(&one.pictures).then(one.name.cmp(&other.name)));
+    companions.truncate(COMPANIONS);
+    companions
 }
 
 fn cards(lines: Vec<ImageView>, faces: Vec<OnImage>) -> Vec<Card> {
-    let mut on_images: HashMap<u64, Vec<Marked>> = HashMap::new();
-    for (image, x, y, width, height, person, name) in faces {
-        let person = person.zip(name).map(|(id, name)| Person { id, name });
-        on_images.entry(image).or_default().push(Marked { area: Area { x, y, width, height }, person });
+    let mut on_images: HashMap<u64, Vec<OnImage>> = HashMap::new();
+    for face in faces {
+        on_images.entry(face.image).or_default().push(face);
     }
     let card = |line: ImageView| {
         let mut boxes = on_images.remove(&line.id).unwrap_or_default();
@@ -243,8 +206,9 @@ fn cards(lines: Vec<ImageView>, faces: Vec<OnImage>) -> Vec<Card> {
         if people.is_empty() {
             people.extend(line.person.clone());
         }
+        let faces = boxes.len();
         boxes.truncate(BOXES);
-        Card { line, people, boxes }
+        Card { line, people, boxes, faces }
     };
     lines.into_iter().map(card).collect()
 }

@@ -6,8 +6,12 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use axum_extra::extract::{Query, QueryRejection};
 use chrono::{DateTime, Utc};
-use common::{db::images::page, models::Person};
+use common::{
+    db::images::page::{self, Filter, Neighbours},
+    models::Person,
+};
 use serde::Serialize;
 use sqlx::MySqlPool;
 
@@ -17,6 +21,7 @@ use crate::{
     format::Format,
     view::{
         face::{self, Face},
+        filter::Wanted,
         image::ImageView,
         layout::{self, Frame},
     },
@@ -34,10 +39,11 @@ struct Image {
     /// Why it could not be looked at again, if so.
     look_again_failed: Option<String>,
     faces: Vec<Face>,
+    /// Where it was opened from.
     #[serde(skip)]
-    newer: Option<u64>,
+    wanted: Wanted,
     #[serde(skip)]
-    older: Option<u64>,
+    beside: Neighbours,
     #[serde(skip)]
     frame: Frame,
 }
@@ -63,24 +69,28 @@ struct Outline<'a> {
     shift: i32,
 }
 
-/// `GET /images/{id}`
+/// `GET /images/{id}`, with the filter of the gallery that it was opened from
 pub async fn show(
     State(frontend): State<Frontend>,
     format: Format,
     headers: HeaderMap,
     Path(id): Path<String>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     layout::answer(format, &headers, async {
-        let image = frontend.read(read(&frontend.pool, layout::id(&id)?)).await?;
-        Ok(Image { frame: frontend.frame("/gallery"), ..image.ok_or(Problem::NoSuchPage)? })
+        let wanted = Wanted::of(wanted)?;
+        let filter = wanted.filter()?;
+        let image = frontend.read(read(&frontend.pool, layout::id(&id)?, &wanted, filter)).await?;
+        Ok(Image { wanted, frame: frontend.frame("/gallery"), ..image.ok_or(Problem::NoSuchPage)? })
     })
     .await
 }
 
-async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
+async fn read(pool: &MySqlPool, id: u64, wanted: &Wanted, mut filter: Filter) -> sqlx::Result<Option<Image>> {
     let Some(image) = page::one(pool, id).await? else { return Ok(None) };
     let mut select = face::select();
     select.push(" WHERE image_id = ").push_bind(id).push(" ORDER BY position");
+    filter.people = wanted.people(pool).await?.into_iter().map(|called| called.ids).collect();
     Ok(Some(Image {
         line: image.row.into(),
         created_at: image.created_at,
@@ -88,8 +98,8 @@ async fn read(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Image>> {
         detector: image.detector,
         look_again_failed: image.look_again_failed,
         faces: face::fetch(pool, select).await?,
-        newer: image.newer,
-        older: image.older,
+        wanted: Wanted::default(),
+        beside: page::neighbours(pool, &filter, id).await?,
         frame: Frame::default(),
     }))
 }

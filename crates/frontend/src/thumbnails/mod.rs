@@ -30,7 +30,7 @@ use tonic::{Code, Request, transport::Channel};
 use crate::{
     Frontend,
     assets::PLACEHOLDER,
-    format::{fingerprint, is_known},
+    format::{etag, fingerprint, is_known},
     thumbnails::cache::{ThumbnailCache, is_unfinished},
 };
 
@@ -279,7 +279,7 @@ fn answer(request: &HeaderMap, jpeg: Result<Vec<u8>, Missing>) -> Response {
     let (kind, placeholder) = PLACEHOLDER.content();
     match jpeg {
         Ok(jpeg) => {
-            let etag = format!("\"{:016x}\"", fingerprint(&jpeg));
+            let etag = etag(&jpeg);
             let headers = [(ETAG, etag.as_str())];
             if is_known(request, &etag) {
                 (StatusCode::NOT_MODIFIED, headers).into_response()

@@ -17,8 +17,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The parts of the site, each with its address.
 pub const PARTS: [(&str, &str); 5] = [
-    ("/gallery", "Gallery"),
-    ("/unknown", "Unknown"),
+    ("/gallery", "Photos"),
+    ("/unknown", "New faces"),
     ("/people", "People"),
     ("/", "Table"),
     ("/audit", "Changes"),

@@ -1,6 +1,7 @@
 //! What several pages show: the frame around each, images, faces, and lists in portions.
 
 pub mod face;
+pub mod filter;
 pub mod image;
 pub mod layout;
 pub mod paging;

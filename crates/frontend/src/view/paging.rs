@@ -8,7 +8,7 @@ pub use common::db::paging::{Cursor, Rows};
 use crate::error::Problem;
 
 /// What the address asks for, unread.
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Asked {
     before: Option<String>,
     after: Option<String>,

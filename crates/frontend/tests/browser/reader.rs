@@ -35,6 +35,7 @@ async fn everything_can_be_read_without_scripts() {
     browser.sees(".face .who", "Unknown").await;
 
     browser.click("nav.site a[href='/gallery']").await;
+    browser.click(".filter summary").await;
     browser.click("select[name=status] option[value=failed]").await;
     browser.click(".filter button").await;
     browser.counts(".card", 1).await;

@@ -56,7 +56,7 @@ async fn what_failed_says_why_and_nobody_is_unknown() {
     stage.recognise("/b.jpg", &[-1]).await;
     let html = stage.frontend.html("/gallery").await;
     assert!(html.contains("<span class=\"failed\">Failed</span>") && html.contains("no picture"));
-    assert!(html.contains("<span class=\"nobody\">Unknown</span>"));
+    assert!(html.contains("<span class=\"nobody\">1 unknown face</span>"));
     assert!(!html.contains("Try again"), "nobody takes changes here");
 }
 
@@ -78,6 +78,9 @@ async fn each_filter_leaves_what_fits() {
         ("person=SKARLSO", vec![both]),
         ("person=Somebody%20else", vec![]),
         ("person=0", vec![]),
+        ("person=1&person=2", vec![both]),
+        ("person=2&person=hannibal&person=", vec![both]),
+        ("person=1&person=4", vec![]),
         ("status=known", vec![both, known]),
         ("status=unknown", vec![nobody]),
         ("status=processed", vec![nobody, both, known]),
@@ -95,10 +98,57 @@ async fn each_filter_leaves_what_fits() {
     ] {
         assert_eq!(ids(&stage, &format!("/gallery?{query}")).await, expected, "{query}");
     }
-    for wrong in ["status=done", "from=yesterday", "to=2024-13-01", "before=x", "text=%FF&before=1&after=1"] {
+    for wrong in [
+        "status=done",
+        "from=yesterday",
+        "to=2024-13-01",
+        "before=x",
+        "text=%FF&before=1&after=1",
+        &"person=1&".repeat(6),
+    ] {
         let answer = stage.frontend.get(&format!("/gallery?{wrong}")).await;
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn who_else_is_on_somebodys_pictures_is_one_click_away() {
+    let stage = Stage::set().await;
+    let (both, _) = stage.recognise("/both.jpg", &[1, 2]).await;
+    stage.recognise("/alone.jpg", &[1]).await;
+    assert!(!stage.frontend.html("/gallery").await.contains("Together with"));
+    let html = stage.frontend.html("/gallery?person=hannibal&text=jpg").await;
+    let together = "/gallery?person=hannibal&#38;person=2&#38;text=jpg";
+    assert!(
+        html.contains(&format!("href=\"{together}\" aria-label=\"Together with &#x2068;Skarlso&#x2069;\""))
+    );
+    assert!(!html.contains("Together with &#x2068;Hannibal"), "who was asked for");
+    let together = together.replace("&#38;", "&");
+    assert_eq!(ids(&stage, &together).await, [both]);
+    let html = stage.frontend.html(&together).await;
+    assert!(
+        html.contains(
+            "href=\"/gallery?person=2&#38;text=jpg\" aria-label=\"Without &#x2068;hannibal&#x2069;\""
+        )
+    );
+    assert!(html.contains("Without &#x2068;Skarlso&#x2069;"), "an id is shown by its name");
+}
+
+#[tokio::test]
+async fn older_and_newer_pictures_are_those_that_fit() {
+    let stage = Stage::set().await;
+    let (first, _) = stage.recognise("/1.jpg", &[1]).await;
+    let (other, _) = stage.recognise("/2.jpg", &[2]).await;
+    let (last, _) = stage.recognise("/3.jpg", &[1]).await;
+    let html = stage.frontend.html("/gallery?person=1").await;
+    assert!(html.contains(&format!("href=\"/images/{last}?person=1\"")));
+    let html = stage.frontend.html(&format!("/images/{last}?person=1")).await;
+    assert!(html.contains(&format!("rel=\"next\" href=\"/images/{first}?person=1\"")));
+    assert!(html.contains("href=\"/gallery?person=1\" id=\"found\""), "the way back");
+    let html = stage.frontend.html(&format!("/images/{last}")).await;
+    assert!(html.contains(&format!("rel=\"next\" href=\"/images/{other}\"")), "of all");
+    let answer = stage.frontend.get(&format!("/images/{last}?status=done")).await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ async fn a_person_has_known_pictures_and_faces_on_others() {
     for picture in ["hannibal_1.jpg", "hannibal_2.jpg"] {
         assert!(html.contains(&format!("src=\"/thumbnails/known/{picture}\"")));
     }
-    assert!(html.contains(&format!("src=\"/thumbnails/{image}?face={}\"", faces[0])));
+    assert!(html.contains(&format!("src=\"/thumbnails/{image}?face={}&amp;side=320\"", faces[0])));
     let json = stage.frontend.json("/people/1").await;
     assert_eq!(json["name"], "Hannibal");
     assert_eq!(json["pictures"], json!(["hannibal_1.jpg", "hannibal_2.jpg"]));

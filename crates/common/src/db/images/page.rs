@@ -5,10 +5,11 @@ use sqlx::{AssertSqlSafe, FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mys
 
 use crate::{
     db::{
+        images::query::Area,
         paging::{Cursor, Rows, end_of_search},
         pool::push_list,
     },
-    models::Status,
+    models::{Person, Status},
 };
 
 /// Images that one page of a search looks at, at most. A search that finds too little among them says how far it came,
@@ -77,22 +78,25 @@ pub struct Single {
     pub detector: Option<String>,
     /// Why it could not be looked at again.
     pub look_again_failed: Option<String>,
-    /// The next newer image.
+}
+
+/// The images beside one in a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Neighbours {
+    /// The next newer one.
     pub newer: Option<u64>,
-    /// The next older image.
+    /// The next older one.
     pub older: Option<u64>,
 }
 
-/// One image and its neighbours, if it exists.
+/// One image, if it exists.
 pub async fn one(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Single>> {
     let select = format!(
         "SELECT {COLUMNS}, created_at, attempts, detector,
-                (SELECT look_again_failures.reason FROM look_again_failures WHERE image_id = images.id) AS look_again_failed,
-                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id > ? ORDER BY id LIMIT 1) AS newer,
-                (SELECT CAST(id AS UNSIGNED) FROM images WHERE id < ? ORDER BY id DESC LIMIT 1) AS older
+                (SELECT look_again_failures.reason FROM look_again_failures WHERE image_id = images.id) AS look_again_failed
          FROM images LEFT JOIN person ON person.id = images.person WHERE images.id = ?"
     );
-    let select = sqlx::query(AssertSqlSafe(select)).bind(id).bind(id).bind(id);
+    let select = sqlx::query(AssertSqlSafe(select)).bind(id);
     let Some(row) = select.fetch_optional(pool).await? else { return Ok(None) };
     Ok(Some(Single {
         row: Row::from_row(&row)?,
@@ -100,16 +104,14 @@ pub async fn one(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Single>> {
         attempts: row.try_get("attempts")?,
         detector: row.try_get("detector")?,
         look_again_failed: row.try_get("look_again_failed")?,
-        newer: row.try_get("newer")?,
-        older: row.try_get("older")?,
     }))
 }
 
 /// Which images; of those that fit all that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// With one of these people on it.
-    pub people: Option<Vec<i32>>,
+    /// With somebody of each of these lists on it: people of one name, or one of them.
+    pub people: Vec<Vec<i32>>,
     /// How far along.
     pub state: Option<State>,
     /// Posted on this day (UTC) or later.
@@ -170,6 +172,14 @@ pub async fn read(pool: &MySqlPool, filter: &Filter, cursor: Cursor, size: usize
     Ok(rows)
 }
 
+/// The images beside this one among those that fit, as far as one page of a search looks.
+pub async fn neighbours(pool: &MySqlPool, filter: &Filter, id: u64) -> sqlx::Result<Neighbours> {
+    let newer = read(pool, filter, Cursor::After(id), 1).await?;
+    let older = read(pool, filter, Cursor::Before(id), 1).await?;
+    let first = |found: Rows<Row>| found.rows.first().map(|row| row.id);
+    Ok(Neighbours { newer: first(newer), older: first(older) })
+}
+
 async fn fetch(
     pool: &MySqlPool,
     mut select: QueryBuilder<MySql>,
@@ -209,20 +219,24 @@ async fn first_on(pool: &MySqlPool, day: NaiveDate) -> sqlx::Result<u64> {
     Ok(first.fetch_optional(pool).await?.unwrap_or(u64::MAX))
 }
 
-/// Ids from the cursor on, by an index: those of the people who are asked for, or all. An image that was recognised by
+fn push_people(select: &mut QueryBuilder<MySql>, people: &[i32]) {
+    // Nobody has the id 0: nobody is called so.
+    push_list(select, if people.is_empty() { &[0] } else { people }.iter().copied());
+}
+
+/// Ids from the cursor on, by an index: those of the first people who are asked for, or all. An image that was recognised by
 /// an older face-recog has a person, but no faces.
 fn push_candidates(select: &mut QueryBuilder<MySql>, filter: &Filter, days: &Days, cursor: Cursor) {
     let mut sources = vec![("images", "id")];
-    if filter.people.is_some() {
+    if !filter.people.is_empty() {
         sources.push(("faces", "image_id"));
     }
     for (nth, (table, id)) in sources.into_iter().enumerate() {
         select.push(if nth == 0 { "(SELECT " } else { ") UNION (SELECT " });
         select.push(id).push(" AS id FROM ").push(table).push(" WHERE TRUE");
-        if let Some(people) = &filter.people {
+        if let Some(people) = filter.people.first() {
             select.push(" AND person IN ");
-            // Nobody has the id 0: nobody is called so.
-            push_list(select, if people.is_empty() { &[0] } else { &people[..] }.iter().copied());
+            push_people(select, people);
         }
         if let Some(first) = days.start {
             select.push(" AND ").push(id).push(" >= ").push_bind(first);
@@ -239,6 +253,13 @@ fn push_candidates(select: &mut QueryBuilder<MySql>, filter: &Filter, days: &Day
 }
 
 fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &Filter) {
+    for people in filter.people.iter().skip(1) {
+        select.push(" AND (images.person IN ");
+        push_people(select, people);
+        select.push(" OR EXISTS (SELECT * FROM faces WHERE image_id = images.id AND faces.person IN ");
+        push_people(select, people);
+        select.push("))");
+    }
     if let Some(state) = filter.state {
         let status = match state {
             State::Of(status) => status,
@@ -259,5 +280,47 @@ fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &Filter) {
         // CONCAT_WS leaves out what is NULL.
         select.push(" AND LOCATE(LOWER(").push_bind(text.clone());
         select.push("), LOWER(CONCAT_WS('\n', path, file_name))) > 0");
+    }
+}
+
+/// A face on an image of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OnImage {
+    /// The image.
+    pub image: u64,
+    /// Where it is, on the upright picture.
+    pub area: Area,
+    /// Whom it shows.
+    pub person: Option<Person>,
+}
+
+/// The faces on these images, of each image the `most` surest.
+pub async fn faces_on(pool: &MySqlPool, images: &[u64], most: u32) -> sqlx::Result<Vec<OnImage>> {
+    if images.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT CAST(image_id AS UNSIGNED) AS image, x, y, width, height, person.id, person.name
+         FROM faces LEFT JOIN person ON person.id = faces.person WHERE position < ",
+    );
+    select.push_bind(most).push(" AND image_id IN ");
+    push_list(&mut select, images.iter().copied());
+    select.push(" ORDER BY image_id, position");
+    select.build_query_as().fetch_all(pool).await
+}
+
+impl FromRow<'_, MySqlRow> for OnImage {
+    fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
+        let (id, name): (Option<i32>, Option<String>) = (row.try_get("id")?, row.try_get("name")?);
+        Ok(Self {
+            image: row.try_get("image")?,
+            area: Area {
+                x: row.try_get("x")?,
+                y: row.try_get("y")?,
+                width: row.try_get("width")?,
+                height: row.try_get("height")?,
+            },
+            person: id.zip(name).map(|(id, name)| Person { id, name }),
+        })
     }
 }

@@ -4,6 +4,7 @@
 //! face near to it is nobody's until somebody says whose picture it is. Whatever changes here changes who is on images,
 //! so each change settles those that it touches, in its own transaction ([`faces::settle`]), and is noted in the audit.
 
+pub mod called;
 pub mod enrolment;
 pub mod erase;
 

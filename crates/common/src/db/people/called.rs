@@ -1,0 +1,27 @@
+//! Whom a reader means by a name, a part of one, or an id.
+
+use sqlx::MySqlPool;
+
+/// People that a part of a name may stand for, at most.
+const NAMESAKES: u32 = 20;
+
+/// Whom a reader means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Whom that may be.
+    pub ids: Vec<i32>,
+    /// What a reader calls them: the name of an id that somebody has.
+    pub name: String,
+}
+
+/// The people whom `text` may mean: an id, or a part of a name.
+pub async fn called(pool: &MySqlPool, text: &str) -> sqlx::Result<Called> {
+    if let Ok(id) = text.parse() {
+        let select = sqlx::query_scalar("SELECT name FROM person WHERE id = ?").bind::<i32>(id);
+        let name: Option<String> = select.fetch_optional(pool).await?;
+        return Ok(Called { ids: vec![id], name: name.unwrap_or_else(|| text.to_owned()) });
+    }
+    let select = sqlx::query_scalar("SELECT id FROM person WHERE LOCATE(LOWER(?), LOWER(name)) > 0 LIMIT ?");
+    let ids = select.bind(text).bind(NAMESAKES).fetch_all(pool).await?;
+    Ok(Called { ids, name: text.to_owned() })
+}
