@@ -11,15 +11,16 @@ use std::time::Duration;
 use rpc::faces_server::{Faces, FacesServer};
 use rpc::health_check_server::{HealthCheck, HealthCheckServer};
 use rpc::identify_server::{Identify, IdentifyServer};
+use rpc::recognise_server::{Recognise, RecogniseServer};
 use rpc::{
     ChangesRequest, ChangesResponse, CropRequest, CropResponse, Empty, Face, FindRequest, FindResponse,
     HealthCheckResponse, IdentifyRequest, IdentifyResponse, MatchRequest, MatchResponse, Matched, NOT_FOUND,
-    Nearest,
+    Nearest, NearestPictures, RecogniseRequest, RecogniseResponse,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 /// What an Identify call is answered with, and when.
 pub struct Reply {
@@ -89,6 +90,9 @@ enum Eyes {
 /// What it calls its known people.
 const GALLERY: u64 = 1;
 
+/// How the scripts name a picture that is sent.
+pub const SENT: &str = "(sent)";
+
 /// What it calls its embeddings.
 const MODEL: &str = "scripted";
 
@@ -132,6 +136,7 @@ impl FakeFaceRecog {
             tonic::transport::Server::builder()
                 .add_service(IdentifyServer::new(this.clone()))
                 .add_service(FacesServer::new(this.clone()))
+                .add_service(RecogniseServer::new(this.clone()))
                 .add_service(HealthCheckServer::new(this.clone()))
                 .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))),
         );
@@ -333,6 +338,27 @@ impl Faces for FakeFaceRecog {
 
     async fn crop(&self, _: Request<CropRequest>) -> Result<Response<CropResponse>, Status> {
         Err(Status::unimplemented("it opens no pictures"))
+    }
+}
+
+#[tonic::async_trait]
+impl Recognise for FakeFaceRecog {
+    async fn recognise(
+        &self,
+        request: Request<Streaming<RecogniseRequest>>,
+    ) -> Result<Response<RecogniseResponse>, Status> {
+        let mut messages = request.into_inner();
+        let mut nearest = 0;
+        while let Some(message) = messages.message().await? {
+            nearest += message.nearest;
+        }
+        let request = Request::new(FindRequest { image_path: SENT.to_owned(), known: false });
+        let found = self.find(request).await?.into_inner();
+        let near = |face: &Face| NearestPictures {
+            pictures: face.nearest.clone().into_iter().take(nearest as usize).collect(),
+        };
+        let nearest = found.faces.iter().map(near).collect();
+        Ok(Response::new(RecogniseResponse { found: Some(found), nearest, tolerance: 0.6 }))
     }
 }
 

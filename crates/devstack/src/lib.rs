@@ -47,7 +47,7 @@ mod stack;
 pub use crowd::{PEOPLE as PEOPLE_IN_CROWD, crowd};
 pub use database::Database;
 pub use database_server::DatabaseServer;
-pub use fake_face_recog::{FakeFaceRecog, Gate, Reply};
+pub use fake_face_recog::{FakeFaceRecog, Gate, Reply, SENT};
 pub use folder::PrivateFolder;
 pub use nsq::{Nsqd, Nsqlookupd};
 pub use port::Port;

@@ -22,7 +22,7 @@ use engine::pool::{Pool, Workers};
 use engine::{FaceEngine, ModelError, ModelId, Models};
 use gallery::cache::Cache;
 use gallery::watch::Watcher;
-use grpc::Service;
+use grpc::{SentPictures, Service};
 use picture::folder::{Folder, Whose};
 use settings::RecognitionSettings;
 use web::ops::Readiness;
@@ -49,6 +49,7 @@ pub async fn run(
         tolerance: settings.match_tolerance,
         model,
         crops: picture::crop::places(),
+        sent: SentPictures::default(),
         shutdown: shutdown.clone(),
     };
 

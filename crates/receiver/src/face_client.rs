@@ -4,24 +4,34 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use common::db::images::query::Area;
-use rpc::{CropRequest, FindRequest, FindResponse, MatchRequest, faces_client::FacesClient};
+use futures_util::stream;
+use rpc::{
+    CropRequest, FindRequest, FindResponse, MatchRequest, RecogniseRequest, RecogniseResponse,
+    faces_client::FacesClient, recognise_client::RecogniseClient,
+};
 use tonic::{Code, Request, transport::Channel};
 
-use crate::http::error::Problem;
+use crate::{http::error::Problem, stateless::sent::Sent};
 
 /// How long one picture may take, waiting behind others included.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Largest answer to a picture that is sent, in bytes: a hundred faces are compared, of which each is told with 160 names.
+const LARGEST_ANSWER: usize = 8 << 20;
 
 /// The way to face-recog.
 #[derive(Clone, Debug)]
 pub struct FaceClient {
     client: FacesClient<Channel>,
+    sent: RecogniseClient<Channel>,
 }
 
 impl FaceClient {
     /// Asks the face-recog at `address` (`host:port`).
     pub fn new(address: &str) -> anyhow::Result<Self> {
-        Ok(Self { client: rpc::faces_at(address)? })
+        let channel = rpc::channel_to(address)?;
+        let sent = RecogniseClient::new(channel.clone()).max_decoding_message_size(LARGEST_ANSWER);
+        Ok(Self { client: FacesClient::new(channel), sent })
     }
 
     /// Every face on a picture in the folder of known people.
@@ -31,6 +41,20 @@ impl FaceClient {
             Ok(answer) => Ok(answer.into_inner()),
             Err(status) => Err(problem(&status, None)),
         }
+    }
+
+    /// Every face on a picture that is sent, and `nearest` known pictures for each.
+    pub async fn recognise(&self, picture: Sent, nearest: u32) -> Result<RecogniseResponse, Problem> {
+        let Sent { blocks, size, charge } = picture;
+        // None is larger than MAX_UPLOAD.
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        let first = RecogniseRequest { size, nearest, ..RecogniseRequest::default() };
+        let pieces =
+            blocks.into_iter().map(|piece| RecogniseRequest { piece, ..RecogniseRequest::default() });
+        let messages = stream::iter([first].into_iter().chain(pieces));
+        let answer = self.sent.clone().recognise(patient(messages)).await;
+        drop(charge);
+        Ok(answer.map_err(|status| not_recognised(&status))?.into_inner())
     }
 
     /// What looks for faces today, and how.
@@ -75,6 +99,21 @@ fn patient<T>(message: T) -> Request<T> {
     request
 }
 
+/// Why there is no answer about a picture that was sent.
+fn not_recognised(status: &tonic::Status) -> Problem {
+    match status.code() {
+        Code::ResourceExhausted => {
+            let detail = "face-recog has too much to do; try again later";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "face_recog_busy", detail)
+        }
+        Code::Unimplemented => {
+            let detail = "this cannot be answered here: face-recog is of a release that cannot do this";
+            Problem::new(StatusCode::NOT_IMPLEMENTED, "face_recog_too_old", detail)
+        }
+        _ => problem(status, None),
+    }
+}
+
 /// Why a picture is of no use: that with this path, or one that the receiver has just written among the known ones.
 fn problem(status: &tonic::Status, path: Option<&str>) -> Problem {
     let which = path.unwrap_or("that was sent");
@@ -95,7 +134,7 @@ fn problem(status: &tonic::Status, path: Option<&str>) -> Problem {
             Problem::new(StatusCode::NOT_IMPLEMENTED, "no_crops", detail)
         }
         _ => {
-            tracing::error!(%status, "face-recog does not help to enrol somebody");
+            tracing::error!(%status, "face-recog does not do what a request needs");
             let detail = "face-recog does not answer, or has too much to do; try again later";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "face_recog_away", detail)
         }

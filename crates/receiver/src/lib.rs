@@ -9,7 +9,8 @@
 //! [`compat`] has the original's two routes and leads paths through these four. [`uploads`] turns pictures into files and
 //! their paths. [`images`] tells what became of images, deletes them and has them looked at again. [`corrections`] stores
 //! what a person says about a face. [`people`] changes the known people and their reference photos, which
-//! [`face_client`] has face-recog cut out. [`watch_folder`] posts what is put into the folder of unknown people, where that
+//! [`face_client`] has face-recog cut out. [`stateless`] answers
+//! what is asked about pictures that are not kept. [`watch_folder`] posts what is put into the folder of unknown people, where that
 //! is switched on. [`http`] joins the routes, and has what all of them share: access, bodies, errors, the OpenAPI document.
 //!
 //! The row is the truth and the message a hint: the image-processor's sweep finds in the table what could not be announced.
@@ -28,6 +29,7 @@ mod images;
 mod ingest;
 mod people;
 mod settings;
+mod stateless;
 mod task;
 mod uploads;
 mod watch_folder;
@@ -110,6 +112,7 @@ pub async fn run(
             UploadStore::new(settings.known_people.clone(), settings.max_upload as u64, None),
             settings.body_timeout,
         ),
+        stateless: stateless::Bounds::new(settings.max_upload, settings.body_timeout, memory.clone()),
         face_client: FaceClient::new(&settings.grpc_address)?,
         pool: pool.clone(),
         producer: producer.clone(),

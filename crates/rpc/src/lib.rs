@@ -17,11 +17,16 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Asks the face-recog at `address` (`host:port`) over one connection, made when it is first needed, and anew when it
 /// breaks. Each request needs a timeout of its own.
 pub fn faces_at(address: &str) -> Result<faces_client::FacesClient<Channel>, Error> {
+    Ok(faces_client::FacesClient::new(channel_to(address)?))
+}
+
+/// The connection of [`faces_at`], for the other services of face-recog.
+pub fn channel_to(address: &str) -> Result<Channel, Error> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE);
-    Ok(faces_client::FacesClient::new(endpoint.connect_lazy()))
+    Ok(endpoint.connect_lazy())
 }
 
 /// The image name that stands for "nobody known is on this picture".
@@ -29,6 +34,9 @@ pub const NOT_FOUND: &str = "not_found";
 
 /// Most faces of one picture that face-recog tells: the surest.
 pub const MOST_FACES: usize = 1_000;
+
+/// Most known pictures that [`RecogniseRequest`] asks for.
+pub const MOST_NEAREST: u32 = 200;
 
 /// The compiled contract, which server reflection hands out.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/face.bin"));

@@ -8,6 +8,7 @@ mod mixed_fleet;
 mod outages;
 mod people;
 mod redeeming;
+mod stateless;
 mod stopping;
 mod system;
 mod telling;

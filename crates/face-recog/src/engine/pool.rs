@@ -71,6 +71,7 @@ impl PoolError {
 /// The door to the workers. They end when its last clone is dropped.
 pub struct Pool<Tools> {
     requests: Sender<Job<Tools>>,
+    direct: Sender<Job<Tools>>,
     background: Sender<Job<Tools>>,
     /// One permit for each place of `background`, so that sending to it never blocks.
     background_places: Arc<Semaphore>,
@@ -80,6 +81,7 @@ impl<Tools> Clone for Pool<Tools> {
     fn clone(&self) -> Self {
         Self {
             requests: self.requests.clone(),
+            direct: self.direct.clone(),
             background: self.background.clone(),
             background_places: self.background_places.clone(),
         }
@@ -103,13 +105,16 @@ impl<Tools: Send + 'static> Pool<Tools> {
     /// Starts one worker for each set of tools.
     pub fn start(tools: Vec<Tools>) -> io::Result<(Self, Workers)> {
         let (requests, waiting) = bounded(tools.len() * WAITING_PER_WORKER);
+        let (direct, direct_waiting) = bounded(tools.len() * WAITING_PER_WORKER);
         let (background, background_waiting) = bounded(tools.len());
-        let pool = Self { requests, background, background_places: Arc::new(Semaphore::new(tools.len())) };
+        let background_places = Arc::new(Semaphore::new(tools.len()));
+        let pool = Self { requests, direct, background, background_places };
         let workers = tools.into_iter().enumerate().map(|(number, tools)| {
-            let (waiting, background_waiting) = (waiting.clone(), background_waiting.clone());
+            let waiting = waiting.clone();
+            let others = [direct_waiting.clone(), background_waiting.clone()];
             thread::Builder::new()
                 .name(format!("recogniser-{number}"))
-                .spawn(move || work_on(tools, waiting, &background_waiting))
+                .spawn(move || work_on(tools, waiting, &others))
         });
         Ok((pool, Workers(workers.collect::<io::Result<_>>()?)))
     }
@@ -121,11 +126,19 @@ impl<Tools: Send + 'static> Pool<Tools> {
         work: impl FnOnce(&mut Tools, &Waiting<Tools>) -> T + Send + 'static,
     ) -> Result<T, PoolError> {
         let (job, answer) = job(work);
-        self.requests.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => PoolError::Busy,
-            TrySendError::Disconnected(_) => PoolError::Stopped,
-        })?;
+        enqueue(&self.requests, job)?;
         note_depth(self.requests.len());
+        answer.await.unwrap_or(Err(PoolError::Stopped))
+    }
+
+    /// As [`run`](Self::run), for callers beside those that work the queue of images off: each of both kinds has a queue of
+    /// its own. While both wait, a worker draws by lot which it serves, so neither starves the other.
+    pub async fn run_direct<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tools, &Waiting<Tools>) -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
+        let (job, answer) = job(work);
+        enqueue(&self.direct, job)?;
         answer.await.unwrap_or(Err(PoolError::Stopped))
     }
 
@@ -145,6 +158,13 @@ impl<Tools: Send + 'static> Pool<Tools> {
         self.background.try_send(job).map_err(|_| PoolError::Stopped)?;
         answer.await.unwrap_or(Err(PoolError::Stopped))
     }
+}
+
+fn enqueue<Tools>(queue: &Sender<Job<Tools>>, job: Job<Tools>) -> Result<(), PoolError> {
+    queue.try_send(job).map_err(|error| match error {
+        TrySendError::Full(_) => PoolError::Busy,
+        TrySendError::Disconnected(_) => PoolError::Stopped,
+    })
 }
 
 /// Wraps work so that it is skipped when nobody waits for its answer, and cannot take its thread down.
@@ -168,7 +188,11 @@ fn job<Tools, T: Send + 'static>(
     (job, answer)
 }
 
-fn work_on<Tools>(mut tools: Tools, requests: Receiver<Job<Tools>>, background: &Receiver<Job<Tools>>) {
+fn work_on<Tools>(
+    mut tools: Tools,
+    requests: Receiver<Job<Tools>>,
+    [direct, background]: &[Receiver<Job<Tools>>; 2],
+) {
     let waiting = Waiting { requests, is_served: Cell::new(false) };
     loop {
         let job = select! {
@@ -176,6 +200,7 @@ fn work_on<Tools>(mut tools: Tools, requests: Receiver<Job<Tools>>, background: 
                 note_depth(waiting.requests.len());
                 job
             }
+            recv(direct) -> job => job,
             recv(background) -> job => job,
         };
         match job {
@@ -248,6 +273,59 @@ mod tests {
             assert_eq!(request.await, Ok(1));
         }
         assert_eq!(futures_util::future::join_all(background).await, vec![Ok(2); 100]);
+    }
+
+    /// Calls without end for the one worker, as many at once as fit its queue, until the other call is answered.
+    async fn answered_among(flood: impl AsyncFn() -> Result<(), PoolError>, other: impl Future<Output = ()>) {
+        let caller = async || loop {
+            match flood().await {
+                Ok(()) | Err(PoolError::Busy) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let callers = futures_util::future::join_all((0..2 * WAITING_PER_WORKER).map(|_| caller()));
+        tokio::select! {
+            () = other => {}
+            _ = callers => unreachable!("they call without end"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_one_kind_of_calls_does_not_starve_the_other() {
+        let work = |(): &mut (), _: &Waiting<()>| std::thread::yield_now();
+        let (pool, _workers) = Pool::start(vec![()]).unwrap();
+        let few = async || {
+            for _ in 0..20 {
+                pool.run_direct(work).await.unwrap();
+            }
+        };
+        answered_among(async || pool.run(work).await, few()).await;
+
+        let (pool, _workers) = Pool::start(vec![()]).unwrap();
+        let few = async || {
+            for _ in 0..20 {
+                pool.run(work).await.unwrap();
+            }
+        };
+        answered_among(async || pool.run_direct(work).await, few()).await;
+    }
+
+    #[tokio::test]
+    async fn each_kind_of_calls_is_refused_when_its_own_queue_is_full() {
+        let (pool, _workers, go_on) = stopped_pool().await;
+        let mut waiting: Vec<_> =
+            (0..WAITING_PER_WORKER).map(|_| Box::pin(pool.run_direct(|(), _| 1))).collect();
+        for call in &mut waiting {
+            assert!(futures_util::poll!(call).is_pending());
+        }
+        assert_eq!(pool.run_direct(|(), _| 1).await, Err(PoolError::Busy));
+        let mut request = Box::pin(pool.run(|(), _| 2));
+        assert!(futures_util::poll!(&mut request).is_pending(), "there is room for it");
+        go_on.send(()).unwrap();
+        assert_eq!(request.await, Ok(2));
+        for call in waiting {
+            assert_eq!(call.await, Ok(1));
+        }
     }
 
     #[tokio::test]

@@ -169,6 +169,31 @@ impl Gallery {
     }
 }
 
+impl Gallery {
+    /// The `most` known pictures nearest to a face, the nearest first, as [`nearest`](Self::nearest) orders them.
+    pub fn nearest_few(&self, face: &Embedding, most: usize) -> Vec<Nearest> {
+        let mut few: Vec<(f32, usize)> = Vec::with_capacity(most.min(self.len()));
+        for (index, known) in self.embeddings.iter().enumerate() {
+            let squared = squared_distance(known, face);
+            let is_near = few.len() < most || few.last().is_some_and(|&(farthest, _)| squared < farthest);
+            if squared.is_nan() || !is_near {
+                continue;
+            }
+            if few.len() == most {
+                few.pop();
+            }
+            // Of several at the same distance the first by file name stays the first.
+            let place = few.partition_point(|&(nearer, _)| nearer <= squared);
+            few.insert(place, (squared, index));
+        }
+        let named = |(squared, index): (f32, usize)| Nearest {
+            name: self.names[index].to_string(),
+            distance: f64::from(squared).sqrt(),
+        };
+        few.into_iter().map(named).collect()
+    }
+}
+
 /// Galleries are told apart by the sum of these, which knows no order.
 fn fingerprint(name: &str, content: &ContentHash) -> u64 {
     let mut hash = Sha256::new();
@@ -206,6 +231,19 @@ mod tests {
         let nearest = gallery.nearest(&[face(9.0), face(0.25)]).unwrap();
         assert_eq!(nearest.name, "near.jpg");
         assert!((nearest.distance - (128.0_f64 * 0.0625).sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_nearest_few_begin_with_the_nearest() {
+        let people =
+            gallery(&[("d.jpg", 4.0), ("b.jpg", 2.0), ("a.jpg", 2.0), ("n.jpg", f32::NAN), ("e.jpg", -1.0)]);
+        let names = |most| -> Vec<String> {
+            people.nearest_few(&face(1.9), most).into_iter().map(|nearest| nearest.name).collect()
+        };
+        assert_eq!(names(9), ["a.jpg", "b.jpg", "d.jpg", "e.jpg"]);
+        assert_eq!(names(2), ["a.jpg", "b.jpg"]);
+        assert_eq!(people.nearest_few(&face(1.9), 1), Vec::from_iter(people.nearest(&[face(1.9)])));
+        assert!(names(0).is_empty() && Gallery::default().nearest_few(&face(1.0), 3).is_empty());
     }
 
     #[test]

@@ -115,7 +115,12 @@ pub(crate) fn gallery_id(gallery: &Gallery, tolerance: f64) -> u64 {
 }
 
 /// The faces of a picture, and who is nearest to each.
-fn described(picture: &Picture, faces: &[Face], gallery: &Gallery, tolerance: f64) -> FindResponse {
+pub(crate) fn described(
+    picture: &Picture,
+    faces: &[Face],
+    gallery: &Gallery,
+    tolerance: f64,
+) -> FindResponse {
     let (width, height) = picture.size;
     let scale = scale(picture);
     let face = |face: &Face| {
@@ -150,12 +155,16 @@ fn scaled(length: f64, scale: f64) -> f64 {
 /// The known picture nearest to a face. `None` of a face that is not compared, and where nobody is known.
 pub(crate) fn nearest(face: &Face, picture: &Picture, gallery: &Gallery, tolerance: f64) -> Option<Nearest> {
     let nearest = gallery.nearest(slice::from_ref(face.embedding()?))?;
-    let height = scaled(face.place.height.into(), scale(picture)) as u32;
-    Some(judged(nearest, height, tolerance))
+    Some(judged(nearest, height(face, picture), tolerance))
+}
+
+/// How high a face is in the file, in pixels.
+pub(crate) fn height(face: &Face, picture: &Picture) -> u32 {
+    scaled(face.place.height.into(), scale(picture)) as u32
 }
 
 /// Whether a face of this height is near enough to be the same person's: small ones resemble others more.
-fn judged(nearest: gallery::Nearest, height: u32, tolerance: f64) -> Nearest {
+pub(crate) fn judged(nearest: gallery::Nearest, height: u32, tolerance: f64) -> Nearest {
     let greatest = match_tolerance(i32::try_from(height).unwrap_or(i32::MAX), tolerance);
     Nearest { is_match: nearest.distance <= greatest, distance: nearest.distance, image_name: nearest.name }
 }

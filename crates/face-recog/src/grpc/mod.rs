@@ -6,6 +6,7 @@
 pub mod changes;
 pub mod find;
 pub mod incoming;
+mod recognise;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,12 +15,15 @@ use rpc::{
     faces_server::FacesServer,
     health_check_server::{HealthCheck, HealthCheckServer},
     identify_server::{Identify, IdentifyServer},
+    recognise_server::RecogniseServer,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, server::NamedService};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use web::ops::Readiness;
+
+pub use recognise::SentPictures;
 
 use crate::{
     engine::{
@@ -37,13 +41,21 @@ const MAX_MESSAGE: usize = 64 << 10;
 /// Largest request that carries embeddings, in bytes: a thousand of 512, and their framing.
 const MAX_EMBEDDINGS: usize = 1 << 20;
 
+/// Largest request that carries a piece of a picture, in bytes: a mebibyte, and its framing.
+const MAX_PIECE: usize = (1 << 20) + (1 << 10);
+
 /// How often a silent connection is asked whether its other end still lives, and how long that has to say so: nobody
 /// works for a caller who has gone.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// Names under which health is asked for; the empty one stands for the whole server.
-const HEALTH_NAMES: [&str; 4] =
-    ["", IdentifyServer::<Service>::NAME, FacesServer::<Service>::NAME, HealthCheckServer::<Service>::NAME];
+const HEALTH_NAMES: [&str; 5] = [
+    "",
+    IdentifyServer::<Service>::NAME,
+    FacesServer::<Service>::NAME,
+    RecogniseServer::<Service>::NAME,
+    HealthCheckServer::<Service>::NAME,
+];
 
 /// Answers the contract's calls.
 #[derive(Clone)]
@@ -62,6 +74,8 @@ pub struct Service {
     pub model: ModelId,
     /// A permit for each picture to show that may wait.
     pub crops: Arc<Semaphore>,
+    /// Memory for the pictures that are sent.
+    pub sent: SentPictures,
     /// Cancelled when the service is to stop.
     pub shutdown: CancellationToken,
 }
@@ -88,6 +102,7 @@ pub async fn serve(service: Service, listener: TcpListener, readiness: Readiness
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(IdentifyServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(FacesServer::new(service.clone()).max_decoding_message_size(MAX_EMBEDDINGS))
+        .add_service(RecogniseServer::new(service.clone()).max_decoding_message_size(MAX_PIECE))
         .add_service(HealthCheckServer::new(service).max_decoding_message_size(MAX_MESSAGE))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection)

@@ -31,7 +31,7 @@ use crate::{
     http::{body::reject, error::Problem, format::Format, state::Receiver},
     images::{delete, get, list, look_again},
     people::{self, enrolment, reference_photos},
-    task, uploads,
+    stateless, task, uploads,
 };
 
 /// The receiver's routes.
@@ -48,6 +48,7 @@ pub fn router(receiver: Receiver) -> Router {
         .merge(people::routes())
         .merge(enrolment::routes())
         .merge(reference_photos::routes())
+        .merge(stateless::routes())
         .split_for_parts();
     router
         .route_layer(middleware::from_fn(to_its_end))
@@ -74,7 +75,7 @@ async fn when_ready(State(receiver): State<Arc<Receiver>>, request: Request, nex
 /// A change that has begun goes on when its client disconnects: half of a change would stay for ever. If the body breaks off, the
 /// change ends by itself.
 async fn to_its_end(request: Request, next: Next) -> Response {
-    if request.method().is_safe() {
+    if request.method().is_safe() || stateless::changes_nothing(&request) {
         return next.run(request).await;
     }
     task::to_its_end(next.run(request)).await

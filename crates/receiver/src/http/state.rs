@@ -26,6 +26,7 @@ use crate::{
     },
     ingest::Ingest,
     people::folder::KnownPeople,
+    stateless,
     uploads::Intake,
 };
 
@@ -50,7 +51,9 @@ pub struct Receiver {
     pub known_people: KnownPeople,
     /// Takes pictures that show a face which somebody is to be known by; they do not stay.
     pub examples: Intake,
-    /// Finds their faces, and cuts them out.
+    /// Takes pictures that are looked at and not kept.
+    pub stateless: stateless::Bounds,
+    /// Finds faces, and cuts them out.
     pub face_client: FaceClient,
     /// Where everything is kept.
     pub pool: MySqlPool,

@@ -59,7 +59,7 @@ use crate::{
 const AT_ONCE: usize = 16;
 
 /// Fields of one form.
-const MAX_FIELDS: usize = 100;
+pub const MAX_FIELDS: usize = 100;
 
 /// How much of a form may come between one piece of a file and the next: a field's head, or the end of one.
 const MAX_HEAD: usize = 64 * 1024;
@@ -269,8 +269,7 @@ impl Intake {
         while let Some(mut field) = form.next_field().await? {
             number += 1;
             if number > MAX_FIELDS {
-                let detail = format!("a form may have {MAX_FIELDS} fields; send the other files in another");
-                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_files", detail));
+                return Err(too_many_fields());
             }
             let file_name = field.file_name().filter(|name| !name.is_empty()).map(ToOwned::to_owned);
             let mut pieces = (&mut field).inspect(|_| held.store(0, Ordering::Relaxed));
@@ -314,7 +313,7 @@ pub fn form_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Reads what is left of a form that is refused, so that the client reads the answer, but not for ever.
-async fn read_away(form: &mut Multipart<'static>, held: &AtomicUsize) {
+pub async fn read_away(form: &mut Multipart<'static>, held: &AtomicUsize) {
     let rest = async {
         while let Ok(Some(mut field)) = form.next_field().await {
             while let Ok(Some(_)) = field.chunk().await {
@@ -327,7 +326,7 @@ async fn read_away(form: &mut Multipart<'static>, held: &AtomicUsize) {
 }
 
 /// Fails when more than a head has arrived since somebody set `held` to zero: multer holds it all in memory.
-fn with_head_limit(
+pub fn with_head_limit(
     pieces: impl Stream<Item = Result<Bytes, ReadError>>,
     held: Arc<AtomicUsize>,
 ) -> impl Stream<Item = Result<Bytes, ReadError>> {
@@ -369,7 +368,14 @@ pub async fn refuse(problem: Problem, headers: &HeaderMap, body: Body) -> Proble
     problem
 }
 
-fn no_form(error: multer::Error) -> Problem {
+/// The answer to a form that has more fields than [`MAX_FIELDS`].
+pub fn too_many_fields() -> Problem {
+    let detail = format!("a form may have {MAX_FIELDS} fields; send the other files in another");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_files", detail)
+}
+
+/// The answer to a body that is called a form and is none.
+pub fn no_form(error: multer::Error) -> Problem {
     let status = match error {
         multer::Error::NoMultipart => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         _ => StatusCode::BAD_REQUEST,

@@ -27,7 +27,7 @@ use crate::uploads::{
 const PIECES: usize = 4;
 
 /// As many first bytes tell what kind of picture it is.
-const SIGNATURE: usize = 12;
+pub const SIGNATURE: usize = 12;
 
 /// Why a file was not kept.
 #[derive(Debug, thiserror::Error)]
@@ -196,7 +196,7 @@ impl UploadStore {
 }
 
 /// The extension of the kind of picture that begins like this.
-fn extension(signature: &[u8]) -> Result<&'static str, NotKept> {
+pub fn extension(signature: &[u8]) -> Result<&'static str, NotKept> {
     Ok(match signature {
         [0xff, 0xd8, 0xff, ..] => "jpg",
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => "png",

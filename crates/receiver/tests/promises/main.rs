@@ -21,6 +21,7 @@ mod people;
 mod process;
 mod sessions;
 mod stack;
+mod stateless;
 mod status;
 mod storing;
 mod tester;

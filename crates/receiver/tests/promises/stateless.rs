@@ -1,0 +1,275 @@
+//! Pictures that are sent to be looked at: what is answered, what is refused, and that nothing of them is kept.
+
+use std::{fs, path::Path};
+
+use devstack::{FakeFaceRecog, Gate, PrivateFolder, Reply, SENT};
+use futures_util::future::join_all;
+use reqwest::StatusCode;
+use rpc::{Face, Nearest};
+use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tonic::{Code, Status};
+
+use crate::{
+    access::TOKENS,
+    stack::{Answer, Stack, until},
+};
+
+const JPEG: &[u8] = b"\xff\xd8\xff a photograph of Ada";
+
+/// A receiver, and a face-recog that sees one face on each picture.
+struct Looking {
+    stack: Stack,
+    face_recog: FakeFaceRecog,
+    folder: PrivateFolder,
+}
+
+impl Looking {
+    async fn start(more: &[&str]) -> Self {
+        Self::with(|_| Reply::name("hannibal_1.jpg"), more).await
+    }
+
+    /// With what face-recog answers.
+    async fn with(script: impl Fn(&str) -> Reply + Send + Sync + 'static, more: &[&str]) -> Self {
+        let face_recog = FakeFaceRecog::start(script).await;
+        face_recog.tell_faces("yunet", |_| vec![face()]);
+        let folder = PrivateFolder::new().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        fs::create_dir(at("known")).unwrap();
+        let own = [
+            format!("--grpc-address={}", face_recog.address()),
+            format!("--uploads={}", at("uploads")),
+            format!("--known-people={}", at("known")),
+        ];
+        let flags: Vec<_> = own.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        Self { stack: Stack::start_with(&flags).await, face_recog, folder }
+    }
+
+    async fn send(&self, route: &str, body: impl Into<reqwest::Body>) -> Answer {
+        self.stack.receiver.post(route, body).await
+    }
+
+    async fn send_form(&self, route: &str, files: &[&[u8]]) -> Answer {
+        let request = self.stack.receiver.build(route);
+        let request = request.header("content-type", "multipart/form-data; boundary=XX").body(form(files));
+        self.stack.receiver.send(request).await
+    }
+
+    /// Every file of every folder that the receiver knows.
+    fn files(&self) -> usize {
+        let count = |name: &str| files(&self.folder.path().join(name));
+        count("uploads") + count("known")
+    }
+}
+
+fn files(folder: &Path) -> usize {
+    fs::read_dir(folder).unwrap().count()
+}
+
+fn face() -> Face {
+    let nearest = Nearest { image_name: "hannibal_1.jpg".to_owned(), distance: 0.25, is_match: true };
+    let embedding = common::embedding::write(&[0.5; 128]);
+    Face {
+        left: -3,
+        top: 4,
+        width: 50,
+        height: 60,
+        embedding,
+        sharpness: 120.5,
+        turned: 0.25,
+        nearest: Some(nearest),
+        score: Some(0.75),
+    }
+}
+
+/// A form with these files.
+fn form(files: &[&[u8]]) -> Vec<u8> {
+    let mut body = b"--XX\r\nContent-Disposition: form-data; name=\"album\"\r\n\r\nholidays\r\n".to_vec();
+    for file in files {
+        body.extend(b"--XX\r\nContent-Disposition: form-data; name=\"f\"; filename=\"ada.jpg\"\r\n\r\n");
+        body.extend_from_slice(file);
+        body.extend(b"\r\n");
+    }
+    body.extend(b"--XX--\r\n");
+    body
+}
+
+fn object(answer: &Answer) -> Value {
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+#[track_caller]
+fn assert_problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (status, "application/problem+json"));
+    assert_eq!(object(answer)["code"], code, "{}", answer.body);
+    assert_eq!(answer.headers.contains_key("retry-after"), status == 503);
+}
+
+#[tokio::test]
+async fn a_picture_is_recognised_as_the_body_or_as_a_form() {
+    let looking = Looking::start(&[]).await;
+    let hannibal = json!({"id": 1, "name": "Hannibal"});
+    let seen = json!({
+        "width": 640, "height": 480, "detector": "yunet", "model": "scripted",
+        "faces": [{
+            "box": {"x": -3, "y": 4, "width": 50, "height": 60},
+            "recognised": true, "person": hannibal, "distance": 0.25, "nearest": "hannibal_1.jpg",
+            "people": [{"person": hannibal, "distance": 0.25, "picture": "hannibal_1.jpg"}],
+            "score": 0.75, "sharpness": 120.5, "turned": 0.25,
+        }],
+    });
+    let answer = looking.send("/recognise", JPEG).await;
+    let told = (answer.status, answer.header("content-type"), answer.header("cache-control"));
+    assert_eq!(told, (StatusCode::OK, "application/json", "no-store"), "{}", answer.body);
+    assert_eq!(object(&answer), seen);
+    assert_eq!(object(&looking.send_form("/recognise", &[JPEG]).await), seen);
+    let answer = looking.send("/recognise?k=10&embedding=true", JPEG).await;
+    assert_eq!(object(&answer)["faces"][0]["embedding"], json!(vec![0.5; 128]));
+}
+
+#[tokio::test]
+async fn whoever_is_too_far_or_nobodys_is_near_and_not_recognised() {
+    let looking = Looking::start(&[]).await;
+    for (name, is_match, people) in [("hannibal_1.jpg", false, 1), ("nobodys.jpg", true, 0)] {
+        looking.face_recog.tell_faces("yunet", move |_| {
+            let nearest = Nearest { image_name: name.to_owned(), distance: 0.59, is_match };
+            vec![Face { nearest: Some(nearest), ..face() }]
+        });
+        let face = object(&looking.send("/recognise", JPEG).await)["faces"][0].take();
+        assert_eq!((&face["recognised"], &face["person"]), (&json!(false), &Value::Null), "{face}");
+        assert_eq!((&face["nearest"], &face["distance"]), (&json!(name), &json!(0.59)));
+        assert_eq!(face["people"].as_array().unwrap().len(), people);
+    }
+    looking.face_recog.tell_faces("yunet", |_| vec![]);
+    assert_eq!(object(&looking.send("/recognise", JPEG).await)["faces"], json!([]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_recognised_is_refused_as_an_upload_is() {
+    let looking = Looking::start(&["--max-upload", "1KiB"]).await;
+    for (body, status, code) in [
+        (b"hello, this is a text".as_slice(), 415, "no_picture"),
+        (b"", 415, "no_picture"),
+        (b"\0\0\0\x18ftypheic", 415, "no_picture"),
+        (&[JPEG, &[0; 2000]].concat(), 413, "file_too_large"),
+    ] {
+        assert_problem(&looking.send("/recognise", body.to_vec()).await, status, code);
+        assert_problem(&looking.send_form("/recognise", &[body]).await, status, code);
+        let trickled =
+            futures_util::stream::iter(body.chunks(7).map(|part| Ok::<_, std::io::Error>(part.to_vec())));
+        let parts: Vec<_> = futures_util::StreamExt::collect(trickled).await;
+        let parts = reqwest::Body::wrap_stream(futures_util::stream::iter(parts));
+        assert_problem(&looking.send("/recognise", parts).await, status, code);
+    }
+    assert_problem(&looking.send_form("/recognise", &[]).await, 422, "no_file");
+    assert_problem(&looking.send_form("/recognise", &[JPEG, JPEG]).await, 422, "several_files");
+    for query in ["k=0", "k=11", "k=x", "embedding=1", "limit=3"] {
+        let answer = looking.send(&format!("/recognise?{query}"), JPEG).await;
+        assert_problem(&answer, 400, "wrong_query");
+    }
+    let packed = looking.stack.receiver.build("/recognise").header("content-encoding", "gzip").body(JPEG);
+    assert_problem(&looking.stack.receiver.send(packed).await, 415, "packed");
+    assert_eq!(looking.face_recog.calls(), 0, "face-recog sees none of it");
+}
+
+#[tokio::test]
+async fn a_picture_that_trickles_is_given_up() {
+    let looking = Looking::start(&["--body-timeout", "200ms"]).await;
+    let head = b"POST /recognise HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n\xff\xd8\xff";
+    let answer = looking.stack.receiver.raw(head).await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("body_too_slow"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_face_recog_does_not_answer_says_whether_to_try_again() {
+    for (reply, status, code) in [
+        (Code::InvalidArgument, 422, "picture_unusable"),
+        (Code::ResourceExhausted, 503, "face_recog_busy"),
+        (Code::Unavailable, 503, "face_recog_away"),
+        (Code::Internal, 503, "face_recog_away"),
+        (Code::Unimplemented, 501, "face_recog_too_old"),
+    ] {
+        let script = move |_: &str| Reply::error(Status::new(reply, "why"));
+        let looking = Looking::with(script, &[]).await;
+        assert_problem(&looking.send("/recognise", JPEG).await, status, code);
+    }
+    let port = devstack::Port::reserve().unwrap();
+    let stack = Stack::start_with(&[&format!("--grpc-address=127.0.0.1:{port}")]).await;
+    assert_problem(&stack.receiver.post("/recognise", JPEG).await, 503, "face_recog_away");
+}
+
+#[tokio::test]
+async fn one_address_has_half_of_the_requests_at_once() {
+    let gate = Gate::shut();
+    let open = gate.clone();
+    let looking = Looking::with(move |_| Reply::name("hannibal_1.jpg").behind(&gate), &[]).await;
+    let waiting = join_all((0..8).map(|_| looking.send("/recognise", JPEG)));
+    let another = async {
+        until("eight are under way", async || looking.face_recog.running() == 8).await;
+        let refused = looking.send("/recognise", JPEG).await;
+        open.open();
+        refused
+    };
+    let (answers, refused) = tokio::join!(waiting, another);
+    assert_problem(&refused, 503, "overloaded");
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
+    assert_eq!(looking.send("/recognise", JPEG).await.status, StatusCode::OK, "their turns are given back");
+}
+
+#[tokio::test]
+async fn nobody_works_for_a_client_that_has_gone() {
+    let looking = Looking::with(|_| Reply::never(), &[]).await;
+    let mut client = TcpStream::connect(looking.stack.receiver.address).await.unwrap();
+    let head = format!("POST /recognise HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", JPEG.len());
+    client.write_all(&[head.as_bytes(), JPEG].concat()).await.unwrap();
+    until("face-recog is at it", async || looking.face_recog.running() == 1).await;
+    drop(client);
+    until("face-recog has stopped", async || looking.face_recog.running() == 0).await;
+    assert_eq!(looking.face_recog.calls_for(SENT), 1);
+}
+
+#[tokio::test]
+async fn nothing_of_a_picture_becomes_a_row_or_a_file() {
+    let gate = Gate::shut();
+    let open = gate.clone();
+    let looking = Looking::with(move |_| Reply::name("hannibal_1.jpg").behind(&gate), &[]).await;
+    let rows = async || -> Vec<(String, i64)> {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT CAST(table_name AS CHAR) FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1",
+        )
+        .fetch_all(&looking.stack.rows.0)
+        .await
+        .unwrap();
+        let mut rows = Vec::new();
+        for table in tables {
+            let count = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM `{table}`"));
+            rows.push((table, sqlx::query_scalar(count).fetch_one(&looking.stack.rows.0).await.unwrap()));
+        }
+        rows
+    };
+    let before = rows().await;
+    assert!(before.len() > 10, "{before:?}");
+    let while_it_waits = async {
+        until("face-recog is at it", async || looking.face_recog.running() == 1).await;
+        let now = (looking.files(), rows().await);
+        open.open();
+        now
+    };
+    let (answer, during) = tokio::join!(looking.send_form("/recognise", &[JPEG]), while_it_waits);
+    assert_eq!((answer.status, during), (StatusCode::OK, (0, before.clone())));
+    assert_eq!((looking.files(), rows().await), (0, before));
+    assert_eq!(looking.stack.message_count().await, 0);
+}
+
+#[tokio::test]
+async fn whoever_may_post_pictures_may_have_them_recognised() {
+    let looking = Looking::start(&[TOKENS]).await;
+    let receiver = &looking.stack.receiver;
+    assert_problem(&looking.send("/recognise", JPEG).await, 401, "no_token");
+    for (token, status) in [("one", 403), ("two", 200), ("three", 200)] {
+        let answer = receiver.send(receiver.build("/recognise").bearer_auth(token).body(JPEG)).await;
+        assert_eq!(answer.status.as_u16(), status, "{token} {}", answer.body);
+    }
+    let other_site = receiver.build("/recognise").bearer_auth("two").header("sec-fetch-site", "cross-site");
+    assert_problem(&receiver.send(other_site.body(JPEG)).await, 403, "other_site");
+}
