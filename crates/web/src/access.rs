@@ -71,17 +71,24 @@ pub struct Who {
     pub name: Arc<str>,
     /// What they may do.
     pub role: Role,
+    /// Whether they may search by a face, whatever the role; an admin may.
+    pub searches: bool,
 }
 
 impl Who {
     /// Everybody, where there are no tokens.
     pub fn anybody() -> Self {
-        Self { name: "anybody".into(), role: Role::Admin }
+        Self { name: "anybody".into(), role: Role::Admin, searches: true }
     }
 
     /// Fails unless they may do what `role` may.
     pub fn needs(&self, role: Role) -> Result<(), Denied> {
         if self.role >= role { Ok(()) } else { Err(Denied::Forbidden { has: self.role, needs: role }) }
+    }
+
+    /// Fails unless they may search by a face.
+    pub fn may_search(&self) -> Result<(), Denied> {
+        if self.searches || self.role == Role::Admin { Ok(()) } else { Err(Denied::NoSearch) }
     }
 }
 
@@ -117,6 +124,11 @@ pub enum Denied {
         /// The least role that is allowed.
         needs: Role,
     },
+    /// Its token does not allow to search by a face.
+    #[error(
+        "this needs a token that may search by a face: that of an admin, or one with +search behind its role"
+    )]
+    NoSearch,
 }
 
 impl Denied {
@@ -125,7 +137,9 @@ impl Denied {
         match self {
             Self::NoToken | Self::WrongToken | Self::SessionOver => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::OtherSite | Self::Rebound | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::OtherSite | Self::Rebound | Self::Forbidden { .. } | Self::NoSearch => {
+                StatusCode::FORBIDDEN
+            }
         }
     }
 
@@ -139,6 +153,7 @@ impl Denied {
             Self::OtherSite => "other_site",
             Self::Rebound => "rebound",
             Self::Forbidden { .. } => "forbidden",
+            Self::NoSearch => "no_search",
         }
     }
 }
@@ -331,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_role_may_do_what_lesser_roles_may() {
-        let who = |role| Who { name: "x".into(), role };
+        let who = |role| Who { name: "x".into(), role, searches: false };
         assert_eq!(who(Role::Editor).needs(Role::Viewer), Ok(()));
         assert_eq!(who(Role::Editor).needs(Role::Editor), Ok(()));
         let denied = who(Role::Editor).needs(Role::Admin).unwrap_err();
@@ -339,6 +354,17 @@ mod tests {
         assert_eq!(
             denied.to_string(),
             "this needs a token with the role admin, and this one has the role editor"
+        );
+    }
+
+    #[test]
+    fn an_admin_and_whoever_has_the_right_may_search() {
+        let may = |role, searches| Who { name: "x".into(), role, searches }.may_search();
+        assert_eq!((may(Role::Admin, false), may(Role::Viewer, true)), (Ok(()), Ok(())));
+        assert_eq!(may(Role::Editor, false), Err(Denied::NoSearch));
+        assert_eq!(
+            (Denied::NoSearch.status(), Denied::NoSearch.reason()),
+            (StatusCode::FORBIDDEN, "no_search")
         );
     }
 

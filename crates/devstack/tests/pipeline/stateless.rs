@@ -48,10 +48,25 @@ fn pictures(system: &System) -> Vec<PathBuf> {
     files.map(|file| file.unwrap().path()).collect()
 }
 
-/// A form with a file of this name.
-fn form(name: &str, bytes: &[u8]) -> Vec<u8> {
-    let head = format!("--XX\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{name}\"\r\n\r\n");
-    [head.as_bytes(), bytes, b"\r\n--XX--\r\n"].concat()
+/// What a file that is sent is called.
+const FILE_NAME: &str = "name-of-the-picture.jpg";
+
+/// A form with these files.
+fn form(files: &[Vec<u8>]) -> Vec<u8> {
+    let head =
+        format!("--XX\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{FILE_NAME}\"\r\n\r\n");
+    let files: Vec<_> = files.iter().map(|bytes| [head.as_bytes(), bytes, b"\r\n"].concat()).collect();
+    [&files.concat()[..], b"--XX--\r\n"].concat()
+}
+
+impl System {
+    /// What the receiver answers to a form with these files.
+    async fn look_at_form(&self, route: &str, files: &[Vec<u8>]) -> (StatusCode, Value) {
+        let request = http().post(format!("{}{route}", self.stack.receiver_url()));
+        let request = request.header("content-type", "multipart/form-data; boundary=XX");
+        let answer = request.body(form(files)).send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap())
+    }
 }
 
 #[tokio::test]
@@ -84,6 +99,62 @@ async fn a_picture_that_is_sent_is_recognised_as_one_that_is_posted() {
 }
 
 #[tokio::test]
+async fn two_photographs_of_one_person_are_the_same_and_of_two_are_not() {
+    let system = System::start().await;
+    for (one, other, same) in [
+        ("obama.jpg", "obama2.jpg", true),
+        ("obama2.jpg", "obama3.jpg", true),
+        ("obama.jpg", "biden.jpg", false),
+        ("obama.jpg", "astronaut.png", false),
+    ] {
+        let (status, verified) = system.look_at_form("/verify", &[photograph(one), photograph(other)]).await;
+        assert_eq!((status, &verified["same"]), (StatusCode::OK, &json!(same)), "{one} {other} {verified}");
+        assert_eq!(verified["distance"].as_f64().unwrap() <= 0.6, same, "{verified}");
+    }
+    let (_, verified) = system.look_at_form("/verify", &["obama.jpg", "obama2.jpg"].map(photograph)).await;
+    // Obama is known by the first.
+    let seen = system.look_at("/recognise", "obama2.jpg").await;
+    assert_eq!(verified["distance"], seen["faces"][0]["distance"]);
+    assert_eq!(verified["second"]["box"], seen["faces"][0]["box"]);
+    for (one, other, code) in
+        [("coffee.png", "obama.jpg", "no_face_in_first"), ("obama.jpg", "coffee.png", "no_face_in_second")]
+    {
+        let (status, problem) = system.look_at_form("/verify", &[photograph(one), photograph(other)]).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(code)));
+    }
+}
+
+#[tokio::test]
+async fn a_kept_face_and_a_picture_find_the_other_faces_of_a_person_before_those_of_others() {
+    let system = System::start().await;
+    let names = ["obama2.jpg", "obama3.jpg", "biden.jpg", "astronaut.png"];
+    names.iter().for_each(|name| system.lay_out(name, name));
+    let (_, ids) = system.post(&names).await;
+    system.settled().await;
+    let face = system.image(ids[0]).await["faces"][0]["id"].clone();
+    let images = |found: &Value| -> Vec<u64> {
+        found["faces"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|found| found["image"]["id"].as_u64().unwrap())
+            .collect()
+    };
+    let (status, found) = system.look("/search", json!({"face": face}).to_string().into_bytes()).await;
+    assert_eq!((status, images(&found).len(), images(&found)[0]), (StatusCode::OK, 3, ids[1]), "{found}");
+    let (_, near) =
+        system.look("/search?max_distance=0.6", json!({"face": face}).to_string().into_bytes()).await;
+    assert_eq!(images(&near), [ids[1]]);
+    let found = system.look_at("/search?limit=2", "obama2.jpg").await;
+    assert_eq!(
+        (images(&found), &found["faces"][0]["distance"]),
+        (vec![ids[0], ids[1]], &json!(0.0)),
+        "{found}"
+    );
+    assert_eq!(found["faces"][0]["face"]["person"]["name"], "Barack Obama");
+}
+
+#[tokio::test]
 async fn nothing_of_a_picture_that_is_sent_is_in_a_file_a_row_or_a_log() {
     let uploads = devstack::PrivateFolder::new().unwrap();
     let uploads = uploads.path().join("uploads").display().to_string();
@@ -95,11 +166,15 @@ async fn nothing_of_a_picture_that_is_sent_is_in_a_file_a_row_or_a_log() {
     let picture = photograph("obama2.jpg");
     let picture = [&picture[..2], &comment, &picture[2..]].concat();
     let broken = picture[..3_000].to_vec();
-    for (bytes, status) in [(picture, StatusCode::OK), (broken, StatusCode::UNPROCESSABLE_ENTITY)] {
-        let request = http().post(format!("{}/recognise", system.stack.receiver_url()));
-        let request = request.header("content-type", "multipart/form-data; boundary=XX");
-        let answer = request.body(form("name-of-the-picture.jpg", &bytes)).send().await.unwrap();
-        assert_eq!(answer.status(), status);
+    for (route, files, status) in [
+        ("/recognise", vec![picture.clone()], StatusCode::OK),
+        ("/recognise", vec![broken.clone()], StatusCode::UNPROCESSABLE_ENTITY),
+        ("/verify", vec![picture.clone(), picture.clone()], StatusCode::OK),
+        ("/verify", vec![picture.clone(), broken], StatusCode::UNPROCESSABLE_ENTITY),
+        ("/search", vec![picture], StatusCode::OK),
+    ] {
+        let (answered, answer) = system.look_at_form(route, &files).await;
+        assert_eq!(answered, status, "{route} {answer}");
     }
     assert_eq!(pictures(&system), before);
     assert_eq!(fs::read_dir(&uploads).unwrap().count(), 0);
@@ -113,7 +188,7 @@ async fn nothing_of_a_picture_that_is_sent_is_in_a_file_a_row_or_a_log() {
     for log in [system.stack.receiver.server.log(), system.stack.face_recog.server.log()] {
         let log = fs::read_to_string(log).unwrap();
         assert!(log.contains("DEBUG"), "it says much");
-        for word in [mark, "name-of-the-picture"] {
+        for word in [mark, FILE_NAME] {
             assert!(!log.contains(word), "{word} is in the log");
         }
     }

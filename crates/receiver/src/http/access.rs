@@ -2,7 +2,7 @@
 //!
 //! | role | may |
 //! |---|---|
-//! | viewer | read everything |
+//! | viewer | read everything; search by a face, if their token says so |
 //! | editor | post, upload, try again, look at again and delete images; say who is on a picture, and take it back |
 //! | admin | change people: add, rename, merge and erase them, and their pictures |
 
@@ -26,6 +26,7 @@ use web::{
 use crate::{
     compat::format_of,
     http::{body::reject, error::Problem, format::Format, state::Receiver},
+    stateless::SEARCH,
 };
 
 /// Lets a request pass whose sender may do what it asks for, with [`Who`] that is as an extension.
@@ -72,7 +73,9 @@ async fn sender(receiver: &Receiver, credential: Option<&str>, peer: IpAddr) -> 
 
 /// Fails unless this is somebody who may do what the request asks for.
 fn may_pass(request: &Request, who: Who) -> Result<Who, Refused> {
-    match who.needs(needed(request.method(), route(request))) {
+    let route = route(request);
+    let may = who.needs(needed(request.method(), route));
+    match may.and_then(|()| if route == SEARCH { who.may_search() } else { Ok(()) }) {
         Ok(()) => Ok(who),
         Err(denied) => Err(Refused::Denied(denied, Some(who))),
     }
@@ -92,6 +95,8 @@ fn not_by_a_trick(receiver: &Receiver, request: &Request, peer: IpAddr) -> Resul
 fn needed(method: &Method, route: &str) -> Role {
     match *method {
         Method::GET | Method::HEAD => Role::Viewer,
+        // It changes nothing, and needs a right of its own.
+        _ if route == SEARCH => Role::Viewer,
         _ if route == "/people" || route.starts_with("/people/") => Role::Admin,
         _ => Role::Editor,
     }
@@ -122,7 +127,7 @@ fn denied_answer(denied: Denied, format: Format) -> Response {
         Denied::TooMany(seconds) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        Denied::OtherSite | Denied::Rebound | Denied::Forbidden { .. } => {}
+        Denied::OtherSite | Denied::Rebound | Denied::Forbidden { .. } | Denied::NoSearch => {}
     }
     response
 }

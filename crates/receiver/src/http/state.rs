@@ -88,17 +88,22 @@ impl Receiver {
     }
 }
 
-/// Turns to read lists. Rows take more memory than the answer that they become, so few lists are read at once.
+/// Turns to read many rows. Rows take more memory than the answer that they become, so few lists are read at once.
 #[derive(Debug)]
 pub struct Lists(Semaphore);
 
 impl Default for Lists {
     fn default() -> Self {
-        Self(Semaphore::new(LISTS))
+        Self::new(LISTS)
     }
 }
 
 impl Lists {
+    /// So many at once.
+    pub fn new(most: usize) -> Self {
+        Self(Semaphore::new(most))
+    }
+
     /// A turn, which lasts until it is dropped.
     pub async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
         match timeout(LONGEST_WAIT, self.0.acquire()).await {

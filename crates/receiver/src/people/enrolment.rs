@@ -178,7 +178,7 @@ async fn shown(
 
 /// Whoever says that it is a picture is believed. curl says nothing; but no picture begins as JSON does, with ASCII that is
 /// none of R (WebP), G (GIF), B (BMP), I and M (TIFF).
-fn may_be_words(headers: &HeaderMap, beginning: &[u8]) -> bool {
+pub fn may_be_words(headers: &HeaderMap, beginning: &[u8]) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase()).unwrap_or_default();
     let says_picture = kind.starts_with(b"image/") || kind.starts_with(b"application/octet-stream");
     !says_picture && beginning.first().is_none_or(|first| first.is_ascii() && !b"\0RGBIM".contains(first))

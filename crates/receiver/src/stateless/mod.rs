@@ -5,7 +5,9 @@
 //! one address half of these: so one client cannot fill that queue. A client that disconnects is not worked for any longer.
 
 mod recognise;
+mod search;
 pub mod sent;
+mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,19 +15,28 @@ use axum::extract::{MatchedPath, Request};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::budget::Budget;
 
-use crate::http::state::Receiver;
+use crate::http::state::{Lists, Receiver};
 
 /// Requests at once, half of them from one address: as many as keep the workers of one face-recog busy.
 const AT_ONCE: usize = 16;
+
+/// Searches at once: each keeps a connection to the database busy, and reads all of its faces.
+const SEARCHES: usize = 2;
 
 /// Largest picture, in bytes, where `MAX_UPLOAD` is larger: some have to fit into the memory for requests.
 const LARGEST: usize = 16 << 20;
 
 /// The routes of this module.
-const ROUTES: [&str; 1] = ["/recognise"];
+const ROUTES: [&str; 3] = ["/recognise", "/verify", SEARCH];
+
+/// The route that needs the right to search.
+pub const SEARCH: &str = "/search";
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(recognise::recognise))
+    OpenApiRouter::new()
+        .routes(routes!(recognise::recognise))
+        .routes(routes!(verify::verify))
+        .routes(routes!(search::search))
 }
 
 /// Whether a request changes nothing, although it is a POST: nobody needs its end but the client.
@@ -37,6 +48,8 @@ pub fn changes_nothing(request: &Request) -> bool {
 #[derive(Clone, Debug)]
 pub struct Bounds {
     slots: Budget,
+    /// Whose turn it is to compare all kept faces.
+    searches: Arc<Lists>,
     /// It is taken as bytes arrive.
     memory: Budget,
     /// The body's timeout, as for uploads.
@@ -48,6 +61,12 @@ pub struct Bounds {
 impl Bounds {
     /// Pictures of up to `max_upload` bytes, in `memory`.
     pub fn new(max_upload: usize, patience: Duration, memory: Budget) -> Self {
-        Self { slots: Budget::new(AT_ONCE), memory, patience, most: max_upload.min(LARGEST) }
+        Self {
+            slots: Budget::new(AT_ONCE),
+            searches: Arc::new(Lists::new(SEARCHES)),
+            memory,
+            patience,
+            most: max_upload.min(LARGEST),
+        }
     }
 }

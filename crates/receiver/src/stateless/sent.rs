@@ -84,9 +84,7 @@ impl Bounds {
 
     async fn source(&self, headers: &HeaderMap, body: Body) -> Result<Source, Problem> {
         let Some(form) = form_type(headers) else {
-            if body.size_hint().lower() > self.most as u64 {
-                return Err(refuse(self.too_large().into(), headers, body).await);
-            }
+            let body = self.not_too_large(headers, body).await?;
             return Ok(Source::Body(Box::pin(paced(body, self.patience)), false));
         };
         match multer::parse_boundary(form) {
@@ -97,6 +95,14 @@ impl Bounds {
             }
             Err(error) => Err(refuse(no_form(error), headers, body).await),
         }
+    }
+
+    /// Refuses a body that is announced to be too large.
+    pub async fn not_too_large(&self, headers: &HeaderMap, body: Body) -> Result<Body, Problem> {
+        if body.size_hint().lower() > self.most as u64 {
+            return Err(refuse(self.too_large().into(), headers, body).await);
+        }
+        Ok(body)
     }
 
     fn too_large(&self) -> NotKept {

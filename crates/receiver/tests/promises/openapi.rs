@@ -44,6 +44,8 @@ async fn the_document_describes_every_route_and_every_reference_in_it_leads_some
         ("/strangers/{id}/person", "post"),
         ("/strangers/{id}/person", "delete"),
         ("/recognise", "post"),
+        ("/verify", "post"),
+        ("/search", "post"),
     ] {
         let operation = &document["paths"][path][method];
         assert!(operation["summary"].is_string(), "{method} {path}");

@@ -1,6 +1,10 @@
 //! Pictures that are sent to be looked at: what is answered, what is refused, and that nothing of them is kept.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use devstack::{FakeFaceRecog, Gate, PrivateFolder, Reply, SENT};
 use futures_util::future::join_all;
@@ -80,6 +84,11 @@ fn face() -> Face {
         nearest: Some(nearest),
         score: Some(0.75),
     }
+}
+
+/// A face whose embedding has this number in every place: two of them are √128 times the difference apart.
+fn looking_like(number: f32) -> Face {
+    Face { embedding: common::embedding::write(&[number; 128]), ..face() }
 }
 
 /// A form with these files.
@@ -257,6 +266,8 @@ async fn nothing_of_a_picture_becomes_a_row_or_a_file() {
     };
     let (answer, during) = tokio::join!(looking.send_form("/recognise", &[JPEG]), while_it_waits);
     assert_eq!((answer.status, during), (StatusCode::OK, (0, before.clone())));
+    assert_eq!(looking.send_form("/verify", &[JPEG, JPEG]).await.status, StatusCode::OK);
+    assert_eq!(looking.send("/search", JPEG).await.status, StatusCode::OK);
     assert_eq!((looking.files(), rows().await), (0, before));
     assert_eq!(looking.stack.message_count().await, 0);
 }
@@ -272,4 +283,169 @@ async fn whoever_may_post_pictures_may_have_them_recognised() {
     }
     let other_site = receiver.build("/recognise").bearer_auth("two").header("sec-fetch-site", "cross-site");
     assert_problem(&receiver.send(other_site.body(JPEG)).await, 403, "other_site");
+}
+
+impl Looking {
+    /// The faces on the next pictures, one after the other.
+    fn next_show(&self, pictures: Vec<Vec<Face>>) {
+        let next = AtomicUsize::new(0);
+        self.face_recog.tell_faces("yunet", move |_| {
+            pictures[next.fetch_add(1, Ordering::Relaxed) % pictures.len()].clone()
+        });
+    }
+
+    /// An image with a face for each of these numbers, which are in every place of its embedding; `None` is too small to be
+    /// compared. The ids are counted from 1.
+    async fn keep(&self, faces: &[Option<f32>]) {
+        let pool = &self.stack.rows.0;
+        let image = "INSERT INTO images (id, path, file_name, status) VALUES (1, '/a.jpg', 'Ada.jpg', 1)";
+        sqlx::query(image).execute(pool).await.unwrap();
+        for (position, number) in faces.iter().enumerate() {
+            let embedding = number.map_or_else(Vec::new, |number| common::embedding::write(&[number; 128]));
+            sqlx::query(
+                "INSERT INTO faces (id, image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery,
+                                    matches, person)
+                 VALUES (? + 1, 1, ?, 5, 6, 50, 60, ?, 'scripted', 0, 0, 0, FALSE, IF(? = 1, 2, -1))",
+            )
+            .bind(position as u32)
+            .bind(position as u32)
+            .bind(embedding)
+            .bind(position as u32)
+            .execute(pool)
+            .await
+            .unwrap();
+        }
+    }
+
+    /// The ids of the faces that are found.
+    async fn search(&self, route: &str, body: impl Into<reqwest::Body>) -> Vec<u64> {
+        let answer = self.send(route, body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let object = object(&answer);
+        object["faces"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|found| found["face"]["id"].as_u64().unwrap())
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn the_largest_faces_of_two_pictures_are_compared() {
+    let looking = Looking::start(&[]).await;
+    let beside = Face { left: 400, width: 30, height: 40, ..looking_like(0.9) };
+    let first = vec![beside.clone(), looking_like(0.5)];
+    for (number, same, distance) in [(0.5, true, 0.0), (0.55, true, 0.5657), (0.56, false, 0.6788)] {
+        looking.next_show(vec![first.clone(), vec![looking_like(number), beside.clone()]]);
+        let answer = looking.send_form("/verify", &[JPEG, JPEG]).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (StatusCode::OK, "no-store"));
+        let verified = object(&answer);
+        assert_eq!(verified["same"], json!(same), "{verified}");
+        assert!((verified["distance"].as_f64().unwrap() - distance).abs() < 0.001, "{verified}");
+        let face = json!({
+            "box": {"x": -3, "y": 4, "width": 50, "height": 60}, "score": 0.75, "sharpness": 120.5, "turned": 0.25,
+        });
+        assert_eq!((&verified["first"], &verified["second"]), (&face, &face));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_verified_says_which_picture_is_to_blame() {
+    let looking = Looking::start(&[]).await;
+    let small = Face { embedding: vec![], height: 15, ..face() };
+    for (pictures, code, words) in [
+        (vec![vec![], vec![face()]], "no_face_in_first", "the first picture: no face was found"),
+        (vec![vec![face()], vec![]], "no_face_in_second", "the second picture: no face was found"),
+        (vec![vec![face()], vec![small]], "no_face_in_second", "15 pixels high, and 20 are needed"),
+    ] {
+        looking.next_show(pictures);
+        let answer = looking.send_form("/verify", &[JPEG, JPEG]).await;
+        assert_problem(&answer, 422, code);
+        assert!(answer.body.contains(words), "{}", answer.body);
+    }
+    looking.next_show(vec![vec![face()]]);
+    let text = looking.send_form("/verify", &[JPEG, b"hello, this is a text"]).await;
+    assert_problem(&text, 415, "no_picture");
+    assert!(text.body.contains("the second picture: "), "{}", text.body);
+    for files in [&[][..], &[JPEG], &[JPEG; 3]] {
+        assert_problem(&looking.send_form("/verify", files).await, 422, "not_two_pictures");
+    }
+    assert_problem(&looking.send("/verify", JPEG).await, 422, "not_two_pictures");
+}
+
+#[tokio::test]
+async fn a_kept_face_finds_those_that_look_like_it_the_nearest_first() {
+    let looking = Looking::start(&[]).await;
+    looking.keep(&[Some(0.5), Some(0.52), Some(0.51), None, Some(0.8)]).await;
+    let first = r#"{"face":1}"#;
+    let found = object(&looking.send("/search?limit=2", first).await);
+    let faces = found["faces"].as_array().unwrap();
+    assert_eq!(faces.len(), 2, "{found}");
+    assert!((faces[0]["distance"].as_f64().unwrap() - 0.1131).abs() < 0.001, "{found}");
+    assert_eq!(faces[0]["image"], json!({"id": 1, "path": "/a.jpg", "file_name": "Ada.jpg"}));
+    assert_eq!((&faces[0]["face"]["id"], &faces[0]["face"]["person"]), (&json!(3), &Value::Null));
+    assert_eq!(
+        (&faces[1]["face"]["id"], &faces[1]["face"]["person"]["name"]),
+        (&json!(2), &json!("Skarlso"))
+    );
+    assert_eq!(faces[1]["face"]["box"], json!({"x": 5, "y": 6, "width": 50, "height": 60}));
+    assert_eq!(looking.search("/search", first).await, [3, 2, 5]);
+    assert_eq!(looking.search("/search?max_distance=0.2", first).await, [3]);
+    assert_eq!(looking.search("/search?max_distance=0.0", first).await, [0; 0]);
+    assert_eq!(looking.face_recog.calls(), 0, "no picture is read for it");
+}
+
+#[tokio::test]
+async fn a_picture_finds_the_kept_faces_that_look_like_its_largest() {
+    let looking = Looking::start(&[]).await;
+    looking.keep(&[Some(0.5), Some(0.52), Some(0.51)]).await;
+    let beside = Face { width: 30, height: 40, ..looking_like(0.9) };
+    looking.next_show(vec![vec![beside, looking_like(0.52)]]);
+    assert_eq!(looking.search("/search", JPEG).await, [2, 3, 1]);
+    let answer = looking.send_form("/search?limit=1", &[JPEG]).await;
+    assert_eq!(object(&answer)["faces"][0]["distance"], json!(0.0), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn what_cannot_be_searched_is_refused_with_the_reason() {
+    let looking = Looking::start(&["--max-upload", "1KiB"]).await;
+    looking.keep(&[None]).await;
+    looking.next_show(vec![vec![]]);
+    for (body, status, code) in [
+        (br#"{"face":1}"#.as_slice(), 422, "no_face"),
+        (br#"{"face":99}"#, 422, "no_such_face"),
+        (br#"{"face":"1"}"#, 422, "wrong_shape"),
+        (br#"{"image":1}"#, 422, "wrong_shape"),
+        (b"hello, this is a text", 400, "not_json"),
+        (JPEG, 422, "no_face"),
+        (b"\0\0\0\x18ftypheic", 415, "no_picture"),
+        (&[JPEG, &[0; 2000]].concat(), 413, "file_too_large"),
+    ] {
+        assert_problem(&looking.send("/search", body.to_vec()).await, status, code);
+    }
+    assert_problem(&looking.send_form("/search", &[JPEG, JPEG]).await, 422, "several_files");
+    for query in ["limit=0", "limit=101", "max_distance=-1", "max_distance=NaN", "max_distance=4.1", "k=1"] {
+        assert_problem(&looking.send(&format!("/search?{query}"), JPEG).await, 400, "wrong_query");
+    }
+}
+
+#[tokio::test]
+async fn searching_by_a_face_is_a_right_of_its_own() {
+    let search = "--auth-tokens=\
+        ada:viewer+search:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed,\
+        bob:editor:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3,\
+        eve:admin:8b5b9db0c13db24256c829aa364aa90c6d2eba318b9232a4ab9313b954d3555f";
+    let looking = Looking::start(&[search]).await;
+    let receiver = &looking.stack.receiver;
+    assert_problem(&looking.send("/search", JPEG).await, 401, "no_token");
+    for (token, status) in [("one", 200), ("two", 403), ("three", 200)] {
+        let answer = receiver.send(receiver.build("/search").bearer_auth(token).body(JPEG)).await;
+        assert_eq!(answer.status.as_u16(), status, "{token} {}", answer.body);
+        if status == 403 {
+            assert_problem(&answer, 403, "no_search");
+        }
+    }
+    let verify = receiver.build("/recognise").bearer_auth("one").body(JPEG);
+    assert_problem(&receiver.send(verify).await, 403, "forbidden");
 }

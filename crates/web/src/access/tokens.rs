@@ -17,6 +17,9 @@ use super::{Role, Source, Who};
 /// Longest name, in characters: the audit's column.
 const NAME_LENGTH: usize = 64;
 
+/// What stands behind a role and a plus where its token may search by a face.
+const SEARCH: &str = "search";
+
 /// Who may use a service.
 #[derive(Args, Clone, Debug)]
 pub struct AccessSettings {
@@ -54,6 +57,15 @@ impl Tokens {
             if !is_name(name) {
                 return Err(wrong("needs a name of up to 64 letters, digits, dots, dashes and underscores"));
             }
+            let (role, searches) = match role.split_once('+') {
+                None => (role, false),
+                Some((role, SEARCH)) => (role, true),
+                Some(_) => {
+                    return Err(wrong(&format!(
+                        "({name}) may have +search behind its role, and nothing else"
+                    )));
+                }
+            };
             let roles = [Role::Viewer, Role::Editor, Role::Admin];
             let role = roles.into_iter().find(|known| known.word() == role);
             let role = role
@@ -66,7 +78,7 @@ impl Tokens {
             if !names.insert(name) {
                 return Err(wrong(&format!("has the name {name}, which another one has")));
             }
-            holders.push((Who { name: name.into(), role }, hash));
+            holders.push((Who { name: name.into(), role, searches }, hash));
         }
         Ok(Self(holders.into()))
     }
@@ -166,6 +178,14 @@ mod tests {
     }
 
     #[test]
+    fn a_role_may_have_the_right_to_search_beside_it() {
+        let text = format!("ada:viewer+search:{HASH},bob:editor:{}", "ab".repeat(32));
+        let tokens = Tokens::parse(&text).unwrap();
+        let rights: Vec<_> = tokens.0.iter().map(|(who, _)| (who.role, who.searches)).collect();
+        assert_eq!(rights, [(Role::Viewer, true), (Role::Editor, false)]);
+    }
+
+    #[test]
     fn what_is_wrong_is_told_by_its_place_and_what_to_do() {
         let long = "a".repeat(65);
         for (wrong, words) in [
@@ -175,6 +195,7 @@ mod tests {
             (&format!("a da:editor:{HASH}"), "entry 1 needs a name"),
             (&format!("{long}:editor:{HASH}"), "entry 1 needs a name"),
             (&format!("ada:owner:{HASH}"), "entry 1 (ada) has none of the roles"),
+            (&format!("ada:viewer+all:{HASH}"), "entry 1 (ada) may have +search"),
             ("ada:editor:secret", "entry 1 (ada) needs the SHA-256 of the token"),
             (&format!("ada:editor:{}é", &HASH[2..]), "entry 1 (ada) needs the SHA-256"),
             (&format!("ada:editor:{HASH},ada:admin:{HASH}"), "entry 2 has the name ada"),

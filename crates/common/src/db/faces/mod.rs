@@ -15,6 +15,7 @@ pub mod cluster_sizes;
 pub mod clusters;
 pub mod rematch;
 pub(crate) mod renew;
+pub mod similar;
 
 use std::collections::HashMap;
 

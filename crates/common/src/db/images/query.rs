@@ -96,6 +96,26 @@ pub struct FaceStatus {
     pub turned: f32,
 }
 
+/// A face, and the image that it is on.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct FaceOfImage {
+    /// The image.
+    pub image: ImageName,
+    /// The face.
+    pub face: FaceStatus,
+}
+
+/// Which image a face is on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ImageName {
+    /// The row.
+    pub id: u64,
+    /// As it was posted.
+    pub path: String,
+    /// What its file was called where it came from, if it was uploaded with a name.
+    pub file_name: Option<String>,
+}
+
 /// What a person said about a face.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -275,6 +295,27 @@ async fn faces(
         all.entry(row.try_get("image")?).or_default().push(face(row)?);
     }
     Ok((all, cut))
+}
+
+/// Those of `faces` that there are, each with its image, in any order.
+pub async fn faces_of_images(pool: &MySqlPool, faces: &[u64]) -> sqlx::Result<Vec<FaceOfImage>> {
+    if faces.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = until_done(|| async {
+        let mut select = QueryBuilder::<MySql>::new(
+            "SELECT CAST(image_id AS UNSIGNED) AS image, path, file_name, faces.id, x, y, faces.width, faces.height,
+                    person.id AS person_id, person.name, chosen, faces.distance, nearest, stranger, score, sharpness, turned
+             FROM faces JOIN images ON images.id = image_id LEFT JOIN person ON person.id = faces.person WHERE faces.id IN ",
+        );
+        push_list(&mut select, faces.iter().copied());
+        select.build().fetch_all(pool).await
+    });
+    let found = |row: &MySqlRow| {
+        let (id, path, file_name) = (row.try_get("image")?, row.try_get("path")?, row.try_get("file_name")?);
+        Ok(FaceOfImage { image: ImageName { id, path, file_name }, face: face(row)? })
+    };
+    rows.await?.iter().map(found).collect()
 }
 
 fn face(row: &MySqlRow) -> sqlx::Result<FaceStatus> {
