@@ -145,6 +145,7 @@ fn router(frontend: Frontend) -> Router {
         .merge(open_routes())
         .layer(middleware::map_response(security_headers::security_headers))
         .layer(middleware::from_fn(security_headers::count))
+        .layer(middleware::from_fn(web::trace))
         .with_state(frontend)
 }
 

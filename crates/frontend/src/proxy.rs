@@ -44,8 +44,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
 /// What the receiver needs to know of a request; nothing else of a browser's request concerns it.
-const PASSED_ON: [HeaderName; 5] =
-    [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, AUTHORIZATION, IDEMPOTENCY_KEY];
+const PASSED_ON: [HeaderName; 6] =
+    [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, AUTHORIZATION, IDEMPOTENCY_KEY, web::REQUEST_ID];
 
 /// What a page needs to know of the answer.
 const PASSED_BACK: [HeaderName; 8] =

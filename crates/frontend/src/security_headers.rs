@@ -11,7 +11,6 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use tracing::Instrument;
 
 /// Nothing but our own files, no inline script or style, in nobody's frame. A path may hold any text; even
 /// if it slipped through the escaping it could not run.
@@ -34,9 +33,7 @@ pub async fn security_headers(mut response: Response) -> Response {
 pub async fn count(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    // What the log says of a request names it: the path holds the id.
-    let span = tracing::info_span!("request", method = %request.method(), path = ?request.uri().path());
-    let response = next.run(request).instrument(span).await;
+    let response = next.run(request).await;
     let route = route.as_ref().map_or("other", MatchedPath::as_str).to_owned();
     let status = response.status().as_u16().to_string();
     metrics::counter!("frontend_requests_total", "route" => route.clone(), "status" => status).increment(1);

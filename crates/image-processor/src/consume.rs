@@ -13,10 +13,11 @@ use common::{
 };
 use nsq_client::{Consumer, ConsumerConfig, Message};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     Settings,
-    worker::{Next, Worker},
+    worker::{Next, Worker, span},
 };
 
 /// Pause before an image is announced again that could not be claimed because the database is away.
@@ -70,18 +71,18 @@ async fn take(message: Message, worker: &Worker) {
         Ok(ClaimOutcome::Done | ClaimOutcome::Taken) => return message.finish(),
         Ok(ClaimOutcome::Unknown) => {
             // It was deleted, or the database is of an older day.
-            tracing::info!(%id, "a message announced an image that is not stored");
+            tracing::info!(image_id = %id, "a message announced an image that is not stored");
             return message.finish();
         }
         Err(error) => {
             let is_outage = Kind::of(&error).is_outage();
             if retry::is_news(&format!("claiming: {error}")) {
-                tracing::warn!(%id, %error, "cannot claim an image");
+                tracing::warn!(image_id = %id, %error, "cannot claim an image");
             }
             return message.requeue(if is_outage { DATABASE_PAUSE } else { retry::SLOW });
         }
     };
-    match worker.work_in_turn(&claim).await {
+    match worker.work_in_turn(&claim).instrument(span(&claim)).await {
         Next::Settled => message.finish(),
         Next::Again(after) => message.requeue(after),
     }

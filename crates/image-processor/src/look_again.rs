@@ -8,8 +8,12 @@ use std::{sync::Arc, time::Duration};
 use common::db::images::look_again::{self, Portion};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use crate::{Settings, worker::Worker};
+use crate::{
+    Settings,
+    worker::{Worker, span},
+};
 
 /// How often it is asked whether a run was started.
 const IDLE: Duration = Duration::from_secs(2);
@@ -63,7 +67,7 @@ async fn take(
         let worker = worker.clone();
         worker.clone().begin(async move {
             // Tried again by the sweep, if need be.
-            worker.work(&claim, Some(slot)).await;
+            worker.work(&claim, Some(slot)).instrument(span(&claim)).await;
             drop(place);
         });
     }

@@ -10,10 +10,11 @@ use common::{
     retry,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     Settings,
-    worker::{Slot, Worker},
+    worker::{Slot, Worker, span},
 };
 
 /// Most images claimed by one sweep.
@@ -77,7 +78,7 @@ async fn sweep(settings: &Settings, worker: &Worker, mut slots: Slot) -> sqlx::R
         let worker = worker.clone();
         worker.clone().begin(async move {
             // Tried again by a later sweep, if need be: nothing announces it.
-            worker.work(&claim, Some(slot)).await;
+            worker.work(&claim, Some(slot)).instrument(span(&claim)).await;
         });
     }
     Ok(full)

@@ -194,7 +194,7 @@ impl Worker {
         if !self.breaker.is_closed() {
             return Attempt::NotNow("the circuit breaker is open");
         }
-        let answer = self.face_client.identify(&claim.path).await;
+        let answer = self.face_client.identify(claim.id, &claim.path).await;
         drop(turn);
         match answer {
             Ok(answer) => {
@@ -241,7 +241,6 @@ impl Worker {
     /// Stores the outcome, again and again while the lease can still run: a result is not given away because
     /// the database is away for a moment.
     async fn store(&self, claim: &Claim, attempt: Attempt) -> Next {
-        let id = claim.id;
         let why = attempt.why_not_now();
         let work = Arc::new((claim.clone(), attempt));
         let write = async {
@@ -254,17 +253,17 @@ impl Worker {
             }
         };
         let Ok((Fenced::Written, outcome)) = timeout(self.lease, write).await else {
-            tracing::warn!(%id, path = ?claim.path, "the claim was lost: its result is dropped, another processor has the image or somebody deleted it");
+            tracing::warn!(path = ?claim.path, "the claim was lost: its result is dropped, another processor has the image or somebody deleted it");
             metrics::counter!("images_total", "result" => "stale").increment(1);
             return Next::Settled;
         };
         let (result, outcome) = match &outcome {
             Outcome::Recognised(found) => {
-                tracing::info!(%id, path = ?claim.path, person = ?found.person, distance = ?found.distance, "processed");
+                tracing::info!(path = ?claim.path, person = ?found.person, distance = ?found.distance, "processed");
                 ("recognised", Next::Settled)
             }
             Outcome::Failed { failure, last_try } => {
-                tracing::warn!(%id, path = ?claim.path, attempt = claim.attempts + 1, last_try, reason = failure.reason, "failed");
+                tracing::warn!(path = ?claim.path, attempt = claim.attempts + 1, last_try, reason = failure.reason, "failed");
                 if *last_try {
                     metrics::counter!("images_failed_total", "reason" => failure.kind).increment(1);
                     ("failed", Next::Settled)
@@ -273,17 +272,22 @@ impl Worker {
                 }
             }
             Outcome::Quarantined => {
-                tracing::warn!(%id, path = ?claim.path, "face-recog broke off; the image is tried again apart from others");
+                tracing::warn!(path = ?claim.path, "face-recog broke off; the image is tried again apart from others");
                 ("suspected", Next::Again(pause_after(claim.attempts)))
             }
             Outcome::Released => {
-                tracing::info!(%id, path = ?claim.path, why, "given back");
+                tracing::info!(path = ?claim.path, why, "given back");
                 ("released", Next::Again(Duration::ZERO))
             }
         };
         metrics::counter!("images_total", "result" => result).increment(1);
         outcome
     }
+}
+
+/// What is logged while somebody works on an image names it.
+pub(crate) fn span(claim: &Claim) -> tracing::Span {
+    tracing::info_span!("image", image_id = %claim.id)
 }
 
 /// Counts an image for as long as it waits, however that ends.

@@ -122,6 +122,7 @@ impl Ingest {
             [id] => self.single_messages.call(id).await.unwrap_or(false),
             _ => announce(&self.producer, &new).await,
         };
+        rows.iter().zip(paths).for_each(|(row, path)| tell(row, path, queued));
         Taken { images: rows.into_iter().map(|row| Image::of(row, queued)).collect(), why }
     }
 
@@ -148,10 +149,11 @@ impl Ingest {
     }
 
     /// Announces an upload, if there is anything to do for it.
-    pub async fn announce_upload(&self, StoredUpload { row, revived }: StoredUpload) -> Image {
+    pub async fn announce_upload(&self, path: &str, StoredUpload { row, revived }: StoredUpload) -> Image {
         count(&[row]);
         let waits = row.created || revived;
         let queued = waits && self.single_messages.call(row.id).await.unwrap_or(false);
+        tell(&row, path, queued);
         Image::of(row, queued)
     }
 }
@@ -178,6 +180,15 @@ async fn store(pool: &MySqlPool, paths: &[&str]) -> (Vec<Stored>, Kind) {
     }
     count(&rows);
     (rows, why)
+}
+
+/// Where the story of an image in the logs begins.
+fn tell(row: &Stored, path: &str, queued: bool) {
+    if row.created {
+        tracing::debug!(image_id = %row.id, path, queued, "stored");
+    } else {
+        tracing::debug!(image_id = %row.id, path, "posted again");
+    }
 }
 
 fn count(rows: &[Stored]) {

@@ -29,6 +29,9 @@ pub fn channel_to(address: &str) -> Result<Channel, Error> {
     Ok(endpoint.connect_lazy())
 }
 
+/// Metadata of a call: the id of the image that it is made for. It stands in the log alone.
+pub const IMAGE_ID: &str = "x-image-id";
+
 /// The image name that stands for "nobody known is on this picture".
 pub const NOT_FOUND: &str = "not_found";
 

@@ -12,7 +12,9 @@ mod headers;
 pub mod health;
 pub mod ops;
 mod serve;
+mod trace;
 
 pub use accept::prefers_json;
 pub use headers::security_headers;
 pub use serve::{Limits, Peer, bind, serve};
+pub use trace::{REQUEST_ID, trace};

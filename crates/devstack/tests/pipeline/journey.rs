@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use devstack::{DatabaseServer, Nsqd, Nsqlookupd, Port, PrivateFolder, Service, paths};
+use devstack::{DatabaseServer, Nsqd, Nsqlookupd, Port, PrivateFolder, Service, Stack, paths};
 use reqwest::StatusCode;
 
 use crate::system::{System, eventually, get};
@@ -43,6 +43,27 @@ async fn photographs_are_recognised_and_shown_in_the_table() {
     ] {
         assert!(metrics.contains(counted), "{counted}: {metrics}");
     }
+}
+
+#[tokio::test]
+async fn an_image_is_found_by_its_id_in_the_log_of_every_service_on_its_way() {
+    let system = System::start_with(&[("RUST_LOG", "debug")]).await;
+    system.lay_out("obama2.jpg", "speech.jpg");
+    let request = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = request.post(format!("{}/image/post", system.stack.receiver_url()));
+    let request =
+        request.header("x-request-id", "the-request").body(r#"{"path":"/unknown_people/speech.jpg"}"#);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.headers()["x-request-id"], "the-request");
+    let id = system.settled().await[0].id;
+    let said = |service: &Service, words: &str| {
+        let log = fs::read_to_string(service.server.log()).unwrap();
+        log.lines().any(|line| line.contains(&format!("image_id={id}")) && line.contains(words))
+    };
+    let Stack { receiver, image_processor, face_recog, .. } = &system.stack;
+    assert!(said(receiver, "stored") && said(receiver, "request_id=\"the-request\""));
+    assert!(said(face_recog, "looked for faces"));
+    assert!(said(image_processor, "processed"));
 }
 
 #[tokio::test]

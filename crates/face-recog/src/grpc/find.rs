@@ -51,6 +51,7 @@ impl Faces for Service {
             Err(status) => crate::grpc::outcome(status.code()),
         };
         metrics::counter!("facerecog_identify_total", "outcome" => outcome).increment(1);
+        tracing::debug!(outcome, "looked for faces");
         found.map(|found| Response::new(FindResponse { model: self.model.to_string(), gallery: id, ..found }))
     }
 

@@ -100,6 +100,7 @@ pub async fn serve(service: Service, listener: TcpListener, readiness: Readiness
     let serving = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
+        .trace_fn(span)
         .add_service(IdentifyServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(FacesServer::new(service.clone()).max_decoding_message_size(MAX_EMBEDDINGS))
         .add_service(RecogniseServer::new(service.clone()).max_decoding_message_size(MAX_PIECE))
@@ -260,6 +261,12 @@ pub(crate) fn pool_status(error: PoolError, path: &str) -> Status {
             Status::internal(error.to_string())
         }
     }
+}
+
+/// What is logged during a call that is made for an image names it.
+fn span(call: &tonic::codegen::http::Request<()>) -> tracing::Span {
+    let image = call.headers().get(rpc::IMAGE_ID).and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
+    image.map_or_else(tracing::Span::none, |id| tracing::info_span!("image", image_id = id))
 }
 
 pub(crate) fn picture_status(error: PictureError, path: &str) -> Status {

@@ -5,9 +5,12 @@ pub mod replicas;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use common::db::{
-    faces::{Found, FoundFace, Nearest, rematch::Outdated},
-    images::Failure,
+use common::{
+    db::{
+        faces::{Found, FoundFace, Nearest, rematch::Outdated},
+        images::Failure,
+    },
+    models::ImageId,
 };
 use futures_util::future::join_all;
 use rpc::{
@@ -81,7 +84,7 @@ impl FaceClient {
 
     /// Has one picture recognised. A busy face-recog is asked again until the deadline. A call whose connection
     /// breaks is not repeated: what killed this replica would kill the next one.
-    pub(crate) async fn identify(&self, path: &str) -> Result<Answer, CallError> {
+    pub(crate) async fn identify(&self, image: ImageId, path: &str) -> Result<Answer, CallError> {
         let end = Instant::now() + self.deadline;
         let mut was_busy = false;
         loop {
@@ -89,7 +92,7 @@ impl FaceClient {
             let Ok(Some(replica)) = picked else {
                 return Err(CallError::Away);
             };
-            match self.call(&replica, path, end).await {
+            match self.call(&replica, image, path, end).await {
                 Err(Outcome::NotReached) => self.replicas.drop_broken(&replica),
                 Err(Outcome::BrokeOff) => {
                     self.replicas.drop_broken(&replica);
@@ -113,9 +116,15 @@ impl FaceClient {
         }
     }
 
-    async fn call(&self, replica: &Picked, path: &str, end: Instant) -> Result<Answer, Outcome> {
+    async fn call(
+        &self,
+        replica: &Picked,
+        image: ImageId,
+        path: &str,
+        end: Instant,
+    ) -> Result<Answer, Outcome> {
         if replica.tells_faces() {
-            let request = limited(FindRequest { image_path: path.to_owned(), known: false }, end);
+            let request = about(image, FindRequest { image_path: path.to_owned(), known: false }, end);
             match timeout_at(end, FacesClient::new(replica.channel()).find(request)).await {
                 Ok(Ok(response)) => return Ok(response.into_inner().into()),
                 // The original, or a release that knew no faces: it is asked the other way from now on.
@@ -128,7 +137,7 @@ impl FaceClient {
         let Ok((_turn, has_waited)) = timeout_at(end, replica.turn()).await else {
             return Err(Outcome::Busy);
         };
-        let request = limited(IdentifyRequest { image_path: path.to_owned() }, end);
+        let request = about(image, IdentifyRequest { image_path: path.to_owned() }, end);
         let outcome = match timeout_at(end, IdentifyClient::new(replica.channel()).identify(request)).await {
             Ok(Ok(response)) => {
                 let IdentifyResponse { image_name, distance, faces } = response.into_inner();
@@ -206,6 +215,13 @@ async fn matched(replica: &Picked, request: MatchRequest, end: Instant) -> Optio
             None
         }
     }
+}
+
+/// The same for one image, which is named to the server for its log.
+fn about<T>(image: ImageId, message: T, end: Instant) -> Request<T> {
+    let mut request = limited(message, end);
+    request.metadata_mut().insert(rpc::IMAGE_ID, image.0.into());
+    request
 }
 
 /// Tells the server when nobody waits for the answer any more.
@@ -367,7 +383,7 @@ mod tests {
     }
 
     async fn broken(face_client: &FaceClient) -> String {
-        match face_client.identify("x.jpg").await {
+        match face_client.identify(ImageId(1), "x.jpg").await {
             Err(CallError::Broken(failure)) => failure.reason,
             other => panic!("{other:?}"),
         }
@@ -396,7 +412,7 @@ mod tests {
         assert!(itself.set(face_recog.clone()).is_ok());
         let face_client = FaceClient::new(&face_recog.address(), Duration::from_secs(30));
         let paths: Vec<_> = (0..16).map(|number| format!("{number}.jpg")).collect();
-        for answer in join_all(paths.iter().map(|path| face_client.identify(path))).await {
+        for answer in join_all(paths.iter().map(|path| face_client.identify(ImageId(1), path))).await {
             assert!(answer.is_ok(), "{answer:?}");
         }
         assert_eq!(face_recog.calls(), 16);
@@ -414,9 +430,9 @@ mod tests {
             while face_recog.running() == 0 {
                 tokio::task::yield_now().await;
             }
-            face_client.identify("second.jpg").await
+            face_client.identify(ImageId(1), "second.jpg").await
         };
-        let (_, answer) = tokio::join!(face_client.identify("first.jpg"), second);
+        let (_, answer) = tokio::join!(face_client.identify(ImageId(1), "first.jpg"), second);
         assert!(matches!(answer, Err(CallError::Busy)), "{answer:?}");
     }
 
@@ -428,7 +444,7 @@ mod tests {
             _ => Reply::never(),
         };
         let face_client = calling(&devstack::FakeFaceRecog::start(busy_then_slow).await);
-        let answer = face_client.identify("x.jpg").await;
+        let answer = face_client.identify(ImageId(1), "x.jpg").await;
         assert!(matches!(answer, Err(CallError::Busy)), "{answer:?}");
     }
 }

@@ -22,7 +22,6 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
-use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
@@ -62,6 +61,7 @@ pub fn router(receiver: Receiver) -> Router {
         )
         .layer(middleware::map_response(security_headers))
         .layer(middleware::from_fn(measure))
+        .layer(middleware::from_fn(web::trace))
         .with_state(receiver)
 }
 
@@ -118,9 +118,7 @@ async fn measure(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or_else(|| "other".to_owned(), |route| route.as_str().to_owned());
-    // What the log says of a request names it: the path holds the id.
-    let span = tracing::info_span!("request", method = %request.method(), path = ?request.uri().path());
-    let response = next.run(request).instrument(span).await;
+    let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
     metrics::counter!("receiver_requests_total", "route" => route.clone(), "status" => status).increment(1);
     metrics::histogram!("receiver_request_seconds", "route" => route).record(started.elapsed());

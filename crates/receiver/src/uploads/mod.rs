@@ -296,7 +296,10 @@ impl Intake {
             async move { ingest.store_upload(&path, file_name.as_deref(), folder.name(file)).await }
         };
         match self.at_files(work).await.flatten() {
-            Ok(Ok(row)) => (Some(path), Ok(ingest.announce_upload(row).await)),
+            Ok(Ok(row)) => {
+                let image = ingest.announce_upload(&path, row).await;
+                (Some(path), Ok(image))
+            }
             Ok(Err(why)) => {
                 let result = Err(not_stored(&path, why));
                 (Some(path), result)

@@ -53,7 +53,7 @@ async fn remove_unreadable(
         for (id, upload) in &images {
             let work = remove(uploads.folder().clone(), pool.clone(), *id, upload.clone());
             if uploads.at_files(work).await?? {
-                tracing::info!(image = %id, "no decoder reads this upload: deleted its file");
+                tracing::info!(image_id = %id, "no decoder reads this upload: deleted its file");
             }
         }
         if images.len() < BATCH as usize {
