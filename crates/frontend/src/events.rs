@@ -13,6 +13,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
+use common::db::changes;
 use futures_util::{Stream, stream};
 use sqlx::MySqlPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -58,8 +59,9 @@ impl Events {
             if self.state.receiver_count() == 0 {
                 continue;
             }
-            match tokio::time::timeout(READ_TIMEOUT, newest_change(pool)).await {
+            match tokio::time::timeout(READ_TIMEOUT, changes::newest(pool)).await {
                 Ok(Ok(change)) => {
+                    let change = fingerprint(change.as_bytes());
                     self.state.send_if_modified(|known| std::mem::replace(known, change) != change);
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "cannot look for changes"),
@@ -95,24 +97,4 @@ pub async fn listen(State(frontend): State<Frontend>) -> Response {
         }
         Err(_) => Problem::TooManyListeners.answer(Format::Json),
     }
-}
-
-/// A number for all that pages show: another one after any change. What people change stands in the audit; what
-/// changes by itself, in images.
-async fn newest_change(pool: &MySqlPool) -> sqlx::Result<u64> {
-    let newest: String = sqlx::query_scalar(
-        "SELECT CONCAT_WS(' ',
-             (SELECT MAX(id) FROM images),
-             (SELECT MAX(updated_at) FROM images WHERE status = 0),
-             (SELECT MAX(updated_at) FROM images WHERE status = 1),
-             (SELECT MAX(updated_at) FROM images WHERE status = 2),
-             (SELECT MAX(updated_at) FROM images WHERE status = 3),
-             (SELECT MAX(id) FROM person),
-             (SELECT MAX(id) FROM person_images),
-             (SELECT MAX(ended_at) FROM look_again_runs),
-             (SELECT MAX(id) FROM audit))",
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok(fingerprint(newest.as_bytes()))
 }

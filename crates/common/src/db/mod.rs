@@ -4,11 +4,13 @@
 //! - [`faces`]: the faces of each image, who they show, and clusters of unknown ones.
 //! - [`people`]: known people and their reference photos.
 //! - [`corrections`]: what a person said about a face. [`audit`]: who changed what, and how it is undone.
+//!   [`changes`]: whether anything has changed.
 //! - [`webhooks`]: the outbox of notifications. [`idempotency`]: repeated requests. [`sessions`]: who is logged in.
 //! - [`pool`] and [`schema`]: connections, and today's schema in any database. [`paging`]: long lists, page by page. [`errors`]: what an error means.
 //!   [`failover`]: what happens when the database moves to another server.
 
 pub mod audit;
+pub mod changes;
 pub mod corrections;
 pub mod errors;
 pub mod faces;

@@ -1,7 +1,5 @@
 //! `GET /audit`: who changed what, and when.
 
-use std::collections::HashMap;
-
 use askama::Template;
 use axum::{
     extract::{Query, State, rejection::QueryRejection},
@@ -11,10 +9,10 @@ use axum::{
 use chrono::{DateTime, Utc};
 use common::db::{
     audit::{self, Action, Change, Detail},
-    pool::push_list,
+    faces, people,
 };
 use serde::Serialize;
-use sqlx::{MySql, MySqlPool, QueryBuilder};
+use sqlx::MySqlPool;
 
 use web::access::Role;
 
@@ -115,53 +113,17 @@ pub async fn show(
 }
 
 async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
-    type Row = (u64, DateTime<Utc>, String, String, String, Option<String>, Option<u64>, bool, bool);
-    let mut select = QueryBuilder::<MySql>::new(format!(
-        "SELECT id, at, who, action, subject, {DETAIL}, undoes,
-                EXISTS (SELECT * FROM audit AS later WHERE later.undoes = audit.id)
-                    OR EXISTS (SELECT * FROM audit AS later WHERE later.undoes = audit.part_of),
-                {CHANGES_PEOPLE}
-         FROM audit WHERE TRUE",
-        DETAIL = audit::DETAIL,
-        CHANGES_PEOPLE = audit::CHANGES_PEOPLE
-    ));
-    cursor.push_bound(&mut select, "id");
-    cursor.push_order(&mut select, "id", PAGE + 1);
-    let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
-    let entry = |(id, at, who, action, subject, detail, undoes, undone, changes_people): Row| {
-        let detail = detail.as_deref().and_then(audit::detail_of);
-        let person = detail
-            .as_ref()
-            .and_then(|detail| person_of(&action, detail))
-            .map(|id| Subject { id, name: None });
-        let more = detail.as_ref().and_then(more);
-        let faces = match detail {
-            Some(Detail::Change(Change::Corrections(corrections))) => Some(corrections.faces()),
-            _ => None,
-        };
-        Entry {
-            id,
-            at,
-            who,
-            action,
-            subject,
-            faces,
-            name: None,
-            person,
-            more,
-            undoes,
-            undone,
-            changes_people,
-            page: None,
-        }
-    };
-    let mut entries =
-        Rows::new(rows.into_iter().map(entry).collect(), PAGE, cursor, |entry: &Entry| entry.id);
-    let images = images_of(pool, entries.rows.iter().filter_map(|entry| entry.about("face"))).await?;
-    let names = names_of(pool, &entries.rows).await?;
-    for entry in &mut entries.rows {
+    let Rows { rows, more } = audit::page::read(pool, cursor, PAGE).await?;
+    let mut rows: Vec<Entry> = rows.into_iter().map(Entry::from).collect();
+    let faces: Vec<u64> = rows.iter().filter_map(|entry| entry.about("face")).collect();
+    let images = faces::page::images_of(pool, &faces).await?;
+    let subjects = rows.iter().filter_map(|entry| entry.about("person")?.try_into().ok());
+    let whom = rows.iter().filter_map(|entry| Some(entry.person.as_ref()?.id));
+    let people: Vec<i32> = subjects.chain(whom).collect();
+    let names = people::names_of(pool, &people).await?;
+    for entry in &mut rows {
         if let Some(person) = &mut entry.person {
-            person.name = names.get(&i64::from(person.id)).cloned();
+            person.name = names.get(&person.id).cloned();
         }
         entry.name = entry.about("person").and_then(|id| names.get(&id.try_into().ok()?)).cloned();
         // Who is gone has no page, nor has an image: it is noted when it goes.
@@ -171,7 +133,33 @@ async fn read(pool: &MySqlPool, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
             .map(|image| format!("/images/{image}"))
             .or_else(|| person.map(|person| format!("/people/{person}")));
     }
-    Ok(entries)
+    Ok(Rows { rows, more })
+}
+
+impl From<audit::page::Entry> for Entry {
+    fn from(entry: audit::page::Entry) -> Self {
+        let detail = entry.detail.as_ref();
+        let person = detail.and_then(|detail| person_of(&entry.action, detail));
+        let faces = match detail {
+            Some(Detail::Change(Change::Corrections(corrections))) => Some(corrections.faces()),
+            _ => None,
+        };
+        Self {
+            id: entry.id,
+            at: entry.at,
+            faces,
+            name: None,
+            person: person.map(|id| Subject { id, name: None }),
+            more: detail.and_then(more),
+            who: entry.who,
+            action: entry.action,
+            subject: entry.subject,
+            undoes: entry.undoes,
+            undone: entry.undone,
+            changes_people: entry.changes_people,
+            page: None,
+        }
+    }
 }
 
 /// The person that a correction was about. Entries of older versions do not tell.
@@ -205,31 +193,4 @@ fn more(detail: &Detail) -> Option<String> {
 /// A name that turns nothing around it, whichever way it is written.
 fn isolated(name: &str) -> String {
     format!("\u{2068}{name}\u{2069}")
-}
-
-/// What people are called whom the entries are about, those that are still known.
-async fn names_of(pool: &MySqlPool, entries: &[Entry]) -> sqlx::Result<HashMap<i64, String>> {
-    let subjects = entries.iter().filter_map(|entry| entry.about("person")?.try_into().ok());
-    let whom = entries.iter().filter_map(|entry| entry.person.as_ref()).map(|person| i64::from(person.id));
-    let people: Vec<i64> = subjects.chain(whom).collect();
-    if people.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let mut select = QueryBuilder::<MySql>::new("SELECT CAST(id AS SIGNED), name FROM person WHERE id IN ");
-    push_list(&mut select, people);
-    let rows: Vec<(i64, String)> = select.build_query_as().fetch_all(pool).await?;
-    Ok(rows.into_iter().collect())
-}
-
-/// The images that these faces are on.
-async fn images_of(pool: &MySqlPool, faces: impl Iterator<Item = u64>) -> sqlx::Result<HashMap<u64, u64>> {
-    let faces: Vec<u64> = faces.collect();
-    if faces.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let mut select =
-        QueryBuilder::<MySql>::new("SELECT id, CAST(image_id AS UNSIGNED) FROM faces WHERE id IN ");
-    push_list(&mut select, faces);
-    let rows: Vec<(u64, u64)> = select.build_query_as().fetch_all(pool).await?;
-    Ok(rows.into_iter().collect())
 }

@@ -20,10 +20,10 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use common::db::pool::push_list;
+use common::db::images::picture::{self, Kind, Picture};
 use rpc::{Area, CropRequest, faces_client::FacesClient};
 use serde::Deserialize;
-use sqlx::{MySql, MySqlPool, QueryBuilder};
+use sqlx::MySqlPool;
 use tokio::{sync::Semaphore, time::Instant};
 use tonic::{Code, Request, transport::Channel};
 
@@ -103,8 +103,8 @@ impl Thumbnails {
                 kept.names()
             });
             let names = names.await.unwrap_or_default();
-            for (kind, table) in [(IMAGE, "images"), (KNOWN, "person_images")] {
-                if let Err(error) = self.forget_deleted(pool, &names, kind, table).await {
+            for (prefix, kind) in [(IMAGE, Kind::Image), (KNOWN, Kind::ReferencePhoto)] {
+                if let Err(error) = self.forget_deleted(pool, &names, prefix, kind).await {
                     tracing::debug!(%error, "cannot tell which thumbnails are not needed any more");
                 }
             }
@@ -112,22 +112,20 @@ impl Thumbnails {
         }
     }
 
-    /// Deletes the thumbnails of this kind whose row is gone from the table.
+    /// Deletes the thumbnails of this kind whose row is gone.
     async fn forget_deleted(
         &self,
         pool: &MySqlPool,
         names: &[String],
-        kind: &str,
-        table: &str,
+        prefix: &str,
+        kind: Kind,
     ) -> sqlx::Result<()> {
-        let id = |name: &str| name.strip_prefix(kind)?.split_once('-')?.0.parse().ok();
-        let shown: Vec<(u64, &String)> = names.iter().filter_map(|name| Some((id(name)?, name))).collect();
-        for part in shown.chunks(1024) {
-            let mut select =
-                QueryBuilder::<MySql>::new(format!("SELECT CAST(id AS UNSIGNED) FROM {table} WHERE id IN "));
-            push_list(&mut select, part.iter().map(|(id, _)| *id));
-            let there: Vec<u64> = select.push(" ORDER BY id").build_query_scalar().fetch_all(pool).await?;
-            for (_, name) in part.iter().filter(|(id, _)| there.binary_search(id).is_err()) {
+        let id = |name: &str| name.strip_prefix(prefix)?.split_once('-')?.0.parse::<u64>().ok();
+        let (ids, shown): (Vec<u64>, Vec<&String>) =
+            names.iter().filter_map(|name| Some((id(name)?, name))).unzip();
+        for (ids, shown) in ids.chunks(1024).zip(shown.chunks(1024)) {
+            let there = picture::still_there(pool, kind, ids).await?;
+            for (_, name) in ids.iter().zip(shown).filter(|(id, _)| there.binary_search(id).is_err()) {
                 self.kept.forget(name);
             }
         }
@@ -210,30 +208,20 @@ pub async fn of_image(
 }
 
 async fn wanted(pool: &MySqlPool, image: u64, face: Option<u64>, side: u32) -> sqlx::Result<Option<Wanted>> {
-    type Columns = (String, Option<i32>, Option<i32>, Option<i32>, Option<i32>, Option<i32>, Option<i32>);
-    let row: Option<Columns> = sqlx::query_as(
-        "SELECT path, images.width, images.height, x, y, faces.width, faces.height
-         FROM images LEFT JOIN faces ON faces.image_id = images.id AND faces.id = ? WHERE images.id = ?",
-    )
-    .bind(face)
-    .bind(image)
-    .fetch_optional(pool)
-    .await?;
-    let Some((path, width, height, x, y, face_width, face_height)) = row else { return Ok(None) };
-    let area = match (x, y, face_width, face_height) {
-        (Some(left), Some(top), Some(width), Some(height)) => Some(Area {
-            left,
-            top,
-            width: width.try_into().unwrap_or_default(),
-            height: height.try_into().unwrap_or_default(),
-        }),
-        _ => None,
+    let Some(Picture { path, size, face: on_it }) = picture::of_image(pool, image, face).await? else {
+        return Ok(None);
     };
-    if face.is_some() && area.is_none() {
+    if face.is_some() && on_it.is_none() {
         return Ok(None);
     }
+    let area = on_it.map(|face| Area {
+        left: face.x,
+        top: face.y,
+        width: face.width.try_into().unwrap_or_default(),
+        height: face.height.try_into().unwrap_or_default(),
+    });
     // Another picture at the same path was recognised anew, and most likely has another size.
-    let key = format!("{path}\0{width:?} {height:?} {area:?} {side}");
+    let key = format!("{path}\0{size:?} {area:?} {side}");
     let name = format!("{IMAGE}{image}-{:016x}", fingerprint(key.as_bytes()));
     Ok(Some(Wanted { name, crop: CropRequest { image_path: path, area, side, known: false } }))
 }
@@ -242,23 +230,19 @@ async fn wanted(pool: &MySqlPool, image: u64, face: Option<u64>, side: u32) -> s
 pub async fn of_known(
     State(frontend): State<Frontend>,
     headers: HeaderMap,
-    Path(picture): Path<String>,
+    Path(name): Path<String>,
 ) -> Response {
     let jpeg = async {
         // Others lead to the same picture, or to none, and each would be kept.
-        if !is_base_name(&picture) {
+        if !is_base_name(&name) {
             return Err(Missing::Gone);
         }
-        let named = sqlx::query_scalar::<_, i32>(
-            "SELECT id FROM person_images WHERE image_name = ? ORDER BY id LIMIT 1",
-        )
-        .bind(&picture);
-        let named = frontend.read(named.fetch_optional(&frontend.pool)).await;
+        let named = frontend.read(picture::of_person(&frontend.pool, &name)).await;
         // Nobody's picture has no row: its thumbnail goes at the next look for what is of no use.
         let id = named.map_err(|_| Missing::Away)?.unwrap_or_default();
-        let name = format!("{KNOWN}{id}-{:016x}", fingerprint(picture.as_bytes()));
-        let crop = CropRequest { image_path: picture, area: None, side: SIDES[1], known: true };
-        frontend.thumbnails.get(Wanted { name, crop }).await
+        let kept = format!("{KNOWN}{id}-{:016x}", fingerprint(name.as_bytes()));
+        let crop = CropRequest { image_path: name, area: None, side: SIDES[1], known: true };
+        frontend.thumbnails.get(Wanted { name: kept, crop }).await
     };
     answer(&headers, jpeg.await)
 }

@@ -13,6 +13,7 @@
 
 pub mod cluster_sizes;
 pub mod clusters;
+pub mod page;
 pub mod rematch;
 pub(crate) mod renew;
 pub mod similar;

@@ -1,6 +1,10 @@
-//! Whom a reader means by a name, a part of one, or an id.
+//! Names: whom a reader means by one, a part of one, or an id, and what people are called.
 
-use sqlx::MySqlPool;
+use std::collections::HashMap;
+
+use sqlx::{MySql, MySqlPool, QueryBuilder};
+
+use crate::db::pool::push_list;
 
 /// People that a part of a name may stand for, at most.
 const NAMESAKES: u32 = 20;
@@ -24,4 +28,15 @@ pub async fn called(pool: &MySqlPool, text: &str) -> sqlx::Result<Called> {
     let select = sqlx::query_scalar("SELECT id FROM person WHERE LOCATE(LOWER(?), LOWER(name)) > 0 LIMIT ?");
     let ids = select.bind(text).bind(NAMESAKES).fetch_all(pool).await?;
     Ok(Called { ids, name: text.to_owned() })
+}
+
+/// What these people are called; those who are gone are missing.
+pub async fn names_of(pool: &MySqlPool, people: &[i32]) -> sqlx::Result<HashMap<i32, String>> {
+    if people.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new("SELECT id, name FROM person WHERE id IN ");
+    push_list(&mut select, people.iter().copied());
+    let rows: Vec<(i32, String)> = select.build_query_as().fetch_all(pool).await?;
+    Ok(rows.into_iter().collect())
 }

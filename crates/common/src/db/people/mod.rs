@@ -8,6 +8,7 @@ pub mod called;
 pub mod enrolment;
 pub mod erase;
 
+pub use called::names_of;
 pub use erase::Deleted;
 
 use std::collections::{HashMap, HashSet};

@@ -4,6 +4,8 @@
 //! which names the other (`undoes`). Of what was said about the same the newest that counts goes first: nothing that was
 //! said since is lost. What was done with another change is a part of it (`part_of`), and goes when that is taken back.
 
+pub mod page;
+
 use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
@@ -272,18 +274,18 @@ pub enum Detail {
 }
 
 /// What an entry tells, as [`DETAIL`] selects it; `None` for nothing, which may be because whom it told of was erased.
-pub fn detail_of(detail: &str) -> Option<Detail> {
+fn detail_of(detail: &str) -> Option<Detail> {
     serde_json::from_str(detail).ok()
 }
 
 /// What [`detail_of`] reads: the column without the faces of a cluster, or of one correction of many, which may be megabytes.
-pub const DETAIL: &str = "CASE
+const DETAIL: &str = "CASE
     WHEN subject = 'faces' THEN CAST(JSON_REMOVE(detail, '$.corrections.parts') AS CHAR)
     WHEN action = 'name stranger' OR LENGTH(detail) > 16384 THEN NULL ELSE detail END";
 
 /// Holds for entries whose undoing changes who is known: it gives somebody another name, or takes away a person or a picture
 /// that came with a name.
-pub const CHANGES_PEOPLE: &str = r#"(action = 'rename' OR LEFT(detail, 100) LIKE '%"new":true%'
+const CHANGES_PEOPLE: &str = r#"(action = 'rename' OR LEFT(detail, 100) LIKE '%"new":true%'
     OR EXISTS (SELECT * FROM audit AS part WHERE part.part_of = audit.id))"#;
 
 /// A change that can be undone.
