@@ -9,7 +9,10 @@ use axum::{
 use axum_extra::extract::{Query, QueryRejection};
 use chrono::{DateTime, Utc};
 use common::{
-    db::images::page::{self, Filter, Neighbours},
+    db::{
+        faces,
+        images::page::{self, Filter, Neighbours},
+    },
     models::Person,
 };
 use serde::Serialize;
@@ -88,8 +91,6 @@ pub async fn show(
 
 async fn read(pool: &MySqlPool, id: u64, wanted: &Wanted, mut filter: Filter) -> sqlx::Result<Option<Image>> {
     let Some(image) = page::one(pool, id).await? else { return Ok(None) };
-    let mut select = face::select();
-    select.push(" WHERE image_id = ").push_bind(id).push(" ORDER BY position");
     filter.people = wanted.people(pool).await?.into_iter().map(|called| called.ids).collect();
     Ok(Some(Image {
         line: image.row.into(),
@@ -97,7 +98,7 @@ async fn read(pool: &MySqlPool, id: u64, wanted: &Wanted, mut filter: Filter) ->
         attempts: image.attempts,
         detector: image.detector,
         look_again_failed: image.look_again_failed,
-        faces: face::fetch(pool, select).await?,
+        faces: faces::page::of_image(pool, id).await?.into_iter().map(Face::from).collect(),
         wanted: Wanted::default(),
         beside: page::neighbours(pool, &filter, id).await?,
         frame: Frame::default(),

@@ -6,9 +6,11 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use common::models::Person;
+use common::{
+    db::{faces, people::page},
+    models::Person,
+};
 use serde::{Deserialize, Serialize};
-use sqlx::{MySql, MySqlPool, QueryBuilder};
 
 use crate::{
     Frontend,
@@ -17,7 +19,7 @@ use crate::{
     view::{
         face::{self, Face},
         layout::{self, Frame},
-        paging::{self, Asked, Cursor, Links, Rows, address},
+        paging::{self, Asked, Links, address},
     },
 };
 
@@ -51,6 +53,12 @@ struct Entry {
     picture: Option<String>,
 }
 
+impl From<page::Entry> for Entry {
+    fn from(entry: page::Entry) -> Self {
+        Self { person: entry.person, pictures: entry.pictures, picture: entry.picture }
+    }
+}
+
 #[derive(Template, Serialize)]
 #[template(path = "people.html")]
 struct People {
@@ -73,41 +81,13 @@ pub async fn list(
     layout::answer(format, &headers, async {
         let Query(Wanted { text, called, asked }) = wanted.map_err(|_| Problem::WrongCursor)?;
         let cursor = asked.cursor()?;
-        let rows = frontend.read(read_list(&frontend.pool, &text, &called, cursor)).await?;
+        let rows = frontend.read(page::read(&frontend.pool, &text, &called, cursor, PAGE)).await?;
         let address = address("/people", &[("text", &text), ("called", &called)]);
-        let links = Links::new(&address, cursor, &rows, |entry| number(entry.person.id));
-        Ok(People { people: rows.rows, links, text, frame: frontend.frame("/people") })
+        let links = Links::new(&address, cursor, &rows, page::Entry::number);
+        let people = rows.rows.into_iter().map(Entry::from).collect();
+        Ok(People { people, links, text, frame: frontend.frame("/people") })
     })
     .await
-}
-
-/// Ids of people begin with 1.
-fn number(person: i32) -> u64 {
-    person.try_into().unwrap_or_default()
-}
-
-async fn read_list(pool: &MySqlPool, text: &str, called: &str, cursor: Cursor) -> sqlx::Result<Rows<Entry>> {
-    // The people first, and their pictures for those of the page alone.
-    let mut select = QueryBuilder::<MySql>::new(
-        "SELECT page.id, page.name,
-                (SELECT COUNT(*) FROM person_images WHERE person_id = page.id),
-                (SELECT image_name FROM person_images WHERE person_id = page.id ORDER BY id LIMIT 1)
-         FROM (SELECT id, name FROM person WHERE TRUE",
-    );
-    if !text.is_empty() {
-        select.push(" AND LOCATE(LOWER(").push_bind(text.to_owned()).push("), LOWER(name)) > 0");
-    }
-    if !called.is_empty() {
-        select.push(" AND name = ").push_bind(called.to_owned());
-    }
-    cursor.push_bound(&mut select, "id");
-    cursor.push_order(&mut select, "id", PAGE + 1);
-    select.push(") AS page");
-    cursor.push_order(&mut select, "page.id", PAGE + 1);
-    let rows: Vec<(i32, String, i64, Option<String>)> = select.build_query_as().fetch_all(pool).await?;
-    let entry = |(id, name, pictures, picture)| Entry { person: Person { id, name }, pictures, picture };
-    let rows = rows.into_iter().map(entry).collect();
-    Ok(Rows::new(rows, PAGE, cursor, |entry| number(entry.person.id)))
 }
 
 #[derive(Template, Serialize)]
@@ -136,27 +116,14 @@ pub async fn show(
     layout::answer(format, &headers, async {
         let id = id.parse().map_err(|_| Problem::NoSuchPage)?;
         let cursor = paging::cursor(asked)?;
-        let portrait = frontend.read(read(&frontend.pool, id, cursor)).await?;
-        let (person, pictures, faces) = portrait.ok_or(Problem::NoSuchPage)?;
+        let read = async {
+            let Some(person) = page::one(&frontend.pool, id, PICTURES).await? else { return Ok(None) };
+            Ok(Some((person, faces::page::of_person(&frontend.pool, id, cursor, PAGE).await?)))
+        };
+        let ((person, pictures), faces) = frontend.read(read).await?.ok_or(Problem::NoSuchPage)?;
+        let faces = face::shown(faces);
         let links = Links::new(&format!("/people/{id}?"), cursor, &faces, |face: &Face| face.id);
         Ok(Portrait { person, pictures, faces: faces.rows, links, frame: frontend.frame("/people") })
     })
     .await
-}
-
-async fn read(
-    pool: &MySqlPool,
-    id: i32,
-    cursor: Cursor,
-) -> sqlx::Result<Option<(Person, Vec<String>, Rows<Face>)>> {
-    let name = sqlx::query_scalar("SELECT name FROM person WHERE id = ?").bind(id).fetch_optional(pool);
-    let Some(name) = name.await? else { return Ok(None) };
-    let pictures =
-        sqlx::query_scalar("SELECT image_name FROM person_images WHERE person_id = ? ORDER BY id LIMIT ?")
-            .bind(id)
-            .bind(PICTURES)
-            .fetch_all(pool)
-            .await?;
-    let faces = face::page(pool, "faces.person", id, cursor, PAGE).await?;
-    Ok(Some((Person { id, name }, pictures, faces)))
 }

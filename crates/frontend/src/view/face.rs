@@ -1,51 +1,38 @@
 //! Faces as pages show them: who it is, and why.
 
+use std::ops::Deref;
+
 use common::{
-    db::images::query::{Area, FaceCorrection},
+    db::{faces::page::OnImage, paging::Rows},
     models::Person,
     quality::{MAX_YAW, MIN_COMPARED_HEIGHT, MIN_REFERENCE_HEIGHT, MIN_SHARPNESS},
 };
 use serde::Serialize;
-use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 
-use crate::view::{
-    image::file,
-    paging::{Cursor, Rows},
-};
+use crate::view::image::file;
 
-/// A face on a picture.
+/// A face, with the words that pages have for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Face {
-    /// The row in `faces`.
-    pub id: u64,
-    /// The image that it is on.
-    pub image: u64,
-    /// That image's path.
-    pub path: String,
-    /// Where it is on the upright picture, in pixels; it may reach over the edges.
-    #[serde(rename = "box")]
-    pub area: Area,
-    /// Whom it shows.
-    pub person: Option<Person>,
-    /// What a person said about it.
-    #[serde(rename = "word")]
-    pub correction: Option<FaceCorrection>,
-    /// Euclidean distance to the nearest known face.
-    pub distance: Option<f64>,
-    /// Base name of the known picture with that face.
-    pub nearest: Option<String>,
-    /// Whether that is near enough to be the same person's.
-    #[serde(skip)]
-    pub matches: bool,
-    /// How sure the detector is that it is a face, 0 to 1; `None` where an earlier version looked.
-    pub score: Option<f32>,
-    /// Variance of the Laplacian; little is blurred.
-    pub sharpness: f32,
-    /// 0 looks straight ahead, 1 is a profile.
-    pub turned: f32,
-    /// The cluster of unknown faces that look alike.
-    #[serde(rename = "stranger")]
-    pub cluster: Option<u64>,
+#[serde(transparent)]
+pub struct Face(OnImage);
+
+impl Deref for Face {
+    type Target = OnImage;
+
+    fn deref(&self) -> &OnImage {
+        &self.0
+    }
+}
+
+impl From<OnImage> for Face {
+    fn from(face: OnImage) -> Self {
+        Self(face)
+    }
+}
+
+/// Those of a page.
+pub fn shown(faces: Rows<OnImage>) -> Rows<Face> {
+    Rows { rows: faces.rows.into_iter().map(Face).collect(), more: faces.more }
 }
 
 impl Face {
@@ -113,61 +100,4 @@ pub fn people<'p>(shown: impl IntoIterator<Item = &'p Person>) -> Vec<&'p Person
 pub fn example(faces: &[Face]) -> Option<u64> {
     let good = faces.iter().filter(|face| face.flaw().is_none());
     good.max_by_key(|face| face.area.height).map(|face| face.id)
-}
-
-/// The columns of a [`Face`], for a statement that goes on with conditions on `faces`.
-pub fn select() -> QueryBuilder<MySql> {
-    QueryBuilder::new(
-        "SELECT faces.id, CAST(image_id AS UNSIGNED) AS image, path, x, y, faces.width, faces.height,
-                person.id AS person_id, person.name, chosen, faces.distance, nearest, matches, score, sharpness, turned, stranger
-         FROM faces JOIN images ON images.id = image_id LEFT JOIN person ON person.id = faces.person",
-    )
-}
-
-/// The faces of such a statement.
-pub async fn fetch(pool: &MySqlPool, mut select: QueryBuilder<MySql>) -> sqlx::Result<Vec<Face>> {
-    select.build().fetch_all(pool).await?.iter().map(read).collect()
-}
-
-/// A page of the faces in which `column` is `value`.
-pub async fn page<'v, V>(
-    pool: &MySqlPool,
-    column: &str,
-    value: V,
-    cursor: Cursor,
-    size: usize,
-) -> sqlx::Result<Rows<Face>>
-where
-    V: sqlx::Encode<'v, MySql> + sqlx::Type<MySql> + 'v,
-{
-    let mut select = select();
-    select.push(" WHERE ").push(column).push(" = ").push_bind(value);
-    cursor.push_bound(&mut select, "faces.id");
-    cursor.push_order(&mut select, "faces.id", size + 1);
-    Ok(Rows::new(fetch(pool, select).await?, size, cursor, |face| face.id))
-}
-
-fn read(row: &MySqlRow) -> sqlx::Result<Face> {
-    let person: Option<i32> = row.try_get("person_id")?;
-    let name: Option<String> = row.try_get("name")?;
-    Ok(Face {
-        id: row.try_get("id")?,
-        image: row.try_get("image")?,
-        path: row.try_get("path")?,
-        area: Area {
-            x: row.try_get("x")?,
-            y: row.try_get("y")?,
-            width: row.try_get("width")?,
-            height: row.try_get("height")?,
-        },
-        person: person.zip(name).map(|(id, name)| Person { id, name }),
-        correction: row.try_get::<Option<i32>, _>("chosen")?.map(FaceCorrection::of),
-        distance: row.try_get("distance")?,
-        nearest: row.try_get("nearest")?,
-        matches: row.try_get("matches")?,
-        score: row.try_get("score")?,
-        sharpness: row.try_get("sharpness")?,
-        turned: row.try_get("turned")?,
-        cluster: row.try_get("stranger")?,
-    })
 }

@@ -11,6 +11,7 @@
 //! that is being stored while somebody changes the people may not know of it, nor they of the result, as neither waits for
 //! the other: [`settle_after`] finds it.
 
+pub mod cluster_page;
 pub mod cluster_sizes;
 pub mod clusters;
 pub mod page;

@@ -7,6 +7,7 @@
 pub mod called;
 pub mod enrolment;
 pub mod erase;
+pub mod page;
 
 pub use called::names_of;
 pub use erase::Deleted;
