@@ -53,6 +53,7 @@ fn one() -> u32 {
 
 /// A form with one picture.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "it describes the form for the OpenAPI document")]
 pub struct PictureForm {
     /// The field with a file name is it, whatever the field is called.

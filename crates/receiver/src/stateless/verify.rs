@@ -24,6 +24,7 @@ use crate::{
 
 /// A form with two pictures.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "it describes the form for the OpenAPI document")]
 pub struct TwoPictures {
     /// Every field with a file name is one, whatever the field is called.

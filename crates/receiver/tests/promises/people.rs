@@ -10,6 +10,7 @@ use rpc::{
     ChangesRequest, ChangesResponse, CropRequest, CropResponse, Face, FindRequest, FindResponse,
     MatchRequest, MatchResponse, Nearest,
     faces_server::{Faces, FacesServer},
+    recognise_server::RecogniseServer,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,7 +20,10 @@ use tokio::{
 };
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
-use crate::stack::{Answer, Stack, until};
+use crate::{
+    stack::{Answer, Stack, until},
+    stateless::OneFace,
+};
 
 /// A face-recog that cuts: what it answers tells what it was asked for. The last word of a picture's path, or of its
 /// content if it was sent, says what it shows.
@@ -106,6 +110,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let scissors = Scissors { known: known.path().to_owned() };
         let server = tonic::transport::Server::builder().add_service(FacesServer::new(scissors));
+        let server = server.add_service(RecogniseServer::new(OneFace));
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
         let folder = known.path().to_str().unwrap().to_owned();
         let people = ["--grpc-address", &address.to_string(), "--known-people", &folder];
