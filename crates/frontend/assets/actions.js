@@ -326,9 +326,11 @@ const KEYS = {
   "?": () => answered(document.getElementById("help")),
 };
 
+const isTyping = (target) => target.closest("input:not([type=checkbox]), select, textarea, dialog");
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input, select, textarea, dialog")) return;
+  if (isTyping(event.target)) return;
   const action = KEYS[event.key];
   if (!action) return;
   event.preventDefault();

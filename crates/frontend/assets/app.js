@@ -37,12 +37,21 @@ function updateRows(list, rows) {
   rows.forEach((row, index) => {
     const here = list.children[index];
     if (here?.isEqualNode(row)) return;
-    const focused = here?.id === row.id && here.contains(document.activeElement);
-    if (here?.id === row.id) here.replaceWith(row);
-    else list.insertBefore(row, here ?? null);
-    if (focused) row.querySelector("a, button")?.focus({ preventScroll: true });
+    const focused = here?.id === row.id ? controls(here).indexOf(document.activeElement) : -1;
+    if (here?.id === row.id) {
+      keepSelected(here, row);
+      here.replaceWith(row);
+    } else list.insertBefore(row, here ?? null);
+    if (focused >= 0) (controls(row)[focused] ?? controls(row)[0])?.focus({ preventScroll: true });
     appear(row);
   });
+}
+
+const controls = (row) => [...row.querySelectorAll("a, button, input")];
+
+function keepSelected(here, row) {
+  const [old, fresh] = [here, row].map((row) => row.querySelector("input[type=checkbox]"));
+  if (old && fresh) fresh.checked = old.checked;
 }
 
 const kind = (part) => `${part.tagName}#${part.id}.${part.className}`;
@@ -73,7 +82,6 @@ function updateSections(here, next) {
       updateSection(part, fresh);
     }
   }
-  here.toggleAttribute("data-live", "live" in next.dataset);
 }
 
 function updateSection(part, fresh) {
@@ -91,9 +99,11 @@ async function ask() {
   if (etag) headers["If-None-Match"] = etag;
   const answer = await fetch(location.href, { headers, signal: AbortSignal.timeout(ANSWER_WITHIN) });
   if (answer.status === 304) return;
-  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  // What the page was about may be gone, and may come back: a cluster all of whose faces were named, and an undo.
+  if (!answer.ok && answer.status !== 404) throw new Error(`status ${answer.status}`);
   const html = await answer.text();
   updateSections(main(), new DOMParser().parseFromString(html, "text/html").querySelector("main"));
+  main().setAttribute("data-live", "");
   etag = answer.headers.get("ETag");
 }
 
@@ -104,6 +114,7 @@ async function turn() {
     await ask();
     pause = USUAL_PAUSE;
     say("");
+    document.dispatchEvent(new Event("updated"));
   } catch {
     changed = true;
     pause = Math.min(pause * 2, LONGEST_PAUSE);

@@ -23,6 +23,9 @@ pub static SCRIPT: Asset =
 /// What sends changes: buttons, keys and dropped pictures.
 pub static ACTIONS: Asset =
     Asset::new("actions.js", "text/javascript; charset=utf-8", include_str!("../assets/actions.js"));
+/// What selects faces and corrects many at once.
+pub static SELECTION: Asset =
+    Asset::new("selection.js", "text/javascript; charset=utf-8", include_str!("../assets/selection.js"));
 /// What stands for a picture that cannot be shown.
 pub static PLACEHOLDER: Asset =
     Asset::new("placeholder.svg", "image/svg+xml", include_str!("../assets/placeholder.svg"));
@@ -64,8 +67,9 @@ pub async fn send(
     format: Format,
     headers: HeaderMap,
 ) -> Response {
-    let Some(asset) =
-        [&STYLE, &SCRIPT, &ACTIONS, &PLACEHOLDER, &ICON].into_iter().find(|asset| asset.name == name)
+    let Some(asset) = [&STYLE, &SCRIPT, &ACTIONS, &SELECTION, &PLACEHOLDER, &ICON]
+        .into_iter()
+        .find(|asset| asset.name == name)
     else {
         return Problem::NoSuchPage.answer(format);
     };

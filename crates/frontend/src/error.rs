@@ -49,9 +49,9 @@ pub enum Problem {
 
 #[derive(Template)]
 #[template(path = "problem.html")]
-struct ProblemPage {
-    title: &'static str,
-    detail: &'static str,
+struct ProblemPage<'a> {
+    title: &'a str,
+    detail: &'a str,
     /// Whether the page turns into what was asked for by itself.
     frame: Frame,
 }
@@ -188,6 +188,15 @@ impl Problem {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         }
         response
+    }
+}
+
+/// The page that says why a change was refused, in the receiver's words.
+pub fn refused(status: StatusCode, words: &str) -> Response {
+    let page = ProblemPage { title: "Nothing was changed", detail: words, frame: Frame::default() };
+    match page.render() {
+        Ok(page) => (status, Html(page)).into_response(),
+        Err(_) => (status, words.to_owned()).into_response(),
     }
 }
 

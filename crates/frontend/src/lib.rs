@@ -7,6 +7,7 @@
 //! GET /thumbnails/… thumbnails ─▶ cache (disk), or face-recog's Faces.Crop
 //! GET /events       events: one look at the database for all who listen
 //! GET /login        access: who may look
+//! POST /faces, /undo changes: plain forms, for browsers without JavaScript
 //! ANY /api/…        proxy ─▶ the receiver, which alone changes things
 //! GET /assets/…     assets: the style sheet, the scripts and the icon, inside the binary
 //! ```
@@ -15,6 +16,7 @@
 
 mod access;
 mod assets;
+mod changes;
 mod error;
 mod events;
 mod format;
@@ -139,8 +141,10 @@ fn router(frontend: Frontend) -> Router {
         .route("/thumbnails/known/{picture}", get(thumbnails::of_known))
         .route("/events", get(events::listen))
         .route("/api/{*path}", any(proxy::forward))
+        .merge(changes::routes())
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::wrong_method)
+        .layer(middleware::from_fn(changes::told))
         .layer(middleware::from_fn_with_state(frontend.clone(), access::authorize))
         .merge(open_routes())
         .layer(middleware::map_response(security_headers::security_headers))

@@ -9,7 +9,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderName, HeaderValue, Uri,
+        HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
         header::{
             ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
             LINK, LOCATION, RETRY_AFTER,
@@ -18,11 +18,12 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use http_body_util::Limited;
+use http_body_util::{BodyExt, Limited};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use web::access::is_from_here;
 
@@ -39,6 +40,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest request, body and answer. The receiver gives a slow upload less.
 const TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Longest answer to a change by a form: an image with all of its faces.
+const MAX_ANSWER: usize = 8 << 20;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
@@ -67,6 +71,28 @@ impl Receiver {
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(8).build(connector);
         Ok(Self { authority: address.parse()?, client, places: Arc::new(Semaphore::new(REQUESTS)) })
+    }
+
+    /// Asks for a change by JSON, for whoever sends a request with these headers. The status and the JSON of the answer.
+    pub async fn post(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        body: &Value,
+    ) -> Result<(StatusCode, Value), Problem> {
+        let mut request = Request::post(format!("/api{path}")).body(Body::from(body.to_string()));
+        if let Ok(request) = &mut request {
+            request.headers_mut().extend(chosen(headers, &[AUTHORIZATION]).drain());
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let answer = self.forward(request.map_err(|_| Problem::NoSuchPage)?).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+        let body = body.map_err(|error| {
+            tracing::warn!(error, "the receiver's answer to a change cannot be read");
+            Problem::ReceiverAway
+        })?;
+        Ok((status, serde_json::from_slice(&body.to_bytes()).unwrap_or_default()))
     }
 
     async fn forward(&self, request: Request) -> Result<Response, Problem> {

@@ -289,7 +289,8 @@ fn to_login(from: &Uri) -> Response {
     to(&format!("/login?next={}", parts.join("/")))
 }
 
-fn to(place: &str) -> Response {
+/// Leads a browser to a page of ours.
+pub fn to(place: &str) -> Response {
     let place = HeaderValue::try_from(ours(place)).unwrap_or(HeaderValue::from_static("/"));
     (StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response()
 }

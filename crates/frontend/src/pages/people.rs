@@ -123,7 +123,8 @@ pub async fn show(
         let ((person, pictures), faces) = frontend.read(read).await?.ok_or(Problem::NoSuchPage)?;
         let faces = face::shown(faces);
         let links = Links::new(&format!("/people/{id}?"), cursor, &faces, |face: &Face| face.id);
-        Ok(Portrait { person, pictures, faces: faces.rows, links, frame: frontend.frame("/people") })
+        let frame = Frame { person: Some(id), ..frontend.frame("/people") };
+        Ok(Portrait { person, pictures, faces: faces.rows, links, frame })
     })
     .await
 }

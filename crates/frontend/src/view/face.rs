@@ -101,3 +101,14 @@ pub fn example(faces: &[Face]) -> Option<u64> {
     let good = faces.iter().filter(|face| face.flaw().is_none());
     good.max_by_key(|face| face.area.height).map(|face| face.id)
 }
+
+/// Those whom somebody is recognised on, which nobody has confirmed.
+pub fn unconfirmed(faces: &[Face]) -> Vec<u64> {
+    let unconfirmed = faces.iter().filter(|face| face.person.is_some() && !face.is_settled());
+    unconfirmed.map(|face| face.id).collect()
+}
+
+/// Those without a person, which nobody has said anything about.
+pub fn unknown(faces: &[Face]) -> Vec<u64> {
+    faces.iter().filter(|face| face.person.is_none() && !face.is_settled()).map(|face| face.id).collect()
+}

@@ -35,6 +35,8 @@ pub struct Frame {
     pub editor: bool,
     /// Whether there are buttons for people, too.
     pub admin: bool,
+    /// Whose page this is, if it is somebody's.
+    pub person: Option<i32>,
 }
 
 /// A page, or why there is none, in the form that the client wants.
@@ -69,7 +71,7 @@ impl Frontend {
     /// The frame of a page that may change.
     pub fn frame(&self, part: &'static str) -> Frame {
         let may = |role| self.receiver.is_some() && access::may(role);
-        Frame { part, live: true, editor: may(Role::Editor), admin: may(Role::Admin) }
+        Frame { part, live: true, editor: may(Role::Editor), admin: may(Role::Admin), person: None }
     }
 
     /// Reads a page from the database, in its turn.

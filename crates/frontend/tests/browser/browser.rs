@@ -15,6 +15,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The name under which WebDriver hands elements around.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// Keys, as WebDriver calls them.
+pub const SHIFT: &str = "\u{e008}";
+pub const CONTROL: &str = "\u{e009}";
+pub const ESCAPE: &str = "\u{e00c}";
+
 /// A browser with one page.
 pub struct Browser {
     client: reqwest::Client,
@@ -154,6 +159,40 @@ impl Browser {
         let strokes = [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })];
         let keyboard = json!({ "type": "key", "id": "keyboard", "actions": strokes });
         self.post("/actions", json!({ "actions": [keyboard] })).await.unwrap();
+    }
+
+    /// Presses a key while another is held.
+    pub async fn press_holding(&self, held: &str, key: &str) {
+        let stroke = |kind: &str, key: &str| json!({ "type": kind, "value": key });
+        let strokes =
+            [stroke("keyDown", held), stroke("keyDown", key), stroke("keyUp", key), stroke("keyUp", held)];
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": strokes });
+        self.post("/actions", json!({ "actions": [keyboard] })).await.unwrap();
+    }
+
+    /// Clicks on the middle of the first element with the mouse while a key is held, if it names one.
+    pub async fn click_holding(&self, held: &str, selector: &str) {
+        self.until(&format!("{selector} to point at"), async || self.count(selector).await > 0).await;
+        self.run(&format!("document.querySelector('{selector}').scrollIntoView({{ block: 'center' }})"))
+            .await;
+        let element = json!({ ELEMENT: self.elements(selector).await[0] });
+        let mut keys = vec![json!({ "type": "pause" }); 3];
+        if !held.is_empty() {
+            keys = vec![
+                json!({ "type": "keyDown", "value": held }),
+                json!({ "type": "pause" }),
+                json!({ "type": "pause" }),
+            ];
+            keys.push(json!({ "type": "keyUp", "value": held }));
+        }
+        let moves = [
+            json!({ "type": "pointerMove", "origin": element, "x": 0, "y": 0 }),
+            json!({ "type": "pointerDown", "button": 0 }),
+            json!({ "type": "pointerUp", "button": 0 }),
+        ];
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": keys });
+        let mouse = json!({ "type": "pointer", "id": "mouse", "actions": moves });
+        self.post("/actions", json!({ "actions": [keyboard, mouse] })).await.unwrap();
     }
 
     /// Waits until an element is seen that has these words.

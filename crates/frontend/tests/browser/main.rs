@@ -6,3 +6,4 @@ mod browser;
 mod namer;
 mod reader;
 mod scene;
+mod selector;

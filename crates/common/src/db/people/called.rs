@@ -30,6 +30,15 @@ pub async fn called(pool: &MySqlPool, text: &str) -> sqlx::Result<Called> {
     Ok(Called { ids, name: text.to_owned() })
 }
 
+/// The people who have this name, in capitals or not.
+pub async fn named(pool: &MySqlPool, name: &str) -> sqlx::Result<Vec<i32>> {
+    let select = sqlx::query_as("SELECT id, name FROM person WHERE name = ? ORDER BY id LIMIT ?");
+    let people: Vec<(i32, String)> = select.bind(name).bind(NAMESAKES).fetch_all(pool).await?;
+    // The database also takes other letters for the same.
+    let is_theirs = |other: &str| other.to_lowercase() == name.to_lowercase();
+    Ok(people.into_iter().filter(|(_, other)| is_theirs(other)).map(|(id, _)| id).collect())
+}
+
 /// What these people are called; those who are gone are missing.
 pub async fn names_of(pool: &MySqlPool, people: &[i32]) -> sqlx::Result<HashMap<i32, String>> {
     if people.is_empty() {

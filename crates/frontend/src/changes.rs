@@ -1,0 +1,292 @@
+//! Changes by plain forms, which need no JavaScript: the receiver is asked for them, and the browser is led back to the page, with
+//! a notice of what was done and a way to undo it.
+//!
+//! Where there is JavaScript, `selection.js` reads the same forms and asks the receiver itself.
+
+use axum::{
+    Form, Router,
+    extract::{DefaultBodyLimit, Request, State, rejection::FormRejection},
+    http::{HeaderMap, StatusCode, Uri, header::REFERER},
+    middleware::Next,
+    response::Response,
+    routing::post,
+};
+use common::db::people::called::named;
+use serde_json::{Value, json};
+use tokio::task_local;
+use web::access::is_from_here;
+
+use crate::{
+    Frontend,
+    access::to,
+    error::{self, Problem},
+    format::Format,
+};
+
+/// Longest form, in bytes: a thousand faces, and more.
+const LONGEST_FORM: usize = 64 << 10;
+
+/// Where to go back to when the browser does not tell where it was.
+const ELSEWHERE: &str = "/unknown";
+
+task_local! {
+    /// What was done just before the page that is being made.
+    static DONE: Done;
+}
+
+/// What was done, as the address of the page tells it where the browser is led back to.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    what: What,
+    faces: u64,
+    /// The entry of the audit that can undo it.
+    pub undo: Option<u64>,
+}
+
+/// What can be done with faces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Assign,
+    Confirm,
+    Reject,
+    Ignore,
+    Clear,
+    /// Another change was undone.
+    Undo,
+    /// No face was selected.
+    Nothing,
+}
+
+impl What {
+    const ALL: [(&str, Self); 7] = [
+        ("assign", Self::Assign),
+        ("confirm", Self::Confirm),
+        ("reject", Self::Reject),
+        ("ignore", Self::Ignore),
+        ("clear", Self::Clear),
+        ("undo", Self::Undo),
+        ("nothing", Self::Nothing),
+    ];
+
+    fn read(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(name, _)| *name == word).map(|(_, what)| what)
+    }
+
+    fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, what)| *what == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl Done {
+    /// For the reader.
+    pub fn words(&self) -> String {
+        let faces = if self.faces == 1 { "1 face".to_owned() } else { format!("{} faces", self.faces) };
+        match self.what {
+            What::Assign => format!("{faces} named"),
+            What::Confirm => format!("{faces} confirmed"),
+            What::Reject => format!("{faces} removed from this person"),
+            What::Ignore => format!("{faces} ignored"),
+            What::Clear => format!("Corrections of {faces} cleared"),
+            What::Undo => "Undone".to_owned(),
+            What::Nothing => "Nothing was changed: select faces first".to_owned(),
+        }
+    }
+
+    fn of(uri: &Uri) -> Option<Self> {
+        let query = uri.query()?;
+        let value = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+        let number = |name| value(name).and_then(|number| number.parse().ok());
+        Some(Self { what: What::read(value("did")?)?, faces: number("of")?, undo: number("undo") })
+    }
+
+    /// The address of `page`, which then tells of this.
+    fn after(self, page: &str) -> String {
+        let (path, query) = page.split_once('?').unwrap_or((page, ""));
+        let is_told = |part: &&str| ["did=", "of=", "undo="].iter().any(|name| part.starts_with(name));
+        let mut parts: Vec<String> =
+            query.split('&').filter(|part| !part.is_empty() && !is_told(part)).map(str::to_owned).collect();
+        parts.push(format!("did={}&of={}", self.what.name(), self.faces));
+        parts.extend(self.undo.map(|entry| format!("undo={entry}")));
+        format!("{path}?{}", parts.join("&"))
+    }
+}
+
+/// What was done just before the page that is being made.
+pub fn done() -> Option<Done> {
+    DONE.try_with(|done| *done).ok()
+}
+
+/// Lets the page know what was done just before.
+pub async fn told(request: Request, next: Next) -> Response {
+    match Done::of(request.uri()) {
+        Some(done) => DONE.scope(done, next.run(request)).await,
+        None => next.run(request).await,
+    }
+}
+
+/// `POST /faces` and `POST /undo`
+pub fn routes() -> Router<Frontend> {
+    Router::new()
+        .route("/faces", post(correct))
+        .route("/undo", post(undo))
+        .layer(DefaultBodyLimit::max(LONGEST_FORM))
+}
+
+/// The fields of a form, some of which stand there several times.
+type Fields = Vec<(String, String)>;
+
+/// Why nothing was changed.
+enum Refused {
+    Problem(Problem),
+    Words(StatusCode, String),
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+async fn correct(
+    State(frontend): State<Frontend>,
+    headers: HeaderMap,
+    form: Result<Form<Fields>, FormRejection>,
+) -> Response {
+    let corrected = async {
+        let fields = read(&headers, form)?;
+        if let Some(cluster) = values(&fields, "cluster").next() {
+            let cluster: u64 = cluster.parse().map_err(|_| unreadable())?;
+            let path = format!("/strangers/{cluster}/person");
+            return Ok(done_by(
+                What::Ignore,
+                &send(&frontend, &headers, &path, &json!({ "person": null })).await?,
+            ));
+        }
+        let faces: Vec<u64> = values(&fields, "face").filter_map(|face| face.parse().ok()).collect();
+        if faces.is_empty() {
+            return Ok(Done { what: What::Nothing, faces: 0, undo: None });
+        }
+        let what = values(&fields, "do").next().and_then(What::read);
+        let mut body = match what {
+            Some(What::Assign) => {
+                whom(&frontend, values(&fields, "name").next().unwrap_or_default().trim()).await?
+            }
+            Some(What::Confirm) => json!({ "confirm": true }),
+            Some(What::Reject) => {
+                let person = values(&fields, "person").next().and_then(|person| person.parse::<i32>().ok());
+                json!({ "not": person })
+            }
+            Some(What::Ignore) => json!({ "person": null }),
+            Some(What::Clear) => json!({ "clear": true }),
+            _ => return Err(unreadable()),
+        };
+        let what = what.unwrap_or(What::Nothing);
+        body["faces"] = json!(faces);
+        Ok(done_by(what, &send(&frontend, &headers, "/faces/corrections", &body).await?))
+    };
+    answer(&headers, corrected.await)
+}
+
+/// What was done, by the receiver's answer.
+fn done_by(what: What, said: &Value) -> Done {
+    let undo = said["undo"].as_str().and_then(|undo| undo.split('/').nth(2)?.parse().ok());
+    Done { what, faces: said["faces"].as_u64().unwrap_or_default(), undo }
+}
+
+async fn undo(
+    State(frontend): State<Frontend>,
+    headers: HeaderMap,
+    form: Result<Form<Fields>, FormRejection>,
+) -> Response {
+    let undone = async {
+        let fields = read(&headers, form)?;
+        let entry = values(&fields, "entry").next().and_then(|entry| entry.parse::<u64>().ok());
+        let entry = entry.ok_or_else(unreadable)?;
+        send(&frontend, &headers, &format!("/audit/{entry}/undo"), &Value::Null).await?;
+        Ok(Done { what: What::Undo, faces: 0, undo: None })
+    };
+    answer(&headers, undone.await)
+}
+
+/// The fields, if a page of ours sends them.
+fn read(headers: &HeaderMap, form: Result<Form<Fields>, FormRejection>) -> Result<Fields, Refused> {
+    if is_from_here(headers) != Some(true) {
+        return Err(Problem::OtherSite.into());
+    }
+    form.map(|Form(fields)| fields).map_err(|_| unreadable())
+}
+
+fn values<'f>(fields: &'f Fields, name: &'static str) -> impl Iterator<Item = &'f str> {
+    fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
+}
+
+fn unreadable() -> Refused {
+    let words = "The form cannot be read. Go back, load the page again, and try once more.";
+    Refused::Words(StatusCode::BAD_REQUEST, words.to_owned())
+}
+
+/// Who is meant by a name: somebody known, whom a number like #8 names as well, or somebody new.
+async fn whom(frontend: &Frontend, name: &str) -> Result<Value, Refused> {
+    if let Some(id) = name.strip_prefix('#').and_then(|id| id.parse::<i32>().ok()) {
+        return Ok(json!({ "person": id }));
+    }
+    let people = frontend.read(named(&frontend.pool, name)).await?;
+    match people[..] {
+        [] => Ok(json!({ "name": name })),
+        [person] => Ok(json!({ "person": person })),
+        _ => {
+            let ids: Vec<_> = people.iter().map(|id| format!("#{id}")).collect();
+            let words = format!("{} people have this name. Say who by {}.", people.len(), ids.join(" or "));
+            Err(Refused::Words(StatusCode::CONFLICT, words))
+        }
+    }
+}
+
+/// Asks the receiver for a change.
+async fn send(frontend: &Frontend, headers: &HeaderMap, path: &str, body: &Value) -> Result<Value, Refused> {
+    let receiver = frontend.receiver.as_ref().ok_or(Problem::ReadOnly)?;
+    let (status, said) = receiver.post(path, headers, body).await?;
+    if status.is_success() {
+        return Ok(said);
+    }
+    let words = said["detail"].as_str().unwrap_or("The receiver refuses it.");
+    Err(Refused::Words(status, words.to_owned()))
+}
+
+/// Leads the browser back to its page, or says why nothing was changed.
+fn answer(headers: &HeaderMap, done: Result<Done, Refused>) -> Response {
+    match done {
+        Ok(done) => to(&done.after(&page_before(headers))),
+        Err(Refused::Problem(problem)) => problem.answer(Format::Html),
+        Err(Refused::Words(status, words)) => error::refused(status, &words),
+    }
+}
+
+/// The page that the form stands on. Only a page of ours comes this far, and a browser tells it the address of one.
+fn page_before(headers: &HeaderMap) -> String {
+    let page = headers.get(REFERER).and_then(|page| page.to_str().ok()?.parse::<Uri>().ok());
+    let page = page.and_then(|page| Some(page.path_and_query()?.as_str().to_owned()));
+    // A cluster may be none any more.
+    page.filter(|page| !page.starts_with("/unknown/")).unwrap_or(ELSEWHERE.to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_tells_what_was_done_last_and_keeps_what_its_address_asks_for() {
+        let done = Done { what: What::Ignore, faces: 24, undo: Some(17) };
+        let first = done.after("/people/5?before=71");
+        assert_eq!(first, "/people/5?before=71&did=ignore&of=24&undo=17");
+        let then = Done { what: What::Undo, faces: 0, undo: None }.after(&first);
+        assert_eq!(then, "/people/5?before=71&did=undo&of=0");
+        assert_eq!(done.after("/unknown"), "/unknown?did=ignore&of=24&undo=17");
+        let told = Done::of(&first.parse().unwrap()).unwrap();
+        assert_eq!((told.words(), told.undo), ("24 faces ignored".to_owned(), Some(17)));
+        for nothing in ["/unknown", "/unknown?did=x&of=1", "/unknown?did=ignore&of=x"] {
+            assert!(Done::of(&nothing.parse().unwrap()).is_none(), "{nothing}");
+        }
+    }
+}
