@@ -160,6 +160,27 @@ async fn the_keyboard_alone_selects_ignores_and_names_many_faces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_ignored_face_by_face_is_one_again_after_undo() {
+    let scene = Scene::set().await;
+    for nth in 0..3 {
+        scene.post("astronaut.png", &format!("{nth}.png")).await;
+    }
+    let browser = Browser::start(true).await;
+    browser.open(&scene.page("/unknown")).await;
+    browser.sees(".cluster", "3 faces").await;
+    browser.click(".cluster .samples").await;
+    browser.counts(".face", 3).await;
+    browser.press_holding(CONTROL, "a").await;
+    browser.press("i").await;
+    browser.sees("#toast", "3 faces ignored").await;
+    browser.sees("main", "There is no such page").await;
+    browser.click("#toast button").await;
+    browser.counts(".face", 3).await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_scripts_selected_faces_are_corrected_by_a_form_and_back_by_another() {
     let scene = Scene::set().await;
     for nth in 0..3 {
