@@ -110,8 +110,8 @@ fn ip(text: &str) -> Result<IpAddr, String> {
 /// What every service has.
 #[derive(Args, Clone, Debug)]
 pub struct ProcessSettings {
-    /// Address that every port of the service binds
-    #[arg(long, env = "BIND_HOST", value_name = "BIND_HOST", default_value = "0.0.0.0", value_parser = ip)]
+    /// Address that every port of the service binds; :: is all of them, of IPv4 as well
+    #[arg(long, env = "BIND_HOST", value_name = "BIND_HOST", default_value = "::", value_parser = ip)]
     pub bind_host: IpAddr,
     /// Longest drain after SIGTERM
     #[arg(long, env = "SHUTDOWN_TIMEOUT", value_name = "SHUTDOWN_TIMEOUT", default_value = "25s", value_parser = duration)]

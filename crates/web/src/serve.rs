@@ -4,7 +4,7 @@
 //! HTTP/1 alone is spoken: clients speak HTTP/2 over TLS, to a proxy, and proxies speak HTTP/1 to us.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -24,7 +24,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use rustix::net::sockopt;
+use rustix::{io::Errno, net::sockopt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
@@ -93,15 +93,24 @@ impl Peer {
     }
 }
 
-/// Binds a port, or says which setting to change.
+/// Binds a port, or says which setting to change. `::` means every address of this machine, of IPv4 as well, and of that alone
+/// where there is no IPv6.
 pub async fn bind(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(host, port);
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} ({setting})"))?;
+    let bound = match TcpListener::bind(address).await {
+        Err(error) if host == Ipv6Addr::UNSPECIFIED && is_without_ipv6(&error) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+        }
+        bound => bound,
+    };
+    let listener = bound.with_context(|| format!("cannot listen on {address} ({setting})"))?;
     // With port 0 only the system knows which one it is.
     tracing::info!(address = %listener.local_addr()?, "listening for {setting}");
     Ok(listener)
+}
+
+fn is_without_ipv6(error: &std::io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }
 
 /// Serves `router` on `listener` within `limits` until `shutdown` and a short farewell, then ends when the requests under
@@ -220,6 +229,16 @@ mod tests {
         assert_eq!(farewell(Duration::from_secs(25)), Duration::from_secs(2));
         assert_eq!(farewell(Duration::from_secs(1)), Duration::from_millis(250));
         assert_eq!(farewell(Duration::from_millis(1)), Duration::from_micros(250));
+    }
+
+    #[tokio::test]
+    async fn every_address_of_the_machine_is_bound_whichever_versions_it_has() {
+        let listener = bind(Ipv6Addr::UNSPECIFIED.into(), 0, "OPS_PORT").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.unwrap();
+        }
     }
 
     #[tokio::test]
