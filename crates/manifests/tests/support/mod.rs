@@ -81,8 +81,8 @@ pub fn peers(workload: Workload<'_>) -> impl Iterator<Item = (String, u64)> {
     })
 }
 
-/// Host and port, if that is what `value` is.
+/// Host and port, if that is what `value` is. `:4150` is an address of the pod itself.
 fn address(value: &str) -> Option<(String, u64)> {
-    let (host, port) = value.rsplit_once(':')?;
+    let (host, port) = value.rsplit_once(':').filter(|(host, _)| !host.is_empty())?;
     Some((host.to_owned(), port.parse().ok()?))
 }
