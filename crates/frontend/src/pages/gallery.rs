@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use axum_extra::extract::{Query, QueryRejection};
 use common::{
-    db::images::page::{self, Filter, OnImage},
+    db::images::page::{self, Filter, MarkedFace},
     models::Person,
 };
 use serde::Serialize;
@@ -46,7 +46,7 @@ struct Card {
     people: Vec<Person>,
     /// The surest faces on it.
     #[serde(skip)]
-    boxes: Vec<OnImage>,
+    boxes: Vec<MarkedFace>,
     /// How many faces it has; of very many only that they are.
     #[serde(skip)]
     faces: usize,
@@ -162,7 +162,7 @@ async fn read(
     mut filter: Filter,
     wanted: &Wanted,
     cursor: Cursor,
-) -> sqlx::Result<(Vec<String>, Rows<ImageView>, Vec<OnImage>)> {
+) -> sqlx::Result<(Vec<String>, Rows<ImageView>, Vec<MarkedFace>)> {
     let (names, people) =
         wanted.people(pool).await?.into_iter().map(|called| (called.name, called.ids)).unzip();
     filter.people = people;
@@ -193,8 +193,8 @@ fn companions(cards: &[Card], wanted: &Wanted) -> Vec<Chip> {
     companions
 }
 
-fn cards(lines: Vec<ImageView>, faces: Vec<OnImage>) -> Vec<Card> {
-    let mut on_images: HashMap<u64, Vec<OnImage>> = HashMap::new();
+fn cards(lines: Vec<ImageView>, faces: Vec<MarkedFace>) -> Vec<Card> {
+    let mut on_images: HashMap<u64, Vec<MarkedFace>> = HashMap::new();
     for face in faces {
         on_images.entry(face.image).or_default().push(face);
     }

@@ -7,7 +7,7 @@ use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 
 use crate::{
     db::{
-        images::query::{Area, FaceCorrection},
+        images::query::{Area, FaceCorrection, known},
         paging::{Cursor, Rows, end_of_search},
         pool::push_list,
     },
@@ -54,19 +54,12 @@ pub struct OnImage {
 
 impl FromRow<'_, MySqlRow> for OnImage {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
-        let person: Option<i32> = row.try_get("person_id")?;
-        let name: Option<String> = row.try_get("name")?;
         Ok(Self {
             id: row.try_get("id")?,
             image: row.try_get("image")?,
             path: row.try_get("path")?,
-            area: Area {
-                x: row.try_get("x")?,
-                y: row.try_get("y")?,
-                width: row.try_get("width")?,
-                height: row.try_get("height")?,
-            },
-            person: person.zip(name).map(|(id, name)| Person { id, name }),
+            area: Area::of(row)?,
+            person: known(row.try_get("person_id")?, row.try_get("name")?),
             correction: row.try_get::<Option<i32>, _>("chosen")?.map(FaceCorrection::of),
             distance: row.try_get("distance")?,
             nearest: row.try_get("nearest")?,

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mys
 
 use crate::{
     db::{
-        images::query::Area,
+        images::query::{Area, known},
         paging::{Cursor, Rows, end_of_search},
         pool::push_list,
     },
@@ -283,9 +283,9 @@ fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &Filter) {
     }
 }
 
-/// A face on an image of a list.
+/// A face as a list of images marks it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OnImage {
+pub struct MarkedFace {
     /// The image.
     pub image: u64,
     /// Where it is, on the upright picture.
@@ -295,7 +295,7 @@ pub struct OnImage {
 }
 
 /// The faces on these images, of each image the `most` surest.
-pub async fn faces_on(pool: &MySqlPool, images: &[u64], most: u32) -> sqlx::Result<Vec<OnImage>> {
+pub async fn faces_on(pool: &MySqlPool, images: &[u64], most: u32) -> sqlx::Result<Vec<MarkedFace>> {
     if images.is_empty() {
         return Ok(Vec::new());
     }
@@ -309,18 +309,12 @@ pub async fn faces_on(pool: &MySqlPool, images: &[u64], most: u32) -> sqlx::Resu
     select.build_query_as().fetch_all(pool).await
 }
 
-impl FromRow<'_, MySqlRow> for OnImage {
+impl FromRow<'_, MySqlRow> for MarkedFace {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
-        let (id, name): (Option<i32>, Option<String>) = (row.try_get("id")?, row.try_get("name")?);
         Ok(Self {
             image: row.try_get("image")?,
-            area: Area {
-                x: row.try_get("x")?,
-                y: row.try_get("y")?,
-                width: row.try_get("width")?,
-                height: row.try_get("height")?,
-            },
-            person: id.zip(name).map(|(id, name)| Person { id, name }),
+            area: Area::of(row)?,
+            person: known(row.try_get("id")?, row.try_get("name")?),
         })
     }
 }

@@ -146,6 +146,18 @@ pub struct Area {
     pub height: i32,
 }
 
+impl Area {
+    /// What the columns `x`, `y`, `width` and `height` of `faces` say.
+    pub(crate) fn of(row: &MySqlRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            x: row.try_get("x")?,
+            y: row.try_get("y")?,
+            width: row.try_get("width")?,
+            height: row.try_get("height")?,
+        })
+    }
+}
+
 /// An image and its faces, if there is such an image.
 pub async fn image(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageStatus>> {
     let images = until_done(|| {
@@ -322,12 +334,7 @@ fn face(row: &MySqlRow) -> sqlx::Result<FaceStatus> {
     let chosen: Option<i32> = row.try_get("chosen")?;
     Ok(FaceStatus {
         id: row.try_get("id")?,
-        area: Area {
-            x: row.try_get("x")?,
-            y: row.try_get("y")?,
-            width: row.try_get("width")?,
-            height: row.try_get("height")?,
-        },
+        area: Area::of(row)?,
         person: known(row.try_get("person_id")?, row.try_get("name")?),
         correction: chosen.map(FaceCorrection::of),
         distance: row.try_get("distance")?,
@@ -339,7 +346,7 @@ fn face(row: &MySqlRow) -> sqlx::Result<FaceStatus> {
     })
 }
 
-fn known(id: Option<i32>, name: Option<String>) -> Option<Person> {
+pub(crate) fn known(id: Option<i32>, name: Option<String>) -> Option<Person> {
     id.zip(name).map(|(id, name)| Person { id, name })
 }
 
