@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use common::{
-    db::{faces::page::OnImage, paging::Rows},
+    db::{faces::page::OnImage, images::query::FaceStatus, paging::Rows},
     models::Person,
     quality::{MAX_YAW, MIN_COMPARED_HEIGHT, MIN_REFERENCE_HEIGHT, MIN_SHARPNESS},
 };
@@ -13,26 +13,35 @@ use crate::view::image::file;
 
 /// A face, with the words that pages have for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(transparent)]
-pub struct Face(OnImage);
+pub struct Face {
+    #[serde(flatten)]
+    face: FaceStatus,
+    /// The image that it is on.
+    pub image: u64,
+    /// That image's path.
+    pub path: String,
+    /// Whether the nearest known face is near enough to be the same person's.
+    #[serde(skip)]
+    matches: bool,
+}
 
 impl Deref for Face {
-    type Target = OnImage;
+    type Target = FaceStatus;
 
-    fn deref(&self) -> &OnImage {
-        &self.0
+    fn deref(&self) -> &FaceStatus {
+        &self.face
     }
 }
 
 impl From<OnImage> for Face {
-    fn from(face: OnImage) -> Self {
-        Self(face)
+    fn from(OnImage { face, image, path, matches }: OnImage) -> Self {
+        Self { face, image, path, matches }
     }
 }
 
 /// Those of a page.
 pub fn shown(faces: Rows<OnImage>) -> Rows<Face> {
-    Rows { rows: faces.rows.into_iter().map(Face).collect(), more: faces.more }
+    Rows { rows: faces.rows.into_iter().map(Face::from).collect(), more: faces.more }
 }
 
 impl Face {

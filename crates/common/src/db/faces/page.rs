@@ -2,72 +2,37 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
 use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 
-use crate::{
-    db::{
-        images::query::{Area, FaceCorrection, known},
-        paging::{Cursor, Rows, end_of_search},
-        pool::push_list,
-    },
-    models::Person,
+use crate::db::{
+    images::query::{self, FaceStatus},
+    paging::{Cursor, Rows, end_of_search},
+    pool::push_list,
 };
 
 /// Faces that one page looks at to find those that nobody said anything about.
 const SEARCHED: usize = 5_000;
 
-/// A face on an image, and in JSON what programs get of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// A face and the image that it is on.
+#[derive(Clone, Debug, PartialEq)]
 pub struct OnImage {
-    /// The row in `faces`.
-    pub id: u64,
-    /// The image that it is on.
+    /// The face.
+    pub face: FaceStatus,
+    /// The image.
     pub image: u64,
     /// That image's path.
     pub path: String,
-    /// Where it is on the upright picture, in pixels; it may reach over the edges.
-    #[serde(rename = "box")]
-    pub area: Area,
-    /// Whom it shows.
-    pub person: Option<Person>,
-    /// What a person said about it.
-    #[serde(rename = "word")]
-    pub correction: Option<FaceCorrection>,
-    /// Euclidean distance to the nearest known face.
-    pub distance: Option<f64>,
-    /// Base name of the known picture with that face.
-    pub nearest: Option<String>,
-    /// Whether that is near enough to be the same person's.
-    #[serde(skip)]
+    /// Whether the nearest known face is near enough to be the same person's.
     pub matches: bool,
-    /// How sure the detector is that it is a face, 0 to 1; `None` where an earlier version looked.
-    pub score: Option<f32>,
-    /// Variance of the Laplacian; little is blurred.
-    pub sharpness: f32,
-    /// 0 looks straight ahead, 1 is a profile.
-    pub turned: f32,
-    /// The cluster of unknown faces that look alike.
-    #[serde(rename = "stranger")]
-    pub cluster: Option<u64>,
 }
 
 impl FromRow<'_, MySqlRow> for OnImage {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
         Ok(Self {
-            id: row.try_get("id")?,
+            face: query::face(row)?,
             image: row.try_get("image")?,
             path: row.try_get("path")?,
-            area: Area::of(row)?,
-            person: known(row.try_get("person_id")?, row.try_get("name")?),
-            correction: row.try_get::<Option<i32>, _>("chosen")?.map(FaceCorrection::of),
-            distance: row.try_get("distance")?,
-            nearest: row.try_get("nearest")?,
             matches: row.try_get("matches")?,
-            score: row.try_get("score")?,
-            sharpness: row.try_get("sharpness")?,
-            turned: row.try_get("turned")?,
-            cluster: row.try_get("stranger")?,
         })
     }
 }
@@ -123,7 +88,7 @@ async fn page(
     cursor.push_bound(&mut select, "faces.id");
     cursor.push_order(&mut select, "faces.id", size + 1);
     let faces = select.build_query_as().fetch_all(pool).await?;
-    Ok(Rows::new(faces, size, cursor, |face: &OnImage| face.id))
+    Ok(Rows::new(faces, size, cursor, |on_image: &OnImage| on_image.face.id))
 }
 
 /// Unknown faces that are alone, and about which nobody said anything.
@@ -142,7 +107,7 @@ pub async fn alone(pool: &MySqlPool, cursor: Cursor, size: usize) -> sqlx::Resul
     );
     cursor.push_order(&mut select, "faces.id", size + 1);
     let faces = select.build_query_as().fetch_all(pool).await?;
-    let mut faces = Rows::new(faces, size, cursor, |face: &OnImage| face.id);
+    let mut faces = Rows::new(faces, size, cursor, |on_image: &OnImage| on_image.face.id);
     if faces.more.is_none() {
         faces.more = end_of_search(pool, cursor, SEARCHED, push_candidates).await?;
     }
@@ -169,7 +134,7 @@ pub(crate) async fn newest_of(
     let faces: Vec<OnImage> = select.build_query_as().fetch_all(pool).await?;
     let mut newest: HashMap<u64, Vec<OnImage>> = HashMap::new();
     for face in faces {
-        newest.entry(face.cluster.unwrap_or_default()).or_default().push(face);
+        newest.entry(face.face.cluster.unwrap_or_default()).or_default().push(face);
     }
     Ok(newest)
 }

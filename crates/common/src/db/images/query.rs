@@ -330,7 +330,8 @@ pub async fn faces_of_images(pool: &MySqlPool, faces: &[u64]) -> sqlx::Result<Ve
     rows.await?.iter().map(found).collect()
 }
 
-fn face(row: &MySqlRow) -> sqlx::Result<FaceStatus> {
+/// A face of a row that has the columns of `faces`, `person_id` and `name`.
+pub(crate) fn face(row: &MySqlRow) -> sqlx::Result<FaceStatus> {
     let chosen: Option<i32> = row.try_get("chosen")?;
     Ok(FaceStatus {
         id: row.try_get("id")?,
