@@ -76,7 +76,7 @@ struct CorrectedImage {
 
 /// Say whom a face shows
 ///
-/// Nothing but another word changes it. A new name needs the role admin.
+/// Only another correction changes it. A new name needs the role admin.
 #[utoipa::path(put, path = "/faces/{id}/person", tag = "faces", params(("id" = u64, Path, description = "The face", example = 1)), request_body = Chosen, responses(
     (status = OK, description = "Its image as it is now", body = CorrectedImage),
     (status = NOT_FOUND, description = "There is no such face"),

@@ -288,7 +288,7 @@ struct Into {
 
 /// Merge two people who are one
 ///
-/// Pictures, words and images become those of the other, whose name stays. It cannot be undone.
+/// Reference photos, corrections and images become those of the other, whose name stays. It cannot be undone.
 #[utoipa::path(post, path = "/people/{id}/merge", tag = "people", params(("id" = u64, Path, description = "The person who goes")), request_body = Into, responses(
     (status = OK, description = "The person who stays", body = Known),
     (status = NOT_FOUND, description = "There is no such person"),

@@ -131,7 +131,7 @@ pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
 /// What came of naming a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
-    /// Every face of the group shows this person now by a person's word, but those that are not theirs by another word.
+    /// Every face of the group shows this person now by a correction, but those that other corrections say are not theirs.
     Done {
         /// Who it is.
         person: Person,

@@ -195,7 +195,7 @@ async fn write_name(transaction: &mut MySqlConnection, person: u64, name: &str) 
     Ok(())
 }
 
-/// Makes two people one: pictures, words and images of `from` become those of `into`, and `from` is no more.
+/// Makes two people one: reference photos, corrections and images of `from` become those of `into`, and `from` is no more.
 pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::Result<Changed<()>> {
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
