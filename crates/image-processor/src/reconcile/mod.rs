@@ -6,6 +6,7 @@
 pub mod cluster_index;
 pub mod clusters;
 pub mod newest;
+pub mod owners;
 pub mod rematch;
 pub mod schedule;
 
@@ -26,6 +27,7 @@ use crate::{
     face_client::FaceClient,
     reconcile::{
         clusters::Clustering,
+        owners::Owners,
         rematch::{Comparing, Today},
         schedule::LookSchedule,
     },
@@ -77,6 +79,7 @@ struct Upkeep<'a> {
 /// What the processor that does it knows from one round to the next.
 struct Lead {
     lock: Lock,
+    owners: Owners,
     /// When all faces are held against the names.
     schedule: LookSchedule,
     comparing: Comparing,
@@ -87,6 +90,7 @@ impl Lead {
     fn new(lock: Lock) -> Self {
         Self {
             lock,
+            owners: Owners::default(),
             schedule: LookSchedule::default(),
             comparing: Comparing::default(),
             grouping: Clustering::default(),
@@ -160,7 +164,7 @@ impl<'a> Upkeep<'a> {
     /// Settles what shows somebody else than by the names of today, when it is time for a look. Whether faces may have lost
     /// their names.
     async fn settle(&self, lead: &mut Lead) -> sqlx::Result<bool> {
-        let (today, now) = (people::fingerprint(self.pool).await?, Instant::now());
+        let (today, now) = (lead.owners.version(self.pool).await?, Instant::now());
         if !lead.schedule.is_due(today, now) {
             return Ok(false);
         }
