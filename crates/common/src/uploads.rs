@@ -20,7 +20,7 @@ pub fn is_name(name: &str) -> bool {
     let Some((hash, extension)) = name.split_once('.') else { return false };
     hash.len() == 64
         && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        && ["jpg", "png", "webp", "gif", "bmp", "tif"].contains(&extension)
+        && ["jpg", "png", "webp", "gif", "bmp", "tif", "heic", "avif"].contains(&extension)
 }
 
 #[cfg(test)]

@@ -73,8 +73,8 @@ async fn what_is_sent_and_cannot_be_looked_at_is_refused_in_words() {
     for (messages, words) in [
         (vec![], "nothing was sent"),
         (whole(b""), "the file is empty"),
-        (whole(b"hello"), "the file is no JPEG, PNG, WebP, GIF, BMP or TIFF picture"),
-        (whole(b"\0\0\0\x18ftypheic"), "HEIC pictures are not read"),
+        (whole(b"hello"), "the file is no JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF picture"),
+        (whole(b"\0\0\0\x18ftypheic"), "the picture is damaged"),
         (whole(&picture[..2_000]), "the picture is damaged"),
         (with(size + 1, 1), "less was sent than was announced"),
         (with(size - 1, 1), "more was sent than was announced"),

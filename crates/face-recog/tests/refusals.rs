@@ -125,8 +125,8 @@ async fn what_is_no_picture_is_invalid() {
     let world = World::with_known(&["obama.jpg"]).await;
     for (bytes, words) in [
         (&b""[..], "empty"),
-        (b"I am no picture", "no JPEG, PNG, WebP, GIF, BMP or TIFF"),
-        (b"\0\0\0\x18ftypheic", "HEIC pictures are not read: save it as JPEG"),
+        (b"I am no picture", "no JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF"),
+        (b"\0\0\0\x18ftypheic", "damaged"),
         (b"BM\x3a\0\0\0\0\0\0\0", "damaged"),
         (b"II\x2a\0\x08\0\0\0", "damaged"),
         (b"\x89PNG\r\n\x1a\n", "damaged"),

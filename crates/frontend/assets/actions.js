@@ -354,8 +354,9 @@ offerUploads().catch(() => { /* nor does anybody take them */ });
 // One after the other: the receiver has more to do than to take pictures, and progress means something.
 async function upload(files) {
   if (!taker()) return tell("Pictures are added on the page Photos, or on the page of the person that they show");
-  const pictures = [...files].filter((file) => file.type.startsWith("image/"));
-  if (!pictures.length) return tell("Only pictures can be added: JPEG, PNG, WebP, GIF, BMP or TIFF");
+  // Not every system has a name for what telephones write.
+  const pictures = [...files].filter((file) => file.type.startsWith("image/") || /[.](heic|heif|avif)$/i.test(file.name));
+  if (!pictures.length) return tell("Only pictures can be added: JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF");
   const { address } = taker().dataset;
   const progress = taker().querySelector("progress");
   progress.max = pictures.length;

@@ -39,7 +39,8 @@ const DEEPEST: usize = 16;
 const AT_ONCE: usize = 1000;
 
 /// Names of pictures end in one of these, in any case.
-const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+const ENDINGS: [&str; 11] =
+    ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif"];
 
 /// As long as a file is like this, nobody writes to it.
 type Look = (u64, SystemTime);

@@ -26,7 +26,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 19] = [
+const UPGRADES: [Upgrade; 20] = [
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -117,6 +117,11 @@ const UPGRADES: [Upgrade; 19] = [
         sql: include_str!("../../../../dbinit/upgrade/galleries.sql"),
         table: "faces",
         sign: "no faces_gallery",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/upload_kinds.sql"),
+        table: "images",
+        sign: "upload char",
     },
 ];
 

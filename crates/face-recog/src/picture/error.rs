@@ -32,8 +32,10 @@ pub enum PictureError {
     /// None of the known formats.
     #[error("the file is no {} picture", format::READ)]
     NoPicture,
-    /// A format that is known, and not read.
-    #[error("{0} pictures are not read: save it as JPEG")]
+    /// A format that is read by a program which is missing.
+    #[error(
+        "{0} pictures are not read, because heif-convert is missing here: save it as JPEG, or install Debian's package libheif-examples"
+    )]
     NotRead(&'static str),
     /// More pixels than one worker may spend memory on.
     #[error(

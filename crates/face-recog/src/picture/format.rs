@@ -1,7 +1,7 @@
 //! What kind of picture a file holds, told from its first bytes: its name may say anything.
 
 /// The formats that are read, in the words of every message.
-pub(crate) const READ: &str = "JPEG, PNG, WebP, GIF, BMP or TIFF";
+pub(crate) const READ: &str = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF";
 
 /// What kind of picture it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub(super) enum Format {
     Gif,
     Bmp,
     Tiff,
-    /// One that nobody decodes here, but people have such files: what it is called.
-    Unread(&'static str),
+    /// A picture in the container of HEIF: what its kind is called.
+    Heif(&'static str),
 }
 
 impl Format {
@@ -26,7 +26,7 @@ impl Format {
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Self::Gif,
             [b'B', b'M', ..] => Self::Bmp,
             [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Self::Tiff,
-            [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => Self::Unread(match brand.first_chunk()? {
+            [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => Self::Heif(match brand.first_chunk()? {
                 b"avif" | b"avis" => "AVIF",
                 b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => "HEIC",
                 _ => return None,

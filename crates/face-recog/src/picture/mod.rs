@@ -2,8 +2,9 @@
 //!
 //! Bytes come from [`crate::picture::folder`], pixels go to [`crate::faces`]. The format is told from the content,
 //! never from the name ([`format`]), and nothing is decoded before its header was seen to fit the limits below. JPEG and
-//! PNG are read row by row ([`jpeg`], [`png`]), other formats at once ([`other`]); what is larger than is of use becomes
-//! smaller while it is drawn ([`canvas`]). All decoders share one budget of memory ([`memory`]).
+//! PNG are read row by row ([`jpeg`], [`png`]), other formats at once ([`other`]), and what telephones write by a process of
+//! its own ([`heif`]); what is larger than is of use becomes smaller while it is drawn ([`canvas`]). All decoders share one
+//! budget of memory ([`memory`]).
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -14,6 +15,7 @@ pub mod crop;
 mod error;
 pub mod folder;
 mod format;
+mod heif;
 mod jpeg;
 pub(crate) mod memory;
 mod other;
@@ -75,7 +77,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
         Format::Gif => other::gif(bytes),
         Format::Bmp => other::bmp(bytes),
         Format::Tiff => other::tiff(bytes),
-        Format::Unread(name) => Err(PictureError::NotRead(name)),
+        Format::Heif(name) => heif::decode(bytes, name),
     })?;
     Ok(upright(decoded))
 }

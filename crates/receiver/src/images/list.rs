@@ -20,7 +20,7 @@ use crate::http::{error::Problem, format, state::Receiver};
 /// Tells that pictures themselves may be posted to the same address, and of which kinds.
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const KINDS: HeaderValue = HeaderValue::from_static(
-    "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff, multipart/form-data",
+    "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff, image/heic, image/avif, multipart/form-data",
 );
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {

@@ -122,7 +122,7 @@ pub struct NearPerson {
 ///
 /// The body is a picture, or a form with one. Nothing of it is stored, logged or cached.
 #[utoipa::path(post, path = "/recognise", tag = "stateless", params(Asked),
-    request_body(description = "JPEG, PNG, WebP, GIF, BMP or TIFF", content(
+    request_body(description = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF", content(
         (Picture = "application/octet-stream"),
         (PictureForm = "multipart/form-data"),
     )),

@@ -88,7 +88,7 @@ pub struct FoundFace {
 /// The body is a picture or a form with one, of which the largest face counts, or names a kept face. Every kept face is compared
 /// with it, known or not; that itself is not told. Nothing of a picture is stored, logged or cached. This is a right of its own.
 #[utoipa::path(post, path = "/search", tag = "stateless", params(Asked),
-    request_body(description = "A picture (JPEG, PNG, WebP, GIF, BMP or TIFF), or which face", content(
+    request_body(description = "A picture (JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF), or which face", content(
         (KeptFace = "application/json"),
         (Picture = "application/octet-stream"),
         (PictureForm = "multipart/form-data"),

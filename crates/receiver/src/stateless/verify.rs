@@ -93,7 +93,7 @@ impl Comparable {
 ///
 /// The body is a form with two pictures. The largest face of each counts. Nothing of them is stored, logged or cached.
 #[utoipa::path(post, path = "/verify", tag = "stateless",
-    request_body(description = "JPEG, PNG, WebP, GIF, BMP or TIFF", content((TwoPictures = "multipart/form-data"))),
+    request_body(description = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF", content((TwoPictures = "multipart/form-data"))),
     responses(
         (status = OK, description = "Whether it is one person", body = Verified),
         (status = PAYLOAD_TOO_LARGE, description = "A picture is larger than MAX_UPLOAD, or than 16 MiB"),

@@ -73,7 +73,7 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
 /// The body is a picture, or a form with up to 100 of them. The same picture twice is one image, which keeps the first name
 /// that its file came with.
 #[utoipa::path(post, path = "/images", tag = "images", params(Named),
-    request_body(description = "JPEG, PNG, WebP, GIF, BMP or TIFF", content(
+    request_body(description = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF", content(
         (Picture = "application/octet-stream"),
         (UploadForm = "multipart/form-data"),
     )),
@@ -405,7 +405,7 @@ impl From<NotKept> for Problem {
     fn from(error: NotKept) -> Self {
         let (status, reason) = match error {
             NotKept::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "file_too_large"),
-            NotKept::NotAPicture | NotKept::NotRead(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "no_picture"),
+            NotKept::NotAPicture => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "no_picture"),
             NotKept::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
             NotKept::QuotaUsed => (StatusCode::INSUFFICIENT_STORAGE, "quota_used"),
             NotKept::FolderAway => (StatusCode::SERVICE_UNAVAILABLE, "folder_away"),

@@ -172,18 +172,32 @@ async fn an_upload_with_a_misspelt_parameter_is_refused() {
 async fn each_file_of_a_form_is_answered_for_by_itself() {
     let uploading = Uploading::start(&["--max-upload", "100KiB"]).await;
     let large = [JPEG, &vec![7; 100 * 1024]].concat();
+    let [heic, avif] = [b"\0\0\0\x18ftypheic", b"\0\0\0\x18ftypavif"];
     let almost = [JPEG, &vec![7; 100 * 1024 - JPEG.len()]].concat();
-    let files = [JPEG, b"a text", &large, PNG, &almost, b"GIF89a", b"RIFF....WEBP", JPEG, b"BM", b"II\x2a\0"];
+    let files = [
+        JPEG,
+        b"a text",
+        &large,
+        PNG,
+        &almost,
+        b"GIF89a",
+        b"RIFF....WEBP",
+        JPEG,
+        b"BM",
+        b"II\x2a\0",
+        heic,
+        avif,
+    ];
     let answer = uploading.send_form(form(&files)).await;
-    assert_eq!((answer.status.as_u16(), answer.header("link")), (207, "</batches/1-7>; rel=\"status\""));
+    assert_eq!((answer.status.as_u16(), answer.header("link")), (207, "</batches/1-9>; rel=\"status\""));
     let paths = object(&answer)["paths"].as_array().unwrap().clone();
     let told: Vec<_> = paths.iter().map(|path| path.get("id").unwrap_or(&path["status"]).as_u64()).collect();
-    assert_eq!(told, [1, 415, 413, 2, 3, 4, 5, 1, 6, 7].map(Some), "{paths:?}");
+    assert_eq!(told, [1, 415, 413, 2, 3, 4, 5, 1, 6, 7, 8, 9].map(Some), "{paths:?}");
     assert!(paths[1]["detail"].as_str().unwrap().starts_with("files[1]: the file is no JPEG"));
     let mut extensions: Vec<_> =
         uploading.files().iter().map(|name| name.split_once('.').unwrap().1.to_owned()).collect();
     extensions.sort_unstable();
-    assert_eq!(extensions, ["bmp", "gif", "jpg", "jpg", "png", "tif", "webp"]);
+    assert_eq!(extensions, ["avif", "bmp", "gif", "heic", "jpg", "jpg", "png", "tif", "webp"]);
 
     let fine = uploading.send_form(form(&[PNG, b"GIF87a"])).await;
     assert_eq!((fine.status.as_u16(), fine.header("location")), (201, ""), "one of them is new");
@@ -213,7 +227,11 @@ async fn the_list_of_images_tells_whether_pictures_are_taken() {
 async fn what_is_no_picture_is_refused_and_not_kept() {
     let uploading = Uploading::start(&[]).await;
     for body in [b"".to_vec(), b"\xff\xd8".to_vec(), b"a text".to_vec(), vec![b'x'; 20 * 1024 * 1024]] {
-        assert_problem(&uploading.send(body).await, 415, "no JPEG, PNG, WebP, GIF, BMP or TIFF picture");
+        assert_problem(
+            &uploading.send(body).await,
+            415,
+            "no JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF picture",
+        );
     }
     assert_eq!((uploading.files().len(), uploading.stack.rows.count().await), (0, 0));
 }

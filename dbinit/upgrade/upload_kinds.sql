@@ -1,0 +1,8 @@
+-- HEIC and AVIF are uploaded, too.
+
+ALTER TABLE images DROP KEY images_upload, DROP COLUMN upload;
+
+ALTER TABLE images
+    ADD COLUMN upload CHAR(70) AS (NULLIF(REGEXP_SUBSTR(path, '[0-9a-f]{64}[.](jpg|png|webp|gif|bmp|tif|heic|avif)'), ''))
+        VIRTUAL COMMENT 'name of the uploaded file that it may have: SHA-256 and extension',
+    ADD KEY images_upload (upload);
