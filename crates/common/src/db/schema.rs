@@ -26,7 +26,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 20] = [
+const UPGRADES: [Upgrade; 21] = [
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -122,6 +122,11 @@ const UPGRADES: [Upgrade; 20] = [
         sql: include_str!("../../../../dbinit/upgrade/upload_kinds.sql"),
         table: "images",
         sign: "upload char",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/suggestions.sql"),
+        table: "faces",
+        sign: "faces_distance",
     },
 ];
 

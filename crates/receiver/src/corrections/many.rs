@@ -41,12 +41,14 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new().routes(routes!(correct_all)).routes(routes!(clear_cluster))
 }
 
-/// What to say of which faces. Beside `faces` one other field has to be there.
+/// What to say of which faces. Beside `faces` or `cluster` one other field has to be there.
 #[derive(Deserialize, ToSchema)]
 struct Corrections {
     /// The faces.
     #[schema(min_items = 1, max_items = 1000, example = json!([1]))]
-    faces: Vec<u64>,
+    faces: Option<Vec<u64>>,
+    /// All faces of this cluster of unknown ones.
+    cluster: Option<u64>,
     /// Whom they show; `null` for nobody.
     #[serde(default, deserialize_with = "written")]
     #[schema(value_type = Option<i32>, example = 3)]
@@ -62,9 +64,23 @@ struct Corrections {
     clear: Option<bool>,
 }
 
-const WANTED: &str = r#"up to 1,000 "faces" and what to say of them: {"faces":[1,2],"person":3}, or in place of person {"person":null} for nobody, {"name":"Ada Lovelace"} for somebody new, {"confirm":true}, {"not":3} or {"clear":true}"#;
+const WANTED: &str = r#"up to 1,000 "faces" and what to say of them: {"faces":[1,2],"person":3}, or in place of person {"person":null} for nobody, {"name":"Ada Lovelace"} for somebody new, {"confirm":true}, {"not":3} or {"clear":true}; "cluster" in place of faces is about all faces that look alike"#;
 
 impl Corrections {
+    fn about(&self) -> Result<Faces<'_>, Problem> {
+        match (self.faces.as_deref(), self.cluster) {
+            (None, Some(cluster)) => Ok(Faces::OfCluster(cluster)),
+            (Some(faces), None) if faces.len() > MOST_FACES => {
+                let count = faces.len();
+                let detail =
+                    format!("the body names {count} faces; at most 1,000 are allowed in one request");
+                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_faces", detail))
+            }
+            (Some(faces @ [_, ..]), None) => Ok(Faces::These(faces)),
+            _ => Err(request::BodyError::Shape("names no face", WANTED).into()),
+        }
+    }
+
     fn correction(&self) -> Result<Correction<'_>, Problem> {
         let Self { person, name, confirm, not, clear, .. } = self;
         let said = [
@@ -110,6 +126,7 @@ impl CorrectedFaces {
     ("Idempotency-Key" = Option<String>, Header, description = "A word of your choice: repeated under it within a day, this changes nothing more", pattern = "^[!-~]{1,255}$"),
 ), responses(
     (status = OK, description = "How many faces, and where to undo it", body = CorrectedFaces),
+    (status = NOT_FOUND, description = "There is no such cluster"),
     (status = CONFLICT, description = "A face that is unknown cannot be confirmed, or what this key did before is not known any more"),
     (status = PAYLOAD_TOO_LARGE, description = "More than 1,000 faces, or a body that is too large"),
     (status = UNPROCESSABLE_ENTITY, description = "A face or the person is not there; nothing was changed"),
@@ -126,14 +143,7 @@ async fn correct_all(
     if matches!(correction, Correction::Introduce(_)) {
         who.needs(Role::Admin)?;
     }
-    let faces = match corrections.faces.len() {
-        0 => return Err(request::BodyError::Shape("names no face", WANTED).into()),
-        1..=MOST_FACES => Faces::These(&corrections.faces),
-        count => {
-            let detail = format!("the body names {count} faces; at most 1,000 are allowed in one request");
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_faces", detail));
-        }
-    };
+    let faces = corrections.about()?;
     let key = idempotency::key(&headers, &who, ROUTE, &body.bytes)?;
     correct(&receiver, faces, correction, &who, key.as_ref()).await
 }

@@ -1,6 +1,7 @@
 //! What people say about faces: who it is, who it is not, and that they take it back. Of many faces at once: [`many`].
 
 pub mod many;
+mod suggestions;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
         .routes(routes!(reject))
         .routes(routes!(undo))
         .merge(many::routes())
+        .merge(suggestions::routes())
 }
 
 /// Whom a face shows. Either `person` or `name` has to be there. `null` has to be written: what is missing may be misspelt.

@@ -24,6 +24,7 @@ mod stack;
 mod stateless;
 mod status;
 mod storing;
+mod suggestions;
 mod tester;
 mod uploads;
 mod watch;

@@ -57,7 +57,7 @@ pub async fn read(
 }
 
 /// How many faces each of these clusters has, up to [`COUNTED`].
-async fn count(pool: &MySqlPool, clusters: &[u64]) -> sqlx::Result<HashMap<u64, u64>> {
+pub(crate) async fn count(pool: &MySqlPool, clusters: &[u64]) -> sqlx::Result<HashMap<u64, u64>> {
     if clusters.is_empty() {
         return Ok(HashMap::new());
     }

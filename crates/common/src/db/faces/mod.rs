@@ -18,6 +18,7 @@ pub mod page;
 pub mod rematch;
 pub(crate) mod renew;
 pub mod similar;
+pub mod suggestions;
 
 use std::collections::HashMap;
 
