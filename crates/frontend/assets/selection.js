@@ -66,13 +66,8 @@ const personName = () => document.querySelector(".person-name")?.textContent ?? 
 async function correct(form, what) {
   const data = new FormData(form);
   const cluster = data.get("cluster");
-  if (cluster) {
-    return attempt(async () => {
-      const said = await send("POST", `/api/strangers/${cluster}/person`, { person: null });
-      return { ...said, words: `${facesOf(said.faces)} ignored` };
-    });
-  }
   const faces = data.getAll("face").map(Number);
+  if (form !== bar && (cluster || data.has("name"))) return answer(form, what, cluster ? { cluster: Number(cluster) } : { faces });
   if (!faces.length) return tell("Select faces first");
   const first = faceCards().findIndex((card) => card.dataset.face === String(faces[0]));
   const done = what === "assign" ? await assign(faces) : await correctAs(faces, what, data.get("person"));
@@ -85,6 +80,18 @@ const correctAs = (faces, what, person) => {
   const [saying, words] = SAYINGS[what]({ count: faces.length, person });
   return attempt(() => send("POST", "/api/faces/corrections", { faces, ...saying }), words);
 };
+
+// An answer about a cluster, or about a face and whom it may show.
+function answer(form, what, about) {
+  const data = new FormData(form);
+  const name = form.querySelector(`[value=${what}]`).dataset.person;
+  return attempt(async () => {
+    const [saying] = what === "assign" ? [{ person: Number(data.get("person")) }] : SAYINGS[what]({ person: data.get("person") });
+    const said = await send("POST", "/api/faces/corrections", { ...about, ...saying });
+    const words = { assign: `named ${name}`, reject: `removed from ${name}`, ignore: "ignored" }[what];
+    return { ...said, words: `${facesOf(said.faces)} ${words}` };
+  });
+}
 
 async function assign(faces) {
   const chosen = selected();

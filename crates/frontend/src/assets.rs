@@ -26,6 +26,9 @@ pub static ACTIONS: Asset =
 /// What selects faces and corrects many at once.
 pub static SELECTION: Asset =
     Asset::new("selection.js", "text/javascript; charset=utf-8", include_str!("../assets/selection.js"));
+/// What answers questions by keys.
+pub static REVIEW: Asset =
+    Asset::new("review.js", "text/javascript; charset=utf-8", include_str!("../assets/review.js"));
 /// What stands for a picture that cannot be shown.
 pub static PLACEHOLDER: Asset =
     Asset::new("placeholder.svg", "image/svg+xml", include_str!("../assets/placeholder.svg"));
@@ -67,7 +70,7 @@ pub async fn send(
     format: Format,
     headers: HeaderMap,
 ) -> Response {
-    let Some(asset) = [&STYLE, &SCRIPT, &ACTIONS, &SELECTION, &PLACEHOLDER, &ICON]
+    let Some(asset) = [&STYLE, &SCRIPT, &ACTIONS, &SELECTION, &REVIEW, &PLACEHOLDER, &ICON]
         .into_iter()
         .find(|asset| asset.name == name)
     else {

@@ -47,6 +47,10 @@ pub struct Done {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Assign,
+    /// They were assigned, and one of them is a reference photo now.
+    Enrol,
+    /// They were assigned, and none of them is good enough for a reference photo.
+    AssignAlone,
     Confirm,
     Reject,
     Ignore,
@@ -58,8 +62,10 @@ enum What {
 }
 
 impl What {
-    const ALL: [(&str, Self); 7] = [
+    const ALL: [(&str, Self); 9] = [
         ("assign", Self::Assign),
+        ("enrol", Self::Enrol),
+        ("assign-alone", Self::AssignAlone),
         ("confirm", Self::Confirm),
         ("reject", Self::Reject),
         ("ignore", Self::Ignore),
@@ -83,6 +89,12 @@ impl Done {
         let faces = if self.faces == 1 { "1 face".to_owned() } else { format!("{} faces", self.faces) };
         match self.what {
             What::Assign => format!("{faces} named"),
+            What::Enrol => format!("{faces} named, and recognised by the best of them from now on"),
+            What::AssignAlone => {
+                format!(
+                    "{faces} named, but not recognised by them: none is good enough, or it is like somebody else's"
+                )
+            }
             What::Confirm => format!("{faces} confirmed"),
             What::Reject => format!("{faces} removed from this person"),
             What::Ignore => format!("{faces} ignored"),
@@ -154,18 +166,12 @@ async fn correct(
 ) -> Response {
     let corrected = async {
         let fields = read(&headers, form)?;
-        if let Some(cluster) = values(&fields, "cluster").next() {
-            let cluster: u64 = cluster.parse().map_err(|_| unreadable())?;
-            let path = format!("/strangers/{cluster}/person");
-            return Ok(done_by(
-                What::Ignore,
-                &send(&frontend, &headers, &path, &json!({ "person": null })).await?,
-            ));
-        }
         let faces: Vec<u64> = values(&fields, "face").filter_map(|face| face.parse().ok()).collect();
-        if faces.is_empty() {
-            return Ok(Done { what: What::Nothing, faces: 0, undo: None });
-        }
+        let about = match values(&fields, "cluster").next() {
+            Some(cluster) => ("cluster", json!(cluster.parse::<u64>().map_err(|_| unreadable())?)),
+            None if faces.is_empty() => return Ok(Done { what: What::Nothing, faces: 0, undo: None }),
+            None => ("faces", json!(faces)),
+        };
         let what = values(&fields, "do").next().and_then(What::read);
         let mut body = match what {
             Some(What::Assign) => {
@@ -181,8 +187,15 @@ async fn correct(
             _ => return Err(unreadable()),
         };
         let what = what.unwrap_or(What::Nothing);
-        body["faces"] = json!(faces);
-        Ok(done_by(what, &send(&frontend, &headers, "/faces/corrections", &body).await?))
+        body[about.0] = about.1;
+        let said = send(&frontend, &headers, "/faces/corrections", &body).await?;
+        let done = done_by(what, &said);
+        match values(&fields, "example").next().and_then(|example| example.parse().ok()) {
+            Some(example) if what == What::Assign => {
+                Ok(enrolled(&frontend, &headers, done, &said, example).await)
+            }
+            _ => Ok(done),
+        }
     };
     answer(&headers, corrected.await)
 }
@@ -191,6 +204,17 @@ async fn correct(
 fn done_by(what: What, said: &Value) -> Done {
     let undo = said["undo"].as_str().and_then(|undo| undo.split('/').nth(2)?.parse().ok());
     Done { what, faces: said["faces"].as_u64().unwrap_or_default(), undo }
+}
+
+/// Makes a face a reference photo of whom it shows by what was just `said`. That goes with it when it is undone.
+async fn enrolled(frontend: &Frontend, headers: &HeaderMap, done: Done, said: &Value, example: u64) -> Done {
+    let path = format!("/people/{}/pictures", said["person"]["id"]);
+    let body = json!({ "face": example, "part_of": done.undo });
+    let what = match send(frontend, headers, &path, &body).await {
+        Ok(_) => What::Enrol,
+        Err(_) => What::AssignAlone,
+    };
+    Done { what, ..done }
 }
 
 async fn undo(

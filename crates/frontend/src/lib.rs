@@ -1,7 +1,7 @@
 //! All that is looked at: the original's table, and pages to live in beside it.
 //!
 //! ```text
-//! GET /, /gallery, /images/{id}, /unknown, /people, /audit
+//! GET /, /gallery, /images/{id}, /unknown, /review, /people, /audit
 //!                   pages: one or two queries each, bounded ─▶ HTML or JSON, with an ETag
 //!                     └──▶ error: 400, 404, 405, 503 in the same design
 //! GET /thumbnails/… thumbnails ─▶ cache (disk), or face-recog's Faces.Crop
@@ -134,6 +134,7 @@ fn router(frontend: Frontend) -> Router {
         .route("/images/{id}", get(pages::image::show))
         .route("/unknown", get(pages::unknown::list))
         .route("/unknown/{cluster}", get(pages::unknown::show))
+        .route("/review", get(pages::review::show))
         .route("/people", get(pages::people::list))
         .route("/people/{id}", get(pages::people::show))
         .route("/audit", get(pages::audit::show))

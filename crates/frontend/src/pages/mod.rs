@@ -5,5 +5,6 @@ pub mod gallery;
 pub mod image;
 pub mod look_again;
 pub mod people;
+pub mod review;
 pub mod table;
 pub mod unknown;

@@ -1,4 +1,4 @@
-//! `GET /unknown` and `GET /unknown/{cluster}`: faces that nobody has named, those that look alike together.
+//! `GET /unknown` and `GET /unknown/{cluster}`: faces that nobody has named, those that look alike together, and whom they may show.
 
 use askama::Template;
 use axum::{
@@ -6,7 +6,16 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use common::db::faces::{self, cluster_page};
+use common::{
+    db::{
+        faces::{
+            self, cluster_page,
+            suggestions::{self, Suggestion},
+        },
+        images::query::FaceOfImage,
+    },
+    models::Person,
+};
 use serde::Serialize;
 
 use crate::{
@@ -25,6 +34,9 @@ const CLUSTERS: usize = 24;
 
 /// Faces of each that are shown there.
 const SAMPLES: usize = 6;
+
+/// Suggestions on the first page.
+const SUGGESTIONS: usize = 6;
 
 /// Faces on a page.
 const PAGE: usize = 48;
@@ -47,9 +59,31 @@ impl From<cluster_page::Cluster> for Cluster {
     }
 }
 
+/// Whom a face, or faces that look alike, may show.
+#[derive(Serialize)]
+struct Suggested {
+    /// The nearest.
+    person: Person,
+    /// The face, or the one of them that is nearest.
+    #[serde(flatten)]
+    face: FaceOfImage,
+    /// How many there are.
+    faces: u64,
+}
+
+impl Suggested {
+    fn new(Suggestion { people, face, faces }: Suggestion) -> Option<Self> {
+        Some(Self { person: people.into_iter().next()?, face, faces })
+    }
+}
+
 #[derive(Template, Serialize)]
 #[template(path = "unknown.html")]
 struct Unknown {
+    /// Whom some of them may show, on the first page alone.
+    suggestions: Vec<Suggested>,
+    /// How many suggestions there are.
+    suggested: usize,
     /// Groups of faces that look alike, on the first page alone.
     #[serde(rename = "strangers")]
     clusters: Vec<Cluster>,
@@ -89,8 +123,15 @@ pub async fn list(
             _ => return Err(Problem::WrongCursor),
         };
         let pool = &frontend.pool;
-        let ((clusters, more), faces) = frontend
+        let is_first = after.is_none() && matches!(cursor, Cursor::Newest);
+        let ((suggestions, suggested), (clusters, more), faces) = frontend
             .read(async {
+                let suggestions = if is_first {
+                    let all = suggestions::find(pool).await?;
+                    (all.read(pool, 0, SUGGESTIONS).await?, all.count())
+                } else {
+                    (Vec::new(), 0)
+                };
                 let clusters = match cursor {
                     Cursor::Newest => cluster_page::read(pool, after, CLUSTERS, SAMPLES).await?,
                     _ => (Vec::new(), None),
@@ -100,14 +141,23 @@ pub async fn list(
                     None => faces::page::alone(pool, cursor, PAGE).await?,
                     Some(_) => Rows { rows: Vec::new(), more: None },
                 };
-                Ok((clusters, faces))
+                Ok((suggestions, clusters, faces))
             })
             .await?;
         let (clusters, faces) = (clusters.into_iter().map(Cluster::from).collect(), face::shown(faces));
         let links = Links::new("/unknown?", cursor, &faces, |face: &Face| face.id);
         let more_clusters =
             more.map(|(faces, id)| format!("/unknown?strangers_of={faces}&strangers_before={id}"));
-        Ok(Unknown { clusters, more_clusters, faces: faces.rows, links, frame: frontend.frame("/unknown") })
+        let suggestions = suggestions.into_iter().filter_map(Suggested::new).collect();
+        Ok(Unknown {
+            suggestions,
+            suggested,
+            clusters,
+            more_clusters,
+            faces: faces.rows,
+            links,
+            frame: frontend.frame("/unknown"),
+        })
     })
     .await
 }

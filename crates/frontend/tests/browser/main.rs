@@ -5,5 +5,6 @@
 mod browser;
 mod namer;
 mod reader;
+mod reviewer;
 mod scene;
 mod selector;

@@ -56,6 +56,12 @@ pub async fn read(
     Ok((clusters, more))
 }
 
+/// Up to `most` clusters as they are noted, the largest first.
+pub(crate) async fn largest(pool: &MySqlPool, most: u32) -> sqlx::Result<Vec<u64>> {
+    let select = "SELECT id FROM clusters WHERE faces > 1 ORDER BY faces DESC, id DESC LIMIT ?";
+    sqlx::query_scalar(select).bind(most).fetch_all(pool).await
+}
+
 /// How many faces each of these clusters has, up to [`COUNTED`].
 pub(crate) async fn count(pool: &MySqlPool, clusters: &[u64]) -> sqlx::Result<HashMap<u64, u64>> {
     if clusters.is_empty() {

@@ -17,6 +17,7 @@ pub mod clusters;
 pub mod page;
 pub mod rematch;
 pub(crate) mod renew;
+pub mod review;
 pub mod similar;
 pub mod suggestions;
 

@@ -139,6 +139,17 @@ pub(crate) async fn newest_of(
     Ok(newest)
 }
 
+/// Those of these faces that there are.
+pub(crate) async fn these(pool: &MySqlPool, faces: &[u64]) -> sqlx::Result<Vec<OnImage>> {
+    if faces.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut select = select();
+    select.push(" WHERE faces.id IN ");
+    push_list(&mut select, faces.iter().copied());
+    select.build_query_as().fetch_all(pool).await
+}
+
 /// The images that these faces are on; faces that are gone are missing.
 pub async fn images_of(pool: &MySqlPool, faces: &[u64]) -> sqlx::Result<HashMap<u64, u64>> {
     if faces.is_empty() {

@@ -42,10 +42,12 @@ pub struct Suggestions {
 
 /// Faces that are asked about at once.
 #[derive(Debug)]
-struct Group {
-    face: u64,
-    cluster: Option<u64>,
-    people: Vec<Person>,
+pub(crate) struct Group {
+    /// The one of them that is nearest to a known picture.
+    pub(crate) face: u64,
+    pub(crate) cluster: Option<u64>,
+    /// Whom they may show, the nearest first.
+    pub(crate) people: Vec<Person>,
 }
 
 /// Looks for them.
@@ -93,8 +95,12 @@ impl Suggestions {
         self.groups.len()
     }
 
+    pub(crate) fn get(&self, place: usize) -> Option<&Group> {
+        self.groups.get(place)
+    }
+
     /// The clusters that are asked about.
-    pub fn clusters(&self) -> BTreeSet<u64> {
+    pub(crate) fn clusters(&self) -> BTreeSet<u64> {
         self.groups.iter().filter_map(|group| group.cluster).collect()
     }
 
