@@ -5,7 +5,7 @@
 //! - [`breaker`]: the circuit breaker in front of face-recog.
 //! - [`embedding`]: what a face looks like in 128 numbers; [`quality`]: how well it is seen; [`overlap`]: whether two boxes
 //!   are of the same face.
-//! - [`uploads`]: which paths are of uploaded files.
+//! - [`uploads`]: which paths are of uploaded files; [`taken`]: when a picture was taken.
 //! - [`batcher`]: calls that come at the same time become one batch.
 //! - [`settings`], [`lifecycle`], [`supervisor`], [`telemetry`], [`retry`]: how a service starts, stops, fails as a whole, logs
 //!   and waits.
@@ -23,6 +23,7 @@ pub mod quality;
 pub mod retry;
 pub mod settings;
 pub mod supervisor;
+pub mod taken;
 pub mod telemetry;
 pub mod uploads;
 

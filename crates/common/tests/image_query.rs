@@ -10,7 +10,7 @@ use common::{
     db::{
         images::{
             self,
-            query::{self, BatchStatus, FailedImage, NAMED_FAILURES, Wanted},
+            query::{self, BatchStatus, FailedImage, NAMED_FAILURES, Order, Wanted},
         },
         pool,
     },
@@ -71,7 +71,7 @@ async fn an_image_is_told_with_everybody_who_is_on_it() {
         told,
         json!({
             "id": id.0, "path": "/0.jpg", "file_name": null, "status": "Processed", "person": hannibal, "distance": 0.25, "reason": null,
-            "attempts": 0, "created_at": image.created_at, "updated_at": image.updated_at,
+            "attempts": 0, "created_at": image.created_at, "taken": null, "updated_at": image.updated_at,
             "detector": null, "looking_again": false, "look_again_failed": null,
             "faces": [
                 {"box": {"x": -3, "y": 4, "width": 50, "height": 60}, "person": hannibal, "word": null, "distance": 0.25,
@@ -171,7 +171,14 @@ async fn whoever_is_on_few_of_very_many_images_is_found_without_reading_them_all
     for (person, found) in [(3, 2), (4, 0)] {
         for status in [None, Some(Status::Processed)] {
             let before = rows_read(&alone).await;
-            let wanted = Wanted { after: 0, status, person: Some(person), limit: 101 };
+            let wanted = Wanted {
+                order: Order::Posted { after: 0 },
+                status,
+                person: Some(person),
+                from: None,
+                to: None,
+                limit: 101,
+            };
             assert_eq!(query::images(&alone, &wanted).await.unwrap().images.len(), found);
             let read = rows_read(&alone).await - before;
             assert!(read < 1_000, "{read} rows for person {person}");

@@ -13,7 +13,7 @@ use common::{
         images::{
             self, Claim, ClaimOutcome, Failure, Fenced, Outcome, Recognised, delete,
             look_again::{self, Filter, Portion, RunState},
-            query::{self, FaceStatus, ImageStatus, Wanted},
+            query::{self, FaceStatus, ImageStatus, Order, Wanted},
         },
     },
     models::{ImageId, Person, Status},
@@ -46,7 +46,7 @@ fn face(area: [i32; 4], nearest: Option<Nearest>) -> FoundFace {
 /// What the earlier version finds.
 fn before(faces: &[(Spot, Option<Nearest>)]) -> Found {
     let faces = faces.iter().map(|(spot, nearest)| face(spot.before, nearest.clone())).collect();
-    Found { size: (640, 480), model: "dlib".to_owned(), gallery: 1, detector: None, faces }
+    Found { size: (640, 480), model: "dlib".to_owned(), gallery: 1, detector: None, taken: None, faces }
 }
 
 /// What today's finds.
@@ -120,6 +120,33 @@ async fn say(pool: &MySqlPool, face: u64, word: Correction<'_>) -> u64 {
         Corrected::Done { entry, .. } => entry,
         said => panic!("{said:?}"),
     }
+}
+
+/// When an image was taken, and by what date it is sorted, or none if that is when it was posted.
+async fn dates(pool: &MySqlPool, id: ImageId) -> (Option<String>, Option<String>) {
+    let shown = "SELECT CAST(IF(shown_at = created_at, NULL, shown_at) AS CHAR) FROM images WHERE id = ?";
+    let shown: Option<String> = sqlx::query_scalar(shown).bind(id.0).fetch_one(pool).await.unwrap();
+    (image(pool, id).await.taken.map(|taken| taken.to_string()), shown)
+}
+
+#[tokio::test]
+async fn the_date_of_a_picture_of_before_is_found_by_looking_again() {
+    let (_database, pool) = migrated().await;
+    let id = looked_at(&pool, "/old.jpg", &[]).await;
+    assert_eq!(dates(&pool, id).await, (None, None));
+    let taken = |text: &str| Found { taken: text.parse().ok(), ..today(&[]) };
+    look_again(&pool, id, &taken("1999-12-31T23:59:59-03:30")).await;
+    let shown = Some("1999-12-31 23:59:59.000000".to_owned());
+    assert_eq!(dates(&pool, id).await, (Some("1999-12-31T23:59:59-03:30".to_owned()), shown.clone()));
+
+    assert!(look_again::one(&pool, id, WHO).await.unwrap());
+    assert_eq!(finish(&pool, &[(&claim(&pool, id).await, &failed(true))]).await, [Fenced::Written]);
+    assert_eq!(dates(&pool, id).await.1, shown, "it could not be looked at");
+
+    look_again(&pool, id, &taken("2024-05-17T09:30:00")).await;
+    assert_eq!(dates(&pool, id).await.0.as_deref(), Some("2024-05-17T09:30:00"));
+    look_again(&pool, id, &today(&[])).await;
+    assert_eq!(dates(&pool, id).await, (None, None), "another picture of the same name");
 }
 
 #[tokio::test]
@@ -423,7 +450,14 @@ async fn a_list_of_somebodys_processed_images_misses_none_though_others_are_look
     for id in &ids[..2] {
         assert!(look_again::one(&pool, *id, WHO).await.unwrap());
     }
-    let wanted = Wanted { after: 0, status: Some(Status::Processed), person: Some(SKARLSO), limit: 1 };
+    let wanted = Wanted {
+        order: Order::Posted { after: 0 },
+        status: Some(Status::Processed),
+        person: Some(SKARLSO),
+        from: None,
+        to: None,
+        limit: 1,
+    };
     let page = query::images(&pool, &wanted).await.unwrap();
     let listed: Vec<_> = page.images.iter().map(|image| image.id).collect();
     assert_eq!(listed, [ids[2].0]);

@@ -199,6 +199,28 @@ async fn a_database_of_an_earlier_version_gets_what_is_new() {
 }
 
 #[tokio::test]
+async fn images_of_before_are_shown_by_the_day_of_their_posting() {
+    let (database, pool) = migrated().await;
+    let today = shape(&pool).await;
+    execute(
+        &pool,
+        "ALTER TABLE images DROP KEY images_shown, DROP COLUMN taken_at, DROP COLUMN taken_offset, DROP COLUMN shown_at;
+         INSERT INTO images (id, path, created_at, updated_at) VALUES
+             (1, '/a.jpg', '2024-05-17 09:30:00.25', '2024-05-18 10:00:00'), (10001, '/b.jpg', '2023-01-01', '2024-05-18 10:00:00');",
+    )
+    .await;
+    schema::ensure(&settings(&database), &pool).await;
+    assert_eq!(shape(&pool).await, today);
+    let right: Vec<bool> = sqlx::query_scalar(
+        "SELECT shown_at = created_at AND updated_at = '2024-05-18 10:00:00' AND taken_at IS NULL FROM images",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(right, [true, true]);
+}
+
+#[tokio::test]
 async fn the_originals_statements_work_on_it() {
     let (_database, pool) = migrated().await;
     execute(

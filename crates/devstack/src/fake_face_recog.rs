@@ -104,6 +104,8 @@ struct State {
     address: SocketAddr,
     script: Box<Script>,
     eyes: Mutex<Eyes>,
+    /// When it says that every picture was taken.
+    taken: Mutex<String>,
     ready: AtomicBool,
     calls: Mutex<HashMap<String, usize>>,
     /// Calls that run now, by path.
@@ -124,6 +126,7 @@ impl FakeFaceRecog {
             address: listener.local_addr().unwrap(),
             script: Box::new(script),
             eyes: Mutex::new(Eyes::None),
+            taken: Mutex::default(),
             ready: AtomicBool::new(true),
             calls: Mutex::default(),
             running: Mutex::default(),
@@ -172,6 +175,11 @@ impl FakeFaceRecog {
     pub fn tell_faces(&self, detector: &str, faces: impl Fn(&str) -> Vec<Face> + Send + Sync + 'static) {
         let eyes = Eyes::Scripted { detector: detector.to_owned(), faces: Box::new(faces) };
         *self.0.eyes.lock().unwrap() = eyes;
+    }
+
+    /// From now on it says of each picture that it was taken then, whether that can be or not.
+    pub fn tell_taken(&self, taken: &str) {
+        *self.0.taken.lock().unwrap() = taken.to_owned();
     }
 
     /// Where it listens, `host:port`.
@@ -321,6 +329,7 @@ impl Faces for FakeFaceRecog {
             model: MODEL.to_owned(),
             gallery: GALLERY,
             detector,
+            taken: self.0.taken.lock().unwrap().clone(),
         }))
     }
 

@@ -89,6 +89,24 @@ fn a_telephone_that_was_held_sideways_is_turned_once() {
     assert!(differ(&imageops::rotate180(&upright)) > 20);
 }
 
+/// The JPEG with EXIF that has nothing but `DateTimeOriginal`.
+fn with_exif_date(jpeg: &[u8], date: &str) -> Vec<u8> {
+    let first = b"MM\0\x2a\0\0\0\x08\0\x01\x87\x69\0\x04\0\0\0\x01\0\0\0\x1a\0\0\0\0";
+    let second = b"\0\x01\x90\x03\0\x02\0\0\0\x14\0\0\0\x2c\0\0\0\0";
+    let exif = [&b"Exif\0\0"[..], first, second, date.as_bytes(), b"\0"].concat();
+    let length = (exif.len() as u16 + 2).to_be_bytes();
+    [&jpeg[..2], &[0xff, 0xe1], &length, &exif, &jpeg[2..]].concat()
+}
+
+#[test]
+fn a_telephones_picture_tells_when_it_was_taken() {
+    let jpeg = with_exif_date(&jpeg(&RgbImage::new(64, 64)), "2024:05:17 09:30:00");
+    for kind in ["HEIC", "AVIF"] {
+        let taken = decode(&heif(kind, "jpg", &jpeg)).unwrap().taken.map(|taken| taken.to_string());
+        assert_eq!(taken.as_deref(), Some("2024-05-17T09:30:00"), "{kind}");
+    }
+}
+
 #[test]
 fn a_file_that_is_broken_or_lies_about_its_size_is_refused_in_bounded_memory() {
     let file = plain(4_000, 3_000);

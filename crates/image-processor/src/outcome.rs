@@ -148,6 +148,7 @@ mod tests {
             model: String::new(),
             gallery: 0,
             detector: None,
+            taken: None,
             faces: heights_and_embeddings.iter().map(face).collect(),
         }
     }

@@ -57,6 +57,7 @@ pub(crate) async fn store_faces(connection: &mut MySqlConnection, embeddings: &[
         model: "dlib".to_owned(),
         gallery: 0,
         detector: Some("yunet".to_owned()),
+        taken: None,
         faces: embeddings.iter().map(face).collect(),
     };
     let path = format!("/{}.jpg", rand::random::<u64>());

@@ -410,6 +410,7 @@ mod tests {
             model: "dlib".to_owned(),
             gallery: 0,
             detector: None,
+            taken: None,
             faces: vec![face],
         };
         let answer =

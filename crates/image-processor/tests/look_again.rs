@@ -109,6 +109,24 @@ async fn every_picture_of_a_run_gets_todays_faces_and_keeps_what_was_said() {
 }
 
 #[tokio::test]
+async fn when_a_picture_was_taken_is_kept_unless_it_cannot_be() {
+    let face_recog = FakeFaceRecog::start(|_| Reply::name("")).await;
+    face_recog.tell_faces("today's", |_| Vec::new());
+    let world = World::with(&face_recog, &[]).await;
+    let nonsense = ["", "0000-00-00T00:00:00", "9999-12-31T23:59:59+00:00", "2024-05-17", "x"];
+    for (taken, kept) in [("1999-12-31T23:59:59-03:30", true), ("2024-05-17T09:30:00", true)]
+        .into_iter()
+        .chain(nonsense.map(|taken| (taken, false)))
+    {
+        face_recog.tell_taken(taken);
+        let ids = world.store(&[&format!("/{taken}.jpg")]).await;
+        world.until_processed(&ids).await;
+        let told = world.image(ids[0]).await.taken.map(|taken| taken.to_string());
+        assert_eq!(told.as_deref(), kept.then_some(taken));
+    }
+}
+
+#[tokio::test]
 async fn a_new_picture_does_not_wait_for_those_of_a_run() {
     let gate = Gate::shut();
     let face_recog = FakeFaceRecog::start({

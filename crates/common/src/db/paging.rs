@@ -1,17 +1,38 @@
-//! Lists that are longer than a page. A page starts or ends beside an id, so that every page costs the same, and rows
-//! that come or go meanwhile move nothing.
+//! Lists that are longer than a page. A page starts or ends beside a row's place in the order, which in most lists is its
+//! id, so that every page costs the same, and rows that come or go meanwhile move nothing.
+
+use std::fmt::Display;
 
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
+/// Where a row stands in the order of its list. It is written into addresses.
+pub trait Place: Copy + Display {
+    /// A place that is older, but by so little that no other row stands between.
+    fn older(self) -> Self;
+
+    /// The same on the other side.
+    fn newer(self) -> Self;
+}
+
+impl Place for u64 {
+    fn older(self) -> Self {
+        self.saturating_sub(1)
+    }
+
+    fn newer(self) -> Self {
+        self.saturating_add(1)
+    }
+}
+
 /// Which page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cursor {
+pub enum Cursor<P = u64> {
     /// The newest rows.
     Newest,
-    /// The newest rows that are older than this id.
-    Before(u64),
-    /// The oldest rows that are newer than this id.
-    After(u64),
+    /// The newest rows that are older than this one.
+    Before(P),
+    /// The oldest rows that are newer than this one.
+    After(P),
 }
 
 impl Cursor {
@@ -37,17 +58,17 @@ impl Cursor {
 
 /// A page's rows, newest first.
 #[derive(Clone, Debug)]
-pub struct Rows<T> {
+pub struct Rows<T, P = u64> {
     /// At most as many as fit on a page.
     pub rows: Vec<T>,
     /// Where its far end is, if there are more rows beyond it.
-    pub more: Option<u64>,
+    pub more: Option<P>,
 }
 
-impl<T> Rows<T> {
-    /// From rows in the order of [`Cursor::push_order`], read with a limit of one more than `size`.
-    pub fn new(mut rows: Vec<T>, size: usize, cursor: Cursor, id: impl Fn(&T) -> u64) -> Self {
-        let more = (rows.len() > size).then(|| id(&rows[size - 1]));
+impl<T, P> Rows<T, P> {
+    /// From rows in the order in which the cursor meets them, read with a limit of one more than `size`.
+    pub fn new(mut rows: Vec<T>, size: usize, cursor: Cursor<P>, place: impl Fn(&T) -> P) -> Self {
+        let more = (rows.len() > size).then(|| place(&rows[size - 1]));
         rows.truncate(size);
         if matches!(cursor, Cursor::After(_)) {
             rows.reverse();

@@ -18,6 +18,12 @@ const SETUP: &str = include_str!("../../../../dbinit/database_setup.sql");
 /// How long one service waits while another upgrades, in seconds, before it says so and waits again.
 const LOCK_WAIT: u64 = 10;
 
+/// Ids of rows that one statement of an upgrade changes.
+const PORTION: u64 = 10_000;
+
+/// Ends the first statement of a file, if that is run for one [`PORTION`] of the table after the other, from `{first}` to `{last}`.
+const END_OF_PORTION: &str = "{end of portion}";
+
 struct Upgrade {
     sql: &'static str,
     table: &'static str,
@@ -26,7 +32,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 21] = [
+const UPGRADES: [Upgrade; 23] = [
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -128,6 +134,12 @@ const UPGRADES: [Upgrade; 21] = [
         table: "faces",
         sign: "faces_distance",
     },
+    Upgrade { sql: include_str!("../../../../dbinit/upgrade/taken.sql"), table: "images", sign: "shown_at" },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/shown.sql"),
+        table: "images",
+        sign: "images_shown",
+    },
 ];
 
 /// Why the schema is not today's yet.
@@ -184,11 +196,32 @@ async fn upgrade(settings: &DatabaseSettings) -> Result<(), SchemaError> {
         for upgrade in left {
             tracing::info!(table = upgrade.table, "upgrading the database");
             // The files are ours, and so are both names of the collation.
-            sqlx::raw_sql(AssertSqlSafe(upgrade.sql.replace("{bin}", binary))).execute(&mut database).await?;
+            let sql = upgrade.sql.replace("{bin}", binary);
+            let (portion, rest) = sql.split_once(END_OF_PORTION).unwrap_or(("", &sql));
+            if !portion.is_empty() {
+                in_portions(&mut database, upgrade.table, portion).await?;
+            }
+            sqlx::raw_sql(AssertSqlSafe(rest.to_owned())).execute(&mut database).await?;
         }
         report_dropped(&mut database).await?;
     }
     database.close().await?;
+    Ok(())
+}
+
+/// Runs a statement for all ids of a table.
+async fn in_portions(
+    database: &mut MySqlConnection,
+    table: &str,
+    statement: &str,
+) -> Result<(), SchemaError> {
+    let newest = format!("SELECT CAST(COALESCE(MAX(id), 0) AS UNSIGNED) FROM {table}");
+    let newest: u64 = sqlx::query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *database).await?;
+    for first in (1..=newest).step_by(PORTION as usize) {
+        let last = first + PORTION - 1;
+        let portion = statement.replace("{first}", &first.to_string()).replace("{last}", &last.to_string());
+        sqlx::raw_sql(AssertSqlSafe(portion)).execute(&mut *database).await?;
+    }
     Ok(())
 }
 

@@ -60,6 +60,7 @@ pub fn found(nearest: &[Option<Nearest>]) -> Found {
         model: "dlib".to_owned(),
         gallery: 1,
         detector: Some("yunet".to_owned()),
+        taken: None,
         faces: nearest.iter().map(face).collect(),
     }
 }

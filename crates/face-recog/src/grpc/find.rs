@@ -140,7 +140,8 @@ pub(crate) fn described(
         }
     };
     let faces = timed("search", || faces.iter().map(face).collect());
-    FindResponse { faces, width, height, detector: DETECTOR.to_owned(), ..FindResponse::default() }
+    let taken = picture.taken.map(|taken| taken.to_string()).unwrap_or_default();
+    FindResponse { faces, width, height, detector: DETECTOR.to_owned(), taken, ..FindResponse::default() }
 }
 
 /// How many times more pixels a side has in the file: those that are kept may be a smaller copy.

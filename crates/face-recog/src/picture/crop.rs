@@ -117,6 +117,7 @@ mod tests {
         Picture {
             pixels: RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, 0])),
             size: (width, height),
+            taken: None,
         }
     }
 

@@ -18,7 +18,7 @@ use rustix::{
 };
 use tempfile::TempDir;
 
-use super::{Decoded, MAX_FILE, PictureError, check_size, jpeg, memory::hold};
+use super::{Decoded, Exif, MAX_FILE, PictureError, check_size, jpeg, memory::hold};
 
 const CONVERTER: &str = "heif-convert";
 
@@ -49,8 +49,9 @@ pub(super) fn decode(bytes: &[u8], name: &'static str) -> Result<Decoded, Pictur
         })?
     };
     let decoded = jpeg::decode(&jpeg)?;
-    // The converter has turned it already.
-    Ok(Decoded { orientation: Orientation::NoTransforms, ..decoded })
+    // The converter has turned it already, and wrote its EXIF into the JPEG.
+    let exif = Exif { orientation: Orientation::NoTransforms, ..decoded.exif };
+    Ok(Decoded { exif, ..decoded })
 }
 
 /// The memory that its decoder takes, in bytes, measured with pictures of 12 to 48 megapixels.

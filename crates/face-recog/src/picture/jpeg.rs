@@ -8,10 +8,8 @@ use std::{
     ptr::NonNull,
 };
 
-use image::metadata::Orientation;
-
 use super::{
-    Decoded, MAX_PIXELS, PictureError,
+    Decoded, Exif, MAX_PIXELS, PictureError,
     canvas::{Canvas, drawing},
     check_size,
     memory::hold,
@@ -32,8 +30,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, PictureError> {
     let mut jpeg = Jpeg::open(bytes)?;
     let (width, height) = (jpeg.header.width, jpeg.header.height);
     check_size(width, height)?;
-    let orientation = orientation(bytes);
-    let held = hold(jpeg.memory() + drawing(width, height, orientation))?;
+    let exif = Exif::read(exif(bytes));
+    let held = hold(jpeg.memory() + drawing(width, height, exif.orientation))?;
     // Half as wide and high it is still about as large as any picture that is kept, and there in half of the time.
     let halved = u64::from(width) * u64::from(height) >= 4 * HALF_IS_ENOUGH;
     let (across, down) = jpeg.start(halved)?;
@@ -49,7 +47,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, PictureError> {
         }
         canvas.row_is_drawn();
     }
-    Ok(Decoded { pixels: canvas.finish(), size: (width, height), orientation, held })
+    Ok(Decoded { pixels: canvas.finish(), size: (width, height), exif, held })
 }
 
 /// Cyan, magenta, yellow and black, of which 255 means no ink: so all programs write them since Adobe's did, and so all
@@ -60,22 +58,22 @@ fn print(inks: &[u8], row: &mut [u8]) {
     }
 }
 
-/// What the first EXIF segment says, if there is one that can be read.
-fn orientation(jpeg: &[u8]) -> Orientation {
-    let mut rest = jpeg.get(2..).unwrap_or_default();
+/// The first EXIF segment, if there is one.
+fn exif(jpeg: &[u8]) -> Option<&[u8]> {
+    let mut rest = jpeg.get(2..)?;
     // Segments follow each other, each with its length, until the first scan.
     while let [0xff, kind, high, low, ..] = *rest {
         let length = usize::from(u16::from_be_bytes([high, low]));
         let (true, Some(segment)) = (kind != 0xda, rest.get(4..2 + length)) else { break };
         if let (0xe1, Some(exif)) = (kind, segment.strip_prefix(b"Exif\0\0")) {
-            return Orientation::from_exif_chunk(exif).unwrap_or(Orientation::NoTransforms);
+            return Some(exif);
         }
         rest = &rest[2 + length..];
         while let [0xff, 0xff, ..] = rest {
             rest = &rest[1..]; // any number of these may stand before a segment
         }
     }
-    Orientation::NoTransforms
+    None
 }
 
 /// The C side of a decoder; see jpeg.c.

@@ -3,16 +3,18 @@
 //! Bytes come from [`crate::picture::folder`], pixels go to [`crate::faces`]. The format is told from the content,
 //! never from the name ([`format`]), and nothing is decoded before its header was seen to fit the limits below. JPEG and
 //! PNG are read row by row ([`jpeg`], [`png`]), other formats at once ([`other`]), and what telephones write by a process of
-//! its own ([`heif`]); what is larger than is of use becomes smaller while it is drawn ([`canvas`]). All decoders share one
-//! budget of memory ([`memory`]).
+//! its own ([`heif`]); what is larger than is of use becomes smaller while it is drawn ([`canvas`]). What is read of EXIF is in
+//! [`exif`]. All decoders share one budget of memory ([`memory`]).
 
 use std::panic::{self, AssertUnwindSafe};
 
-use image::{DynamicImage, RgbImage, metadata::Orientation};
+use common::taken::Taken;
+use image::{DynamicImage, RgbImage};
 
 mod canvas;
 pub mod crop;
 mod error;
+mod exif;
 pub mod folder;
 mod format;
 mod heif;
@@ -23,6 +25,7 @@ mod png;
 pub mod shrink;
 
 pub use error::PictureError;
+use exif::Exif;
 use format::Format;
 use memory::Held;
 
@@ -49,6 +52,8 @@ pub struct Picture {
     pub pixels: RgbImage,
     /// Width and height of the upright picture as it is in the file, in pixels.
     pub size: (u32, u32),
+    /// When it was taken, if its EXIF says so.
+    pub taken: Option<Taken>,
 }
 
 /// What a decoder makes of a file.
@@ -58,8 +63,8 @@ struct Decoded {
     pixels: RgbImage,
     /// Width and height in the file.
     size: (u32, u32),
-    /// How the camera was held.
-    orientation: Orientation,
+    /// How the camera was held, and when.
+    exif: Exif,
     /// The memory that this took.
     held: Held<'static>,
 }
@@ -103,13 +108,13 @@ fn guarded(decode: impl FnOnce() -> Result<Decoded, PictureError>) -> Result<Dec
 fn upright(decoded: Decoded) -> Picture {
     let lying = decoded.pixels.dimensions();
     let mut picture = DynamicImage::ImageRgb8(decoded.pixels);
-    picture.apply_orientation(decoded.orientation);
+    picture.apply_orientation(decoded.exif.orientation);
     let pixels = picture.into_rgb8();
     let (width, height) = decoded.size;
     // A turn by a quarter is the only one that changes a side; of a square it does not matter.
     let size = if pixels.dimensions() == lying { (width, height) } else { (height, width) };
     drop(decoded.held);
-    Picture { pixels, size }
+    Picture { pixels, size, taken: decoded.exif.taken }
 }
 
 #[cfg(test)]

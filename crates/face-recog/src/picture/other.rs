@@ -6,13 +6,13 @@ use std::io::Cursor;
 use image::{
     DynamicImage, ImageDecoder, ImageResult, Limits, RgbImage,
     codecs::{bmp::BmpDecoder, gif::GifDecoder, tiff::TiffDecoder, webp::WebPDecoder},
-    metadata::Orientation,
 };
 
 use super::{
-    Decoded, PictureError,
+    Decoded, Exif, PictureError,
     canvas::{Canvas, Layout, drawing},
     check_size,
+    exif::Tiff,
     memory::hold,
 };
 
@@ -20,8 +20,7 @@ use super::{
 const MOST_VALUES: u32 = 100_000;
 
 pub(super) fn webp(bytes: &[u8]) -> Result<Decoded, PictureError> {
-    let orientation = webp_exif(bytes).and_then(Orientation::from_exif_chunk);
-    decode(WebPDecoder::new(Cursor::new(bytes)), orientation, |decoder, pixels| {
+    decode(WebPDecoder::new(Cursor::new(bytes)), webp_exif(bytes), |decoder, pixels| {
         // What it holds beside the picture: planes of brightness, colours and transparency, or a frame and its canvas.
         pixels
             * if decoder.has_animation() {
@@ -44,8 +43,8 @@ pub(super) fn bmp(bytes: &[u8]) -> Result<Decoded, PictureError> {
 }
 
 pub(super) fn tiff(bytes: &[u8]) -> Result<Decoded, PictureError> {
-    let orientation = tiff_orientation(bytes)?;
-    decode(TiffDecoder::new(Cursor::new(bytes)), orientation, |decoder, _| {
+    check_fields(bytes)?;
+    decode(TiffDecoder::new(Cursor::new(bytes)), Some(bytes), |decoder, _| {
         // It copies the picture, in printing colours a third more, and may hold the strips as they are in the file.
         decoder.total_bytes().div_ceil(3) * 4 + bytes.len() as u64
     })
@@ -54,7 +53,7 @@ pub(super) fn tiff(bytes: &[u8]) -> Result<Decoded, PictureError> {
 /// `beside` tells from the number of pixels how many bytes the decoder takes beside what it hands out.
 fn decode<D: ImageDecoder>(
     decoder: ImageResult<D>,
-    orientation: Option<Orientation>,
+    exif: Option<&[u8]>,
     beside: impl FnOnce(&D, u64) -> u64,
 ) -> Result<Decoded, PictureError> {
     let mut decoder = decoder.map_err(PictureError::damaged)?;
@@ -64,13 +63,13 @@ fn decode<D: ImageDecoder>(
     // What has more than eight bits for a colour is copied when it is decoded.
     let deep = if decoder.color_type().bytes_per_pixel() > 4 { 4 * pixels } else { 0 };
     let decoding = decoder.total_bytes() + beside(&decoder, pixels);
-    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-    let held = hold(decoding + deep + drawing(width, height, orientation))?;
+    let exif = Exif::read(exif);
+    let held = hold(decoding + deep + drawing(width, height, exif.orientation))?;
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(decoding);
     decoder.set_limits(limits).map_err(PictureError::damaged)?;
     let picture = DynamicImage::from_decoder(decoder).map_err(PictureError::damaged)?;
-    Ok(Decoded { pixels: kept(picture), size: (width, height), orientation, held })
+    Ok(Decoded { pixels: kept(picture), size: (width, height), exif, held })
 }
 
 fn kept(picture: DynamicImage) -> RgbImage {
@@ -110,31 +109,14 @@ fn webp_exif(webp: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What the first directory says. Refuses one whose fields are longer than any that describes a picture, before the
-/// decoder reads them all into memory.
-fn tiff_orientation(tiff: &[u8]) -> Result<Option<Orientation>, PictureError> {
-    let little = tiff.starts_with(b"II");
-    let short = |at: usize| {
-        let bytes = *tiff.get(at..)?.first_chunk()?;
-        Some(if little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
-    };
-    let long = |at: usize| {
-        let bytes = *tiff.get(at..)?.first_chunk()?;
-        Some(if little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
-    };
-    let directory = long(4).and_then(|at| usize::try_from(at).ok());
-    let fields = directory.and_then(short).unwrap_or_default();
-    let mut orientation = None;
-    for field in (0..usize::from(fields)).filter_map(|number| Some(directory? + 2 + 12 * number)) {
-        let (Some(tag), Some(count)) = (short(field), long(field + 4)) else { break };
-        // From here on fields are of other standards: profiles, notes of cameras, all that no decoder looks at.
-        if tag < 700 && tag != 270 && count > MOST_VALUES {
-            return Err(PictureError::damaged(format!("{count} values in the field {tag}")));
-        }
-        if tag == 274 {
-            orientation =
-                short(field + 8).and_then(|value| Orientation::from_exif(u8::try_from(value).ok()?));
-        }
-    }
-    Ok(orientation)
+/// Refuses a first directory whose fields are longer than any that describes a picture, before the decoder reads them all
+/// into memory.
+fn check_fields(tiff: &[u8]) -> Result<(), PictureError> {
+    // From 700 on fields are of other standards: profiles, notes of cameras, all that no decoder looks at.
+    let describes = |tag| tag < 700 && tag != 270;
+    let tiff = Tiff::of(tiff);
+    let mut fields = tiff.iter().flat_map(Tiff::first_directory);
+    fields.find(|field| describes(field.tag) && field.count > MOST_VALUES).map_or(Ok(()), |field| {
+        Err(PictureError::damaged(format!("{} values in the field {}", field.count, field.tag)))
+    })
 }

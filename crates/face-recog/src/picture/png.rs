@@ -4,11 +4,10 @@
 
 use std::io::Cursor;
 
-use image::metadata::Orientation;
 use png::{BitDepth, ColorType, Decoder, Reader, Transformations};
 
 use super::{
-    Decoded, PictureError,
+    Decoded, Exif, PictureError,
     canvas::{Canvas, Layout, drawing},
     check_size,
     memory::hold,
@@ -26,13 +25,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, PictureError> {
     let (width, height) = decoder.read_header_info().map_err(PictureError::damaged)?.size();
     check_size(width, height)?;
     let mut reader = decoder.read_info().map_err(PictureError::damaged)?;
-    let orientation = reader.info().exif_metadata.as_deref().and_then(Orientation::from_exif_chunk);
-    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    let exif = Exif::read(reader.info().exif_metadata.as_deref());
     let interlaced = reader.info().interlaced;
     let whole = if interlaced { 3 * u64::from(width) * u64::from(height) } else { 0 };
-    let held = hold(METADATA as u64 + whole + drawing(width, height, orientation))?;
+    let held = hold(METADATA as u64 + whole + drawing(width, height, exif.orientation))?;
     let canvas = if interlaced { put_together(&mut reader) } else { straight(&mut reader) }?;
-    Ok(Decoded { pixels: canvas.finish(), size: (width, height), orientation, held })
+    Ok(Decoded { pixels: canvas.finish(), size: (width, height), exif, held })
 }
 
 fn straight(reader: &mut Reader<Cursor<&[u8]>>) -> Result<Canvas, PictureError> {

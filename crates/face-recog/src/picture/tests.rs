@@ -88,27 +88,60 @@ fn exif(orientation: u8) -> Vec<u8> {
     [b"MM\0\x2a\0\0\0\x08\0\x01", &field[..], &[0; 4]].concat()
 }
 
-/// A TIFF whose pixels follow its only directory.
-fn tiff(picture: &RgbImage, orientation: u16) -> Vec<u8> {
+/// The directory of EXIF with these texts, which begins at this place of a file.
+fn texts(at: u32, fields: &[(u16, &str)], long: fn(u32) -> [u8; 4], short: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    let mut directory = short(fields.len() as u16).to_vec();
+    let mut behind = Vec::new();
+    let end = at + 2 + 12 * fields.len() as u32 + 4;
+    for (tag, text) in fields {
+        directory.extend([&short(*tag)[..], &short(2), &long(text.len() as u32 + 1)].concat());
+        directory.extend(long(end + behind.len() as u32));
+        behind.extend([text.as_bytes(), b"\0"].concat());
+    }
+    [directory, vec![0; 4], behind].concat()
+}
+
+/// EXIF with nothing but these texts.
+fn exif_of(fields: &[(u16, &str)]) -> Vec<u8> {
+    let pointer = [0x87, 0x69, 0, 4, 0, 0, 0, 1, 0, 0, 0, 26];
+    let texts = texts(26, fields, u32::to_be_bytes, u16::to_be_bytes);
+    [b"MM\0\x2a\0\0\0\x08\0\x01", &pointer[..], &[0; 4], &texts].concat()
+}
+
+fn jpeg_of(fields: &[(u16, &str)]) -> Vec<u8> {
+    use image::ImageEncoder;
+    let mut jpeg = Vec::new();
+    let mut encoder = image::codecs::jpeg::JpegEncoder::new(&mut jpeg);
+    encoder.set_exif_metadata(exif_of(fields)).unwrap();
+    RgbImage::new(8, 8).write_with_encoder(encoder).unwrap();
+    jpeg
+}
+
+/// A TIFF whose pixels follow its first directory, and the texts of its EXIF the pixels.
+fn tiff(picture: &RgbImage, orientation: u16, exif: &[(u16, &str)]) -> Vec<u8> {
     let (width, height) = (picture.width() as u16, picture.height() as u16);
     let length = picture.as_raw().len() as u16;
+    let pixels = 8 + 2 + 10 * 12 + 4;
     let fields = [
         (256, width),
         (257, height),
         (258, 8),
         (259, 1), // not compressed
         (262, 2), // RGB
-        (273, 8 + 2 + 9 * 12 + 4),
+        (273, pixels),
         (274, orientation),
         (277, 3),
         (279, length),
+        (0x8769, pixels + length),
     ];
-    let mut tiff = b"II\x2a\0\x08\0\0\0\x09\0".to_vec();
+    let mut tiff = b"II\x2a\0\x08\0\0\0\x0a\0".to_vec();
     for (tag, value) in fields {
-        let (tag, value) = (u16::to_le_bytes(tag), u16::to_le_bytes(value));
-        tiff.extend([&tag[..], &[3, 0, 1, 0, 0, 0], &value, &[0, 0]].concat());
+        let (kind, tag, value) =
+            (if tag == 0x8769 { 4 } else { 3 }, u16::to_le_bytes(tag), u16::to_le_bytes(value));
+        tiff.extend([&tag[..], &[kind, 0, 1, 0, 0, 0], &value, &[0, 0]].concat());
     }
-    [&tiff[..], &[0; 4], picture.as_raw()].concat()
+    let texts = texts((pixels + length).into(), exif, u32::to_le_bytes, u16::to_le_bytes);
+    [&tiff[..], &[0; 4], picture.as_raw(), &texts].concat()
 }
 
 #[test]
@@ -136,7 +169,7 @@ fn every_format_that_knows_an_orientation_is_turned_upright() {
         photograph.write_with_encoder(to_png).unwrap();
         photograph.write_with_encoder(to_webp).unwrap();
         for (what, bytes) in
-            [("JPEG", jpeg), ("PNG", png), ("WebP", webp), ("TIFF", tiff(&photograph, number.into()))]
+            [("JPEG", jpeg), ("PNG", png), ("WebP", webp), ("TIFF", tiff(&photograph, number.into(), &[]))]
         {
             let picture = decode(&bytes).unwrap();
             assert_eq!(picture.size, upright.dimensions(), "{what}, orientation {number}");
@@ -152,8 +185,84 @@ fn an_orientation_that_cannot_be_read_is_no_reason_to_refuse_a_picture() {
     let mut jpeg = written(photograph.clone(), ImageFormat::Jpeg);
     jpeg.splice(2..2, *b"\xff\xe1\0\x09Exif\0\0x");
     let webp = [&written(photograph.clone(), ImageFormat::WebP)[..], b"EXIF\xff\xff\xff\x7fMM"].concat();
-    for bytes in [jpeg, webp, tiff(&photograph, 77)] {
+    for bytes in [jpeg, webp, tiff(&photograph, 77, &[])] {
         assert_eq!(decode(&bytes).unwrap().size, (60, 64));
+    }
+}
+
+const ORIGINAL: u16 = 0x9003;
+const DIGITISED: u16 = 0x9004;
+const OFFSET: u16 = 0x9010;
+const OFFSET_ORIGINAL: u16 = 0x9011;
+const OFFSET_DIGITISED: u16 = 0x9012;
+
+#[test]
+fn every_format_that_has_exif_tells_when_it_was_taken() {
+    use image::{ImageEncoder, codecs};
+    let photograph = RgbImage::new(60, 64);
+    let fields = [(ORIGINAL, "2024:05:17 09:30:00"), (OFFSET_ORIGINAL, "+02:00")];
+    let (mut png, mut webp) = (Vec::new(), Vec::new());
+    let (mut to_png, mut to_webp) =
+        (codecs::png::PngEncoder::new(&mut png), codecs::webp::WebPEncoder::new_lossless(&mut webp));
+    to_png.set_exif_metadata(exif_of(&fields)).unwrap();
+    to_webp.set_exif_metadata(exif_of(&fields)).unwrap();
+    photograph.write_with_encoder(to_png).unwrap();
+    photograph.write_with_encoder(to_webp).unwrap();
+    for (what, bytes) in
+        [("JPEG", jpeg_of(&fields)), ("PNG", png), ("WebP", webp), ("TIFF", tiff(&photograph, 1, &fields))]
+    {
+        let taken = decode(&bytes).unwrap().taken.map(|taken| taken.to_string());
+        assert_eq!(taken.as_deref(), Some("2024-05-17T09:30:00+02:00"), "{what}");
+    }
+    for format in [ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::Bmp] {
+        assert_eq!(decode(&written(photograph.clone(), format)).unwrap().taken, None, "{format:?}");
+    }
+}
+
+#[test]
+fn the_first_date_that_can_be_right_counts() {
+    let (date, earlier) = ("2024:05:17 09:30:00", "1999:12:31 23:59:59");
+    type Case<'a> = (&'a [(u16, &'a str)], Option<&'a str>);
+    let cases: [Case<'_>; 13] = [
+        (&[(ORIGINAL, date)], Some("2024-05-17T09:30:00")),
+        (&[(ORIGINAL, date), (OFFSET, "-03:30")], Some("2024-05-17T09:30:00-03:30")),
+        (
+            &[(ORIGINAL, date), (OFFSET, "+01:00"), (OFFSET_ORIGINAL, "+02:00")],
+            Some("2024-05-17T09:30:00+02:00"),
+        ),
+        (&[(ORIGINAL, date), (OFFSET_DIGITISED, "+01:00")], Some("2024-05-17T09:30:00")),
+        (&[(ORIGINAL, date), (OFFSET, "somewhere")], Some("2024-05-17T09:30:00")),
+        (&[(ORIGINAL, date), (OFFSET, "+99:00")], Some("2024-05-17T09:30:00")),
+        (&[(ORIGINAL, date), (DIGITISED, earlier)], Some("2024-05-17T09:30:00")),
+        (&[(ORIGINAL, "0000:00:00 00:00:00"), (DIGITISED, earlier)], Some("1999-12-31T23:59:59")),
+        (&[(DIGITISED, earlier), (OFFSET_DIGITISED, "+01:00")], Some("1999-12-31T23:59:59+01:00")),
+        (&[(ORIGINAL, "2024-05-17 09:30:00   ")], Some("2024-05-17T09:30:00")),
+        (&[(ORIGINAL, "    :  :     :  :  "), (OFFSET, "+01:00")], None),
+        (&[(ORIGINAL, "9999:12:31 23:59:59"), (DIGITISED, "1825:01:01 00:00:00")], None),
+        (&[(ORIGINAL, ""), (0x0132, date)], None),
+    ];
+    for (fields, expected) in cases {
+        let taken = decode(&jpeg_of(fields)).unwrap().taken.map(|taken| taken.to_string());
+        assert_eq!(taken.as_deref(), expected, "{fields:?}");
+    }
+}
+
+#[test]
+fn exif_that_breaks_off_anywhere_is_no_reason_to_refuse_a_picture() {
+    let photograph = RgbImage::new(8, 8);
+    let whole = exif_of(&[(ORIGINAL, "2024:05:17 09:30:00"), (OFFSET, "+02:00")]);
+    for end in 0..whole.len() {
+        let mut jpeg = written(photograph.clone(), ImageFormat::Jpeg);
+        let length = (2 + 6 + end) as u16;
+        let segment = [&[0xff, 0xe1], &length.to_be_bytes()[..], b"Exif\0\0", &whole[..end]].concat();
+        jpeg.splice(2..2, segment);
+        assert_eq!(decode(&jpeg).unwrap().size, (8, 8), "{end}");
+    }
+    // Directories that point at themselves, and behind the end.
+    for at in [8, 26, u32::MAX] {
+        let mut exif = whole.clone();
+        exif[18..22].copy_from_slice(&at.to_be_bytes());
+        assert_eq!(super::Exif::read(Some(&exif)).taken.is_some(), at == 26);
     }
 }
 

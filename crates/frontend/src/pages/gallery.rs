@@ -6,7 +6,10 @@ use askama::Template;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use axum_extra::extract::{Query, QueryRejection};
 use common::{
-    db::images::page::{self, Filter, MarkedFace},
+    db::images::{
+        page::{self, MarkedFace},
+        photos::{self, Filter, Place},
+    },
     models::Person,
 };
 use serde::Serialize;
@@ -139,7 +142,7 @@ pub async fn show(
         // Before the rows, so that nobody waits with them in hand.
         let notice = frontend.notice().await?;
         let (names, rows, faces) = frontend.read(read(&frontend.pool, filter, &wanted, cursor)).await?;
-        let links = Links::new(&wanted.address("/gallery"), cursor, &rows, |card: &ImageView| card.id);
+        let links = Links::new(&wanted.address("/gallery"), cursor, &rows, |card: &ImageView| card.place);
         let images = cards(rows.rows, faces);
         let chip = |(nth, name)| Chip { name, pictures: images.len(), address: wanted.without(nth) };
         let asked_for = names.into_iter().enumerate().map(chip).collect();
@@ -161,12 +164,12 @@ async fn read(
     pool: &MySqlPool,
     mut filter: Filter,
     wanted: &Wanted,
-    cursor: Cursor,
-) -> sqlx::Result<(Vec<String>, Rows<ImageView>, Vec<MarkedFace>)> {
+    cursor: Cursor<Place>,
+) -> sqlx::Result<(Vec<String>, Rows<ImageView, Place>, Vec<MarkedFace>)> {
     let (names, people) =
         wanted.people(pool).await?.into_iter().map(|called| (called.name, called.ids)).unzip();
     filter.people = people;
-    let Rows { rows, more } = page::read(pool, &filter, cursor, PAGE).await?;
+    let Rows { rows, more } = photos::read(pool, &filter, cursor, PAGE).await?;
     let lines: Vec<_> = rows.into_iter().map(ImageView::from).collect();
     let ids: Vec<u64> = lines.iter().map(|line| line.id).collect();
     let faces = page::faces_on(pool, &ids, LOOKED_AT).await?;

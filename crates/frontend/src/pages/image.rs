@@ -11,7 +11,10 @@ use chrono::{DateTime, Utc};
 use common::{
     db::{
         faces,
-        images::page::{self, Filter, Neighbours},
+        images::{
+            page,
+            photos::{self, Filter, Neighbours},
+        },
     },
     models::Person,
 };
@@ -91,6 +94,7 @@ pub async fn show(
 
 async fn read(pool: &MySqlPool, id: u64, wanted: &Wanted, mut filter: Filter) -> sqlx::Result<Option<Image>> {
     let Some(image) = page::one(pool, id).await? else { return Ok(None) };
+    let place = image.row.place();
     filter.people = wanted.people(pool).await?.into_iter().map(|called| called.ids).collect();
     Ok(Some(Image {
         line: image.row.into(),
@@ -100,7 +104,7 @@ async fn read(pool: &MySqlPool, id: u64, wanted: &Wanted, mut filter: Filter) ->
         look_again_failed: image.look_again_failed,
         faces: faces::page::of_image(pool, id).await?.into_iter().map(Face::from).collect(),
         wanted: Wanted::default(),
-        beside: page::neighbours(pool, &filter, id).await?,
+        beside: photos::neighbours(pool, &filter, place).await?,
         frame: Frame::default(),
     }))
 }

@@ -6,7 +6,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use common::db::images::page::{self, Filter};
+use common::db::images::page;
 use serde::Serialize;
 
 use crate::{
@@ -46,8 +46,7 @@ pub async fn show(
         let cursor = paging::cursor(asked)?;
         // Before the rows, so that nobody waits with them in hand.
         let notice = frontend.notice().await?;
-        let Rows { rows, more } =
-            frontend.read(page::read(&frontend.pool, &Filter::default(), cursor, PAGE)).await?;
+        let Rows { rows, more } = frontend.read(page::posted(&frontend.pool, cursor, PAGE)).await?;
         let lines = Rows { rows: rows.into_iter().map(ImageView::from).collect(), more };
         let links = Links::new("/?", cursor, &lines, |line: &ImageView| line.id);
         let live = links.previous.is_none() || lines.rows.iter().any(|line| line.pending);

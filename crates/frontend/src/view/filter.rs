@@ -6,7 +6,7 @@ use std::borrow::Borrow;
 use axum_extra::extract::{Query, QueryRejection};
 use chrono::NaiveDate;
 use common::db::{
-    images::page::{Filter, State},
+    images::photos::{Filter, State},
     people::called::{Called, called},
 };
 use serde::Deserialize;

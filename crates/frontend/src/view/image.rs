@@ -11,10 +11,12 @@
 //! Rows that nobody should have written are shown as well as they can be, and break nothing.
 
 use chrono::{DateTime, Utc};
-use common::models::{NOBODY, Person, Status};
+use common::{
+    db::images::{page::Row, photos::Place},
+    models::{NOBODY, Person, Status},
+    taken::Taken,
+};
 use serde::Serialize;
-
-use common::db::images::page::Row;
 
 /// An image in a list; its JSON is what programs get.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,6 +41,11 @@ pub struct ImageView {
     pub width: Option<i32>,
     /// Likewise.
     pub height: Option<i32>,
+    /// When it was taken, if its camera said so: in RFC 3339, without an offset where that is not known.
+    pub taken: Option<Taken>,
+    /// Where it stands among the photos, by the date on which it was taken, or else posted.
+    #[serde(skip)]
+    pub place: Place,
     /// Whether recognition, or another try of it, is still to come.
     #[serde(skip)]
     pub pending: bool,
@@ -84,6 +91,7 @@ pub fn file(path: &str) -> &str {
 
 impl From<Row> for ImageView {
     fn from(row: Row) -> Self {
+        let place = row.place();
         let code = row.status.unwrap_or(Status::Pending.code());
         let status = Status::from_code(code);
         let processed = status == Some(Status::Processed);
@@ -113,6 +121,8 @@ impl From<Row> for ImageView {
             updated_at: row.updated_at,
             width: row.size.map(|(width, _)| width),
             height: row.size.map(|(_, height)| height),
+            taken: row.taken,
+            place,
             pending: status.is_some() && !processed,
             looking_again,
         }

@@ -1,9 +1,11 @@
 //! Which page of a list an address asks for, and the addresses of the pages beside it.
 
+use std::str::FromStr;
+
 use axum::extract::{Query, rejection::QueryRejection};
 use serde::{Deserialize, Serialize};
 
-pub use common::db::paging::{Cursor, Rows};
+pub use common::db::paging::{Cursor, Place, Rows};
 
 use crate::error::Problem;
 
@@ -16,12 +18,12 @@ pub struct Asked {
 
 impl Asked {
     /// The cursor, if it is one.
-    pub fn cursor(&self) -> Result<Cursor, Problem> {
-        let id = |text: &str| text.parse().map_err(|_| Problem::WrongCursor);
+    pub fn cursor<P: FromStr>(&self) -> Result<Cursor<P>, Problem> {
+        let place = |text: &str| text.parse().map_err(|_| Problem::WrongCursor);
         match (&self.before, &self.after) {
             (None, None) => Ok(Cursor::Newest),
-            (Some(before), None) => id(before).map(Cursor::Before),
-            (None, Some(after)) => id(after).map(Cursor::After),
+            (Some(before), None) => place(before).map(Cursor::Before),
+            (None, Some(after)) => place(after).map(Cursor::After),
             (Some(_), Some(_)) => Err(Problem::WrongCursor),
         }
     }
@@ -47,15 +49,20 @@ pub struct Links {
 impl Links {
     /// `address` is where the list is, with `?` and whatever else is asked for. At its near end a page always has a
     /// neighbour, because that is where its reader came from.
-    pub fn new<T>(address: &str, cursor: Cursor, rows: &Rows<T>, id: impl Fn(&T) -> u64) -> Self {
-        let before = |id: u64| format!("{address}before={id}");
-        let after = |id: u64| format!("{address}after={id}");
-        let (first, last) = (rows.rows.first().map(&id), rows.rows.last().map(&id));
+    pub fn new<T, P: Place>(
+        address: &str,
+        cursor: Cursor<P>,
+        rows: &Rows<T, P>,
+        place: impl Fn(&T) -> P,
+    ) -> Self {
+        let before = |place: P| format!("{address}before={place}");
+        let after = |place: P| format!("{address}after={place}");
+        let (first, last) = (rows.rows.first().map(&place), rows.rows.last().map(&place));
         // Past either end there are no rows to go on from, and the way back leads to the cursor itself.
         let (next, previous) = match cursor {
             Cursor::Newest => (rows.more.map(before), None),
-            Cursor::Before(id) => (rows.more.map(before), Some(after(first.unwrap_or(id.saturating_sub(1))))),
-            Cursor::After(id) => (Some(before(last.unwrap_or(id.saturating_add(1)))), rows.more.map(after)),
+            Cursor::Before(end) => (rows.more.map(before), Some(after(first.unwrap_or(end.older())))),
+            Cursor::After(end) => (Some(before(last.unwrap_or(end.newer()))), rows.more.map(after)),
         };
         Self { next, previous, newest: address.trim_end_matches(['?', '&']).to_owned() }
     }

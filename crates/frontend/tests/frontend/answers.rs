@@ -43,10 +43,10 @@ async fn json_holds_the_same_page() {
         "images": [
             { "id": nobody, "path": "/b.jpg", "person": null, "status": "Processed", "distance": null,
               "reason": "no face", "updated_at": "2024-02-29T12:00:00.500Z", "width": null, "height": null,
-              "file_name": null, "looking_again": false },
+              "file_name": null, "looking_again": false, "taken": null },
             { "id": recognised, "path": "/a.jpg", "person": { "id": 2, "name": "Skarlso" }, "status": "Processed",
               "distance": 0.25, "reason": null, "updated_at": "2024-02-29T12:00:00.500Z", "width": null, "height": null,
-              "file_name": null, "looking_again": false },
+              "file_name": null, "looking_again": false, "taken": null },
         ],
         "next": null,
         "previous": null,

@@ -70,7 +70,7 @@ async fn each_filter_leaves_what_fits() {
     let pending = stage.store("/door/100%_new.jpg").await;
     stage.sql(&format!("UPDATE images SET status = 2 WHERE id = {failed}")).await;
     for (id, day) in [(known, "01"), (both, "02"), (nobody, "03"), (failed, "04"), (pending, "05")] {
-        stage.sql(&format!("UPDATE images SET created_at = '2024-05-{day} 12:00:00' WHERE id = {id}")).await;
+        stage.sql(&format!("UPDATE images SET shown_at = '2024-05-{day} 12:00:00' WHERE id = {id}")).await;
     }
     for (query, expected) in [
         ("person=1", vec![both, known]),

@@ -135,6 +135,7 @@ mod tests {
             model: "dlib".to_owned(),
             gallery: 1,
             detector: Some("yunet".to_owned()),
+            taken: None,
             faces: vec![face],
         };
         change(&mut found);

@@ -233,7 +233,7 @@ fn limited<T>(message: T, end: Instant) -> Request<T> {
 
 impl From<FindResponse> for Answer {
     fn from(response: FindResponse) -> Self {
-        let FindResponse { faces, width, height, model, gallery, detector } = response;
+        let FindResponse { faces, width, height, model, gallery, detector, taken } = response;
         let faces: Vec<FoundFace> = faces.into_iter().map(found).collect();
         let mut nearest: Vec<&Nearest> = faces.iter().filter_map(|face| face.nearest.as_ref()).collect();
         nearest.sort_by(|one, other| one.distance.total_cmp(&other.distance));
@@ -246,6 +246,8 @@ impl From<FindResponse> for Answer {
                 model,
                 gallery,
                 detector: (!detector.is_empty()).then_some(detector),
+                // One that cannot be right is none.
+                taken: taken.parse().ok(),
                 faces,
             })),
         }

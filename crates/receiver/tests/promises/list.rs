@@ -56,6 +56,73 @@ async fn a_list_can_be_narrowed_and_its_next_page_is_so_too() {
     assert_eq!(page(&stack, next.as_str().unwrap()).await.0, [2]);
 }
 
+/// The same five: 2, 4 and 5 were taken in the same second, 3 earlier, and of 1 that is not known.
+async fn five_dates() -> Stack {
+    let stack = five_images().await;
+    sqlx::raw_sql(
+        "UPDATE images SET taken_at = '2024-05-17 09:30:00', shown_at = taken_at WHERE id IN (2, 4, 5);
+         UPDATE images SET taken_offset = 120 WHERE id = 2;
+         UPDATE images SET taken_at = '1969-07-20 20:17:40', shown_at = taken_at WHERE id = 3;
+         UPDATE images SET created_at = '2020-01-01 23:59:59.5', shown_at = created_at WHERE id = 1",
+    )
+    .execute(&stack.rows.0)
+    .await
+    .unwrap();
+    stack
+}
+
+#[tokio::test]
+async fn a_list_by_date_leads_through_all_images_once() {
+    let stack = five_dates().await;
+    for limit in 1..=5 {
+        let (mut all, mut next) = page(&stack, &format!("/images?sort=taken&limit={limit}")).await;
+        while let Some(route) = next.as_str() {
+            let (ids, following) = page(&stack, route).await;
+            all.extend(ids);
+            next = following;
+        }
+        assert_eq!(all, [5, 4, 2, 1, 3], "{limit} at a time");
+    }
+}
+
+#[tokio::test]
+async fn a_list_by_date_can_be_narrowed_and_its_next_page_is_so_too() {
+    let stack = five_dates().await;
+    for (query, expected) in [
+        ("taken_from=2020-01-01", vec![5, 4, 2, 1]),
+        ("taken_to=2020-01-01", vec![1, 3]),
+        ("taken_from=2024-05-17&taken_to=2024-05-17", vec![5, 4, 2]),
+        ("taken_from=2024-05-18", vec![]),
+        ("person=1", vec![2, 1, 3]),
+        ("person=1&taken_to=2000-01-01", vec![3]),
+        ("status=Processed", vec![2, 1, 3]),
+        ("status=Pending&taken_from=2024-01-01", vec![5]),
+    ] {
+        assert_eq!(page(&stack, &format!("/images?sort=taken&{query}")).await.0, expected, "{query}");
+    }
+    let query = "sort=taken&taken_from=2000-01-01&taken_to=2024-12-31&person=1&status=Processed&limit=1";
+    let (first, next) = page(&stack, &format!("/images?{query}")).await;
+    assert_eq!(first, [2]);
+    let (second, next) = page(&stack, next.as_str().unwrap()).await;
+    assert_eq!((second, next), (vec![1], Value::Null));
+
+    assert_eq!(page(&stack, "/images?sort=taken&after=4").await.0, [2, 1, 3], "behind an image");
+    assert_eq!(stack.receiver.request("GET", "/images?sort=taken&after=77").await.status, 404);
+    assert_eq!(page(&stack, "/images?taken_to=2020-01-01").await.0, [1, 3], "by id, too");
+    assert_eq!(page(&stack, "/images?taken_from=2000-01-01&person=1&after=1").await.0, [2]);
+}
+
+#[tokio::test]
+async fn when_a_picture_was_taken_has_an_offset_where_that_is_known() {
+    let stack = five_dates().await;
+    for (id, taken) in
+        [(1, Value::Null), (2, "2024-05-17T09:30:00+02:00".into()), (3, "1969-07-20T20:17:40".into())]
+    {
+        let image = stack.receiver.request("GET", &format!("/images/{id}")).await.body;
+        assert_eq!(serde_json::from_str::<Value>(&image).unwrap()["taken"], taken);
+    }
+}
+
 #[tokio::test]
 async fn each_image_comes_with_its_faces_as_it_does_by_itself() {
     let stack = five_images().await;
@@ -81,6 +148,11 @@ async fn what_cannot_be_read_is_refused_with_what_can() {
         "path=/a",
         "page=2",
         "limit=2&limit=3",
+        "sort=date",
+        "sort=taken&after=1_",
+        "after=99999999999999999999_1",
+        "taken_from=yesterday",
+        "taken_to=2023-02-29",
     ] {
         let answer = stack.receiver.request("GET", &format!("/images?{query}")).await;
         assert_eq!(answer.status, 400, "{query}");

@@ -28,6 +28,7 @@ use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 use crate::{
     db::pool::{answered, push_list, until_done},
     models::{ImageId, NOBODY, Person},
+    taken::Taken,
 };
 
 /// A face as face-recog found it.
@@ -69,6 +70,8 @@ pub struct Found {
     pub gallery: u64,
     /// What looked for the faces, and how; `None` where an earlier version of face-recog did.
     pub detector: Option<String>,
+    /// When the picture was taken, if that is known.
+    pub taken: Option<Taken>,
     /// Every face, the surest first.
     pub faces: Vec<FoundFace>,
 }

@@ -12,6 +12,7 @@ use crate::{
         webhooks,
     },
     models::{ImageId, NOBODY, Person, Status},
+    taken::Taken,
 };
 
 /// Longest `reason`, in characters.
@@ -101,6 +102,8 @@ struct RowChange<'e> {
     size: Option<(u32, u32)>,
     /// What looked for faces on it, where that is known.
     detector: Option<&'e str>,
+    /// When the picture was taken, where that is known.
+    taken: Option<Taken>,
 }
 
 impl<'e> RowChange<'e> {
@@ -115,6 +118,7 @@ impl<'e> RowChange<'e> {
             distance: None,
             size: None,
             detector: None,
+            taken: None,
         };
         match outcome {
             Outcome::Recognised(found) => Self {
@@ -124,6 +128,7 @@ impl<'e> RowChange<'e> {
                 distance: found.distance,
                 size: found.found.as_ref().map(|found| found.size),
                 detector: found.found.as_ref().and_then(|found| found.detector.as_deref()),
+                taken: found.found.as_ref().and_then(|found| found.taken),
                 ..released
             },
             // It was PROCESSED before, and still has what was found then.
@@ -203,7 +208,11 @@ async fn finish_now(
             .push_bind(written.and_then(|row| row.size.map(|(width, _)| width)))
             .push(" AS SIGNED) AS width, CAST(")
             .push_bind(written.and_then(|row| row.size.map(|(_, height)| height)))
-            .push(" AS SIGNED) AS height, ")
+            .push(" AS SIGNED) AS height, CAST(")
+            .push_bind(written.and_then(|row| row.taken.map(|taken| taken.local)))
+            .push(" AS DATETIME) AS taken_at, CAST(")
+            .push_bind(written.and_then(|row| row.taken.and_then(|taken| taken.offset)))
+            .push(" AS SIGNED) AS taken_offset, ")
             .push_bind(written.and_then(|row| row.detector))
             .push(" AS detector, ")
             .push_bind(written.and_then(|row| row.reason))
@@ -222,6 +231,9 @@ async fn finish_now(
              images.width = COALESCE(ending.width, images.width),
              images.height = COALESCE(ending.height, images.height),
              images.detector = IF(ending.person IS NULL, images.detector, ending.detector),
+             images.taken_at = IF(ending.person IS NULL, images.taken_at, ending.taken_at),
+             images.taken_offset = IF(ending.person IS NULL, images.taken_offset, ending.taken_offset),
+             images.shown_at = IF(ending.person IS NULL, images.shown_at, COALESCE(ending.taken_at, images.created_at)),
              images.look_again = IF(ending.status = 0, images.look_again, NULL),
              images.claimed_until = NULL",
     );

@@ -23,6 +23,7 @@ pub mod expire;
 mod finish;
 pub mod look_again;
 pub mod page;
+pub mod photos;
 pub mod picture;
 pub mod query;
 mod redeem;

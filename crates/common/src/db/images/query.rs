@@ -2,14 +2,22 @@
 
 use std::{collections::HashMap, ops::RangeInclusive};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 use utoipa::ToSchema;
 
 use crate::{
-    db::pool::{push_list, until_done},
+    db::{
+        images::{
+            page::Row,
+            photos::{self, Filter, Place, State},
+        },
+        paging::Cursor,
+        pool::{push_list, until_done},
+    },
     models::{ImageId, NOBODY, Person, Status},
+    taken::Taken,
 };
 
 /// Failed images that a [`BatchStatus`] names, at most.
@@ -42,6 +50,10 @@ pub struct ImageStatus {
     pub attempts: u32,
     /// When it was posted.
     pub created_at: DateTime<Utc>,
+    /// When the picture was taken, as its camera says: in RFC 3339, without an offset where the camera told none; `null` where
+    /// that is not known.
+    #[schema(value_type = Option<String>, pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([+-]\d\d:\d\d)?$", example = "2024-05-17T09:30:00+02:00")]
+    pub taken: Option<Taken>,
     /// When its row changed last.
     pub updated_at: DateTime<Utc>,
     /// What looked for faces on it last; `null` where an earlier version or the original did.
@@ -165,18 +177,37 @@ pub async fn image(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageSt
         select.push("WHERE images.id = ").push_bind(id.0);
         with_faces(pool, select, u32::MAX)
     });
-    Ok(images.await?.images.pop())
+    Ok(images.await?.0.pop())
+}
+
+/// In which order [`images`] lists, and from where on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As they were posted: those with larger ids than this.
+    Posted {
+        /// 0 begins with the first.
+        after: u64,
+    },
+    /// By the date on which they were taken, or else posted, the newest first.
+    Taken {
+        /// Those that come behind this place.
+        before: Option<Place>,
+    },
 }
 
 /// Which images [`images`] lists.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
-    /// Those with larger ids.
-    pub after: u64,
+    /// In which order, and from where on.
+    pub order: Order,
     /// Those that are this far along, if it matters.
     pub status: Option<Status>,
     /// Those that show this person, if it matters: on any of their faces.
     pub person: Option<i32>,
+    /// Those that were taken on this day or later, if it matters; of those for which that is not known, posted (UTC).
+    pub from: Option<NaiveDate>,
+    /// Those that were taken on this day or earlier, or posted.
+    pub to: Option<NaiveDate>,
     /// At most so many.
     pub limit: u32,
 }
@@ -184,22 +215,54 @@ pub struct Wanted {
 /// Some images, and whether there are more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Images {
-    /// In the order of their ids.
+    /// In the order that was asked for.
     pub images: Vec<ImageStatus>,
-    /// Whether others follow.
-    pub more: bool,
+    /// From where the list goes on, if others follow.
+    pub next: Option<Order>,
 }
 
-/// Images and their faces. There are fewer of them than are wanted, but one at least, if they have many faces.
+/// Images and their faces. There are fewer of them than are wanted, but one at least, if they have many faces; and by date
+/// also where a search found too little among very many.
 pub async fn images(pool: &MySqlPool, wanted: &Wanted) -> sqlx::Result<Images> {
-    let mut page = until_done(|| with_faces(pool, select(wanted), LISTED_FACES)).await?;
-    let wanted = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
-    page.more |= page.images.len() > wanted;
-    page.images.truncate(wanted);
-    Ok(page)
+    match wanted.order {
+        Order::Posted { after } => posted(pool, wanted, after).await,
+        Order::Taken { before } => by_date(pool, wanted, before).await,
+    }
 }
 
-fn select(wanted: &Wanted) -> QueryBuilder<MySql> {
+async fn posted(pool: &MySqlPool, wanted: &Wanted, after: u64) -> sqlx::Result<Images> {
+    let (mut images, mut more) = until_done(|| with_faces(pool, select(wanted, after), LISTED_FACES)).await?;
+    let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+    more |= images.len() > limit;
+    images.truncate(limit);
+    let next = images.last().filter(|_| more).map(|last| Order::Posted { after: last.id });
+    Ok(Images { images, next })
+}
+
+async fn by_date(pool: &MySqlPool, wanted: &Wanted, before: Option<Place>) -> sqlx::Result<Images> {
+    let Wanted { from, to, .. } = *wanted;
+    let people = wanted.person.map(|person| vec![person]).into_iter().collect();
+    let filter = Filter { people, state: wanted.status.map(State::Of), from, to, text: None };
+    let cursor = before.map_or(Cursor::Newest, Cursor::Before);
+    let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+    let page = until_done(|| photos::read(pool, &filter, cursor, limit)).await?;
+    let places: Vec<Place> = page.rows.iter().map(Row::place).collect();
+    let (images, is_cut) = until_done(|| {
+        let mut select = QueryBuilder::<MySql>::new(SELECT);
+        select.push("WHERE images.id IN ");
+        // No image has the id 0.
+        push_list(&mut select, places.iter().map(|place| place.id).chain([0]));
+        select.push(" ORDER BY shown_at DESC, images.id DESC");
+        with_faces(pool, select, LISTED_FACES)
+    })
+    .await?;
+    let last = images.last().filter(|_| is_cut);
+    let end = last.and_then(|last| places.iter().find(|place| place.id == last.id).copied());
+    let next = end.or(page.more).map(|place| Order::Taken { before: Some(place) });
+    Ok(Images { images, next })
+}
+
+fn select(wanted: &Wanted, after: u64) -> QueryBuilder<MySql> {
     // One more tells whether there are more.
     let limit = wanted.limit.saturating_add(1);
     let mut select = QueryBuilder::<MySql>::new(SELECT);
@@ -207,42 +270,54 @@ fn select(wanted: &Wanted) -> QueryBuilder<MySql> {
         // The first of both, each by an index: a condition would be held against every image. One that an original
         // processor looked at has no faces.
         select.push("JOIN ((SELECT id AS shown FROM images WHERE person = ").push_bind(person);
-        select.push(" AND id > ").push_bind(wanted.after);
-        push_status(&mut select, wanted.status);
+        select.push(" AND id > ").push_bind(after);
+        push_conditions(&mut select, wanted);
         select.push(" ORDER BY id LIMIT ").push_bind(limit);
         select.push(") UNION (SELECT image_id FROM faces");
-        if wanted.status.is_some() {
+        if wanted.has_conditions() {
             select.push(" JOIN images ON images.id = image_id");
-            push_status(&mut select, wanted.status);
+            push_conditions(&mut select, wanted);
         }
         select.push(" WHERE faces.person = ").push_bind(person);
-        select.push(" AND image_id > ").push_bind(wanted.after);
+        select.push(" AND image_id > ").push_bind(after);
         select.push(" GROUP BY image_id ORDER BY image_id LIMIT ").push_bind(limit);
         select.push(")) AS theirs ON shown = images.id ");
     }
-    select.push("WHERE images.id > ").push_bind(wanted.after);
-    push_status(&mut select, wanted.status);
+    select.push("WHERE images.id > ").push_bind(after);
+    push_conditions(&mut select, wanted);
     select.push(" ORDER BY images.id LIMIT ").push_bind(limit);
     select
 }
 
-fn push_status(select: &mut QueryBuilder<MySql>, status: Option<Status>) {
-    if let Some(status) = status {
+impl Wanted {
+    /// Whether it asks for anything of the row itself.
+    fn has_conditions(&self) -> bool {
+        self.status.is_some() || self.from.is_some() || self.to.is_some()
+    }
+}
+
+fn push_conditions(select: &mut QueryBuilder<MySql>, wanted: &Wanted) {
+    if let Some(status) = wanted.status {
         select.push(" AND status = ").push_bind(status.code());
     }
+    photos::push_days(select, wanted.from, wanted.to);
 }
 
 /// The beginning of a statement that selects images; its condition is to follow.
 const SELECT: &str =
     "SELECT images.id, path, file_name, status, person.id AS person_id, person.name, distance, images.reason, attempts,
-            created_at, updated_at, detector, look_again IS NOT NULL AS looking_again,
+            created_at, taken_at, taken_offset, updated_at, detector, look_again IS NOT NULL AS looking_again,
             look_again_failures.reason AS look_again_failed
      FROM images LEFT JOIN person ON person.id = images.person
      LEFT JOIN look_again_failures ON look_again_failures.image_id = images.id ";
 
-/// The images that `select` finds, up to the first whose faces would be more than `most` with those before; but the first
-/// image with all of its faces.
-async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>, most: u32) -> sqlx::Result<Images> {
+/// The images that `select` finds, up to the first of which faces are missing if at most `most` are read; but the first image
+/// with all of its faces. And whether it found others behind them.
+async fn with_faces(
+    pool: &MySqlPool,
+    mut select: QueryBuilder<MySql>,
+    most: u32,
+) -> sqlx::Result<(Vec<ImageStatus>, bool)> {
     let rows = select.build().fetch_all(pool).await?;
     let mut images: Vec<ImageStatus> = rows.iter().map(image_of).collect::<sqlx::Result<_>>()?;
     let (mut faces, cut) = faces(pool, images.iter().map(|image| image.id), most).await?;
@@ -258,7 +333,7 @@ async fn with_faces(pool: &MySqlPool, mut select: QueryBuilder<MySql>, most: u32
     for image in &mut images {
         image.faces = faces.remove(&image.id).unwrap_or_default();
     }
-    Ok(Images { images, more })
+    Ok((images, more))
 }
 
 /// An image without its faces.
@@ -275,12 +350,19 @@ fn image_of(row: &MySqlRow) -> sqlx::Result<ImageStatus> {
         reason: row.try_get("reason")?,
         attempts: row.try_get::<i32, _>("attempts")?.unsigned_abs(),
         created_at: row.try_get("created_at")?,
+        taken: taken(row)?,
         updated_at: row.try_get("updated_at")?,
         detector: row.try_get("detector")?,
         looking_again: !is_done && row.try_get("looking_again")?,
         look_again_failed: row.try_get("look_again_failed")?,
         faces: Vec::new(),
     })
+}
+
+/// What the columns `taken_at` and `taken_offset` say.
+pub(crate) fn taken(row: &MySqlRow) -> sqlx::Result<Option<Taken>> {
+    let offset = row.try_get("taken_offset")?;
+    Ok(row.try_get::<Option<_>, _>("taken_at")?.map(|local| Taken { local, offset }))
 }
 
 /// The faces of images, up to `most`, and the first image of which some are left out.
