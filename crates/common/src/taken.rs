@@ -34,14 +34,19 @@ impl Taken {
         let offset = offset.filter(|minutes| (-MOST_OFFSET..=MOST_OFFSET).contains(minutes));
         possible.then_some(Self { local, offset })
     }
+
+    /// The offset as it is written, like `+02:00`.
+    pub fn written_offset(&self) -> Option<String> {
+        let minutes = self.offset?;
+        let sign = if minutes < 0 { '-' } else { '+' };
+        Some(format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60))
+    }
 }
 
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.local.format("%Y-%m-%dT%H:%M:%S"))?;
-        let Some(minutes) = self.offset else { return Ok(()) };
-        let sign = if minutes < 0 { '-' } else { '+' };
-        write!(f, "{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
+        f.write_str(&self.written_offset().unwrap_or_default())
     }
 }
 

@@ -31,6 +31,9 @@ use crate::{
 /// Cards on a page.
 const PAGE: usize = 48;
 
+/// Headings of single days on a page: more would show next to nothing each.
+const MOST_DAYS: usize = 12;
+
 /// Boxes on a card: of a crowd more would show nothing.
 const BOXES: usize = 30;
 
@@ -53,6 +56,14 @@ struct Card {
     /// How many faces it has; of very many only that they are.
     #[serde(skip)]
     faces: usize,
+}
+
+/// The pictures of a page that were taken on one day, or in one month.
+struct Section<'a> {
+    /// As machines write it.
+    date: String,
+    words: String,
+    cards: &'a [Card],
 }
 
 /// Somebody whom one click asks for, or asks for no longer.
@@ -126,6 +137,21 @@ struct Gallery {
     notice: Notice,
     #[serde(skip)]
     frame: Frame,
+}
+
+impl Gallery {
+    /// The pictures by the days on which they were taken, or else posted; of very many days, by months.
+    fn sections(&self) -> Vec<Section<'_>> {
+        let day = |card: &Card| card.line.place.shown_at.date();
+        let days = self.images.chunk_by(|one, other| day(one) == day(other)).count();
+        let [date, words] =
+            if days <= MOST_DAYS { ["%Y-%m-%d", "%A, %-d %B %Y"] } else { ["%Y-%m", "%B %Y"] };
+        let written = |card: &Card, format: &str| day(card).format(format).to_string();
+        self.images
+            .chunk_by(|one, other| written(one, date) == written(other, date))
+            .map(|cards| Section { date: written(&cards[0], date), words: written(&cards[0], words), cards })
+            .collect()
+    }
 }
 
 /// `GET /gallery?person=…&status=…&from=…&to=…&text=…`

@@ -111,6 +111,94 @@ async fn each_filter_leaves_what_fits() {
     }
 }
 
+/// Headings and cards in the order of the page: a heading by its words, a card by its id.
+fn outline(html: &str) -> Vec<String> {
+    let parts = html.split('<').filter_map(|part| {
+        let heading = part.strip_prefix("time datetime=").and_then(|part| Some(part.split_once('>')?.1));
+        heading.or_else(|| part.strip_prefix("li class=\"card\" id=\"image-")?.split('"').next())
+    });
+    parts.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn pictures_stand_under_the_day_on_which_they_were_taken_or_else_posted() {
+    let stage = Stage::set().await;
+    let mut ids = Vec::new();
+    for path in ["/moon.jpg", "/late.jpg", "/early.jpg", "/posted.jpg"] {
+        ids.push(stage.store(path).await);
+    }
+    let [moon, late, early, posted] = ids[..] else { panic!("four") };
+    for (id, taken, offset) in [
+        (moon, "1969-07-20 20:17:40", "NULL"),
+        (late, "2026-11-28 23:59:59", "120"),
+        (early, "2026-11-28 00:00:00", "-600"),
+    ] {
+        stage
+            .sql(&format!(
+                "UPDATE images SET taken_at = '{taken}', shown_at = taken_at, taken_offset = {offset} WHERE id = {id}"
+            ))
+            .await;
+    }
+    stage
+        .sql(&format!(
+            "UPDATE images SET created_at = '2026-11-28 12:00:00', shown_at = created_at WHERE id = {posted}"
+        ))
+        .await;
+    let html = stage.frontend.html("/gallery").await;
+    let [saturday, sunday] = ["Saturday, 28 November 2026", "Sunday, 20 July 1969"].map(str::to_owned);
+    let [first, second, third, fourth] = [late, posted, early, moon].map(|id| id.to_string());
+    assert_eq!(outline(&html), [saturday, first, second, third, sunday, fourth]);
+    assert!(html.contains("id=\"day-2026-11-28\""));
+
+    let html = stage.frontend.html(&format!("/images/{late}")).await;
+    assert!(html.contains(
+        "<dt>Taken</dt><dd><time datetime=\"2026-11-28T23:59:59+02:00\">2026-11-28 23:59:59 UTC+02:00</time>"
+    ));
+    assert!(html.contains(&format!("rel=\"next\" href=\"/images/{posted}\"")));
+    let html = stage.frontend.html(&format!("/images/{moon}")).await;
+    assert!(html.contains("<time datetime=\"1969-07-20T20:17:40\">1969-07-20 20:17:40</time>"));
+    assert!(html.contains(&format!("rel=\"prev\" href=\"/images/{early}\"")));
+    assert!(!stage.frontend.html(&format!("/images/{posted}")).await.contains("<dt>Taken</dt>"));
+    assert_eq!(stage.frontend.json("/gallery").await["images"][0]["taken"], "2026-11-28T23:59:59+02:00");
+}
+
+#[tokio::test]
+async fn pictures_of_very_many_days_stand_under_their_months() {
+    let stage = Stage::set().await;
+    for nth in 0..30 {
+        let id = stage.store(&format!("/{nth}.jpg")).await;
+        stage
+            .sql(&format!("UPDATE images SET shown_at = '2024-02-20' + INTERVAL {nth} DAY WHERE id = {id}"))
+            .await;
+    }
+    let html = stage.frontend.html("/gallery").await;
+    let headings: Vec<_> = outline(&html).into_iter().filter(|part| part.contains(' ')).collect();
+    assert_eq!(headings, ["March 2024", "February 2024"]);
+    assert_eq!(outline(&html).len(), 32);
+}
+
+#[tokio::test]
+async fn pages_of_pictures_of_the_same_moment_lose_and_double_none() {
+    let stage = Stage::set().await;
+    let mut all = Vec::new();
+    for nth in 0..100 {
+        all.push(stage.store(&format!("/{nth}.jpg")).await);
+    }
+    stage.sql("UPDATE images SET taken_at = '2024-05-17 09:30:00', shown_at = taken_at").await;
+    all.reverse();
+    let first = stage.frontend.json("/gallery").await;
+    let second = stage.frontend.json(first["next"].as_str().unwrap()).await;
+    let third = stage.frontend.json(second["next"].as_str().unwrap()).await;
+    let pages = [&first, &second, &third];
+    let seen: Vec<u64> = pages
+        .iter()
+        .flat_map(|page| page["images"].as_array().unwrap())
+        .map(|image| image["id"].as_u64().unwrap())
+        .collect();
+    assert_eq!((seen, &third["next"]), (all, &json!(null)));
+    assert_eq!(stage.frontend.json(third["previous"].as_str().unwrap()).await["images"], second["images"]);
+}
+
 #[tokio::test]
 async fn who_else_is_on_somebodys_pictures_is_one_click_away() {
     let stage = Stage::set().await;
