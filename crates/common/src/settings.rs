@@ -19,6 +19,8 @@ use clap::{
     error::ErrorKind,
 };
 
+use crate::db::tls::TlsSettings;
+
 /// Reads a service's settings, or ends the process with a message that says what to change (exit code 2).
 ///
 /// Call it first in `main`: it may set environment variables from `.env`, so no thread may run yet.
@@ -150,6 +152,9 @@ pub struct DatabaseSettings {
     /// Name of the database
     #[arg(long = "db-dbname", env = "MYSQL_DBNAME", value_name = "MYSQL_DBNAME", default_value = "kube", value_parser = NonEmptyStringValueParser::new())]
     pub name: String,
+    /// How connections to it are encrypted.
+    #[command(flatten)]
+    pub tls: TlsSettings,
 }
 
 /// Where messages are published.

@@ -36,6 +36,7 @@ pub(crate) async fn migrated() -> (Database, MySqlPool) {
         port: database.port,
         credentials: database.user_password.as_str().into(),
         name: database.name.clone(),
+        tls: Default::default(),
     };
     let pool = pool::pool(&settings, 4);
     schema::ensure(&settings, &pool).await;

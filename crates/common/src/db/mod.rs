@@ -7,7 +7,7 @@
 //!   [`changes`]: whether anything has changed.
 //! - [`webhooks`]: the outbox of notifications. [`idempotency`]: repeated requests. [`sessions`]: who is logged in.
 //! - [`pool`] and [`schema`]: connections, and today's schema in any database. [`paging`]: long lists, page by page. [`errors`]: what an error means.
-//!   [`failover`]: what happens when the database moves to another server.
+//!   [`failover`]: what happens when the database moves to another server. [`tls`]: how connections are encrypted.
 
 pub mod audit;
 pub mod changes;
@@ -22,4 +22,5 @@ pub mod people;
 pub mod pool;
 pub mod schema;
 pub mod sessions;
+pub mod tls;
 pub mod webhooks;

@@ -37,13 +37,14 @@ const LONG_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 impl DatabaseSettings {
     /// The settings as sqlx wants them. They are set one by one, so no character of a password needs escaping.
     pub fn connect_options(&self) -> MySqlConnectOptions {
-        MySqlConnectOptions::new()
+        let options = MySqlConnectOptions::new()
             .host(&self.host)
             .port(self.port)
             .username(&self.credentials.user)
             .password(&self.credentials.password)
             .database(&self.name)
-            .charset("utf8mb4")
+            .charset("utf8mb4");
+        self.tls.apply(options)
     }
 }
 

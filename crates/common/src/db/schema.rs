@@ -8,7 +8,10 @@
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, Row};
 
 use crate::{
-    db::pool::{answered, take_lock},
+    db::{
+        pool::{answered, take_lock},
+        tls,
+    },
     retry,
     settings::DatabaseSettings,
 };
@@ -148,6 +151,9 @@ pub enum SchemaError {
     /// The database answered with an error, or not at all.
     #[error("{0}")]
     Database(#[from] sqlx::Error),
+    /// The server's certificate is none that the settings allow.
+    #[error("{0}")]
+    Certificate(String),
     /// Another service is at it.
     #[error("another service is upgrading the database")]
     Busy,
@@ -156,10 +162,24 @@ pub enum SchemaError {
 /// Waits, however long, until the database is there, and brings it to today's schema.
 pub async fn ensure(settings: &DatabaseSettings, pool: &MySqlPool) {
     let place = format!("the database {} at {}:{}", settings.name, settings.host, settings.port);
-    retry::until_ok(&place, || async {
+    retry::until_ok(&place, || ensure_now(settings, pool)).await;
+}
+
+/// Brings the database to today's schema.
+///
+/// # Errors
+/// When it is away, its certificate is refused, or another service is at it.
+pub async fn ensure_now(settings: &DatabaseSettings, pool: &MySqlPool) -> Result<(), SchemaError> {
+    let ensured = async {
         if answered(upgrades_left(pool)).await?.is_empty() { Ok(()) } else { upgrade(settings).await }
+    };
+    ensured.await.map_err(|error| match error {
+        SchemaError::Database(error) => match tls::refused(&error, &settings.host) {
+            Some(words) => SchemaError::Certificate(words),
+            None => SchemaError::Database(error),
+        },
+        other => other,
     })
-    .await;
 }
 
 /// The upgrades that `database` has not seen.

@@ -24,6 +24,7 @@ pub fn settings(database: &Database) -> DatabaseSettings {
         port: database.port,
         credentials: database.user_password.as_str().into(),
         name: database.name.clone(),
+        tls: Default::default(),
     }
 }
 

@@ -195,6 +195,7 @@ async fn without_skip_locked(face_recog: &FakeFaceRecog) -> (System, sqlx::MySql
         port: proxy.port(),
         credentials: system.database.user_password.clone().into(),
         name: system.database.name.clone(),
+        tls: Default::default(),
     };
     (system, pool::pool(&settings, 2), id)
 }
