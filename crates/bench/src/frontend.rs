@@ -1,4 +1,4 @@
-//! A page of 50 out of a million rows beside its query.
+//! A page of 50 out of a million rows beside its query, and pages of photos by date beside that of the table.
 
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let port = Port::reserve()?;
     let _frontend = world.service("frontend", &[("FRONTEND_PORT", port.to_string())]).await?;
     world.fill(ROWS).await?;
+    date(&world).await?;
     let mut client = Connection::open(&format!("127.0.0.1:{port}")).await?;
     let mut connection = world.pool.acquire().await?;
 
@@ -46,5 +47,33 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     report.add("first page of 1,000,000 rows", Unit::Time, first, "its query alone", query);
     let middle = page(format!("/?before={}", ROWS / 2)).await?;
     report.add("a page in the middle", Unit::Time, middle, "the first page", first);
+    for (what, query) in [
+        ("first page of 1,000,000 photos by date", String::new()),
+        ("photos in the middle, by date", format!("?before={}_{}", MIDDLE.0, ROWS / 2)),
+        ("photos among 100,000 of one moment", format!("?before={}_{}", SAME.0, ROWS / 2)),
+        ("photos of one month", "?from=2020-05-01&to=2020-05-31".to_owned()),
+    ] {
+        let photos = page(format!("/gallery{query}")).await?;
+        report.add(what, Unit::Time, photos, "the first page of the table", first);
+    }
+    Ok(())
+}
+
+/// A moment in microseconds since 1970, and as the database writes it: one in the middle of all dates, and one of very many
+/// photos.
+const MIDDLE: (i64, &str) = (1_609_459_200_000_000, "2021-01-01");
+const SAME: (i64, &str) = (946_684_800_000_000, "2000-01-01");
+
+/// Half of the photos were taken within ten years, and a tenth at the same moment.
+async fn date(world: &World) -> anyhow::Result<()> {
+    let (middle, same) = (MIDDLE.1, SAME.1);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "UPDATE images SET taken_at = '{middle}' - INTERVAL 5 YEAR + INTERVAL (id * 7919 % 315000000) SECOND,
+                           shown_at = taken_at WHERE id % 2 = 0;
+         UPDATE images SET taken_at = '{same}', shown_at = taken_at WHERE id % 10 = 1;
+         ANALYZE TABLE images"
+    )))
+    .execute(&world.pool)
+    .await?;
     Ok(())
 }

@@ -142,6 +142,43 @@ async fn days_are_those_of_the_place_where_the_camera_was() {
 }
 
 #[tokio::test]
+async fn those_of_somebody_are_found_among_the_first_or_among_all_of_theirs() {
+    let (_database, pool) = migrated().await;
+    store(&pool, 6_000).await;
+    // 1 is on every second one, 2 on a few old ones, and on one without a face; 3 is on as many as 1, on none with 1.
+    execute(
+        &pool,
+        "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches, person)
+         SELECT id, 0, 0, 0, 9, 9, '', 'dlib', 1, 0, 1, TRUE, IF(id % 2 = 0, 1, 3) FROM images;
+         INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches, person)
+         SELECT id, 1, 0, 0, 9, 9, '', 'dlib', 1, 0, 1, TRUE, 2 FROM images WHERE id IN (11, 20, 30, 5999);
+         UPDATE images SET person = 2 WHERE id = 3",
+    )
+    .await;
+    let order = in_order(&pool).await;
+    let those = |fits: &dyn Fn(u64) -> bool| order.iter().copied().filter(|id| fits(*id)).collect::<Vec<_>>();
+    let few = [3, 11, 20, 30, 5999];
+    for (people, expected) in [
+        (vec![vec![1]], those(&|id| id % 2 == 0)),
+        (vec![vec![2]], those(&|id| few.contains(&id))),
+        (vec![vec![2, 4], vec![1]], those(&|id| [20, 30].contains(&id))),
+        (vec![vec![1], vec![2]], those(&|id| [20, 30].contains(&id))),
+        (vec![vec![1], vec![3]], vec![]),
+        (vec![vec![]], vec![]),
+    ] {
+        let filter = Filter { people, ..Filter::default() };
+        let (mut seen, mut cursor) = (Vec::new(), Cursor::Newest);
+        loop {
+            let page = photos::read(&pool, &filter, cursor, 700).await.unwrap();
+            seen.extend(ids(&page));
+            let Some(more) = page.more else { break };
+            cursor = Cursor::Before(more);
+        }
+        assert_eq!(seen, expected, "{filter:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_by_date_reads_no_more_than_it_shows() {
     let (database, pool) = migrated().await;
     store(&pool, 5_000).await;

@@ -21,6 +21,9 @@ use crate::{
 /// and goes on with the next page: so none takes longer than this many rows do, about a tenth of a second.
 const SEARCHED: usize = 50_000;
 
+/// Images among which somebody is looked for before all pictures of theirs are: a few milliseconds.
+const FIRST: usize = 2_000;
+
 /// The days that the database knows.
 const FIRST_DAY: NaiveDate = day(1, 1, 1);
 const LAST_DAY: NaiveDate = day(9999, 12, 31);
@@ -112,13 +115,6 @@ pub struct Filter {
     pub text: Option<String>,
 }
 
-impl Filter {
-    /// Whether an index of dates does not lead to those that fit.
-    fn is_search(&self) -> bool {
-        !self.people.is_empty() || self.state.is_some() || self.text.is_some()
-    }
-}
-
 /// How far along an image is, as people ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -149,19 +145,34 @@ pub async fn read(
     cursor: Cursor<Place>,
     size: usize,
 ) -> sqlx::Result<Rows<Row, Place>> {
-    let candidates = if filter.is_search() { SEARCHED } else { size + 1 };
-    let mut select = QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS} FROM ("));
-    push_candidates(&mut select, filter, cursor, candidates);
-    select.push(") AS page ").push(JOINED).push(" WHERE TRUE");
-    push_conditions(&mut select, filter);
-    cursor.push_order(&mut select, "images.");
-    select.push(format_args!(" LIMIT {}", size + 1));
-    let rows = select.build_query_as().fetch_all(pool).await?;
-    let mut rows = Rows::new(rows, size, cursor, Row::place);
-    if rows.more.is_none() && filter.is_search() {
-        rows.more = end_of_search(pool, filter, cursor).await?;
+    let by_date = Search { filter, cursor, size, theirs: None };
+    if filter.people.is_empty() {
+        return by_date.run(pool, SEARCHED).await;
     }
-    Ok(rows)
+    // Who is on many pictures is on some of the first: no need to sort all of theirs.
+    let first = by_date.rows(pool, FIRST).await?;
+    if first.more.is_some() {
+        return Ok(first);
+    }
+    let theirs = Some(rarest(pool, &filter.people).await?);
+    Search { theirs, ..by_date }.run(pool, SEARCHED).await
+}
+
+/// Of several lists of people the one that is on the fewest pictures, as far as it is worth counting.
+async fn rarest(pool: &MySqlPool, people: &[Vec<i32>]) -> sqlx::Result<usize> {
+    if people.len() == 1 {
+        return Ok(0);
+    }
+    let mut rarest = (u64::MAX, 0);
+    for (nth, people) in people.iter().enumerate() {
+        let mut select = QueryBuilder::<MySql>::new(
+            "SELECT CAST(COUNT(*) AS UNSIGNED) FROM (SELECT id FROM faces WHERE person IN ",
+        );
+        push_people(&mut select, people);
+        select.push(format_args!(" LIMIT {SEARCHED}) AS some"));
+        rarest = rarest.min((select.build_query_scalar().fetch_one(pool).await?, nth));
+    }
+    Ok(rarest.1)
 }
 
 /// The images beside one in a list.
@@ -187,54 +198,116 @@ pub async fn place(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Place>> {
     Ok(shown_at.fetch_optional(pool).await?.map(|shown_at| Place { shown_at, id }))
 }
 
-/// Where a search has to go on that found too little: behind the last of its candidates, if there are as many as it looks at.
-async fn end_of_search(
-    pool: &MySqlPool,
-    filter: &Filter,
+/// Images that fit a filter, found among candidates that an index leads to.
+#[derive(Clone, Copy)]
+struct Search<'f> {
+    filter: &'f Filter,
     cursor: Cursor<Place>,
-) -> sqlx::Result<Option<Place>> {
-    let mut select = QueryBuilder::<MySql>::new("SELECT shown_at, CAST(id AS UNSIGNED) AS id FROM (");
-    push_candidates(&mut select, filter, cursor, SEARCHED);
-    select.push(") AS candidates");
-    cursor.push_order(&mut select, "");
-    select.push(format_args!(" LIMIT 1 OFFSET {}", SEARCHED - 1));
-    let last = select.build().fetch_optional(pool).await?;
-    last.map(|row| Ok(Place { shown_at: row.try_get("shown_at")?, id: row.try_get("id")? })).transpose()
+    size: usize,
+    /// The people of the filter whose pictures are the candidates; without it those are all images by date.
+    theirs: Option<usize>,
+}
+
+impl Search<'_> {
+    /// What fits among so many candidates, and how far that was if it was too little.
+    async fn run(self, pool: &MySqlPool, candidates: usize) -> sqlx::Result<Rows<Row, Place>> {
+        let mut rows = self.rows(pool, candidates).await?;
+        if rows.more.is_none() && self.has_conditions() {
+            rows.more = self.end(pool, candidates).await?;
+        }
+        Ok(rows)
+    }
+
+    /// What fits among so many candidates.
+    async fn rows(self, pool: &MySqlPool, candidates: usize) -> sqlx::Result<Rows<Row, Place>> {
+        let wanted = self.size + 1;
+        let mut select = QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS} FROM ("));
+        self.push_candidates(&mut select, if self.has_conditions() { candidates } else { wanted });
+        select.push(") AS page ").push(JOINED).push(" WHERE TRUE");
+        self.push_conditions(&mut select);
+        self.cursor.push_order(&mut select, "images.");
+        select.push(format_args!(" LIMIT {wanted}"));
+        let rows = select.build_query_as().fetch_all(pool).await?;
+        Ok(Rows::new(rows, self.size, self.cursor, Row::place))
+    }
+
+    /// Where to go on: behind the last candidate, if there are as many.
+    async fn end(self, pool: &MySqlPool, candidates: usize) -> sqlx::Result<Option<Place>> {
+        let mut select = QueryBuilder::<MySql>::new("SELECT shown_at, CAST(id AS UNSIGNED) AS id FROM (");
+        self.push_candidates(&mut select, candidates);
+        select.push(") AS candidates");
+        self.cursor.push_order(&mut select, "");
+        select.push(format_args!(" LIMIT 1 OFFSET {}", candidates - 1));
+        let last = select.build().fetch_optional(pool).await?;
+        last.map(|row| Ok(Place { shown_at: row.try_get("shown_at")?, id: row.try_get("id")? })).transpose()
+    }
+
+    /// The lists of people of whom somebody has to be on a candidate.
+    fn others(&self) -> impl Iterator<Item = &Vec<i32>> {
+        let others = self.filter.people.iter().enumerate().filter(|(nth, _)| Some(*nth) != self.theirs);
+        others.map(|(_, people)| people)
+    }
+
+    /// Whether a candidate may not fit.
+    fn has_conditions(&self) -> bool {
+        self.others().next().is_some() || self.filter.state.is_some() || self.filter.text.is_some()
+    }
+
+    /// The first images from the cursor on. One that was recognised by an older face-recog has a person, but no faces.
+    fn push_candidates(&self, select: &mut QueryBuilder<MySql>, limit: usize) {
+        match self.theirs.and_then(|nth| self.filter.people.get(nth)) {
+            None => {
+                select.push("SELECT shown_at, id FROM images WHERE TRUE");
+            }
+            Some(people) => {
+                select.push("SELECT shown_at, images.id FROM (SELECT id FROM images WHERE person IN ");
+                push_people(select, people);
+                select.push(" UNION SELECT image_id FROM faces WHERE person IN ");
+                push_people(select, people);
+                select.push(") AS theirs STRAIGHT_JOIN images ON images.id = theirs.id WHERE TRUE");
+            }
+        }
+        push_days(select, self.filter.from, self.filter.to);
+        self.cursor.push_bound(select);
+        self.cursor.push_order(select, "images.");
+        select.push(format_args!(" LIMIT {limit}"));
+    }
+
+    fn push_conditions(&self, select: &mut QueryBuilder<MySql>) {
+        for people in self.others() {
+            select.push(" AND (images.person IN ");
+            push_people(select, people);
+            select.push(" OR EXISTS (SELECT * FROM faces WHERE image_id = images.id AND faces.person IN ");
+            push_people(select, people);
+            select.push("))");
+        }
+        if let Some(state) = self.filter.state {
+            let status = match state {
+                State::Of(status) => status,
+                State::Known | State::Unknown => Status::Processed,
+            };
+            select.push(" AND status = ").push_bind(status.code());
+            match state {
+                State::Of(_) => {}
+                State::Known => {
+                    select.push(" AND person.id IS NOT NULL");
+                }
+                State::Unknown => {
+                    select.push(" AND person.id IS NULL");
+                }
+            }
+        }
+        if let Some(text) = &self.filter.text {
+            // CONCAT_WS leaves out what is NULL.
+            select.push(" AND LOCATE(LOWER(").push_bind(text.clone());
+            select.push("), LOWER(CONCAT_WS('\n', path, file_name))) > 0");
+        }
+    }
 }
 
 fn push_people(select: &mut QueryBuilder<MySql>, people: &[i32]) {
     // Nobody has the id 0: nobody is called so.
     push_list(select, if people.is_empty() { &[0] } else { people }.iter().copied());
-}
-
-/// Images from the cursor on, by an index: those of the first people who are asked for, or all. An image that was recognised by
-/// an older face-recog has a person, but no faces.
-fn push_candidates(select: &mut QueryBuilder<MySql>, filter: &Filter, cursor: Cursor<Place>, limit: usize) {
-    if let Some(people) = filter.people.first() {
-        // The first of both together: of either alone some would be missing behind where it ended.
-        for (source, person) in [
-            ("(SELECT shown_at, images.id FROM images", "images.person"),
-            (
-                ") UNION (SELECT shown_at, images.id FROM faces JOIN images ON images.id = image_id",
-                "faces.person",
-            ),
-        ] {
-            select.push(source).push(" WHERE ").push(person).push(" IN ");
-            push_people(select, people);
-            push_range(select, filter, cursor);
-        }
-        select.push(")");
-    } else {
-        select.push("SELECT shown_at, id FROM images WHERE TRUE");
-        push_range(select, filter, cursor);
-    }
-    cursor.push_order(select, "");
-    select.push(format_args!(" LIMIT {limit}"));
-}
-
-fn push_range(select: &mut QueryBuilder<MySql>, filter: &Filter, cursor: Cursor<Place>) {
-    push_days(select, filter.from, filter.to);
-    cursor.push_bound(select);
 }
 
 /// Pushes what is asked for of the date: from a day to another, that one included.
@@ -245,37 +318,6 @@ pub(super) fn push_days(select: &mut QueryBuilder<MySql>, from: Option<NaiveDate
     }
     if let Some(day) = to.and_then(|day| day.succ_opt()) {
         select.push(" AND shown_at < ").push_bind(midnight(day));
-    }
-}
-
-fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &Filter) {
-    for people in filter.people.iter().skip(1) {
-        select.push(" AND (images.person IN ");
-        push_people(select, people);
-        select.push(" OR EXISTS (SELECT * FROM faces WHERE image_id = images.id AND faces.person IN ");
-        push_people(select, people);
-        select.push("))");
-    }
-    if let Some(state) = filter.state {
-        let status = match state {
-            State::Of(status) => status,
-            State::Known | State::Unknown => Status::Processed,
-        };
-        select.push(" AND status = ").push_bind(status.code());
-        match state {
-            State::Of(_) => {}
-            State::Known => {
-                select.push(" AND person.id IS NOT NULL");
-            }
-            State::Unknown => {
-                select.push(" AND person.id IS NULL");
-            }
-        }
-    }
-    if let Some(text) = &filter.text {
-        // CONCAT_WS leaves out what is NULL.
-        select.push(" AND LOCATE(LOWER(").push_bind(text.clone());
-        select.push("), LOWER(CONCAT_WS('\n', path, file_name))) > 0");
     }
 }
 
