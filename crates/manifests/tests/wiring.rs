@@ -355,6 +355,33 @@ fn assert_image(image: &str) {
     assert!(built, "docker/ does not build {image}");
 }
 
+/// An image is built from what .dockerignore leaves: a file that it forgets is missed after a quarter of an hour.
+#[test]
+fn the_build_of_the_images_gets_every_file_that_it_reads() {
+    let read = |path: &str| fs::read_to_string(checkout().join(path)).unwrap();
+    let (ignored, dockerfile, files) =
+        (read(".dockerignore"), read("docker/Dockerfile"), read("setup/files"));
+    let kept = |path: &str| {
+        ignored.lines().filter_map(|line| line.strip_prefix('!')).any(|kept| match kept.strip_suffix('*') {
+            Some(beginning) => path.starts_with(beginning),
+            None => path == kept || path.starts_with(&format!("{kept}/")),
+        })
+    };
+    let mut missed = Vec::new();
+    for entry in fs::read_dir(checkout().join("setup")).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        let is_read = ["$here/", "download "].iter().any(|before| files.contains(&format!("{before}{name}")));
+        let is_part = is_read || name.starts_with("SHA256SUMS.") || name == "files";
+        if is_part && !kept(&format!("setup/{name}")) {
+            missed.push(format!("setup/{name}"));
+        }
+    }
+    let copied = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")?.split(' ').next());
+    let copied = copied.filter(|path| !path.starts_with("--") && !["setup", "."].contains(path));
+    missed.extend(copied.filter(|path| !kept(path)).map(str::to_owned));
+    assert!(missed.is_empty(), ".dockerignore leaves out {missed:?}");
+}
+
 #[test]
 fn the_bootstrap_configmap_holds_the_files_of_dbinit_word_for_word() {
     let objects = objects().unwrap();

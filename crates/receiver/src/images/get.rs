@@ -3,7 +3,7 @@
 use std::{slice, sync::Arc};
 
 use axum::{
-    extract::{Path, State, rejection::PathRejection},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::Response,
 };
@@ -14,9 +14,12 @@ use common::{
     },
     models::ImageId,
 };
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    compat::request,
     http::{error::Problem, format, id::Id, state::Receiver},
     images::ranges::{NotRanges, Ranges},
     ingest,
@@ -26,7 +29,11 @@ use crate::{
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("1");
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(image)).routes(routes!(retry)).routes(routes!(batch))
+    OpenApiRouter::new()
+        .routes(routes!(image))
+        .routes(routes!(retry))
+        .routes(routes!(retry_failed))
+        .routes(routes!(batch))
 }
 
 /// What became of an image
@@ -59,6 +66,54 @@ async fn retry(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Resp
     // If this fails the sweep finds the row.
     ingest::announce(&receiver.producer, slice::from_ref(&ImageId(id))).await;
     Ok(accepted(&image))
+}
+
+/// Images that one request gives another try, at most.
+const MOST_RETRIED: usize = 10_000;
+
+/// Images in one statement, and in one message to the queue.
+const AT_ONCE: u32 = 1_000;
+
+/// Which failed images to try again.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct WhichFailed {
+    /// Those alone that failed for this reason; all without it.
+    #[schema(example = "there is no such file in the folder of unknown people")]
+    reason: Option<String>,
+}
+
+/// How many failed images are tried again.
+#[derive(Serialize, ToSchema)]
+struct Retried {
+    /// So many.
+    #[schema(example = 12)]
+    images: usize,
+    /// Whether there are more: ask again.
+    more: bool,
+}
+
+/// Give failed images another try
+///
+/// All of them, or those that failed for one reason. One request takes up to 10,000, those first that have waited longest.
+#[utoipa::path(post, path = "/images/retry", tag = "images", request_body = WhichFailed, responses(
+    (status = ACCEPTED, description = "How many wait again", body = Retried),
+))]
+async fn retry_failed(State(receiver): State<Arc<Receiver>>, request: Request) -> Result<Response, Problem> {
+    let body = receiver.body(request).await?;
+    let wanted = r#"{} for all failed images, or a reason, as in {"reason":"the file is empty"}"#;
+    let WhichFailed { reason } = request::object(&body.bytes, wanted)?;
+    // One that fails again meanwhile is not tried a third time.
+    let until = images::now(&receiver.pool).await?;
+    let mut retried = Retried { images: 0, more: true };
+    while retried.more && retried.images < MOST_RETRIED {
+        let failed = images::retry_failed(&receiver.pool, until, reason.as_deref(), AT_ONCE).await?;
+        retried.more = failed.len() == AT_ONCE as usize;
+        retried.images += failed.len();
+        // If this fails the sweep finds the rows.
+        ingest::announce(&receiver.producer, &failed).await;
+    }
+    Ok(format::fresh(StatusCode::ACCEPTED, &retried))
 }
 
 /// How far along the images of a batch are

@@ -22,6 +22,7 @@ async fn the_document_describes_every_route_and_every_reference_in_it_leads_some
         ("/images/{id}", "get"),
         ("/images/{id}", "delete"),
         ("/images/{id}/retry", "post"),
+        ("/images/retry", "post"),
         ("/images/{id}/look-again", "post"),
         ("/look-again", "post"),
         ("/look-again", "get"),

@@ -201,3 +201,49 @@ async fn without_the_database_whoever_asks_is_told_to_come_back() {
         assert_eq!(answer.header("retry-after"), "5");
     }
 }
+
+#[tokio::test]
+async fn all_that_failed_are_tried_again_by_one_request_or_those_of_one_reason() {
+    let stack = Stack::start().await;
+    execute(
+        &stack,
+        "INSERT INTO images (id, path, status, attempts, reason) VALUES
+             (1, '/1.jpg', 2, 3, 'the file is empty'), (2, '/2.jpg', 1, 0, NULL),
+             (3, '/3.jpg', 2, 3, 'it is not there'), (4, '/4.jpg', 2, 3, 'it is not there')",
+    )
+    .await;
+    let retry = async |body: Value| {
+        let answer = stack.receiver.post("/images/retry", body.to_string()).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        object(&answer)
+    };
+    let announced = async |count: usize| {
+        let mut ids: Vec<_> = stack.messages(count).await.into_iter().map(|body| body[0]).collect();
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(retry(json!({"reason": "it is not there"})).await, json!({"images": 2, "more": false}));
+    assert_eq!(announced(2).await, [3, 4]);
+    assert_eq!(retry(json!({})).await, json!({"images": 1, "more": false}));
+    assert_eq!(announced(1).await, [1]);
+    assert_eq!(retry(json!({})).await, json!({"images": 0, "more": false}));
+    let waiting: Vec<(i32, i32)> = sqlx::query_as("SELECT status, attempts FROM images WHERE id <> 2")
+        .fetch_all(&stack.rows.0)
+        .await
+        .unwrap();
+    assert_eq!(waiting, [(0, 0); 3]);
+    assert_problem(&stack.receiver.post("/images/retry", r#"{"why":"x"}"#).await, 422, "a reason");
+    assert_problem(&stack.receiver.post("/images/retry", "").await, 400, "JSON");
+}
+
+#[tokio::test]
+async fn thousands_that_failed_are_tried_again_by_few_requests() {
+    let stack = Stack::start().await;
+    let rows: Vec<_> = (1..=10_500).map(|id| format!("({id}, '/{id}.jpg', 2)")).collect();
+    let insert = format!("INSERT INTO images (id, path, status) VALUES {}", rows.join(","));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&stack.rows.0).await.unwrap();
+    for expected in [json!({"images": 10_000, "more": true}), json!({"images": 500, "more": false})] {
+        assert_eq!(object(&stack.receiver.post("/images/retry", "{}").await), expected);
+    }
+    assert_eq!(stack.message_count().await, 10_500);
+}

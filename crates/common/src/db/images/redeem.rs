@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
@@ -123,4 +124,43 @@ pub(super) const RETRY: &str = "UPDATE images SET status = 0, attempts = 0, clai
 pub async fn retry(pool: &MySqlPool, id: ImageId) -> sqlx::Result<bool> {
     let updated = until_done(|| sqlx::query(RETRY).bind(id.0).execute(pool));
     Ok(updated.await?.rows_affected() == 1)
+}
+
+/// The time on the database's clock.
+pub async fn now(pool: &MySqlPool) -> sqlx::Result<DateTime<Utc>> {
+    until_done(|| sqlx::query_scalar("SELECT NOW(6)").fetch_one(pool)).await
+}
+
+/// [`retry`] for up to `limit` images that failed until `until`, those first that have waited longest; with a reason, for those
+/// alone that failed for it. So none comes round that fails again meanwhile.
+pub async fn retry_failed(
+    pool: &MySqlPool,
+    until: DateTime<Utc>,
+    reason: Option<&str>,
+    limit: u32,
+) -> sqlx::Result<Vec<ImageId>> {
+    let failed: Vec<u64> = until_done(|| {
+        let mut select = QueryBuilder::<MySql>::new(
+            "SELECT CAST(id AS UNSIGNED) FROM images FORCE INDEX (images_waiting) WHERE status = 2 AND updated_at <= ",
+        );
+        select.push_bind(until);
+        if let Some(reason) = reason {
+            select.push(" AND reason = ").push_bind(reason.to_owned());
+        }
+        select.push(" ORDER BY updated_at, id LIMIT ").push_bind(limit);
+        async move { select.build_query_scalar().fetch_all(pool).await }
+    })
+    .await?;
+    if !failed.is_empty() {
+        until_done(|| {
+            let mut update = QueryBuilder::<MySql>::new(
+                "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL
+                 WHERE status = 2 AND id IN ",
+            );
+            push_list(&mut update, failed.iter().copied());
+            async move { update.build().execute(pool).await }
+        })
+        .await?;
+    }
+    Ok(failed.into_iter().map(ImageId).collect())
 }
