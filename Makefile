@@ -79,7 +79,7 @@ fuzz: setup $(CARGO_FUZZ) ## throw made-up bytes at all that reads those of stra
 
 images: ## build the container images (needs Docker alone; the first time takes some minutes)
 	@for image in $(IMAGES); do \
-	  docker build --file docker/Dockerfile --target $$image --tag kube-face/$$image:$(VERSION) \
+	  DOCKER_BUILDKIT=1 docker build --file docker/Dockerfile --target $$image --tag kube-face/$$image:$(VERSION) \
 	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) .; \
 	done
 	@docker images --filter 'reference=kube-face/*:$(VERSION)' --format 'table {{.Repository}}:{{.Tag}}\t{{.Size}}'
