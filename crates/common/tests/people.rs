@@ -162,8 +162,81 @@ async fn two_who_are_one_are_merged_with_pictures_words_and_images() {
 async fn merging_both_ways_at_once_leaves_one_of_the_two() {
     let (_database, pool) = migrated().await;
     let (one, other) = tokio::join!(people::merge(&pool, 1, 2, WHO), people::merge(&pool, 2, 1, WHO));
-    let merged = [one.unwrap(), other.unwrap()].iter().filter(|it| matches!(it, Changed::Done(()))).count();
+    let merged = [one.unwrap(), other.unwrap()].iter().filter(|it| matches!(it, Changed::Done(_))).count();
     assert_eq!(merged, 1);
+}
+
+/// All that is known of people and faces, but when.
+async fn everything(pool: &MySqlPool) -> Vec<String> {
+    let mut all = Vec::new();
+    for select in [
+        "SELECT CONCAT_WS(' ', 'person', id, name) FROM person ORDER BY id",
+        "SELECT CONCAT_WS(' ', 'picture', image_name, person_id) FROM person_images ORDER BY image_name",
+        "SELECT CONCAT_WS(' ', 'face', id, person, COALESCE(chosen, 'by itself')) FROM faces ORDER BY id",
+        "SELECT CONCAT_WS(' ', 'rejected', face_id, person_id) FROM face_rejections ORDER BY face_id, person_id",
+        "SELECT CONCAT_WS(' ', 'image', id, person) FROM images ORDER BY id",
+    ] {
+        all.extend(sqlx::query_scalar::<_, String>(select).fetch_all(pool).await.unwrap());
+    }
+    all
+}
+
+#[tokio::test]
+async fn who_was_merged_comes_back_with_all_that_was_theirs() {
+    let (_database, pool) = migrated().await;
+    let say = async |image, correction| {
+        let face = face(&pool, image).await;
+        corrections::correct(&pool, face, correction, WHO).await.unwrap();
+        face
+    };
+    processed(&pool, "/recognised.jpg", &[near("hannibal_1.jpg", 0.2)]).await;
+    processed(&pool, "/other.jpg", &[near("skarlso_1.jpg", 0.2)]).await;
+    let chosen = processed(&pool, "/chosen.jpg", &[None]).await;
+    say(chosen, Correction::Assign(1)).await;
+    say(processed(&pool, "/theirs.jpg", &[None]).await, Correction::Assign(2)).await;
+    say(processed(&pool, "/rejected.jpg", &[near("hannibal_2.jpg", 0.2)]).await, Correction::Reject(1)).await;
+    let neither = processed(&pool, "/neither.jpg", &[near("hannibal_2.jpg", 0.2)]).await;
+    say(neither, Correction::Reject(1)).await;
+    say(neither, Correction::Reject(2)).await;
+    execute(
+        &pool,
+        "INSERT INTO images (path, person, status) VALUES ('/old.jpg', 1, 1), ('/older.jpg', 2, 1)",
+    )
+    .await;
+    let before = everything(&pool).await;
+
+    let entry = done(people::merge(&pool, HANNIBAL, SKARLSO, WHO).await.unwrap());
+    assert_ne!(everything(&pool).await, before);
+    assert_eq!(undo(&pool, entry).await, Some(HANNIBAL));
+    assert_eq!(everything(&pool).await, before);
+    assert_eq!(undo(&pool, entry).await, None, "once");
+
+    // What was said since stays, and so does what the other has got since.
+    let entry = done(people::merge(&pool, HANNIBAL, SKARLSO, WHO).await.unwrap());
+    say(chosen, Correction::Ignore).await;
+    done(people::name_picture(&pool, SKARLSO, "new.jpg", None, WHO).await.unwrap());
+    assert_eq!(undo(&pool, entry).await, Some(HANNIBAL));
+    let now = everything(&pool).await;
+    let differ: Vec<_> = now.iter().filter(|told| !before.contains(told)).map(String::as_str).collect();
+    let id = chosen.0;
+    assert_eq!(differ, ["picture new.jpg 2", "face 3 -1 -1", &format!("image {id} -1")]);
+
+    let entry = done(people::merge(&pool, HANNIBAL, SKARLSO, WHO).await.unwrap());
+    done(people::delete(&pool, SKARLSO, false, WHO).await.unwrap());
+    assert_eq!(undo(&pool, entry).await, None, "who has it all is gone");
+}
+
+#[tokio::test]
+async fn who_came_back_from_a_merge_is_erased_with_what_it_told_of_them_and_not_with_the_other() {
+    let (_database, pool) = migrated().await;
+    let entry = done(people::merge(&pool, HANNIBAL, SKARLSO, WHO).await.unwrap());
+    assert_eq!(undo(&pool, entry).await, Some(HANNIBAL));
+    done(people::rename(&pool, HANNIBAL, "Clarice", WHO).await.unwrap());
+    done(people::delete(&pool, SKARLSO, true, WHO).await.unwrap());
+    assert!(details(&pool).await.contains("Clarice"), "they are somebody else");
+    done(people::delete(&pool, HANNIBAL, true, WHO).await.unwrap());
+    let told = details(&pool).await;
+    assert!(!told.contains("Clarice") && !told.contains("annibal"), "{told}");
 }
 
 #[tokio::test]

@@ -236,16 +236,16 @@ async function renamePerson({ renamePerson: id, name: value }) {
 }
 
 async function mergePerson({ mergePerson: id, name }) {
-  const hint = `Photos and faces of ${name} move to the other person, and ${name} is removed. This cannot be undone.`;
+  const hint = `Photos and faces of ${name} move to the other person, and ${name} is removed.`;
   const given = await askName(`Merge ${name} into…`, { hint, save: "Merge" });
   if (!given) return;
   const merged = await attempt(async () => {
     const into = await known(given.name, id);
     if (!into) throw new Error(`nobody else is called ${given.name}`);
-    await send("POST", `/api/people/${id}/merge`, { into: into.id });
-    return into;
+    return send("POST", `/api/people/${id}/merge`, { into: into.id });
   }, "Merged");
-  if (merged) location.assign(`/people/${merged.id}`);
+  // The page there tells of it, and offers to undo it.
+  if (merged) location.assign(`/people/${merged.id}?did=merge&of=0&undo=${/\d+/.exec(merged.undo)[0]}`);
 }
 
 async function deletePerson({ deletePerson: id, name }) {

@@ -55,6 +55,8 @@ enum What {
     Reject,
     Ignore,
     Clear,
+    /// Two people became one.
+    Merge,
     /// Another change was undone.
     Undo,
     /// No face was selected.
@@ -62,7 +64,7 @@ enum What {
 }
 
 impl What {
-    const ALL: [(&str, Self); 9] = [
+    const ALL: [(&str, Self); 10] = [
         ("assign", Self::Assign),
         ("enrol", Self::Enrol),
         ("assign-alone", Self::AssignAlone),
@@ -70,6 +72,7 @@ impl What {
         ("reject", Self::Reject),
         ("ignore", Self::Ignore),
         ("clear", Self::Clear),
+        ("merge", Self::Merge),
         ("undo", Self::Undo),
         ("nothing", Self::Nothing),
     ];
@@ -99,6 +102,7 @@ impl Done {
             What::Reject => format!("{faces} removed from this person"),
             What::Ignore => format!("{faces} ignored"),
             What::Clear => format!("Corrections of {faces} cleared"),
+            What::Merge => "Merged: all that was theirs is here".to_owned(),
             What::Undo => "Undone".to_owned(),
             What::Nothing => "Nothing was changed: select faces first".to_owned(),
         }

@@ -57,6 +57,9 @@ struct Entry {
     #[serde(skip)]
     changes_people: bool,
     /// Where what it is about can be looked at.
+    /// Whether it is a merge of which enough is told to make two people again.
+    #[serde(skip)]
+    splits: bool,
     #[serde(skip)]
     page: Option<String>,
 }
@@ -78,6 +81,7 @@ impl Entry {
         is_one_of(&[Action::AssignCluster])
             || is_one_of(&Action::OF_A_FACE) && (self.page.is_some() || self.faces.is_some())
             || is_one_of(&[Action::Rename]) && self.name.is_some()
+            || is_one_of(&[Action::Merge]) && self.name.is_some() && self.splits
     }
 
     /// The number behind `kind` in its subject.
@@ -157,6 +161,7 @@ impl From<audit::page::Entry> for Entry {
             undoes: entry.undoes,
             undone: entry.undone,
             changes_people: entry.changes_people,
+            splits: matches!(detail, Some(Detail::Gone { undo: Some(_), .. })),
             page: None,
         }
     }
@@ -184,7 +189,7 @@ fn more(detail: &Detail) -> Option<String> {
             let (before, after) = renaming.names();
             Some(format!("from {} to {}", isolated(before), isolated(after)))
         }
-        Detail::Gone { id, name } => Some(format!("{} (person {id})", isolated(name))),
+        Detail::Gone { id, name, .. } => Some(format!("{} (person {id})", isolated(name))),
         Detail::Picture(name) => Some(isolated(name)),
         Detail::Change(_) => None,
     }

@@ -168,8 +168,9 @@ enum Undone {
 /// Undo a correction
 ///
 /// What had been said before it counts again, and what was done with it goes: a picture that somebody became known by, and a
-/// person who became known, unless more is known of them by now. Nothing that was said since is lost: then this is refused until
-/// that was undone. What gives somebody their old name again, or takes a person or a picture away, needs the role admin.
+/// person who became known, unless more is known of them by now. Two people who were merged are two again. Nothing that was said
+/// since is lost: then this is refused until that was undone. What gives somebody their old name again, splits or takes away a
+/// person or takes away a picture, needs the role admin.
 #[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction", example = 1)), responses(
     (status = OK, description = "The image, the cluster or the person as they are now, or the number of faces that were corrected at once", body = Undone),
     (status = NOT_FOUND, description = "There is no such correction"),
@@ -212,6 +213,10 @@ async fn undo(
         }
         Change::Renaming(renaming) => {
             let person = people::undo(pool, entry, &renaming, name).await?.ok_or_else(outdated)?;
+            format::fresh(StatusCode::OK, &receiver.person(person).await?)
+        }
+        Change::Merge(merge) => {
+            let person = people::merge::undo(pool, entry, &merge, name).await?.ok_or_else(outdated)?;
             format::fresh(StatusCode::OK, &receiver.person(person).await?)
         }
     })

@@ -164,7 +164,7 @@ pub fn done<T>(changed: Changed<T>) -> Result<T, Problem> {
 
 /// Somebody after a change.
 #[derive(Serialize, ToSchema)]
-struct Renamed {
+struct ChangedPerson {
     /// Where to post what takes it back.
     #[schema(example = "/audit/17/undo")]
     undo: String,
@@ -174,7 +174,7 @@ struct Renamed {
 
 /// Rename somebody
 #[utoipa::path(patch, path = "/people/{id}", tag = "people", params(("id" = u64, Path, description = "The person")), request_body = GivenName, responses(
-    (status = OK, description = "The person as they are now", body = Renamed),
+    (status = OK, description = "The person as they are now", body = ChangedPerson),
     (status = NOT_FOUND, description = "There is no such person"),
 ))]
 async fn rename(
@@ -186,7 +186,7 @@ async fn rename(
     let body = receiver.body(request).await?;
     let GivenName { name } = request::object(&body.bytes, NAME)?;
     let entry = done(people::rename(&receiver.pool, id, checked(&name)?, &who.name).await?)?;
-    let renamed = Renamed { undo: format!("/audit/{entry}/undo"), person: receiver.person(id).await? };
+    let renamed = ChangedPerson { undo: format!("/audit/{entry}/undo"), person: receiver.person(id).await? };
     Ok(format::fresh(StatusCode::OK, &renamed))
 }
 
@@ -288,9 +288,9 @@ struct Into {
 
 /// Merge two people who are one
 ///
-/// Reference photos, corrections and images become those of the other, whose name stays. It cannot be undone.
+/// Reference photos, corrections and images become those of the other, whose name stays.
 #[utoipa::path(post, path = "/people/{id}/merge", tag = "people", params(("id" = u64, Path, description = "The person who goes")), request_body = Into, responses(
-    (status = OK, description = "The person who stays", body = Known),
+    (status = OK, description = "The person who stays, and where to undo it", body = ChangedPerson),
     (status = NOT_FOUND, description = "There is no such person"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such person to stay, or it is the same"),
 ))]
@@ -306,15 +306,16 @@ async fn merge(
         let detail = "nobody can be merged into themselves";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "same_person", detail));
     }
-    match people::merge(&receiver.pool, id, into, &who.name).await? {
+    let entry = match people::merge(&receiver.pool, id, into, &who.name).await? {
         // It is the body that names nobody, and not the address.
         Changed::NoSuchPerson(missing) if missing == into => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             return Err(Problem { status, ..no_such_person(into) });
         }
         merged => done(merged)?,
-    }
-    Ok(format::fresh(StatusCode::OK, &receiver.person(into).await?))
+    };
+    let merged = ChangedPerson { undo: format!("/audit/{entry}/undo"), person: receiver.person(into).await? };
+    Ok(format::fresh(StatusCode::OK, &merged))
 }
 
 /// The person to whom a cluster is assigned: a known one by the id, or a new one by a name.

@@ -194,6 +194,11 @@ async fn people_are_added_renamed_merged_and_deleted() {
     let hannibal = world.done("POST", "/people/5/merge", json!({"into": 1}), 200).await;
     assert_eq!(hannibal["name"], "Hannibal");
     world.refused("GET", "/people/5", Value::Null, 404, "no person 5").await;
+    assert_eq!(world.done("POST", hannibal["undo"].as_str().unwrap(), Value::Null, 200).await, ada);
+    world
+        .refused("POST", hannibal["undo"].as_str().unwrap(), Value::Null, 409, "does not count any more")
+        .await;
+    world.done("POST", "/people/5/merge", json!({"into": 1}), 200).await;
     let deleted = world.done("DELETE", "/people/1", Value::Null, 200).await;
     assert_eq!(deleted["pictures"], json!(["hannibal_1.jpg", "hannibal_2.jpg"]));
     world.refused("DELETE", "/people/1", Value::Null, 404, "no person 1").await;

@@ -12,8 +12,11 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    db::pool::{push_list, until_done},
-    models::{ImageId, NOBODY},
+    db::{
+        people::merge::Merge,
+        pool::{push_list, until_done},
+    },
+    models::{ImageId, NOBODY, Person},
 };
 
 /// Holds for entries that no other one took back.
@@ -136,6 +139,10 @@ pub enum Change {
     Naming(Naming),
     /// Another name for somebody known, which [`people::undo`](crate::db::people::undo) takes back.
     Renaming(Renaming),
+    /// Two people who became one, which [`merge::undo`](crate::db::people::merge::undo) takes back. Its entry tells of who is
+    /// [`Gone`].
+    #[serde(skip)]
+    Merge(Merge),
 }
 
 /// All that was said about a face and counts.
@@ -254,6 +261,24 @@ pub(crate) struct Gone {
     pub(crate) id: i32,
     pub(crate) name: String,
     pub(crate) pictures: Vec<String>,
+    /// What undoing a merge needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) undo: Option<Moved>,
+}
+
+/// What became somebody else's by a merge, beside the reference photos, as the audit keeps it. Lists of the audit leave the ids
+/// out ([`DETAIL`]).
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Moved {
+    /// Faces that showed them by a correction.
+    pub(crate) faces: Vec<u64>,
+    /// Faces that did not show them by a correction.
+    pub(crate) rejected: Vec<u64>,
+    /// Faces that showed neither of the two by corrections.
+    pub(crate) of_both: Vec<u64>,
+    /// Images without faces that showed them.
+    pub(crate) images: Vec<u64>,
 }
 
 /// What an entry tells beside its action and subject.
@@ -268,6 +293,8 @@ pub enum Detail {
         id: i32,
         /// What they were called.
         name: String,
+        /// Set when they can come back.
+        undo: Option<Moved>,
     },
     /// The base name of a known picture.
     Picture(String),
@@ -280,12 +307,14 @@ fn detail_of(detail: &str) -> Option<Detail> {
 
 /// What [`detail_of`] reads: the column without the faces of a cluster, or of one correction of many, which may be megabytes.
 const DETAIL: &str = "CASE
+    WHEN action = 'merge' THEN CAST(JSON_REMOVE(
+        detail, '$.undo.faces', '$.undo.rejected', '$.undo.of_both', '$.undo.images') AS CHAR)
     WHEN subject = 'faces' THEN CAST(JSON_REMOVE(detail, '$.corrections.parts') AS CHAR)
     WHEN action = 'name stranger' OR LENGTH(detail) > 16384 THEN NULL ELSE detail END";
 
-/// Holds for entries whose undoing changes who is known: it gives somebody another name, or takes away a person or a picture
+/// Holds for entries whose undoing changes who is known: it gives somebody another name, makes two of one, or takes away a person or a picture
 /// that came with a name.
-const CHANGES_PEOPLE: &str = r#"(action = 'rename' OR LEFT(detail, 100) LIKE '%"new":true%'
+const CHANGES_PEOPLE: &str = r#"(action IN ('rename', 'merge') OR LEFT(detail, 100) LIKE '%"new":true%'
     OR EXISTS (SELECT * FROM audit AS part WHERE part.part_of = audit.id))"#;
 
 /// A change that can be undone.
@@ -301,14 +330,26 @@ pub struct Undoable {
 
 /// What an entry tells; `None` when there is no such entry, or nothing of it can be undone.
 pub async fn undoable(pool: &MySqlPool, entry: u64) -> sqlx::Result<Option<Undoable>> {
-    let select =
-        format!("SELECT detail, action, {CHANGES_PEOPLE} FROM audit WHERE id = ? AND action <> 'undo'");
-    let row: Option<(String, String, bool)> =
+    let select = format!(
+        "SELECT detail, action, subject, {CHANGES_PEOPLE} FROM audit WHERE id = ? AND action <> 'undo'"
+    );
+    let row: Option<(String, String, String, bool)> =
         until_done(|| sqlx::query_as(AssertSqlSafe(&select[..])).bind(entry).fetch_optional(pool)).await?;
-    Ok(row.and_then(|(detail, action, changes_people)| {
+    Ok(row.and_then(|(detail, action, subject, changes_people)| {
         let assigns = action == Action::Assign.name();
-        Some(Undoable { change: serde_json::from_str(&detail).ok()?, assigns, changes_people })
+        let change = match action == Action::Merge.name() {
+            true => Change::Merge(merge_of(&subject, &detail)?),
+            false => serde_json::from_str(&detail).ok()?,
+        };
+        Some(Undoable { change, assigns, changes_people })
     }))
+}
+
+/// The merge that an entry tells of. Those of earlier versions tell too little.
+fn merge_of(subject: &str, detail: &str) -> Option<Merge> {
+    let Gone { id, name, pictures, undo } = serde_json::from_str(detail).ok()?;
+    let into = subject.strip_prefix("person ")?.parse().ok()?;
+    Some(Merge { into, gone: Person { id, name }, pictures, moved: undo? })
 }
 
 /// Whether an entry is the newest that counts of those that did one of `actions` to its subject. It stays so until the

@@ -5,12 +5,12 @@
 //! when and by whom, stays in the audit, with the numbers of people and faces.
 
 use serde::Serialize;
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
     db::{
-        audit::{self, Action, EMPTY, Gone, Subject},
+        audit::{self, Action, COUNTS, EMPTY, Gone, Subject},
         corrections::entries,
         pool::{push_list, until_done},
     },
@@ -81,16 +81,26 @@ async fn left_in(connection: &mut MySqlConnection, id: u64) -> sqlx::Result<Left
 
 /// Whom somebody became by a merge, if the audit still tells. No index leads there: all merges are looked at.
 async fn merged_into(connection: &mut MySqlConnection, id: u64) -> sqlx::Result<Option<u64>> {
-    let merges: Vec<(String, String)> =
-        sqlx::query_as("SELECT subject, detail FROM audit WHERE action = 'merge' AND detail LIKE ?")
-            .bind(format!("%\"id\":{id},%"))
-            .fetch_all(connection)
-            .await?;
+    let merges = merges_of(connection, id, COUNTS).await?;
+    Ok(merges.last().and_then(|(_, subject)| subject.strip_prefix("person ")?.parse().ok()))
+}
+
+/// The entries of merges by which somebody went, for which `condition` holds, with their subjects.
+async fn merges_of(
+    connection: &mut MySqlConnection,
+    id: u64,
+    condition: &str,
+) -> sqlx::Result<Vec<(u64, String)>> {
+    let select = format!(
+        "SELECT id, subject, detail FROM audit WHERE action = 'merge' AND detail LIKE ? AND {condition} ORDER BY id"
+    );
+    let merges: Vec<(u64, String, String)> =
+        sqlx::query_as(AssertSqlSafe(select)).bind(format!("%\"id\":{id},%")).fetch_all(connection).await?;
     let theirs = |detail: &str| {
         serde_json::from_str::<Gone>(detail).is_ok_and(|gone| u64::try_from(gone.id) == Ok(id))
     };
-    let into = merges.iter().rfind(|(_, detail)| theirs(detail));
-    Ok(into.and_then(|(subject, _)| subject.strip_prefix("person ")?.parse().ok()))
+    let theirs = merges.into_iter().filter(|(.., detail)| theirs(detail));
+    Ok(theirs.map(|(entry, subject, _)| (entry, subject)).collect())
 }
 
 /// Erases what is left of somebody who is not known, with the images that this changes; `None` when nothing is.
@@ -137,11 +147,11 @@ async fn erase(transaction: &mut MySqlConnection, person: u64, faces: &[u64]) ->
     let mut people = vec![person];
     let mut next = 0;
     while let Some(&person) = people.get(next) {
-        let merges: Vec<String> =
-            sqlx::query_scalar("SELECT detail FROM audit WHERE subject = ? AND action = 'merge'")
-                .bind(Subject::Person(person).to_string())
-                .fetch_all(&mut *transaction)
-                .await?;
+        let merges = format!("SELECT detail FROM audit WHERE subject = ? AND action = 'merge' AND {COUNTS}");
+        let merges: Vec<String> = sqlx::query_scalar(AssertSqlSafe(merges))
+            .bind(Subject::Person(person).to_string())
+            .fetch_all(&mut *transaction)
+            .await?;
         let gone = merges.iter().filter_map(|detail| serde_json::from_str(detail).ok());
         people.extend(gone.filter_map(|Gone { id, .. }| u64::try_from(id).ok()));
         next += 1;
@@ -152,6 +162,11 @@ async fn erase(transaction: &mut MySqlConnection, person: u64, faces: &[u64]) ->
             .bind(Subject::Person(person).to_string())
             .execute(&mut *transaction)
             .await?;
+        // They may have come back from a merge: what that tells of them is an entry of the other.
+        for (entry, _) in merges_of(transaction, person, "TRUE").await? {
+            let empty = sqlx::query("UPDATE audit SET detail = ? WHERE id = ?").bind(EMPTY).bind(entry);
+            empty.execute(&mut *transaction).await?;
+        }
     }
     entries::forget(transaction, faces).await?;
     let mut deleted = 0;

@@ -7,10 +7,12 @@
 pub mod called;
 pub mod enrolment;
 pub mod erase;
+pub mod merge;
 pub mod page;
 
 pub use called::names_of;
 pub use erase::Deleted;
+pub use merge::merge;
 
 use std::collections::{HashMap, HashSet};
 
@@ -195,39 +197,6 @@ async fn write_name(transaction: &mut MySqlConnection, person: u64, name: &str) 
     Ok(())
 }
 
-/// Makes two people one: reference photos, corrections and images of `from` become those of `into`, and `from` is no more.
-pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::Result<Changed<()>> {
-    until_all_done(|| async {
-        let mut transaction = pool.begin().await?;
-        // In one order, whichever way round they are merged.
-        let (first, second) = (from.min(into), from.max(into));
-        let (first, second) =
-            (locked(&mut transaction, first).await?, locked(&mut transaction, second).await?);
-        let (gone, stays) = if from < into { (first, second) } else { (second, first) };
-        let Some(gone) = gone else { return Ok(Changed::NoSuchPerson(from)) };
-        let Some(stays) = stays else { return Ok(Changed::NoSuchPerson(into)) };
-        let pictures = pictures(&mut transaction, gone.id).await?;
-        let touched = touched(&mut transaction, Some(gone.id), &pictures).await?;
-        for statement in [
-            "UPDATE person_images SET person_id = ? WHERE person_id = ?",
-            "UPDATE faces SET person = ?, chosen = IF(chosen IS NULL, NULL, person) WHERE person = ?",
-            "INSERT INTO face_rejections (face_id, person_id)
-                 SELECT face_id, ? FROM face_rejections AS old WHERE person_id = ?
-                 ON DUPLICATE KEY UPDATE face_id = VALUES(face_id)",
-            "UPDATE images SET person = ? WHERE person = ?",
-        ] {
-            sqlx::query(statement).bind(stays.id).bind(gone.id).execute(&mut *transaction).await?;
-        }
-        forget(&mut transaction, gone.id).await?;
-        let gone = Gone { id: gone.id, name: gone.name, pictures };
-        audit::note(&mut transaction, who, Action::Merge, Subject::person(stays.id), &gone).await?;
-        faces::settle(&mut transaction, &touched).await?;
-        transaction.commit().await?;
-        Ok(Changed::Done(()))
-    })
-    .await
-}
-
 /// Deletes a person with their corrections and the rows of their reference photos. Images that showed them show nobody, or whoever
 /// else is on them.
 ///
@@ -262,7 +231,8 @@ pub async fn delete(pool: &MySqlPool, id: u64, erase: bool, who: &str) -> sqlx::
         if erase {
             audit::note(&mut transaction, who, Action::Erase, Subject::person(person.id), &()).await?;
         } else {
-            let gone = Gone { id: person.id, name: person.name, pictures: deleted.pictures.clone() };
+            let pictures = deleted.pictures.clone();
+            let gone = Gone { id: person.id, name: person.name, pictures, undo: None };
             audit::note(&mut transaction, who, Action::Delete, Subject::person(person.id), &gone).await?;
         }
         faces::settle(&mut transaction, &touched).await?;

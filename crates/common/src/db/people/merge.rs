@@ -1,0 +1,164 @@
+//! Two people become one, and two again when that is undone.
+
+use std::collections::BTreeSet;
+
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+
+use crate::{
+    db::{
+        audit::{self, Action, Gone, Moved, Subject},
+        corrections::entries,
+        faces,
+        people::{Changed, forget, locked, pictures, touched},
+        pool::{push_list, until_all_done},
+    },
+    models::{ImageId, Person},
+};
+
+/// Rows in one statement, at most.
+const AT_ONCE: usize = 1024;
+
+/// Makes two people one: reference photos, corrections and images of `from` become those of `into`, and `from` is no more. The
+/// entry of the audit that can undo it.
+pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::Result<Changed<u64>> {
+    until_all_done(|| async {
+        let mut transaction = pool.begin().await?;
+        // In one order, whichever way round they are merged.
+        let (first, second) = (from.min(into), from.max(into));
+        let (first, second) =
+            (locked(&mut transaction, first).await?, locked(&mut transaction, second).await?);
+        let (gone, stays) = if from < into { (first, second) } else { (second, first) };
+        let Some(gone) = gone else { return Ok(Changed::NoSuchPerson(from)) };
+        let Some(stays) = stays else { return Ok(Changed::NoSuchPerson(into)) };
+        let pictures = pictures(&mut transaction, gone.id).await?;
+        let touched = touched(&mut transaction, Some(gone.id), &pictures).await?;
+        let moved = moved(&mut transaction, gone.id, stays.id).await?;
+        for statement in [
+            "UPDATE person_images SET person_id = ? WHERE person_id = ?",
+            "UPDATE faces SET person = ?, chosen = IF(chosen IS NULL, NULL, person) WHERE person = ?",
+            "INSERT INTO face_rejections (face_id, person_id)
+                 SELECT face_id, ? FROM face_rejections AS old WHERE person_id = ?
+                 ON DUPLICATE KEY UPDATE face_id = VALUES(face_id)",
+            "UPDATE images SET person = ? WHERE person = ?",
+        ] {
+            sqlx::query(statement).bind(stays.id).bind(gone.id).execute(&mut *transaction).await?;
+        }
+        forget(&mut transaction, gone.id).await?;
+        let gone = Gone { id: gone.id, name: gone.name, pictures, undo: Some(moved) };
+        let entry =
+            audit::note(&mut transaction, who, Action::Merge, Subject::person(stays.id), &gone).await?;
+        faces::settle(&mut transaction, &touched).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(entry))
+    })
+    .await
+}
+
+/// What becomes somebody else's, beside the reference photos. It stays so until the transaction ends: `from` is locked.
+async fn moved(transaction: &mut MySqlConnection, from: i32, into: i32) -> sqlx::Result<Moved> {
+    let mut lists = Vec::with_capacity(3);
+    for select in [
+        "SELECT id FROM faces WHERE person = ? AND chosen IS NOT NULL FOR UPDATE",
+        "SELECT face_id FROM face_rejections WHERE person_id = ?",
+        "SELECT CAST(id AS UNSIGNED) FROM images WHERE person = ?
+             AND NOT EXISTS (SELECT * FROM faces WHERE image_id = images.id)",
+    ] {
+        let ids: Vec<u64> = sqlx::query_scalar(select).bind(from).fetch_all(&mut *transaction).await?;
+        lists.push(ids);
+    }
+    let images = lists.pop().unwrap_or_default();
+    let mut rejected: BTreeSet<u64> = lists.pop().unwrap_or_default().into_iter().collect();
+    let faces = lists.pop().unwrap_or_default();
+    let select = sqlx::query_scalar(
+        "SELECT face_id FROM face_rejections WHERE person_id = ? AND face_id IN
+             (SELECT face_id FROM face_rejections WHERE person_id = ?)",
+    );
+    let of_both: Vec<u64> = select.bind(into).bind(from).fetch_all(transaction).await?;
+    of_both.iter().for_each(|face| {
+        rejected.remove(face);
+    });
+    Ok(Moved { faces, rejected: rejected.into_iter().collect(), of_both, images })
+}
+
+/// Undoes a merge, which `entry` of the audit tells of: who was gone is there again, with what was theirs, but for faces that were
+/// corrected since. `None` when the other is gone by now, or it was undone before.
+pub async fn undo(pool: &MySqlPool, entry: u64, merge: &Merge, who: &str) -> sqlx::Result<Option<u64>> {
+    let Merge { into, gone: Person { id, name }, pictures, moved } = merge;
+    until_all_done(|| async {
+        let mut transaction = pool.begin().await?;
+        if !audit::hold(&mut transaction, entry, &[Action::Merge]).await? {
+            return Ok(None);
+        }
+        let Some(stays) = locked(&mut transaction, *into).await? else { return Ok(None) };
+        let insert = sqlx::query("INSERT INTO person (id, name) VALUES (?, ?)");
+        insert.bind(id).bind(name).execute(&mut *transaction).await?;
+
+        let both: BTreeSet<u64> =
+            moved.faces.iter().chain(&moved.rejected).chain(&moved.of_both).copied().collect();
+        let mut touched: BTreeSet<ImageId> = BTreeSet::new();
+        for faces in Vec::from_iter(both.iter().copied()).chunks(AT_ONCE) {
+            // Waits for corrections of these faces that are under way: the next statement has to see them.
+            let mut held =
+                QueryBuilder::<MySql>::new("SELECT CAST(image_id AS UNSIGNED) FROM faces WHERE id IN ");
+            push_list(&mut held, faces.iter().copied());
+            held.push(" ORDER BY id FOR UPDATE");
+            let images: Vec<u64> = held.build_query_scalar().fetch_all(&mut *transaction).await?;
+            touched.extend(images.into_iter().map(ImageId));
+        }
+        let newer = entries::corrected_since(&mut transaction, entry, &both).await?;
+        let old = |faces: &[u64]| Vec::from_iter(faces.iter().copied().filter(|face| !newer.contains(face)));
+
+        let update = "UPDATE person_images SET person_id = ";
+        for pictures in pictures.chunks(AT_ONCE) {
+            let mut update = QueryBuilder::<MySql>::new(update);
+            update.push_bind(id).push(" WHERE person_id = ").push_bind(stays.id).push(" AND image_name IN ");
+            push_list(&mut update, pictures.iter().map(String::as_str));
+            update.build().execute(&mut *transaction).await?;
+        }
+        for faces in old(&moved.faces).chunks(AT_ONCE) {
+            let mut update = QueryBuilder::<MySql>::new("UPDATE faces SET chosen = ");
+            update.push_bind(id).push(" WHERE chosen = ").push_bind(stays.id).push(" AND id IN ");
+            push_list(&mut update, faces.iter().copied());
+            update.build().execute(&mut *transaction).await?;
+        }
+        for faces in old(&moved.rejected).chunks(AT_ONCE) {
+            let mut update = QueryBuilder::<MySql>::new("UPDATE face_rejections SET person_id = ");
+            update.push_bind(id).push(" WHERE person_id = ").push_bind(stays.id).push(" AND face_id IN ");
+            push_list(&mut update, faces.iter().copied());
+            update.build().execute(&mut *transaction).await?;
+        }
+        for faces in old(&moved.of_both).chunks(AT_ONCE) {
+            let mut insert =
+                QueryBuilder::<MySql>::new("INSERT INTO face_rejections (face_id, person_id) SELECT id, ");
+            insert.push_bind(id).push(" FROM faces WHERE id IN ");
+            push_list(&mut insert, faces.iter().copied());
+            insert.build().execute(&mut *transaction).await?;
+        }
+        for images in moved.images.chunks(AT_ONCE) {
+            let mut update = QueryBuilder::<MySql>::new("UPDATE images SET person = ");
+            update.push_bind(id).push(" WHERE person = ").push_bind(stays.id);
+            update.push(" AND NOT EXISTS (SELECT * FROM faces WHERE image_id = images.id) AND id IN ");
+            push_list(&mut update, images.iter().copied());
+            update.build().execute(&mut *transaction).await?;
+        }
+        touched.extend(self::touched(&mut transaction, None, pictures).await?);
+        audit::note_undo(&mut transaction, who, Subject::person(*id), &(), entry).await?;
+        faces::settle(&mut transaction, &Vec::from_iter(touched)).await?;
+        transaction.commit().await?;
+        Ok(u64::try_from(*id).ok())
+    })
+    .await
+}
+
+/// A merge that can be undone.
+#[derive(Debug)]
+pub struct Merge {
+    /// Who stayed.
+    pub(crate) into: u64,
+    /// Who went.
+    pub(crate) gone: Person,
+    /// Their reference photos.
+    pub(crate) pictures: Vec<String>,
+    /// What else was theirs.
+    pub(crate) moved: Moved,
+}
