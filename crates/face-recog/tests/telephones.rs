@@ -144,3 +144,30 @@ async fn what_is_no_picture_inside_is_the_files_fault_and_not_the_services() {
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
     assert!(refused.message().contains("the picture is damaged"), "{refused}");
 }
+
+/// A file of several pictures, each of which has a place of its own in it.
+#[test]
+fn of_several_pictures_the_first_is_read() {
+    let folder = TempDir::new().unwrap();
+    let colours = [[200, 0, 0], [0, 200, 0], [0, 0, 200]];
+    for (nth, colour) in colours.into_iter().enumerate() {
+        let picture = jpeg(&RgbImage::from_pixel(2_000, 1_500, image::Rgb(colour)));
+        fs::write(folder.path().join(format!("{nth}.jpg")), picture).unwrap();
+    }
+    let mut encoder = Command::new("heif-enc");
+    encoder.current_dir(folder.path()).args(["0.jpg", "1.jpg", "2.jpg", "-o", "all.heic"]);
+    assert!(encoder.output().unwrap().status.success());
+    let picture = decode(&fs::read(folder.path().join("all.heic")).unwrap()).unwrap();
+    assert_eq!(picture.size, (2_000, 1_500));
+    let image::Rgb([red, green, blue]) = *picture.pixels.get_pixel(1_000, 700);
+    assert!(red > 150 && green < 50 && blue < 50, "{red} {green} {blue}");
+}
+
+/// What looks like a size among the compressed pixels is none.
+#[test]
+fn a_size_is_read_from_the_header_alone() {
+    let mut file = plain(640, 480);
+    file.extend(b"\0\0\0\x20free");
+    file.extend(b"\0\0\0\x14ispe\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff");
+    assert_eq!(decode(&file).unwrap().size, (640, 480));
+}

@@ -1,14 +1,17 @@
 //! HEIC and AVIF, as telephones write them: `heif-convert` of libheif makes a JPEG of them, in a process of its own.
 //!
-//! Their decoders are large and written in C, and files that break them are found every year. The process holds nothing but
-//! the one file, and has little memory, little time and no environment. What it leaves is read like any other JPEG.
+//! Their decoders are large and written in C, and files that break them are found every year. So what breaks is another process,
+//! with little memory, little time and no environment. It reads and writes memory alone. What it leaves is read like any other
+//! JPEG.
 
 use std::{
     fs::File,
-    io::{self, Read, Write},
-    os::fd::OwnedFd,
+    io::{self, Read, Seek, Write},
+    os::unix::fs::symlink,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use image::metadata::Orientation;
@@ -25,17 +28,20 @@ const CONVERTER: &str = "heif-convert";
 /// Quality of the JPEG: what it costs cannot be seen, in the picture or in an embedding.
 const QUALITY: &str = "95";
 
-/// The folder of the JPEG: in memory, and there and writable in every container, even where nothing else is.
-const MEMORY_FOLDER: &str = "/dev/shm";
+/// Where the names of the JPEG lie: writable in every container, even where nothing else is.
+const NAMES: &str = "/dev/shm";
 
-/// Processor time of one picture, in seconds: one of 48 megapixels takes two.
-const SECONDS: u64 = 20;
+/// How long one picture may take: one of 48 megapixels takes two seconds. Others wait for the memory that it holds.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Pause between two looks at whether it is done.
+const POLL: Duration = Duration::from_millis(5);
 
 /// What the process takes beside its pixels: its libraries and stacks, of which it uses little.
 const LIBRARIES: u64 = 128 << 20;
 
-/// The header is searched within so many bytes.
-const HEADER: usize = 1 << 20;
+/// How each JPEG ends.
+const END: [u8; 2] = [0xff, 0xd9];
 
 /// Decodes the first picture of a HEIC or AVIF file, whose format is called `name`.
 pub(super) fn decode(bytes: &[u8], name: &'static str) -> Result<Decoded, PictureError> {
@@ -56,76 +62,110 @@ pub(super) fn decode(bytes: &[u8], name: &'static str) -> Result<Decoded, Pictur
 
 /// The memory that its decoder takes, in bytes, measured with pictures of 12 to 48 megapixels.
 fn needed(bytes: &[u8], name: &str) -> Result<u64, PictureError> {
-    let header = &bytes[..bytes.len().min(HEADER)];
+    let properties = properties(bytes).unwrap_or_default();
     // Of all pictures in the file, thumbnails and parts included, the largest.
-    let sizes = boxes(header, b"ispe").map(|size: [u8; 8]| {
-        let [side, other] = [[size[0], size[1], size[2], size[3]], [size[4], size[5], size[6], size[7]]];
-        (u32::from_be_bytes(side), u32::from_be_bytes(other))
+    let sizes = boxes(properties, b"ispe").map(|size: [u8; 8]| {
+        let [width, height] = [[size[0], size[1], size[2], size[3]], [size[4], size[5], size[6], size[7]]];
+        (u32::from_be_bytes(width), u32::from_be_bytes(height))
     });
     let largest = sizes.max_by_key(|&(width, height)| u64::from(width) * u64::from(height));
     let (width, height) = largest.ok_or_else(|| PictureError::damaged("it does not say how large it is"))?;
     check_size(width, height)?;
-    let is_deep = boxes(header, b"pixi").any(|[_, bits]: [u8; 2]| bits > 8);
+    let is_deep = boxes(properties, b"pixi").any(|[_, bits]: [u8; 2]| bits > 8);
     let per_pixel = if name == "AVIF" { 8 } else { 5 } * if is_deep { 2 } else { 1 };
     Ok(per_pixel * u64::from(width) * u64::from(height) + (8 << 20))
 }
 
-/// What boxes of this kind begin with, after their version and flags (ISO/IEC 14496-12, 4.2).
-fn boxes<'b, const N: usize>(header: &'b [u8], kind: &'b [u8; 4]) -> impl Iterator<Item = [u8; N]> + 'b {
-    let places = header.windows(4).enumerate().filter(move |(_, window)| window == kind);
-    places.filter_map(|(place, _)| header.get(place + 8..)?.first_chunk().copied())
+/// What is said of the pictures of a file: its box `meta` (ISO/IEC 14496-12, 4.2 and 8.11).
+fn properties(mut bytes: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (length, kind) = (bytes.first_chunk()?, bytes.get(4..8)?);
+        let length = match u32::from_be_bytes(*length) {
+            0 => bytes.len(),
+            1 => u64::from_be_bytes(*bytes.get(8..)?.first_chunk()?).try_into().ok()?,
+            length => usize::try_from(length).ok()?,
+        };
+        let this = &bytes[..length.clamp(8, bytes.len())];
+        if kind == b"meta" {
+            return Some(this);
+        }
+        bytes = bytes.get(this.len()..)?;
+    }
+}
+
+/// What boxes of this kind begin with, after their version and flags.
+fn boxes<'b, const N: usize>(properties: &'b [u8], kind: &'b [u8; 4]) -> impl Iterator<Item = [u8; N]> + 'b {
+    let places = properties.windows(4).enumerate().filter(move |(_, window)| window == kind);
+    places.filter_map(|(place, _)| properties.get(place + 8..)?.first_chunk().copied())
 }
 
 /// The picture as JPEG. [`io::ErrorKind::NotFound`] where the converter is missing, [`io::ErrorKind::InvalidData`] where it
 /// makes nothing of the file.
 fn convert(bytes: &[u8], memory: u64) -> io::Result<Vec<u8>> {
-    let folder = TempDir::new_in(MEMORY_FOLDER)
-        .map_err(|error| io::Error::other(format!("{MEMORY_FOLDER}: {error}")))?;
-    let picture = folder.path().join("picture.jpg");
-    let Output { status, stderr, .. } = run(file_of(bytes)?, &picture, memory)?;
-    let open = || match File::open(&picture) {
-        // Of several pictures each has a number.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            File::open(folder.path().join("picture-1.jpg"))
-        }
-        opened => opened,
-    };
-    match open() {
-        Ok(file) if status.success() => {
-            let mut jpeg = Vec::new();
-            file.take(MAX_FILE).read_to_end(&mut jpeg)?;
-            Ok(jpeg)
-        }
-        _ => {
-            let said = String::from_utf8_lossy(&stderr);
-            let why = format!("{CONVERTER} ended with {status}: {}", said.trim().escape_debug());
-            Err(io::Error::new(io::ErrorKind::InvalidData, why))
-        }
+    let mut picture = in_memory()?;
+    picture.write_all(bytes)?;
+    let mut jpeg = in_memory()?;
+    // It tells by the name of a file what to write, and gives the first of several pictures a number.
+    let names = TempDir::new_in(NAMES).map_err(|error| io::Error::other(format!("{NAMES}: {error}")))?;
+    for name in ["picture.jpg", "picture-1.jpg"] {
+        symlink("/proc/self/fd/1", names.path().join(name))?;
     }
-}
-
-/// A file in memory alone.
-fn file_of(bytes: &[u8]) -> io::Result<OwnedFd> {
-    let mut file = File::from(memfd_create("picture", MemfdFlags::CLOEXEC)?);
-    file.write_all(bytes)?;
-    Ok(file.into())
-}
-
-fn run(file: OwnedFd, picture: &Path, memory: u64) -> io::Result<Output> {
     let mut command = Command::new(CONVERTER);
     // It wants to seek in its file, which it may in one that it opens itself.
-    command.args(["--quiet", "-q", QUALITY, "/proc/self/fd/0"]).arg(picture);
+    command.args(["--quiet", "-q", QUALITY, "/proc/self/fd/0"]).arg(names.path().join("picture.jpg"));
     // Without an arena of memory for each thread, of which each is counted whole.
     command.env_clear().env("MALLOC_ARENA_MAX", "1");
-    let child = command.stdin(file).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    // It has not yet read a byte of the file: its libraries are being loaded.
-    let process = Pid::from_child(&child);
-    for (resource, limit) in
-        [(Resource::As, memory), (Resource::Cpu, SECONDS), (Resource::Fsize, MAX_FILE), (Resource::Core, 0)]
-    {
+    let mut child = command.stdin(picture).stdout(jpeg.try_clone()?).stderr(Stdio::piped()).spawn()?;
+    let ended = end(&mut child, memory, &names.path().join("picture-2.jpg"));
+    let mut said = String::new();
+    if let Err(error) = &ended {
+        // Nothing of it stays, whatever it was doing.
+        let _ = child.kill();
+        said = error.to_string();
+    }
+    child.wait()?;
+    if let Some(mut stderr) = child.stderr.take().filter(|_| ended.is_ok()) {
+        stderr.read_to_string(&mut said)?;
+    }
+    let mut bytes = Vec::new();
+    jpeg.rewind()?;
+    jpeg.take(MAX_FILE).read_to_end(&mut bytes)?;
+    // It ends with code 0 even where it could write half of it only.
+    if bytes.ends_with(&END) {
+        return Ok(bytes);
+    }
+    let why = format!("{CONVERTER}: {}", said.trim().escape_debug());
+    Err(io::Error::new(io::ErrorKind::InvalidData, why))
+}
+
+/// A file in memory alone, which goes with whoever has it open.
+fn in_memory() -> io::Result<File> {
+    Ok(File::from(memfd_create("picture", MemfdFlags::CLOEXEC)?))
+}
+
+/// Waits for the end of the process, or of its time, or until it begins the `next` picture.
+fn end(child: &mut Child, memory: u64, next: &Path) -> io::Result<()> {
+    // Its libraries are being loaded, if it has come so far.
+    let process = Pid::from_child(child);
+    for (resource, limit) in [
+        (Resource::As, memory),
+        (Resource::Cpu, LONGEST.as_secs()),
+        (Resource::Fsize, MAX_FILE),
+        (Resource::Core, 0),
+    ] {
         let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
         // It may have ended.
         let _ = prlimit(Some(process), resource, limit);
     }
-    child.wait_with_output()
+    let began = Instant::now();
+    while child.try_wait()?.is_none() {
+        if next.exists() {
+            return Err(io::Error::other("there are several pictures"));
+        }
+        if began.elapsed() > LONGEST {
+            return Err(io::Error::other(format!("it took longer than {LONGEST:?}")));
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
 }
