@@ -3,12 +3,17 @@
 
 const control = (key) => document.querySelector(`[data-answer="${key}"]`);
 
-for (const key of ["1", "2", "3", "x", "i", "s", "u"]) KEYS[key] = () => control(key)?.click();
-KEYS.n = () => control("n")?.focus();
+// An answer is under way: what is pressed meanwhile is not meant for the next question, and must not break the answer off.
+const FOR_AN_ANSWER = 5_000; // milliseconds
+let answered = 0;
+const isAnswered = () => Date.now() - answered < FOR_AN_ANSWER;
 
-// A second press must not answer the next question.
+for (const key of ["1", "2", "3", "x", "i", "s"]) KEYS[key] = () => isAnswered() || control(key)?.click();
+KEYS.u = () => isAnswered() || (control("u") ? control("u").click() : tell("There is nothing to undo here"));
+KEYS.n = () => isAnswered() || control("n")?.focus();
+
 document.addEventListener("submit", (event) => {
-  if (document.body.dataset.answered) return event.preventDefault();
-  document.body.dataset.answered = "true";
+  if (isAnswered()) return event.preventDefault();
+  answered = Date.now();
 });
-window.addEventListener("pageshow", () => delete document.body.dataset.answered);
+window.addEventListener("pageshow", () => { answered = 0; });

@@ -102,7 +102,7 @@ impl Done {
             What::Reject => format!("{faces} removed from this person"),
             What::Ignore => format!("{faces} ignored"),
             What::Clear => format!("Corrections of {faces} cleared"),
-            What::Merge => "Merged: all that was theirs is here".to_owned(),
+            What::Merge => "Merged. Their photos and faces are here now".to_owned(),
             What::Undo => "Undone".to_owned(),
             What::Nothing => "Nothing was changed: select faces first".to_owned(),
         }

@@ -170,6 +170,9 @@ pub async fn ensure(settings: &DatabaseSettings, pool: &MySqlPool) {
 /// # Errors
 /// When it is away, its certificate is refused, or another service is at it.
 pub async fn ensure_now(settings: &DatabaseSettings, pool: &MySqlPool) -> Result<(), SchemaError> {
+    if let Some(problem) = settings.tls.problem() {
+        return Err(SchemaError::Certificate(problem.to_owned()));
+    }
     let ensured = async {
         if answered(upgrades_left(pool)).await?.is_empty() { Ok(()) } else { upgrade(settings).await }
     };

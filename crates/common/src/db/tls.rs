@@ -67,22 +67,31 @@ impl fmt::Debug for Pem {
 /// How PEM begins (RFC 7468).
 const BEGIN: &str = "-----BEGIN ";
 
-/// PEM itself, or the name of a file with it that can be read now.
+/// PEM itself, or the name of a file with it that can be read now. What may be a key is never refused here: the refusal would
+/// show it.
 fn pem(text: &str) -> Result<Pem, String> {
     if text == "off" {
         return Ok(Pem::Off);
     }
-    if text.starts_with(BEGIN) {
-        return Ok(Pem::Text(text.to_owned()));
+    if text.contains(BEGIN) || text.contains('\n') {
+        let begin = text.find(BEGIN).unwrap_or_default();
+        return Ok(Pem::Text(text[begin..].to_owned()));
     }
     match std::fs::read(text) {
         Ok(bytes) if bytes.starts_with(BEGIN.as_bytes()) => Ok(Pem::File(text.into())),
-        Ok(_) => Err("off is needed, or PEM, or a file that begins with -----BEGIN as PEM does".to_owned()),
-        Err(error) => Err(format!("off is needed, or PEM, or a file with it that can be read: {error}")),
+        Ok(_) => Err("expected off, PEM text, or a file that begins with -----BEGIN".to_owned()),
+        Err(error) => Err(format!("expected off, PEM text, or a readable PEM file: {error}")),
     }
 }
 
 impl TlsSettings {
+    /// What does not fit together in the settings.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let verifies = matches!(self.mode, Mode::VerifyCa | Mode::VerifyIdentity);
+        (verifies && self.ca == Pem::Off)
+            .then_some("MYSQL_TLS verifies the server's certificate, and so needs MYSQL_TLS_CA")
+    }
+
     pub(crate) fn apply(&self, options: MySqlConnectOptions) -> MySqlConnectOptions {
         let mut options = options.ssl_mode(match self.mode {
             Mode::Disabled => MySqlSslMode::Disabled,
@@ -146,16 +155,31 @@ mod tests {
         for mode in ["verify-ca", "verify-identity"] {
             let refused = read(&["--db-tls", mode]).unwrap_err();
             assert!(refused.contains("--db-tls-ca"), "{refused}");
+            let off = read(&["--db-tls", mode, "--db-tls-ca", "off"]).unwrap();
+            assert!(off.problem().is_some_and(|words| words.contains("needs MYSQL_TLS_CA")));
         }
         let refused = read(&["--db-tls", "yes"]).unwrap_err();
         assert!(refused.contains("invalid value 'yes' for '--db-tls"), "{refused}");
     }
 
     #[test]
+    fn a_key_is_never_shown_however_it_is_written() {
+        for key in
+            ["\n-----BEGIN PRIVATE KEY-----\nx", "Bag Attributes\n-----BEGIN PRIVATE KEY-----\nx", "x\ny"]
+        {
+            let read = read(&["--db-tls-cert", key]).unwrap();
+            assert!(
+                matches!(&read.certificate, Pem::Text(text) if text.starts_with("-----") || *text == "x\ny")
+            );
+            assert_eq!(format!("{:?}", read.certificate), "…");
+        }
+    }
+
+    #[test]
     fn a_file_that_is_missing_or_no_pem_is_refused_at_the_start() {
         let missing = read(&["--db-tls-ca", "/nowhere/ca.pem"]).unwrap_err();
-        assert!(missing.contains("can be read: No such file"), "{missing}");
+        assert!(missing.contains("a readable PEM file: No such file"), "{missing}");
         let other = read(&["--db-tls-cert", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]).unwrap_err();
-        assert!(other.contains("begins with -----BEGIN as PEM does"), "{other}");
+        assert!(other.contains("begins with -----BEGIN"), "{other}");
     }
 }

@@ -56,10 +56,10 @@ struct Entry {
     /// Whether to undo it changes who is known.
     #[serde(skip)]
     changes_people: bool,
-    /// Where what it is about can be looked at.
-    /// Whether it is a merge of which enough is told to make two people again.
+    /// Whether it is a merge that tells enough to be undone.
     #[serde(skip)]
     splits: bool,
+    /// Where what it is about can be looked at.
     #[serde(skip)]
     page: Option<String>,
 }

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 /// A million known pictures take 2.4 s, and are read every four minutes; ten thousand are read in each round.
 const PAUSE: u32 = 100;
 
+/// Longest pause, whatever held the last reading up.
+const LONGEST: Duration = Duration::from_secs(300);
+
 /// What was read last, and when it is read again.
 #[derive(Debug, Default)]
 pub(crate) struct Owners(Option<(u64, Instant)>);
@@ -31,7 +34,7 @@ impl Owners {
 }
 
 fn next(began: Instant, took: Duration) -> Instant {
-    began + took * PAUSE
+    began + (took * PAUSE).min(LONGEST)
 }
 
 #[cfg(test)]
@@ -43,5 +46,6 @@ mod tests {
         let began = Instant::now();
         assert_eq!(next(began, Duration::from_millis(20)), began + Duration::from_secs(2));
         assert_eq!(next(began, Duration::from_millis(2_400)), began + Duration::from_secs(240));
+        assert_eq!(next(began, Duration::from_secs(60)), began + LONGEST);
     }
 }

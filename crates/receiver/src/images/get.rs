@@ -78,7 +78,7 @@ const AT_ONCE: u32 = 1_000;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct WhichFailed {
-    /// Those alone that failed for this reason; all without it.
+    /// Only images that failed for this reason. Default: all.
     #[schema(example = "there is no such file in the folder of unknown people")]
     reason: Option<String>,
 }
@@ -86,7 +86,7 @@ struct WhichFailed {
 /// How many failed images are tried again.
 #[derive(Serialize, ToSchema)]
 struct Retried {
-    /// So many.
+    /// Number of images.
     #[schema(example = 12)]
     images: usize,
     /// Whether there are more: ask again.

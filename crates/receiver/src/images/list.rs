@@ -44,8 +44,8 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Asked {
-    /// The order: `id`, as they were posted, which is that without it, too; or `taken`, by the date on which they were taken, the
-    /// newest first. Images of which that is not known stand at the date (UTC) on which they were posted
+    /// `id` (default): in the order of posting. `taken`: by the date on which they were taken, the newest first; images without
+    /// that date stand at the date (UTC) on which they were posted
     #[serde(default)]
     #[param(inline, value_type = Option<Sort>)]
     sort: Sort,

@@ -368,6 +368,26 @@ pub(crate) async fn is_newest(
     Ok(newest == Some(entry))
 }
 
+/// Whether an entry after this one, which counts, tells that one of these reference photos of a person was added or removed.
+pub(crate) async fn tells_of_photo(
+    transaction: &mut MySqlConnection,
+    entry: u64,
+    person: Subject,
+    pictures: &[String],
+) -> sqlx::Result<bool> {
+    let mut select = QueryBuilder::<MySql>::new("SELECT detail FROM audit WHERE subject = ");
+    select.push_bind(person.to_string()).push(" AND id > ").push_bind(entry).push(" AND ").push(COUNTS);
+    select.push(" AND action IN ");
+    push_list(&mut select, [Action::AddPhoto, Action::RemovePhoto].map(Action::name));
+    let details: Vec<String> = select.build_query_scalar().fetch_all(transaction).await?;
+    Ok(details.iter().filter_map(|detail| photo_of(detail)).any(|picture| pictures.contains(&picture)))
+}
+
+/// The reference photo that an entry tells of which added or removed one.
+pub(crate) fn photo_of(detail: &str) -> Option<String> {
+    serde_json::from_str(detail).ok()
+}
+
 /// Notes who changed what: a [`Change`] in `detail` can be taken back. The entry's id.
 pub(crate) async fn note(
     transaction: &mut MySqlConnection,

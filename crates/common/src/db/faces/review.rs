@@ -18,6 +18,9 @@ use crate::{
 /// Clusters that are counted, at most.
 const CLUSTERS: u32 = 1_000;
 
+/// Places that one look passes over, at most, because the faces there are gone.
+const PASSED: usize = 20;
+
 /// Faces of a cluster that are shown, at most.
 const SHOWN: usize = 6;
 
@@ -55,7 +58,7 @@ pub async fn after(pool: &MySqlPool, skipped: usize) -> sqlx::Result<Review> {
     let total = suggestions.count() + clusters.len();
     let mut question = None;
     // Faces may have gone since they were found.
-    for place in skipped..total {
+    for place in (skipped..total).take(PASSED) {
         question = match (suggestions.get(place), place.checked_sub(suggestions.count())) {
             (Some(group), _) => ask(pool, Some(group.face), group.cluster, &group.people).await?,
             (None, Some(place)) => ask(pool, None, clusters.get(place).copied(), &[]).await?,

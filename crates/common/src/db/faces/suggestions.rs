@@ -15,8 +15,11 @@ use crate::{
     quality::{MIN_REFERENCE_HEIGHT, SMALL_FACE_MARGIN, SUGGESTION_TOLERANCE},
 };
 
-/// Faces that one look goes through, at most. Those of one cluster are one suggestion.
-const SEARCHED: u32 = 1_000;
+/// Unknown faces that one look goes through, at most, the nearest first.
+const SEARCHED: u32 = 10_000;
+
+/// Faces that are suggested, at most. Those of one cluster are one suggestion.
+const SUGGESTED: u32 = 1_000;
 
 /// Known people that one suggestion names, at most.
 const PEOPLE: usize = 3;
@@ -54,20 +57,22 @@ pub(crate) struct Group {
 pub async fn find(pool: &MySqlPool) -> sqlx::Result<Suggestions> {
     let select = sqlx::query_as(
         "SELECT faces.id, stranger, owner.id, owner.name
-         FROM faces FORCE INDEX (faces_distance)
+         FROM (SELECT id FROM faces FORCE INDEX (faces_distance) WHERE person = -1 AND chosen IS NULL AND distance <= ?
+               ORDER BY distance LIMIT ?) AS near
+         STRAIGHT_JOIN faces ON faces.id = near.id
          STRAIGHT_JOIN person_images AS known ON known.image_name = faces.nearest
          STRAIGHT_JOIN person AS owner ON owner.id = known.person_id
-         WHERE faces.person = -1 AND faces.chosen IS NULL AND faces.distance <= ?
-             AND (faces.height >= ? OR faces.distance <= ?)
+         WHERE (faces.height >= ? OR faces.distance <= ?)
              AND NOT EXISTS (SELECT * FROM face_rejections WHERE face_id = faces.id AND person_id = owner.id)
          ORDER BY faces.distance, faces.id LIMIT ?",
     )
     .bind(SUGGESTION_TOLERANCE)
+    .bind(SEARCHED)
     .bind(MIN_REFERENCE_HEIGHT)
     .bind(SUGGESTION_TOLERANCE - SMALL_FACE_MARGIN)
-    .bind(SEARCHED);
+    .bind(SUGGESTED);
     let rows: Vec<(u64, Option<u64>, i32, String)> = answered(select.fetch_all(pool)).await?;
-    let more = rows.len() == SEARCHED as usize;
+    let more = rows.len() == SUGGESTED as usize;
     let mut groups: Vec<Group> = Vec::new();
     let mut places: HashMap<(bool, u64), usize> = HashMap::new();
     let mut seen = HashSet::new();

@@ -82,25 +82,33 @@ async fn left_in(connection: &mut MySqlConnection, id: u64) -> sqlx::Result<Left
 /// Whom somebody became by a merge, if the audit still tells. No index leads there: all merges are looked at.
 async fn merged_into(connection: &mut MySqlConnection, id: u64) -> sqlx::Result<Option<u64>> {
     let merges = merges_of(connection, id, COUNTS).await?;
-    Ok(merges.last().and_then(|(_, subject)| subject.strip_prefix("person ")?.parse().ok()))
+    Ok(merges.last().and_then(|merge| merge.into.strip_prefix("person ")?.parse().ok()))
 }
 
-/// The entries of merges by which somebody went, for which `condition` holds, with their subjects.
+/// A merge by which somebody went.
+struct MergeEntry {
+    id: u64,
+    /// Its subject: the person who stayed.
+    into: String,
+    /// Who went.
+    gone: Gone,
+}
+
+/// The merges by which somebody went, for which `condition` holds.
 async fn merges_of(
     connection: &mut MySqlConnection,
     id: u64,
     condition: &str,
-) -> sqlx::Result<Vec<(u64, String)>> {
+) -> sqlx::Result<Vec<MergeEntry>> {
     let select = format!(
         "SELECT id, subject, detail FROM audit WHERE action = 'merge' AND detail LIKE ? AND {condition} ORDER BY id"
     );
     let merges: Vec<(u64, String, String)> =
         sqlx::query_as(AssertSqlSafe(select)).bind(format!("%\"id\":{id},%")).fetch_all(connection).await?;
-    let theirs = |detail: &str| {
-        serde_json::from_str::<Gone>(detail).is_ok_and(|gone| u64::try_from(gone.id) == Ok(id))
-    };
-    let theirs = merges.into_iter().filter(|(.., detail)| theirs(detail));
-    Ok(theirs.map(|(entry, subject, _)| (entry, subject)).collect())
+    let told = merges.into_iter().filter_map(|(id, into, detail)| {
+        Some(MergeEntry { id, into, gone: serde_json::from_str(&detail).ok()? })
+    });
+    Ok(told.filter(|merge| u64::try_from(merge.gone.id) == Ok(id)).collect())
 }
 
 /// Erases what is left of somebody who is not known, with the images that this changes; `None` when nothing is.
@@ -163,9 +171,22 @@ async fn erase(transaction: &mut MySqlConnection, person: u64, faces: &[u64]) ->
             .execute(&mut *transaction)
             .await?;
         // They may have come back from a merge: what that tells of them is an entry of the other.
-        for (entry, _) in merges_of(transaction, person, "TRUE").await? {
-            let empty = sqlx::query("UPDATE audit SET detail = ? WHERE id = ?").bind(EMPTY).bind(entry);
-            empty.execute(&mut *transaction).await?;
+        for merge in merges_of(transaction, person, "TRUE").await? {
+            let mut entries = vec![merge.id];
+            let later: Vec<(u64, String)> =
+                sqlx::query_as("SELECT id, detail FROM audit WHERE subject = ? AND id > ?")
+                    .bind(&merge.into)
+                    .bind(merge.id)
+                    .fetch_all(&mut *transaction)
+                    .await?;
+            let is_theirs = |detail: &str| {
+                audit::photo_of(detail).is_some_and(|photo| merge.gone.pictures.contains(&photo))
+            };
+            entries.extend(later.iter().filter(|(_, detail)| is_theirs(detail)).map(|(entry, _)| *entry));
+            for entry in entries {
+                let empty = sqlx::query("UPDATE audit SET detail = ? WHERE id = ?").bind(EMPTY).bind(entry);
+                empty.execute(&mut *transaction).await?;
+            }
         }
     }
     entries::forget(transaction, faces).await?;

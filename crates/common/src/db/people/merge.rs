@@ -80,8 +80,9 @@ async fn moved(transaction: &mut MySqlConnection, from: i32, into: i32) -> sqlx:
     Ok(Moved { faces, rejected: rejected.into_iter().collect(), of_both, images })
 }
 
-/// Undoes a merge, which `entry` of the audit tells of: who was gone is there again, with what was theirs, but for faces that were
-/// corrected since. `None` when the other is gone by now, or it was undone before.
+/// Undoes a merge, which `entry` of the audit tells of: restores the removed person with their photos, corrections and images.
+/// `None` when the other person is gone by now, when one of these faces or photos was corrected, removed or added since, when
+/// somebody else was merged into them since, or when it was undone before.
 pub async fn undo(pool: &MySqlPool, entry: u64, merge: &Merge, who: &str) -> sqlx::Result<Option<u64>> {
     let Merge { into, gone: Person { id, name }, pictures, moved } = merge;
     until_all_done(|| async {
@@ -90,9 +91,12 @@ pub async fn undo(pool: &MySqlPool, entry: u64, merge: &Merge, who: &str) -> sql
             return Ok(None);
         }
         let Some(stays) = locked(&mut transaction, *into).await? else { return Ok(None) };
-        let insert = sqlx::query("INSERT INTO person (id, name) VALUES (?, ?)");
-        insert.bind(id).bind(name).execute(&mut *transaction).await?;
-
+        let subject = Subject::Person(*into);
+        if !audit::is_newest(&mut transaction, entry, subject, &[Action::Merge]).await?
+            || audit::tells_of_photo(&mut transaction, entry, subject, pictures).await?
+        {
+            return Ok(None);
+        }
         let both: BTreeSet<u64> =
             moved.faces.iter().chain(&moved.rejected).chain(&moved.of_both).copied().collect();
         let mut touched: BTreeSet<ImageId> = BTreeSet::new();
@@ -105,8 +109,11 @@ pub async fn undo(pool: &MySqlPool, entry: u64, merge: &Merge, who: &str) -> sql
             let images: Vec<u64> = held.build_query_scalar().fetch_all(&mut *transaction).await?;
             touched.extend(images.into_iter().map(ImageId));
         }
-        let newer = entries::corrected_since(&mut transaction, entry, &both).await?;
-        let old = |faces: &[u64]| Vec::from_iter(faces.iter().copied().filter(|face| !newer.contains(face)));
+        if !entries::corrected_since(&mut transaction, entry, &both).await?.is_empty() {
+            return Ok(None);
+        }
+        let insert = sqlx::query("INSERT INTO person (id, name) VALUES (?, ?)");
+        insert.bind(id).bind(name).execute(&mut *transaction).await?;
 
         let update = "UPDATE person_images SET person_id = ";
         for pictures in pictures.chunks(AT_ONCE) {
@@ -115,19 +122,19 @@ pub async fn undo(pool: &MySqlPool, entry: u64, merge: &Merge, who: &str) -> sql
             push_list(&mut update, pictures.iter().map(String::as_str));
             update.build().execute(&mut *transaction).await?;
         }
-        for faces in old(&moved.faces).chunks(AT_ONCE) {
+        for faces in moved.faces.chunks(AT_ONCE) {
             let mut update = QueryBuilder::<MySql>::new("UPDATE faces SET chosen = ");
             update.push_bind(id).push(" WHERE chosen = ").push_bind(stays.id).push(" AND id IN ");
             push_list(&mut update, faces.iter().copied());
             update.build().execute(&mut *transaction).await?;
         }
-        for faces in old(&moved.rejected).chunks(AT_ONCE) {
+        for faces in moved.rejected.chunks(AT_ONCE) {
             let mut update = QueryBuilder::<MySql>::new("UPDATE face_rejections SET person_id = ");
             update.push_bind(id).push(" WHERE person_id = ").push_bind(stays.id).push(" AND face_id IN ");
             push_list(&mut update, faces.iter().copied());
             update.build().execute(&mut *transaction).await?;
         }
-        for faces in old(&moved.of_both).chunks(AT_ONCE) {
+        for faces in moved.of_both.chunks(AT_ONCE) {
             let mut insert =
                 QueryBuilder::<MySql>::new("INSERT INTO face_rejections (face_id, person_id) SELECT id, ");
             insert.push_bind(id).push(" FROM faces WHERE id IN ");
