@@ -127,6 +127,11 @@ impl Done {
     }
 }
 
+/// A key for one form of one page, under which the receiver does what it asks for once.
+pub fn key() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
 /// What was done just before the page that is being made.
 pub fn done() -> Option<Done> {
     DONE.try_with(|done| *done).ok()
@@ -192,7 +197,9 @@ async fn correct(
         };
         let what = what.unwrap_or(What::Nothing);
         body[about.0] = about.1;
-        let said = send(&frontend, &headers, "/faces/corrections", &body).await?;
+        // Sent twice by two clicks, a form names nobody twice.
+        let key = values(&fields, "key").next();
+        let said = send(&frontend, &headers, "/faces/corrections", &body, key).await?;
         let done = done_by(what, &said);
         match values(&fields, "example").next().and_then(|example| example.parse().ok()) {
             Some(example) if what == What::Assign => {
@@ -214,7 +221,7 @@ fn done_by(what: What, said: &Value) -> Done {
 async fn enrolled(frontend: &Frontend, headers: &HeaderMap, done: Done, said: &Value, example: u64) -> Done {
     let path = format!("/people/{}/pictures", said["person"]["id"]);
     let body = json!({ "face": example, "part_of": done.undo });
-    let what = match send(frontend, headers, &path, &body).await {
+    let what = match send(frontend, headers, &path, &body, None).await {
         Ok(_) => What::Enrol,
         Err(_) => What::AssignAlone,
     };
@@ -230,7 +237,7 @@ async fn undo(
         let fields = read(&headers, form)?;
         let entry = values(&fields, "entry").next().and_then(|entry| entry.parse::<u64>().ok());
         let entry = entry.ok_or_else(unreadable)?;
-        send(&frontend, &headers, &format!("/audit/{entry}/undo"), &Value::Null).await?;
+        send(&frontend, &headers, &format!("/audit/{entry}/undo"), &Value::Null, None).await?;
         Ok(Done { what: What::Undo, faces: 0, undo: None })
     };
     answer(&headers, undone.await)
@@ -271,9 +278,15 @@ async fn whom(frontend: &Frontend, name: &str) -> Result<Value, Refused> {
 }
 
 /// Asks the receiver for a change.
-async fn send(frontend: &Frontend, headers: &HeaderMap, path: &str, body: &Value) -> Result<Value, Refused> {
+async fn send(
+    frontend: &Frontend,
+    headers: &HeaderMap,
+    path: &str,
+    body: &Value,
+    key: Option<&str>,
+) -> Result<Value, Refused> {
     let receiver = frontend.receiver.as_ref().ok_or(Problem::ReadOnly)?;
-    let (status, said) = receiver.post(path, headers, body).await?;
+    let (status, said) = receiver.post(path, headers, body, key).await?;
     if status.is_success() {
         return Ok(said);
     }

@@ -73,17 +73,22 @@ impl Receiver {
         Ok(Self { authority: address.parse()?, client, places: Arc::new(Semaphore::new(REQUESTS)) })
     }
 
-    /// Asks for a change by JSON, for whoever sends a request with these headers. The status and the JSON of the answer.
+    /// Asks for a change by JSON, for whoever sends a request with these headers; under a key, once. The status and the JSON of
+    /// the answer.
     pub async fn post(
         &self,
         path: &str,
         headers: &HeaderMap,
         body: &Value,
+        key: Option<&str>,
     ) -> Result<(StatusCode, Value), Problem> {
         let mut request = Request::post(format!("/api{path}")).body(Body::from(body.to_string()));
         if let Ok(request) = &mut request {
             request.headers_mut().extend(chosen(headers, &[AUTHORIZATION]).drain());
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            if let Some(key) = key.and_then(|key| HeaderValue::from_str(key).ok()) {
+                request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+            }
         }
         let answer = self.forward(request.map_err(|_| Problem::NoSuchPage)?).await?;
         let status = answer.status();

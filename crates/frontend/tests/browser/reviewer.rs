@@ -25,6 +25,13 @@ async fn with_doubtful(scene: &Scene, count: usize) {
     }
 }
 
+/// Presses a key, once the page listens to keys.
+async fn press(browser: &Browser, key: &str) {
+    let listens = async || browser.run("return document.readyState === 'complete'").await == true;
+    browser.until("a page that listens", listens).await;
+    browser.press(key).await;
+}
+
 /// Whom the faces show, in the order of their images, and how often somebody was rejected.
 async fn shown(scene: &Scene) -> (Vec<i32>, i64) {
     let shown = sqlx::query_scalar("SELECT person FROM faces ORDER BY image_id");
@@ -49,14 +56,14 @@ async fn questions_are_answered_by_one_key_each_and_an_answer_is_undone_by_anoth
         ("s", "", "Question 2 of 2"),
         ("i", "1 face ignored", "That was the last question"),
     ] {
-        browser.press(key).await;
+        press(&browser, key).await;
         browser.sees("main", question).await;
         browser.sees("body", notice).await;
     }
     assert_eq!(shown(&scene).await, (vec![5, -1, -1, -1], 1));
     browser.click(".message a").await;
     browser.sees(".hint", "Question 1 of 1").await;
-    browser.press("n").await;
+    press(&browser, "n").await;
     browser.type_into(".named [name=name]", "Grace Hopper\u{e007}").await;
     browser.sees(".notice", "1 face named").await;
     browser.sees("main", "Nothing to review").await;
