@@ -54,11 +54,13 @@ const focusOn = (card) => card.querySelector("a, button")?.focus({ preventScroll
 
 // --- What is done with them -----------------------------------------------------------------------------------
 
+// Each by what is asked for, and by the words for what was done.
 const SAYINGS = {
-  confirm: (data) => [{ confirm: true }, `${facesOf(data.count)} confirmed`],
-  reject: (data) => [{ not: Number(data.person) }, `${facesOf(data.count)} removed from ${personName()}`],
-  ignore: (data) => [{ person: null }, `${facesOf(data.count)} ignored`],
-  clear: (data) => [{ clear: true }, `Corrections of ${facesOf(data.count)} cleared`],
+  assign: [(person) => ({ person }), (faces, name) => `${faces} named ${name}`],
+  confirm: [() => ({ confirm: true }), (faces) => `${faces} confirmed`],
+  reject: [(person) => ({ not: person }), (faces, name) => `${faces} removed from ${name}`],
+  ignore: [() => ({ person: null }), (faces) => `${faces} ignored`],
+  clear: [() => ({ clear: true }), (faces) => `Corrections of ${faces} cleared`],
 };
 
 const personName = () => document.querySelector(".person-name")?.textContent ?? "this person";
@@ -67,31 +69,26 @@ async function correct(form, what) {
   const data = new FormData(form);
   const cluster = data.get("cluster");
   const faces = data.getAll("face").map(Number);
-  if (form !== bar && (cluster || data.has("name"))) return answer(form, what, cluster ? { cluster: Number(cluster) } : { faces });
+  // About a cluster, or about a face and whom it may show.
+  if (form !== bar && (cluster || data.has("name"))) {
+    const { person } = form.querySelector(`[value=${what}]`).dataset;
+    return correctAs(cluster ? { cluster: Number(cluster) } : { faces }, what, data.get("person"), person);
+  }
   if (!faces.length) return tell("Select faces first");
   const first = faceCards().findIndex((card) => card.dataset.face === String(faces[0]));
-  const done = what === "assign" ? await assign(faces) : await correctAs(faces, what, data.get("person"));
+  const done =
+    what === "assign" ? await assign(faces) : await correctAs({ faces }, what, data.get("person"), personName());
   if (!done) return;
   back = first;
   selectAll(false);
 }
 
-const correctAs = (faces, what, person) => {
-  const [saying, words] = SAYINGS[what]({ count: faces.length, person });
-  return attempt(() => send("POST", "/api/faces/corrections", { faces, ...saying }), words);
-};
-
-// An answer about a cluster, or about a face and whom it may show.
-function answer(form, what, about) {
-  const data = new FormData(form);
-  const name = form.querySelector(`[value=${what}]`).dataset.person;
-  return attempt(async () => {
-    const [saying] = what === "assign" ? [{ person: Number(data.get("person")) }] : SAYINGS[what]({ person: data.get("person") });
-    const said = await send("POST", "/api/faces/corrections", { ...about, ...saying });
-    const words = { assign: `named ${name}`, reject: `removed from ${name}`, ignore: "ignored" }[what];
-    return { ...said, words: `${facesOf(said.faces)} ${words}` };
+const correctAs = (about, what, person, name) =>
+  attempt(async () => {
+    const [asked, words] = SAYINGS[what];
+    const said = await send("POST", "/api/faces/corrections", { ...about, ...asked(Number(person)) });
+    return { ...said, words: words(facesOf(said.faces), name) };
   });
-}
 
 async function assign(faces) {
   const chosen = selected();

@@ -250,7 +250,7 @@ async fn answer(receiver: &Receiver, face: u64, said: Corrected) -> Result<Respo
 }
 
 /// Where to post what takes back what an entry of the audit tells of.
-fn undo_at(entry: u64) -> String {
+pub fn undo_at(entry: u64) -> String {
     format!("/audit/{entry}/undo")
 }
 

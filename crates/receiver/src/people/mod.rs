@@ -34,7 +34,7 @@ use crate::{
     compat::request,
     corrections::{
         many::{self, CorrectedFaces},
-        written,
+        undo_at, written,
     },
     http::{error::Problem, format, id::Id, idempotency, state::Receiver},
     people::name::checked,
@@ -186,7 +186,7 @@ async fn rename(
     let body = receiver.body(request).await?;
     let GivenName { name } = request::object(&body.bytes, NAME)?;
     let entry = done(people::rename(&receiver.pool, id, checked(&name)?, &who.name).await?)?;
-    let renamed = ChangedPerson { undo: format!("/audit/{entry}/undo"), person: receiver.person(id).await? };
+    let renamed = ChangedPerson { undo: undo_at(entry), person: receiver.person(id).await? };
     Ok(format::fresh(StatusCode::OK, &renamed))
 }
 
@@ -314,7 +314,7 @@ async fn merge(
         }
         merged => done(merged)?,
     };
-    let merged = ChangedPerson { undo: format!("/audit/{entry}/undo"), person: receiver.person(into).await? };
+    let merged = ChangedPerson { undo: undo_at(entry), person: receiver.person(into).await? };
     Ok(format::fresh(StatusCode::OK, &merged))
 }
 

@@ -77,7 +77,7 @@ async fn ask(
     cluster: Option<u64>,
     people: &[Person],
 ) -> sqlx::Result<Option<Question>> {
-    let mut faces = answered(page::these(pool, Vec::from_iter(face).as_slice())).await?;
+    let mut faces = answered(page::these(pool, face.as_slice())).await?;
     let mut count = faces.len() as u64;
     if let Some(cluster) = cluster {
         let newest = answered(page::newest_of(pool, &[cluster], SHOWN)).await?.remove(&cluster);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     db::{
@@ -116,13 +116,15 @@ async fn redeem_now(
     Ok(images)
 }
 
-/// Gives a failed image all its tries again.
-pub(super) const RETRY: &str = "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL WHERE id = ? AND status = 2";
+/// Gives failed images all their tries again: those for which a condition holds that follows.
+pub(super) const RETRY: &str =
+    "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL WHERE status = 2 AND ";
 
 /// Another try for one failed image, because somebody asks for it: FAILEDPROCESSING → PENDING with all its tries. Unlike
 /// [`redeem`] it knows no bounds, and does not count against those. False when the image is not failed, or not there.
 pub async fn retry(pool: &MySqlPool, id: ImageId) -> sqlx::Result<bool> {
-    let updated = until_done(|| sqlx::query(RETRY).bind(id.0).execute(pool));
+    let update = format!("{RETRY} id = ?");
+    let updated = until_done(|| sqlx::query(AssertSqlSafe(&update[..])).bind(id.0).execute(pool));
     Ok(updated.await?.rows_affected() == 1)
 }
 
@@ -153,10 +155,8 @@ pub async fn retry_failed(
     .await?;
     if !failed.is_empty() {
         until_done(|| {
-            let mut update = QueryBuilder::<MySql>::new(
-                "UPDATE images SET status = 0, attempts = 0, claim = NULL, claimed_until = NULL
-                 WHERE status = 2 AND id IN ",
-            );
+            let mut update = QueryBuilder::<MySql>::new(RETRY);
+            update.push("id IN ");
             push_list(&mut update, failed.iter().copied());
             async move { update.build().execute(pool).await }
         })

@@ -178,7 +178,8 @@ pub async fn upload(pool: &MySqlPool, path: &str, file_name: Option<&str>) -> sq
         let revived = if stored.created {
             false
         } else {
-            let revive = sqlx::query(AssertSqlSafe(format!("{RETRY} AND NOT redeemable"))).bind(stored.id.0);
+            let revive =
+                sqlx::query(AssertSqlSafe(format!("{RETRY} id = ? AND NOT redeemable"))).bind(stored.id.0);
             revive.execute(&mut *transaction).await?.rows_affected() == 1
         };
         Ok(Upload { transaction, stored, revived })

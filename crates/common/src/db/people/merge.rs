@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     db::{
@@ -56,28 +56,34 @@ pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::R
 
 /// What becomes somebody else's, beside the reference photos. It stays so until the transaction ends: `from` is locked.
 async fn moved(transaction: &mut MySqlConnection, from: i32, into: i32) -> sqlx::Result<Moved> {
-    let mut lists = Vec::with_capacity(3);
-    for select in [
-        "SELECT id FROM faces WHERE person = ? AND chosen IS NOT NULL FOR UPDATE",
-        "SELECT face_id FROM face_rejections WHERE person_id = ?",
-        "SELECT CAST(id AS UNSIGNED) FROM images WHERE person = ?
-             AND NOT EXISTS (SELECT * FROM faces WHERE image_id = images.id)",
-    ] {
-        let ids: Vec<u64> = sqlx::query_scalar(select).bind(from).fetch_all(&mut *transaction).await?;
-        lists.push(ids);
-    }
-    let images = lists.pop().unwrap_or_default();
-    let mut rejected: BTreeSet<u64> = lists.pop().unwrap_or_default().into_iter().collect();
-    let faces = lists.pop().unwrap_or_default();
-    let select = sqlx::query_scalar(
-        "SELECT face_id FROM face_rejections WHERE person_id = ? AND face_id IN
-             (SELECT face_id FROM face_rejections WHERE person_id = ?)",
-    );
-    let of_both: Vec<u64> = select.bind(into).bind(from).fetch_all(transaction).await?;
-    of_both.iter().for_each(|face| {
-        rejected.remove(face);
-    });
-    Ok(Moved { faces, rejected: rejected.into_iter().collect(), of_both, images })
+    let rejected = |also: &str| {
+        format!(
+            "SELECT face_id FROM face_rejections WHERE person_id = {from} AND face_id {also}
+                 (SELECT face_id FROM face_rejections WHERE person_id = {into})"
+        )
+    };
+    Ok(Moved {
+        faces: ids(
+            transaction,
+            format!("SELECT id FROM faces WHERE person = {from} AND chosen IS NOT NULL FOR UPDATE"),
+        )
+        .await?,
+        rejected: ids(transaction, rejected("NOT IN")).await?,
+        of_both: ids(transaction, rejected("IN")).await?,
+        images: ids(
+            transaction,
+            format!(
+                "SELECT CAST(id AS UNSIGNED) FROM images WHERE person = {from}
+                     AND NOT EXISTS (SELECT * FROM faces WHERE image_id = images.id)"
+            ),
+        )
+        .await?,
+    })
+}
+
+async fn ids(transaction: &mut MySqlConnection, select: String) -> sqlx::Result<Vec<u64>> {
+    // Nothing in it but numbers is from outside.
+    sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(transaction).await
 }
 
 /// Undoes a merge, which `entry` of the audit tells of: restores the removed person with their photos, corrections and images.
@@ -90,17 +96,19 @@ pub async fn undo(pool: &MySqlPool, entry: u64, merge: &Merge, who: &str) -> sql
         if !audit::hold(&mut transaction, entry, &[Action::Merge]).await? {
             return Ok(None);
         }
-        let Some(stays) = locked(&mut transaction, *into).await? else { return Ok(None) };
+        if locked(&mut transaction, *into).await?.is_none() {
+            return Ok(None);
+        }
         let subject = Subject::Person(*into);
         if !audit::is_newest(&mut transaction, entry, subject, &[Action::Merge]).await?
             || audit::tells_of_photo(&mut transaction, entry, subject, pictures).await?
         {
             return Ok(None);
         }
-        let both: BTreeSet<u64> =
+        let faces: BTreeSet<u64> =
             moved.faces.iter().chain(&moved.rejected).chain(&moved.of_both).copied().collect();
         let mut touched: BTreeSet<ImageId> = BTreeSet::new();
-        for faces in Vec::from_iter(both.iter().copied()).chunks(AT_ONCE) {
+        for faces in Vec::from_iter(faces.iter().copied()).chunks(AT_ONCE) {
             // Waits for corrections of these faces that are under way: the next statement has to see them.
             let mut held =
                 QueryBuilder::<MySql>::new("SELECT CAST(image_id AS UNSIGNED) FROM faces WHERE id IN ");
@@ -109,44 +117,45 @@ pub async fn undo(pool: &MySqlPool, entry: u64, merge: &Merge, who: &str) -> sql
             let images: Vec<u64> = held.build_query_scalar().fetch_all(&mut *transaction).await?;
             touched.extend(images.into_iter().map(ImageId));
         }
-        if !entries::corrected_since(&mut transaction, entry, &both).await?.is_empty() {
+        if !entries::corrected_since(&mut transaction, entry, &faces).await?.is_empty() {
             return Ok(None);
         }
         let insert = sqlx::query("INSERT INTO person (id, name) VALUES (?, ?)");
         insert.bind(id).bind(name).execute(&mut *transaction).await?;
 
-        let update = "UPDATE person_images SET person_id = ";
         for pictures in pictures.chunks(AT_ONCE) {
-            let mut update = QueryBuilder::<MySql>::new(update);
-            update.push_bind(id).push(" WHERE person_id = ").push_bind(stays.id).push(" AND image_name IN ");
+            let mut update = QueryBuilder::<MySql>::new("UPDATE person_images SET person_id = ");
+            update.push_bind(id).push(" WHERE person_id = ").push_bind(into).push(" AND image_name IN ");
             push_list(&mut update, pictures.iter().map(String::as_str));
             update.build().execute(&mut *transaction).await?;
         }
-        for faces in moved.faces.chunks(AT_ONCE) {
-            let mut update = QueryBuilder::<MySql>::new("UPDATE faces SET chosen = ");
-            update.push_bind(id).push(" WHERE chosen = ").push_bind(stays.id).push(" AND id IN ");
-            push_list(&mut update, faces.iter().copied());
-            update.build().execute(&mut *transaction).await?;
-        }
-        for faces in moved.rejected.chunks(AT_ONCE) {
-            let mut update = QueryBuilder::<MySql>::new("UPDATE face_rejections SET person_id = ");
-            update.push_bind(id).push(" WHERE person_id = ").push_bind(stays.id).push(" AND face_id IN ");
-            push_list(&mut update, faces.iter().copied());
-            update.build().execute(&mut *transaction).await?;
-        }
-        for faces in moved.of_both.chunks(AT_ONCE) {
-            let mut insert =
-                QueryBuilder::<MySql>::new("INSERT INTO face_rejections (face_id, person_id) SELECT id, ");
-            insert.push_bind(id).push(" FROM faces WHERE id IN ");
-            push_list(&mut insert, faces.iter().copied());
-            insert.build().execute(&mut *transaction).await?;
-        }
-        for images in moved.images.chunks(AT_ONCE) {
-            let mut update = QueryBuilder::<MySql>::new("UPDATE images SET person = ");
-            update.push_bind(id).push(" WHERE person = ").push_bind(stays.id);
-            update.push(" AND NOT EXISTS (SELECT * FROM faces WHERE image_id = images.id) AND id IN ");
-            push_list(&mut update, images.iter().copied());
-            update.build().execute(&mut *transaction).await?;
+        for (change, ids) in [
+            (format!("UPDATE faces SET chosen = {id} WHERE chosen = {into} AND id IN "), &moved.faces),
+            (
+                format!(
+                    "UPDATE face_rejections SET person_id = {id} WHERE person_id = {into} AND face_id IN "
+                ),
+                &moved.rejected,
+            ),
+            (
+                format!(
+                    "INSERT INTO face_rejections (face_id, person_id) SELECT id, {id} FROM faces WHERE id IN "
+                ),
+                &moved.of_both,
+            ),
+            (
+                format!(
+                    "UPDATE images SET person = {id} WHERE person = {into}
+                         AND NOT EXISTS (SELECT * FROM faces WHERE image_id = images.id) AND id IN "
+                ),
+                &moved.images,
+            ),
+        ] {
+            for ids in ids.chunks(AT_ONCE) {
+                let mut change = QueryBuilder::<MySql>::new(&change);
+                push_list(&mut change, ids.iter().copied());
+                change.build().execute(&mut *transaction).await?;
+            }
         }
         touched.extend(self::touched(&mut transaction, None, pictures).await?);
         audit::note_undo(&mut transaction, who, Subject::person(*id), &(), entry).await?;
