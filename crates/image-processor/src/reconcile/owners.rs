@@ -1,5 +1,5 @@
-//! Whose the known pictures are. A change by hand tells nobody, so all of them are read again and again: seldom enough that
-//! it costs the database little, however many there are.
+//! Which person each reference photo belongs to. A change by hand in the database tells nobody, so all of them are read again and
+//! again, but seldom enough that it costs the database little, however many there are.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sqlx::MySqlPool;
 use tokio::time::Instant;
 
 /// The next reading waits this many times as long as the last one took: one hundredth of one of the database's cores.
-/// A million known pictures take 2.4 s, and are read every four minutes; ten thousand are read in each round.
+/// A million reference photos take 2.4 s, and are read every four minutes; ten thousand are read in each round.
 const PAUSE: u32 = 100;
 
 /// Longest pause, whatever held the last reading up.
@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 pub(crate) struct Owners(Option<(u64, Instant)>);
 
 impl Owners {
-    /// A number for whose the known pictures are: another one when that has changed.
+    /// A number for which person each reference photo belongs to: another one when that has changed.
     pub(crate) async fn version(&mut self, pool: &MySqlPool) -> sqlx::Result<u64> {
         let began = Instant::now();
         if let Some((version, next)) = self.0

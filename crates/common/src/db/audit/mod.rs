@@ -312,8 +312,8 @@ const DETAIL: &str = "CASE
     WHEN subject = 'faces' THEN CAST(JSON_REMOVE(detail, '$.corrections.parts') AS CHAR)
     WHEN action = 'name stranger' OR LENGTH(detail) > 16384 THEN NULL ELSE detail END";
 
-/// Holds for entries whose undoing changes who is known: it gives somebody another name, makes two of one, or takes away a person or a picture
-/// that came with a name.
+/// Holds for entries whose undoing changes who is known: it gives somebody another name, makes two people of one, or takes away a
+/// person or a picture that came with a name.
 const CHANGES_PEOPLE: &str = r#"(action IN ('rename', 'merge') OR LEFT(detail, 100) LIKE '%"new":true%'
     OR EXISTS (SELECT * FROM audit AS part WHERE part.part_of = audit.id))"#;
 
