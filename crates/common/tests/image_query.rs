@@ -42,6 +42,15 @@ async fn claim(pool: &MySqlPool, id: ImageId) -> Option<u64> {
 }
 
 #[tokio::test]
+async fn a_row_that_nobody_should_have_written_is_told_as_far_as_it_means_something() {
+    let (_database, pool) = migrated().await;
+    let odd = store(&pool, 1).await[0];
+    execute(&pool, "UPDATE images SET status = 42, person = 777").await;
+    let odd = query::image(&pool, odd).await.unwrap().unwrap();
+    assert_eq!((odd.status, odd.status_code, odd.person, odd.person_id), (None, 42, None, Some(777)));
+}
+
+#[tokio::test]
 async fn an_image_is_told_with_everybody_who_is_on_it() {
     let (_database, pool) = migrated().await;
     let id = store(&pool, 1).await[0];
@@ -57,7 +66,7 @@ async fn an_image_is_told_with_everybody_who_is_on_it() {
          UNION ALL
          SELECT id, 0, -3, 4, 50, 60, '', 'dlib', 120.5, 0.5, 1, 'hannibal_1.jpg', 0.25, TRUE, 1 FROM images;
          UPDATE faces SET chosen = -1 WHERE position = 1; UPDATE faces SET score = 0.75 WHERE position = 0;
-         UPDATE images SET status = 1, person = 1, distance = 0.25",
+         UPDATE images SET status = 1, person = 1, distance = 0.25, width = 400, height = 300",
     )
     .await;
     let image = query::image(&pool, id).await.unwrap().unwrap();
@@ -71,7 +80,7 @@ async fn an_image_is_told_with_everybody_who_is_on_it() {
         told,
         json!({
             "id": id.0, "path": "/0.jpg", "file_name": null, "status": "Processed", "person": hannibal, "distance": 0.25, "reason": null,
-            "attempts": 0, "created_at": image.created_at, "taken": null, "updated_at": image.updated_at,
+            "attempts": 0, "created_at": image.created_at, "taken": null, "updated_at": image.updated_at, "width": 400, "height": 300,
             "detector": null, "looking_again": false, "look_again_failed": null,
             "faces": [
                 {"box": {"x": -3, "y": 4, "width": 50, "height": 60}, "person": hannibal, "word": null, "distance": 0.25,

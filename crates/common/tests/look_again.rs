@@ -11,9 +11,9 @@ use common::{
         corrections::{self, Assignee, Corrected, Correction},
         faces::{Found, FoundFace, Nearest, clusters},
         images::{
-            self, Claim, ClaimOutcome, Failure, Fenced, Outcome, Recognised, delete,
+            self, Claim, ClaimOutcome, FaceStatus, Failure, Fenced, ImageStatus, Outcome, Recognised, delete,
             look_again::{self, Filter, Portion, RunState},
-            query::{self, FaceStatus, ImageStatus, Order, Wanted},
+            query::{self, Order, Wanted},
         },
     },
     models::{ImageId, Person, Status},

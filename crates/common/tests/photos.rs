@@ -6,9 +6,8 @@ mod support;
 
 use common::db::{
     images::{
-        self,
-        page::Row,
-        photos::{self, Filter, Neighbours, Place},
+        self, ImageStatus, Place,
+        photos::{self, Filter, Neighbours},
         query::{self, Order, Wanted},
     },
     paging::{Cursor, Rows},
@@ -38,7 +37,7 @@ async fn in_order(pool: &MySqlPool) -> Vec<u64> {
         .unwrap()
 }
 
-fn ids(rows: &Rows<Row, Place>) -> Vec<u64> {
+fn ids(rows: &Rows<ImageStatus, Place>) -> Vec<u64> {
     rows.rows.iter().map(|row| row.id).collect()
 }
 

@@ -5,20 +5,19 @@
 
 use axum::{
     Form, Router,
-    extract::{DefaultBodyLimit, Request, State, rejection::FormRejection},
+    extract::{DefaultBodyLimit, State, rejection::FormRejection},
     http::{HeaderMap, StatusCode, Uri, header::REFERER},
-    middleware::Next,
     response::Response,
     routing::post,
 };
 use common::db::people::called::named;
 use serde_json::{Value, json};
-use tokio::task_local;
 use web::access::is_from_here;
 
 use crate::{
     Frontend,
     access::to,
+    done::{Done, What},
     error::{self, Problem},
     format::Format,
 };
@@ -29,120 +28,9 @@ const LONGEST_FORM: usize = 64 << 10;
 /// Where to go back to when the browser does not tell where it was.
 const ELSEWHERE: &str = "/unknown";
 
-task_local! {
-    /// What was done just before the page that is being made.
-    static DONE: Done;
-}
-
-/// What was done, as the address of the page tells it where the browser is led back to.
-#[derive(Clone, Copy, Debug)]
-pub struct Done {
-    what: What,
-    faces: u64,
-    /// The entry of the audit that can undo it.
-    pub undo: Option<u64>,
-}
-
-/// What can be done with faces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    Assign,
-    /// They were assigned, and one of them is a reference photo now.
-    Enrol,
-    /// They were assigned, and none of them is good enough for a reference photo.
-    AssignAlone,
-    Confirm,
-    Reject,
-    Ignore,
-    Clear,
-    /// Two people became one.
-    Merge,
-    /// Another change was undone.
-    Undo,
-    /// No face was selected.
-    Nothing,
-}
-
-impl What {
-    const ALL: [(&str, Self); 10] = [
-        ("assign", Self::Assign),
-        ("enrol", Self::Enrol),
-        ("assign-alone", Self::AssignAlone),
-        ("confirm", Self::Confirm),
-        ("reject", Self::Reject),
-        ("ignore", Self::Ignore),
-        ("clear", Self::Clear),
-        ("merge", Self::Merge),
-        ("undo", Self::Undo),
-        ("nothing", Self::Nothing),
-    ];
-
-    fn read(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(name, _)| *name == word).map(|(_, what)| what)
-    }
-
-    fn name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(_, what)| *what == self).map_or("", |(name, _)| name)
-    }
-}
-
-impl Done {
-    /// For the reader.
-    pub fn words(&self) -> String {
-        let faces = if self.faces == 1 { "1 face".to_owned() } else { format!("{} faces", self.faces) };
-        match self.what {
-            What::Assign => format!("{faces} named"),
-            What::Enrol => format!("{faces} named, and recognised by the best of them from now on"),
-            What::AssignAlone => {
-                format!(
-                    "{faces} named, but not recognised by them: none is good enough, or it is like somebody else's"
-                )
-            }
-            What::Confirm => format!("{faces} confirmed"),
-            What::Reject => format!("{faces} removed from this person"),
-            What::Ignore => format!("{faces} ignored"),
-            What::Clear => format!("Corrections of {faces} cleared"),
-            What::Merge => "Merged. Their photos and faces are here now".to_owned(),
-            What::Undo => "Undone".to_owned(),
-            What::Nothing => "Nothing was changed: select faces first".to_owned(),
-        }
-    }
-
-    fn of(uri: &Uri) -> Option<Self> {
-        let query = uri.query()?;
-        let value = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
-        let number = |name| value(name).and_then(|number| number.parse().ok());
-        Some(Self { what: What::read(value("did")?)?, faces: number("of")?, undo: number("undo") })
-    }
-
-    /// The address of `page`, which then tells of this.
-    fn after(self, page: &str) -> String {
-        let (path, query) = page.split_once('?').unwrap_or((page, ""));
-        let is_told = |part: &&str| ["did=", "of=", "undo="].iter().any(|name| part.starts_with(name));
-        let mut parts: Vec<String> =
-            query.split('&').filter(|part| !part.is_empty() && !is_told(part)).map(str::to_owned).collect();
-        parts.push(format!("did={}&of={}", self.what.name(), self.faces));
-        parts.extend(self.undo.map(|entry| format!("undo={entry}")));
-        format!("{path}?{}", parts.join("&"))
-    }
-}
-
 /// A key for one form of one page, under which the receiver does what it asks for once.
 pub fn key() -> String {
     format!("{:032x}", rand::random::<u128>())
-}
-
-/// What was done just before the page that is being made.
-pub fn done() -> Option<Done> {
-    DONE.try_with(|done| *done).ok()
-}
-
-/// Lets the page know what was done just before.
-pub async fn told(request: Request, next: Next) -> Response {
-    match Done::of(request.uri()) {
-        Some(done) => DONE.scope(done, next.run(request)).await,
-        None => next.run(request).await,
-    }
 }
 
 /// `POST /faces` and `POST /undo`
@@ -309,25 +197,4 @@ fn page_before(headers: &HeaderMap) -> String {
     let page = page.and_then(|page| Some(page.path_and_query()?.as_str().to_owned()));
     // A cluster may be none any more.
     page.filter(|page| !page.starts_with("/unknown/")).unwrap_or(ELSEWHERE.to_owned())
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_tells_what_was_done_last_and_keeps_what_its_address_asks_for() {
-        let done = Done { what: What::Ignore, faces: 24, undo: Some(17) };
-        let first = done.after("/people/5?before=71");
-        assert_eq!(first, "/people/5?before=71&did=ignore&of=24&undo=17");
-        let then = Done { what: What::Undo, faces: 0, undo: None }.after(&first);
-        assert_eq!(then, "/people/5?before=71&did=undo&of=0");
-        assert_eq!(done.after("/unknown"), "/unknown?did=ignore&of=24&undo=17");
-        let told = Done::of(&first.parse().unwrap()).unwrap();
-        assert_eq!((told.words(), told.undo), ("24 faces ignored".to_owned(), Some(17)));
-        for nothing in ["/unknown", "/unknown?did=x&of=1", "/unknown?did=ignore&of=x"] {
-            assert!(Done::of(&nothing.parse().unwrap()).is_none(), "{nothing}");
-        }
-    }
 }

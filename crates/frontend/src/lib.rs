@@ -17,11 +17,13 @@
 mod access;
 mod assets;
 mod changes;
+mod done;
 mod error;
 mod events;
 mod format;
 mod pages;
 mod proxy;
+mod reader;
 mod security_headers;
 mod settings;
 mod thumbnails;
@@ -145,7 +147,6 @@ fn router(frontend: Frontend) -> Router {
         .merge(changes::routes())
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::wrong_method)
-        .layer(middleware::from_fn(changes::told))
         .layer(middleware::from_fn_with_state(frontend.clone(), access::authorize))
         .merge(open_routes())
         .layer(middleware::map_response(security_headers::security_headers))

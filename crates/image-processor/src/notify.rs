@@ -17,7 +17,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, SecondsFormat, Utc};
 use common::{
     db::{
-        images::query::{self, ImageStatus},
+        images::{ImageStatus, query},
         webhooks::{self, Due},
     },
     retry,

@@ -10,9 +10,9 @@ use common::{
     db::{
         corrections::{self, Correction},
         images::{
-            self,
+            self, ImageStatus,
             look_again::{self, Filter, Run, RunState},
-            query::{self, ImageStatus},
+            query,
         },
     },
     models::{ImageId, Status},

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use common::db::images::query::Area;
+use common::db::images::Area;
 use futures_util::stream;
 use rpc::{
     CropRequest, FindRequest, FindResponse, MatchRequest, RecogniseRequest, RecogniseResponse,

@@ -24,37 +24,23 @@ use axum::{
 use common::db::sessions;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
-use tokio::{task_local, time::timeout};
+use tokio::time::timeout;
 use web::{
     Peer,
-    access::{Denied, Role, Who, bearer, is_from_here},
+    access::{Denied, Who, bearer, is_from_here},
 };
 
 use crate::{
     Frontend,
     error::Problem,
     format::Format,
+    reader::Reader,
     view::{layout::Frame, paging::escape},
 };
 
 /// Longest form of a login, in bytes, and the time in which it has to come.
 const LONGEST_FORM: usize = 4096;
 const LOGIN_TIME: Duration = Duration::from_secs(5);
-
-task_local! {
-    /// Who asked for the page that is being made.
-    static READER: Who;
-}
-
-/// The name of the user who is logged in; `None` where nobody has to be.
-pub fn reader() -> Option<String> {
-    READER.try_with(|who| who.name.to_string()).ok()
-}
-
-/// Whether the reader of the page may do what needs `role`.
-pub fn may(role: Role) -> bool {
-    READER.try_with(|who| who.role >= role).unwrap_or(true)
-}
 
 /// Accepts a session in a cookie or a token as bearer, and shows all others where to log in.
 pub async fn authorize(
@@ -76,7 +62,10 @@ async fn checked(frontend: &Frontend, format: Format, mut request: Request, next
     let format = if request.uri().path().starts_with("/api/") { Format::Json } else { format };
     if frontend.access.is_open() {
         return match frontend.access.not_rebound(peer(&request), request.headers()) {
-            Ok(()) => next.run(request).await,
+            Ok(()) => {
+                request.extensions_mut().insert(Reader::anybody());
+                next.run(request).await
+            }
             Err(denied) => refuse(frontend, denied, &request, format),
         };
     }
@@ -84,7 +73,8 @@ async fn checked(frontend: &Frontend, format: Format, mut request: Request, next
     match sender(frontend, credential.as_deref(), peer(&request)).await {
         Ok(who) => {
             pass_on(&mut request, credential);
-            READER.scope(who, next.run(request)).await
+            request.extensions_mut().insert(Reader::known(&who));
+            next.run(request).await
         }
         Err(Problem::Denied(Denied::NoToken | Denied::WrongToken | Denied::SessionOver))
             if format == Format::Html && request.method() == Method::GET =>

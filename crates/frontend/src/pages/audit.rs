@@ -14,12 +14,10 @@ use common::db::{
 use serde::Serialize;
 use sqlx::MySqlPool;
 
-use web::access::Role;
-
 use crate::{
     Frontend,
-    access::may,
     format::Format,
+    reader::Reader,
     view::{
         layout::{self, Frame},
         paging::{self, Asked, Cursor, Links, Rows},
@@ -73,9 +71,9 @@ struct Subject {
 
 impl Entry {
     /// Whether the receiver takes it back for this reader: a correction of a face or a cluster, and a name.
-    fn can_be_undone(&self) -> bool {
+    fn can_be_undone(&self, frame: &Frame) -> bool {
         let is_one_of = |actions: &[Action]| Action::is_one_of(&self.action, actions);
-        if self.undone || (self.changes_people && !may(Role::Admin)) {
+        if self.undone || !frame.editor || (self.changes_people && !frame.admin) {
             return false;
         }
         is_one_of(&[Action::AssignCluster])
@@ -103,6 +101,7 @@ struct Audit {
 /// `GET /audit`
 pub async fn show(
     State(frontend): State<Frontend>,
+    reader: Reader,
     format: Format,
     headers: HeaderMap,
     asked: Result<Query<Asked>, QueryRejection>,
@@ -111,7 +110,7 @@ pub async fn show(
         let cursor = paging::cursor(asked)?;
         let entries = frontend.read(read(&frontend.pool, cursor)).await?;
         let links = Links::new("/audit?", cursor, &entries, |entry: &Entry| entry.id);
-        Ok(Audit { entries: entries.rows, links, frame: frontend.frame("/audit") })
+        Ok(Audit { entries: entries.rows, links, frame: frontend.frame("/audit", reader) })
     })
     .await
 }

@@ -7,8 +7,9 @@ use axum::{extract::State, http::HeaderMap, response::Response};
 use axum_extra::extract::{Query, QueryRejection};
 use common::{
     db::images::{
+        Place,
         page::{self, MarkedFace},
-        photos::{self, Filter, Place},
+        photos::{self, Filter},
     },
     models::Person,
 };
@@ -19,6 +20,7 @@ use crate::{
     Frontend,
     format::Format,
     pages::look_again::Notice,
+    reader::Reader,
     view::{
         face,
         filter::Wanted,
@@ -157,6 +159,7 @@ impl Gallery {
 /// `GET /gallery?person=…&status=…&from=…&to=…&text=…`
 pub async fn show(
     State(frontend): State<Frontend>,
+    reader: Reader,
     format: Format,
     headers: HeaderMap,
     wanted: Result<Query<Wanted>, QueryRejection>,
@@ -180,7 +183,7 @@ pub async fn show(
             asked_for,
             companions,
             notice,
-            frame: frontend.frame("/gallery"),
+            frame: frontend.frame("/gallery", reader),
         })
     })
     .await

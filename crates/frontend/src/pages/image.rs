@@ -12,8 +12,8 @@ use common::{
     db::{
         faces,
         images::{
-            page,
             photos::{self, Filter, Neighbours},
+            query,
         },
     },
     models::Person,
@@ -25,6 +25,7 @@ use crate::{
     Frontend,
     error::Problem,
     format::Format,
+    reader::Reader,
     view::{
         face::{self, Face},
         filter::Wanted,
@@ -39,7 +40,7 @@ struct Image {
     #[serde(flatten)]
     line: ImageView,
     created_at: DateTime<Utc>,
-    attempts: i32,
+    attempts: u32,
     /// What looked for its faces last; `None` where an earlier version or the original did.
     detector: Option<String>,
     /// Why it could not be looked at again, if so.
@@ -78,6 +79,7 @@ struct Outline<'a> {
 /// `GET /images/{id}`, with the filter of the gallery that it was opened from
 pub async fn show(
     State(frontend): State<Frontend>,
+    reader: Reader,
     format: Format,
     headers: HeaderMap,
     Path(id): Path<String>,
@@ -87,21 +89,21 @@ pub async fn show(
         let wanted = Wanted::of(wanted)?;
         let filter = wanted.filter()?;
         let image = frontend.read(read(&frontend.pool, layout::id(&id)?, &wanted, filter)).await?;
-        Ok(Image { wanted, frame: frontend.frame("/gallery"), ..image.ok_or(Problem::NoSuchPage)? })
+        Ok(Image { wanted, frame: frontend.frame("/gallery", reader), ..image.ok_or(Problem::NoSuchPage)? })
     })
     .await
 }
 
 async fn read(pool: &MySqlPool, id: u64, wanted: &Wanted, mut filter: Filter) -> sqlx::Result<Option<Image>> {
-    let Some(image) = page::one(pool, id).await? else { return Ok(None) };
-    let place = image.row.place();
+    let Some(image) = query::row(pool, id).await? else { return Ok(None) };
+    let place = image.place();
     filter.people = wanted.people(pool).await?.into_iter().map(|called| called.ids).collect();
     Ok(Some(Image {
-        line: image.row.into(),
         created_at: image.created_at,
         attempts: image.attempts,
-        detector: image.detector,
-        look_again_failed: image.look_again_failed,
+        detector: image.detector.clone(),
+        look_again_failed: image.look_again_failed.clone(),
+        line: image.into(),
         faces: faces::page::of_image(pool, id).await?.into_iter().map(Face::from).collect(),
         wanted: Wanted::default(),
         beside: photos::neighbours(pool, &filter, place).await?,

@@ -16,6 +16,7 @@ use crate::{
     Frontend,
     error::Problem,
     format::Format,
+    reader::Reader,
     view::{
         face::{self, Face},
         layout::{self, Frame},
@@ -74,6 +75,7 @@ struct People {
 /// `GET /people?text=…` and `?called=…`
 pub async fn list(
     State(frontend): State<Frontend>,
+    reader: Reader,
     format: Format,
     headers: HeaderMap,
     wanted: Result<Query<Wanted>, QueryRejection>,
@@ -85,7 +87,7 @@ pub async fn list(
         let address = address("/people", &[("text", &text), ("called", &called)]);
         let links = Links::new(&address, cursor, &rows, page::Entry::number);
         let people = rows.rows.into_iter().map(Entry::from).collect();
-        Ok(People { people, links, text, frame: frontend.frame("/people") })
+        Ok(People { people, links, text, frame: frontend.frame("/people", reader) })
     })
     .await
 }
@@ -108,6 +110,7 @@ struct Portrait {
 /// `GET /people/{id}`
 pub async fn show(
     State(frontend): State<Frontend>,
+    reader: Reader,
     format: Format,
     headers: HeaderMap,
     Path(id): Path<String>,
@@ -123,7 +126,7 @@ pub async fn show(
         let ((person, pictures), faces) = frontend.read(read).await?.ok_or(Problem::NoSuchPage)?;
         let faces = face::shown(faces);
         let links = Links::new(&format!("/people/{id}?"), cursor, &faces, |face: &Face| face.id);
-        let frame = Frame { person: Some(id), ..frontend.frame("/people") };
+        let frame = Frame { person: Some(id), ..frontend.frame("/people", reader) };
         Ok(Portrait { person, pictures, faces: faces.rows, links, frame })
     })
     .await

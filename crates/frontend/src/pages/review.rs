@@ -17,6 +17,7 @@ use crate::{
     Frontend,
     error::Problem,
     format::Format,
+    reader::Reader,
     view::{
         face::Face,
         layout::{self, Frame},
@@ -67,6 +68,7 @@ struct ReviewPage {
 /// `GET /review?skip=…`
 pub async fn show(
     State(frontend): State<Frontend>,
+    reader: Reader,
     format: Format,
     headers: HeaderMap,
     wanted: Result<Query<Wanted>, QueryRejection>,
@@ -75,7 +77,7 @@ pub async fn show(
         let Query(Wanted { skip }) = wanted.map_err(|_| Problem::WrongCursor)?;
         let Review { question, total, more } = frontend.read(review::after(&frontend.pool, skip)).await?;
         // A page that changed by itself would be another question than the one that is being answered.
-        let frame = Frame { live: false, ..frontend.frame("/unknown") };
+        let frame = Frame { live: false, ..frontend.frame("/unknown", reader) };
         Ok(ReviewPage {
             question: question.map(Question::from),
             skipped: skip.min(total),

@@ -13,6 +13,7 @@ use crate::{
     Frontend,
     format::Format,
     pages::look_again::Notice,
+    reader::Reader,
     view::{
         image::ImageView,
         layout::{self, Frame},
@@ -38,6 +39,7 @@ struct Table {
 /// `GET /`, `GET /?before=ID`, `GET /?after=ID`
 pub async fn show(
     State(frontend): State<Frontend>,
+    reader: Reader,
     format: Format,
     headers: HeaderMap,
     asked: Result<Query<Asked>, QueryRejection>,
@@ -50,7 +52,7 @@ pub async fn show(
         let lines = Rows { rows: rows.into_iter().map(ImageView::from).collect(), more };
         let links = Links::new("/?", cursor, &lines, |line: &ImageView| line.id);
         let live = links.previous.is_none() || lines.rows.iter().any(|line| line.pending);
-        Ok(Table { images: lines.rows, links, notice, frame: Frame { live, ..frontend.frame("/") } })
+        Ok(Table { images: lines.rows, links, notice, frame: Frame { live, ..frontend.frame("/", reader) } })
     })
     .await
 }

@@ -12,7 +12,7 @@ use common::{
             self, cluster_page,
             suggestions::{self, Suggestion},
         },
-        images::query::FaceOfImage,
+        images::FaceOfImage,
     },
     models::Person,
 };
@@ -22,6 +22,7 @@ use crate::{
     Frontend,
     error::Problem,
     format::Format,
+    reader::Reader,
     view::{
         face::{self, Face},
         layout::{self, Frame},
@@ -110,6 +111,7 @@ pub struct Wanted {
 /// `GET /unknown`
 pub async fn list(
     State(frontend): State<Frontend>,
+    reader: Reader,
     format: Format,
     headers: HeaderMap,
     wanted: Result<Query<Wanted>, QueryRejection>,
@@ -156,7 +158,7 @@ pub async fn list(
             more_clusters,
             faces: faces.rows,
             links,
-            frame: frontend.frame("/unknown"),
+            frame: frontend.frame("/unknown", reader),
         })
     })
     .await
@@ -181,6 +183,7 @@ struct ClusterPage {
 /// `GET /unknown/{cluster}`
 pub async fn show(
     State(frontend): State<Frontend>,
+    reader: Reader,
     format: Format,
     headers: HeaderMap,
     Path(id): Path<String>,
@@ -196,7 +199,13 @@ pub async fn show(
             return Err(Problem::NoSuchPage);
         }
         let links = Links::new(&format!("/unknown/{id}?"), cursor, &faces, |face: &Face| face.id);
-        Ok(ClusterPage { cluster: id, count, faces: faces.rows, links, frame: frontend.frame("/unknown") })
+        Ok(ClusterPage {
+            cluster: id,
+            count,
+            faces: faces.rows,
+            links,
+            frame: frontend.frame("/unknown", reader),
+        })
     })
     .await
 }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use common::{
-    db::{faces::page::OnImage, images::query::FaceStatus, paging::Rows},
+    db::{faces::page::OnImage, images::FaceStatus, paging::Rows},
     models::Person,
     quality::{MAX_YAW, MIN_COMPARED_HEIGHT, MIN_REFERENCE_HEIGHT, MIN_SHARPNESS},
 };

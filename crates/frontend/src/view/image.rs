@@ -12,7 +12,7 @@
 
 use chrono::{DateTime, Utc};
 use common::{
-    db::images::{page::Row, photos::Place},
+    db::images::{ImageStatus, Place},
     models::{NOBODY, Person, Status},
     taken::Taken,
 };
@@ -89,42 +89,39 @@ pub fn file(path: &str) -> &str {
     path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(path)
 }
 
-impl From<Row> for ImageView {
-    fn from(row: Row) -> Self {
-        let place = row.place();
-        let code = row.status.unwrap_or(Status::Pending.code());
-        let status = Status::from_code(code);
-        let processed = status == Some(Status::Processed);
-        let looking_again = row.looking_again && matches!(status, Some(Status::Pending | Status::Processing));
-        let (person, reason) = match status {
-            Some(Status::Pending | Status::Processing) if !looking_again => (None, None),
+impl From<ImageStatus> for ImageView {
+    fn from(image: ImageStatus) -> Self {
+        let place = image.place();
+        let processed = image.status == Some(Status::Processed);
+        let (person, reason) = match image.status {
+            Some(Status::Pending | Status::Processing) if !image.looking_again => (None, None),
             Some(Status::FailedProcessing) => {
-                (None, row.reason.or_else(|| Some("recognition failed".into())))
+                (None, image.reason.or_else(|| Some("recognition failed".into())))
             }
-            Some(_) => match (row.person, row.name) {
+            Some(_) => match (image.person_id, image.person) {
                 (None | Some(NOBODY), _) => {
-                    (None, row.reason.or_else(|| Some("no known person was recognised".into())))
+                    (None, image.reason.or_else(|| Some("no known person was recognised".into())))
                 }
-                (Some(id), Some(name)) => (Some(Person { id, name }), None),
+                (Some(_), Some(person)) => (Some(person), None),
                 (Some(id), None) => (None, Some(format!("person {id} is not in the database"))),
             },
-            None => (None, Some(format!("status {code} has no meaning"))),
+            None => (None, Some(format!("status {} has no meaning", image.status_code))),
         };
         Self {
-            id: row.id,
-            path: row.path,
-            file_name: row.file_name,
+            id: image.id,
+            path: image.path,
+            file_name: image.file_name,
             person,
-            status: status.map_or_else(|| "Unknown".to_owned(), |status| status.to_string()),
-            distance: row.distance.filter(|_| processed || looking_again),
+            status: image.status.map_or_else(|| "Unknown".to_owned(), |status| status.to_string()),
+            distance: image.distance.filter(|_| processed || image.looking_again),
             reason,
-            updated_at: row.updated_at,
-            width: row.size.map(|(width, _)| width),
-            height: row.size.map(|(_, height)| height),
-            taken: row.taken,
+            updated_at: image.updated_at,
+            width: image.width,
+            height: image.height,
+            taken: image.taken,
             place,
-            pending: status.is_some() && !processed,
-            looking_again,
+            pending: image.status.is_some() && !processed,
+            looking_again: image.looking_again,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What all pages share: the frame around them, reading within bounds, and the two forms of an answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{http::HeaderMap, response::Response};
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use web::access::Role;
 
-use crate::{Frontend, access, error::Problem, format::Format};
+use crate::{Frontend, done::Done, error::Problem, format::Format, reader::Reader};
 
 /// Longest wait for what a page shows, for its turn included. Getting a connection has a limit of its own; this one is for
 /// a server that took the query and froze.
@@ -25,7 +25,7 @@ pub const PARTS: [(&str, &str); 5] = [
 ];
 
 /// What is around every page.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Frame {
     /// Which part of the site this is, by its address.
     pub part: &'static str,
@@ -37,6 +37,10 @@ pub struct Frame {
     pub admin: bool,
     /// Whose page this is, if it is somebody's.
     pub person: Option<i32>,
+    /// The reader's name, if they are logged in.
+    pub reader: Option<Arc<str>>,
+    /// What the reader did just before.
+    pub done: Option<Done>,
 }
 
 /// A page, or why there is none, in the form that the client wants.
@@ -69,9 +73,10 @@ pub fn id(text: &str) -> Result<u64, Problem> {
 
 impl Frontend {
     /// The frame of a page that may change.
-    pub fn frame(&self, part: &'static str) -> Frame {
-        let may = |role| self.receiver.is_some() && access::may(role);
-        Frame { part, live: true, editor: may(Role::Editor), admin: may(Role::Admin), person: None }
+    pub fn frame(&self, part: &'static str, reader: Reader) -> Frame {
+        let may = |role| self.receiver.is_some() && reader.may(role);
+        let (editor, admin) = (may(Role::Editor), may(Role::Admin));
+        Frame { part, live: true, editor, admin, person: None, reader: reader.name, done: reader.done }
     }
 
     /// Reads a page from the database, in its turn.

@@ -16,7 +16,7 @@ use common::{
         audit::{self, Change, Undoable},
         corrections::{self, Corrected, Correction},
         faces::clusters,
-        images::query::ImageStatus,
+        images::ImageStatus,
         people::{self, Known},
     },
     models::ImageId,

@@ -10,7 +10,7 @@ use axum::{
 use common::{
     db::{
         faces::suggestions::{self, Suggestion},
-        images::query::FaceOfImage,
+        images::FaceOfImage,
     },
     models::Person,
 };

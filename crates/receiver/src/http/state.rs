@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{extract::Request, http::StatusCode};
 use common::{
     db::{
-        images::query::{self, ImageStatus},
+        images::{ImageStatus, query},
         sessions::Sessions,
     },
     models::ImageId,

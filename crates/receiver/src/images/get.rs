@@ -9,8 +9,8 @@ use axum::{
 };
 use common::{
     db::images::{
-        self,
-        query::{self, BatchStatus, ImageStatus},
+        self, ImageStatus,
+        query::{self, BatchStatus},
     },
     models::ImageId,
 };

@@ -10,8 +10,8 @@ use axum::{
 use chrono::NaiveDate;
 use common::{
     db::images::{
-        photos::{self, Place},
-        query::{self, ImageStatus, Order, Wanted},
+        ImageStatus, Place, photos,
+        query::{self, Order, Wanted},
     },
     models::Status,
 };

@@ -10,8 +10,9 @@ use axum::{
 };
 use common::{
     db::images::{
+        ImageStatus,
         look_again::{self, Filter, Run},
-        query::{FailedImage, ImageStatus},
+        query::FailedImage,
     },
     models::ImageId,
 };

@@ -20,7 +20,7 @@ use axum::{
 use common::{
     db::{
         faces::Nearest,
-        images::query::Area,
+        images::Area,
         people::{
             self, Named,
             enrolment::{self, Candidate, Look, Unfit},

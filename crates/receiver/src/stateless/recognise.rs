@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 use common::{
-    db::{images::query::Area, people},
+    db::{images::Area, people},
     embedding,
     models::Person,
 };

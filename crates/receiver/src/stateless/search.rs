@@ -9,7 +9,7 @@ use axum::{
 };
 use common::db::{
     faces::similar::{self, Probe, Similar},
-    images::query::{self, FaceOfImage},
+    images::{FaceOfImage, query},
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use common::{
-    db::images::query::Area,
+    db::images::Area,
     embedding::{self, Embedding, squared_distance},
     quality::{MIN_COMPARED_HEIGHT, match_tolerance},
 };

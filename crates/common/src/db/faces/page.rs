@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 
 use crate::db::{
-    images::query::{self, FaceStatus},
+    images::image::{self, FaceStatus},
     paging::{Cursor, Rows, end_of_search},
     pool::push_list,
 };
@@ -29,7 +29,7 @@ pub struct OnImage {
 impl FromRow<'_, MySqlRow> for OnImage {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
         Ok(Self {
-            face: query::face(row)?,
+            face: image::face(row)?,
             image: row.try_get("image")?,
             path: row.try_get("path")?,
             matches: row.try_get("matches")?,

@@ -8,7 +8,7 @@ use sqlx::MySqlPool;
 use crate::{
     db::{
         faces::cluster_page,
-        images::query::{FaceOfImage, faces_of_images},
+        images::{FaceOfImage, query::faces_of_images},
         pool::answered,
     },
     models::Person,

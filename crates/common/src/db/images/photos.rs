@@ -3,15 +3,16 @@
 //! Of one date those with larger ids come first. A page begins beside such a [`Place`], and the index `images_shown` is in
 //! this order, so that no page reads more than it shows, but for searches.
 
-use std::{fmt, str::FromStr};
-
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{NaiveDate, NaiveTime};
 use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _};
 
 use crate::{
     db::{
-        images::page::{COLUMNS, JOINED, Row},
-        paging::{self, Cursor, Rows},
+        images::{
+            image::{COLUMNS, ImageStatus, JOINED},
+            place::{FIRST_DAY, LAST_DAY, Place},
+        },
+        paging::{Cursor, Rows},
         pool::push_list,
     },
     models::Status,
@@ -23,82 +24,6 @@ const SEARCHED: usize = 50_000;
 
 /// Images among which somebody is looked for before all pictures of theirs are: a few milliseconds.
 const FIRST: usize = 2_000;
-
-/// The days that the database knows.
-const FIRST_DAY: NaiveDate = day(1, 1, 1);
-const LAST_DAY: NaiveDate = day(9999, 12, 31);
-
-const fn day(year: i32, month: u32, day: u32) -> NaiveDate {
-    match NaiveDate::from_ymd_opt(year, month, day) {
-        Some(day) => day,
-        None => NaiveDate::MIN,
-    }
-}
-
-/// Where an image stands in the order. In addresses it is written as microseconds since 1970 and the id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The date by which it is sorted.
-    pub shown_at: NaiveDateTime,
-    /// Its id.
-    pub id: u64,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}", self.shown_at.and_utc().timestamp_micros(), self.id)
-    }
-}
-
-/// The text names no place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no place: microseconds since 1970, an underscore and an id were expected")]
-pub struct NoPlace;
-
-impl FromStr for Place {
-    type Err = NoPlace;
-
-    fn from_str(text: &str) -> Result<Self, NoPlace> {
-        let (micros, id) = text.split_once('_').ok_or(NoPlace)?;
-        let shown_at =
-            micros.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or(NoPlace)?.naive_utc();
-        if !(FIRST_DAY..=LAST_DAY).contains(&shown_at.date()) {
-            return Err(NoPlace);
-        }
-        Ok(Self { shown_at, id: id.parse().map_err(|_| NoPlace)? })
-    }
-}
-
-impl paging::Place for Place {
-    fn older(self) -> Self {
-        Self { id: self.id.older(), ..self }
-    }
-
-    fn newer(self) -> Self {
-        Self { id: self.id.newer(), ..self }
-    }
-}
-
-impl Cursor<Place> {
-    /// Pushes what keeps a statement with a `WHERE` to this side of the cursor, written so that servers read it as two ranges
-    /// of `images_shown`.
-    fn push_bound(self, select: &mut QueryBuilder<MySql>) {
-        let (place, side) = match self {
-            Self::Newest => return,
-            Self::Before(place) => (place, " < "),
-            Self::After(place) => (place, " > "),
-        };
-        select.push(" AND (shown_at").push(side).push_bind(place.shown_at);
-        select.push(" OR (shown_at = ").push_bind(place.shown_at);
-        select.push(" AND images.id").push(side).push_bind(place.id).push("))");
-    }
-
-    /// Pushes the order that begins at the cursor.
-    fn push_order(self, select: &mut QueryBuilder<MySql>, of: &str) {
-        let direction = if matches!(self, Self::After(_)) { "" } else { " DESC" };
-        select.push(format_args!(" ORDER BY {of}shown_at{direction}, {of}id{direction}"));
-    }
-}
 
 /// Which images; of those that fit all that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,7 +69,7 @@ pub async fn read(
     filter: &Filter,
     cursor: Cursor<Place>,
     size: usize,
-) -> sqlx::Result<Rows<Row, Place>> {
+) -> sqlx::Result<Rows<ImageStatus, Place>> {
     let by_date = Search { filter, cursor, size, theirs: None };
     if filter.people.is_empty() {
         return by_date.run(pool, SEARCHED).await;
@@ -188,7 +113,7 @@ pub struct Neighbours {
 pub async fn neighbours(pool: &MySqlPool, filter: &Filter, place: Place) -> sqlx::Result<Neighbours> {
     let newer = read(pool, filter, Cursor::After(place), 1).await?;
     let older = read(pool, filter, Cursor::Before(place), 1).await?;
-    let first = |found: Rows<Row, Place>| found.rows.first().map(|row| row.id);
+    let first = |found: Rows<ImageStatus, Place>| found.rows.first().map(|image| image.id);
     Ok(Neighbours { newer: first(newer), older: first(older) })
 }
 
@@ -210,7 +135,7 @@ struct Search<'f> {
 
 impl Search<'_> {
     /// What fits among so many candidates, and how far that was if it was too little.
-    async fn run(self, pool: &MySqlPool, candidates: usize) -> sqlx::Result<Rows<Row, Place>> {
+    async fn run(self, pool: &MySqlPool, candidates: usize) -> sqlx::Result<Rows<ImageStatus, Place>> {
         let mut rows = self.rows(pool, candidates).await?;
         if rows.more.is_none() && self.has_conditions() {
             rows.more = self.end(pool, candidates).await?;
@@ -219,7 +144,7 @@ impl Search<'_> {
     }
 
     /// What fits among so many candidates.
-    async fn rows(self, pool: &MySqlPool, candidates: usize) -> sqlx::Result<Rows<Row, Place>> {
+    async fn rows(self, pool: &MySqlPool, candidates: usize) -> sqlx::Result<Rows<ImageStatus, Place>> {
         let wanted = self.size + 1;
         let mut select = QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS} FROM ("));
         self.push_candidates(&mut select, if self.has_conditions() { candidates } else { wanted });
@@ -228,7 +153,7 @@ impl Search<'_> {
         self.cursor.push_order(&mut select, "images.");
         select.push(format_args!(" LIMIT {wanted}"));
         let rows = select.build_query_as().fetch_all(pool).await?;
-        Ok(Rows::new(rows, self.size, self.cursor, Row::place))
+        Ok(Rows::new(rows, self.size, self.cursor, ImageStatus::place))
     }
 
     /// Where to go on: behind the last candidate, if there are as many.
@@ -318,22 +243,5 @@ pub(super) fn push_days(select: &mut QueryBuilder<MySql>, from: Option<NaiveDate
     }
     if let Some(day) = to.and_then(|day| day.succ_opt()) {
         select.push(" AND shown_at < ").push_bind(midnight(day));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_read_as_it_is_written() {
-        for text in ["1715938200000000_4711", "-4544208000000001_1", "0_18446744073709551615"] {
-            assert_eq!(text.parse::<Place>().map(|place| place.to_string()), Ok(text.to_owned()));
-        }
-        for text in
-            ["", "4711", "_", "1_", "_1", "1_-1", "x_1", "9223372036854775807_1", "999999999999999999_1"]
-        {
-            assert_eq!(text.parse::<Place>(), Err(NoPlace), "{text}");
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 
-use crate::db::{images::query::Area, pool::push_list};
+use crate::db::{images::Area, pool::push_list};
 
 /// A picture, and a face on it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
-//! What somebody is told who asks how far along an image, or a batch of images, is. It only reads.
+//! Images as they are read, by the API and by the pages; and how far along a batch of them is. It only reads.
 
 use std::{collections::HashMap, ops::RangeInclusive};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 use utoipa::ToSchema;
@@ -10,14 +10,14 @@ use utoipa::ToSchema;
 use crate::{
     db::{
         images::{
-            page::Row,
-            photos::{self, Filter, Place, State},
+            image::{COLUMNS, FaceOfImage, FaceStatus, ImageName, ImageStatus, TABLES, face},
+            photos::{self, Filter, State},
+            place::Place,
         },
-        paging::Cursor,
+        paging::{Cursor, Rows},
         pool::{push_list, until_done},
     },
-    models::{ImageId, NOBODY, Person, Status},
-    taken::Taken,
+    models::{ImageId, Status},
 };
 
 /// Failed images that a [`BatchStatus`] names, at most.
@@ -26,158 +26,19 @@ pub const NAMED_FAILURES: u32 = 100;
 /// Faces that a list of images tells, at most: it ends before the image whose faces would be more.
 pub const LISTED_FACES: u32 = 2000;
 
-/// An image as its row tells it today, and in JSON the answer of the API.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct ImageStatus {
-    /// The row.
-    pub id: u64,
-    /// As it was posted.
-    pub path: String,
-    /// What its file was called where it came from, if it was uploaded with a name.
-    #[schema(example = "me.jpg")]
-    pub file_name: Option<String>,
-    /// `Pending`, `Processing`, `Processed` or `Failed`; `Unknown` for a number that none of the services writes.
-    #[serde(serialize_with = "word")]
-    #[schema(value_type = String, pattern = "^(Pending|Processing|Processed|Failed|Unknown)$", example = "Processed")]
-    pub status: Option<Status>,
-    /// Who is on it; `null` while nobody is named.
-    pub person: Option<Person>,
-    /// Euclidean distance from that face to the nearest known one, when there were two to compare.
-    pub distance: Option<f64>,
-    /// Why it failed, or why nobody is named, in words. Of one that waits: why its last try failed.
-    pub reason: Option<String>,
-    /// Failed tries since it was posted or brought back.
-    pub attempts: u32,
-    /// When it was posted.
-    pub created_at: DateTime<Utc>,
-    /// When the picture was taken, as its camera says: in RFC 3339, without an offset where the camera told none; `null` where
-    /// that is not known.
-    #[schema(value_type = Option<String>, pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([+-]\d\d:\d\d)?$", example = "2024-05-17T09:30:00+02:00")]
-    pub taken: Option<Taken>,
-    /// When its row changed last.
-    pub updated_at: DateTime<Utc>,
-    /// What looked for faces on it last; `null` where an earlier version or the original did.
-    pub detector: Option<String>,
-    /// Whether it was processed before and is looked at again: until that is done, person, reason and faces are those of before.
-    pub looking_again: bool,
-    /// Why it could not be looked at again, in words, if so: person and faces are those of before.
-    pub look_again_failed: Option<String>,
-    /// Every face that was found on it, the surest first.
-    pub faces: Vec<FaceStatus>,
-}
-
-impl ImageStatus {
-    /// Whether nothing more will happen to it by itself, except that the redeemer may bring a failed one back.
-    pub fn is_done(&self) -> bool {
-        !matches!(self.status, Some(Status::Pending | Status::Processing))
-    }
-}
-
-fn word<S: serde::Serializer>(status: &Option<Status>, serializer: S) -> Result<S::Ok, S::Error> {
-    match status {
-        Some(status) => serializer.collect_str(status),
-        None => serializer.serialize_str("Unknown"),
-    }
-}
-
-/// One face of an image.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct FaceStatus {
-    /// The row in `faces`.
-    pub id: u64,
-    /// Where it is on the picture.
-    #[serde(rename = "box")]
-    pub area: Area,
-    /// The known person that it shows; `null` for an unknown face.
-    pub person: Option<Person>,
-    /// What a person said of whom it shows, if somebody did.
-    #[serde(rename = "word")]
-    pub correction: Option<FaceCorrection>,
-    /// Euclidean distance to the nearest known face.
-    pub distance: Option<f64>,
-    /// Base name of the known picture with that face.
-    pub nearest: Option<String>,
-    /// The cluster of unknown faces that look like this one: the id of its first face.
-    #[serde(rename = "stranger")]
-    pub cluster: Option<u64>,
-    /// How sure the detector is that it is a face: 0 to 1; `null` where an earlier version looked.
-    pub score: Option<f32>,
-    /// Variance of the Laplacian; little is blurred. 0 of a face that is too small to be compared.
-    pub sharpness: f32,
-    /// 0 looks straight ahead, 1 is a profile.
-    pub turned: f32,
-}
-
-/// A face, and the image that it is on.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct FaceOfImage {
-    /// The image.
-    pub image: ImageName,
-    /// The face.
-    pub face: FaceStatus,
-}
-
-/// Which image a face is on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ImageName {
-    /// The row.
-    pub id: u64,
-    /// As it was posted.
-    pub path: String,
-    /// What its file was called where it came from, if it was uploaded with a name.
-    pub file_name: Option<String>,
-}
-
-/// What a person said about a face.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum FaceCorrection {
-    /// It shows the person that is named.
-    Confirmed,
-    /// It shows nobody who matters.
-    Nobody,
-}
-
-impl FaceCorrection {
-    /// What the column `chosen` says.
-    pub fn of(chosen: i32) -> Self {
-        if chosen == NOBODY { Self::Nobody } else { Self::Confirmed }
-    }
-}
-
-/// A box in the upright picture, in pixels. It may reach over the edges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Area {
-    /// Left edge.
-    pub x: i32,
-    /// Top edge.
-    pub y: i32,
-    /// From left to right.
-    pub width: i32,
-    /// From top to bottom.
-    pub height: i32,
-}
-
-impl Area {
-    /// What the columns `x`, `y`, `width` and `height` of `faces` say.
-    pub(crate) fn of(row: &MySqlRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            x: row.try_get("x")?,
-            y: row.try_get("y")?,
-            width: row.try_get("width")?,
-            height: row.try_get("height")?,
-        })
-    }
-}
-
 /// An image and its faces, if there is such an image.
 pub async fn image(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageStatus>> {
-    let images = until_done(|| {
-        let mut select = QueryBuilder::<MySql>::new(SELECT);
-        select.push("WHERE images.id = ").push_bind(id.0);
-        with_faces(pool, select, u32::MAX)
+    let images = until_done(async || {
+        let image = row(pool, id.0).await?;
+        with_faces(pool, image.into_iter().collect(), u32::MAX).await
     });
     Ok(images.await?.0.pop())
+}
+
+/// An image without its faces, if there is such an image.
+pub async fn row(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<ImageStatus>> {
+    let mut select = QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS} FROM {TABLES} WHERE images.id = "));
+    select.push_bind(id).build_query_as().fetch_optional(pool).await
 }
 
 /// In which order [`images`] lists, and from where on.
@@ -231,7 +92,11 @@ pub async fn images(pool: &MySqlPool, wanted: &Wanted) -> sqlx::Result<Images> {
 }
 
 async fn posted(pool: &MySqlPool, wanted: &Wanted, after: u64) -> sqlx::Result<Images> {
-    let (mut images, mut more) = until_done(|| with_faces(pool, select(wanted, after), LISTED_FACES)).await?;
+    let read = until_done(async || {
+        let images = select(wanted, after).build_query_as().fetch_all(pool).await?;
+        with_faces(pool, images, LISTED_FACES).await
+    });
+    let (mut images, mut more) = read.await?;
     let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
     more |= images.len() > limit;
     images.truncate(limit);
@@ -245,27 +110,16 @@ async fn by_date(pool: &MySqlPool, wanted: &Wanted, before: Option<Place>) -> sq
     let filter = Filter { people, state: wanted.status.map(State::Of), from, to, text: None };
     let cursor = before.map_or(Cursor::Newest, Cursor::Before);
     let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
-    let page = until_done(|| photos::read(pool, &filter, cursor, limit)).await?;
-    let places: Vec<Place> = page.rows.iter().map(Row::place).collect();
-    let (images, is_cut) = until_done(|| {
-        let mut select = QueryBuilder::<MySql>::new(SELECT);
-        select.push("WHERE images.id IN ");
-        // No image has the id 0.
-        push_list(&mut select, places.iter().map(|place| place.id).chain([0]));
-        select.push(" ORDER BY shown_at DESC, images.id DESC");
-        with_faces(pool, select, LISTED_FACES)
-    })
-    .await?;
-    let last = images.last().filter(|_| is_cut);
-    let end = last.and_then(|last| places.iter().find(|place| place.id == last.id).copied());
-    let next = end.or(page.more).map(|place| Order::Taken { before: Some(place) });
-    Ok(Images { images, next })
+    let Rows { rows, more } = until_done(|| photos::read(pool, &filter, cursor, limit)).await?;
+    let (images, is_cut) = until_done(|| with_faces(pool, rows.clone(), LISTED_FACES)).await?;
+    let next = if is_cut { images.last().map(ImageStatus::place) } else { more };
+    Ok(Images { images, next: next.map(|place| Order::Taken { before: Some(place) }) })
 }
 
 fn select(wanted: &Wanted, after: u64) -> QueryBuilder<MySql> {
     // One more tells whether there are more.
     let limit = wanted.limit.saturating_add(1);
-    let mut select = QueryBuilder::<MySql>::new(SELECT);
+    let mut select = QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS} FROM {TABLES} "));
     if let Some(person) = wanted.person {
         // The first of both, each by an index: a condition would be held against every image. One that an original
         // processor looked at has no faces.
@@ -303,23 +157,13 @@ fn push_conditions(select: &mut QueryBuilder<MySql>, wanted: &Wanted) {
     photos::push_days(select, wanted.from, wanted.to);
 }
 
-/// The beginning of a statement that selects images; its condition is to follow.
-const SELECT: &str =
-    "SELECT images.id, path, file_name, status, person.id AS person_id, person.name, distance, images.reason, attempts,
-            created_at, taken_at, taken_offset, updated_at, detector, look_again IS NOT NULL AS looking_again,
-            look_again_failures.reason AS look_again_failed
-     FROM images LEFT JOIN person ON person.id = images.person
-     LEFT JOIN look_again_failures ON look_again_failures.image_id = images.id ";
-
-/// The images that `select` finds, up to the first of which faces are missing if at most `most` are read; but the first image
-/// with all of its faces. And whether it found others behind them.
+/// These images, up to the first of which faces are missing if at most `most` are read; but the first image with all of its
+/// faces. And whether others follow.
 async fn with_faces(
     pool: &MySqlPool,
-    mut select: QueryBuilder<MySql>,
+    mut images: Vec<ImageStatus>,
     most: u32,
 ) -> sqlx::Result<(Vec<ImageStatus>, bool)> {
-    let rows = select.build().fetch_all(pool).await?;
-    let mut images: Vec<ImageStatus> = rows.iter().map(image_of).collect::<sqlx::Result<_>>()?;
     let (mut faces, cut) = faces(pool, images.iter().map(|image| image.id), most).await?;
     let mut shown = cut.map_or(images.len(), |cut| images.iter().take_while(|image| image.id < cut).count());
     if shown == 0
@@ -334,35 +178,6 @@ async fn with_faces(
         image.faces = faces.remove(&image.id).unwrap_or_default();
     }
     Ok((images, more))
-}
-
-/// An image without its faces.
-fn image_of(row: &MySqlRow) -> sqlx::Result<ImageStatus> {
-    let status = Status::from_code(row.try_get("status")?);
-    let is_done = !matches!(status, Some(Status::Pending | Status::Processing));
-    Ok(ImageStatus {
-        id: u64::from(row.try_get::<i32, _>("id")?.unsigned_abs()),
-        path: row.try_get("path")?,
-        file_name: row.try_get("file_name")?,
-        status,
-        person: known(row.try_get("person_id")?, row.try_get("name")?),
-        distance: row.try_get("distance")?,
-        reason: row.try_get("reason")?,
-        attempts: row.try_get::<i32, _>("attempts")?.unsigned_abs(),
-        created_at: row.try_get("created_at")?,
-        taken: taken(row)?,
-        updated_at: row.try_get("updated_at")?,
-        detector: row.try_get("detector")?,
-        looking_again: !is_done && row.try_get("looking_again")?,
-        look_again_failed: row.try_get("look_again_failed")?,
-        faces: Vec::new(),
-    })
-}
-
-/// What the columns `taken_at` and `taken_offset` say.
-pub(crate) fn taken(row: &MySqlRow) -> sqlx::Result<Option<Taken>> {
-    let offset = row.try_get("taken_offset")?;
-    Ok(row.try_get::<Option<_>, _>("taken_at")?.map(|local| Taken { local, offset }))
 }
 
 /// The faces of images, up to `most`, and the first image of which some are left out.
@@ -410,27 +225,6 @@ pub async fn faces_of_images(pool: &MySqlPool, faces: &[u64]) -> sqlx::Result<Ve
         Ok(FaceOfImage { image: ImageName { id, path, file_name }, face: face(row)? })
     };
     rows.await?.iter().map(found).collect()
-}
-
-/// A face of a row that has the columns of `faces`, `person_id` and `name`.
-pub(crate) fn face(row: &MySqlRow) -> sqlx::Result<FaceStatus> {
-    let chosen: Option<i32> = row.try_get("chosen")?;
-    Ok(FaceStatus {
-        id: row.try_get("id")?,
-        area: Area::of(row)?,
-        person: known(row.try_get("person_id")?, row.try_get("name")?),
-        correction: chosen.map(FaceCorrection::of),
-        distance: row.try_get("distance")?,
-        nearest: row.try_get("nearest")?,
-        cluster: row.try_get("stranger")?,
-        score: row.try_get("score")?,
-        sharpness: row.try_get("sharpness")?,
-        turned: row.try_get("turned")?,
-    })
-}
-
-pub(crate) fn known(id: Option<i32>, name: Option<String>) -> Option<Person> {
-    id.zip(name).map(|(id, name)| Person { id, name })
 }
 
 /// How far along many images are, and in JSON the answer of the API.

@@ -6,7 +6,7 @@
 use sqlx::{MySqlPool, Row};
 
 use crate::{
-    db::{faces::Nearest, images::query::Area, people, pool::until_done},
+    db::{faces::Nearest, images::Area, people, pool::until_done},
     embedding::{self, squared_distance},
     models::{ImageId, NOBODY},
     quality::{self, BACKGROUND},
