@@ -21,6 +21,7 @@ use crate::{
     gallery,
     load::{Connection, metrics},
     report::{Report, Unit, median},
+    takeout,
     world::World,
 };
 
@@ -74,6 +75,7 @@ async fn measure_with(report: &mut Report, faces: usize, words: &str, most: Most
     let _frontend = world.service("frontend", &[("FRONTEND_PORT", pages.to_string())]).await?;
     let mut crowd = Crowd { pool: world.pool.clone(), model: today.0.clone(), gallery: today.1 };
     let clusters = crowd.fill(faces).await?;
+    takeout::measure(report, &world, words).await?;
 
     let processor =
         world.service("image-processor", &[("GRPC_ADDRESS", format!("127.0.0.1:{port}"))]).await?;

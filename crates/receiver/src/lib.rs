@@ -11,7 +11,7 @@
 //! what a person says about a face. [`people`] changes the known people and their reference photos, which
 //! [`face_client`] has face-recog cut out. [`stateless`] answers
 //! what is asked about pictures that are not kept. [`watch_folder`] posts what is put into the folder of unknown people, where that
-//! is switched on. [`http`] joins the routes, and has what all of them share: access, bodies, errors, the OpenAPI document.
+//! is switched on. [`takeout`] writes everything into an archive, and reads it again. [`http`] joins the routes, and has what all of them share: access, bodies, errors, the OpenAPI document.
 //!
 //! The row is the truth and the message a hint: the image-processor's sweep finds in the table what could not be announced.
 
@@ -30,6 +30,7 @@ mod ingest;
 mod people;
 mod settings;
 mod stateless;
+mod takeout;
 mod task;
 mod uploads;
 mod watch_folder;
@@ -113,6 +114,8 @@ pub async fn run(
             settings.body_timeout,
         ),
         stateless: stateless::Bounds::new(settings.max_upload, settings.body_timeout, memory.clone()),
+        archives: takeout::Turn::default(),
+        archive_patience: settings.body_timeout,
         face_client: FaceClient::new(&settings.grpc_address)?,
         pool: pool.clone(),
         producer: producer.clone(),

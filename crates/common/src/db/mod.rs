@@ -6,6 +6,7 @@
 //! - [`corrections`]: what a person said about a face. [`audit`]: who changed what, and how it is undone.
 //!   [`changes`]: whether anything has changed.
 //! - [`webhooks`]: the outbox of notifications. [`idempotency`]: repeated requests. [`sessions`]: who is logged in.
+//! - [`takeout`]: everything, for an archive and back.
 //! - [`pool`] and [`schema`]: connections, and today's schema in any database. [`paging`]: long lists, page by page. [`errors`]: what an error means.
 //!   [`failover`]: what happens when the database moves to another server. [`tls`]: how connections are encrypted.
 
@@ -22,5 +23,6 @@ pub mod people;
 pub mod pool;
 pub mod schema;
 pub mod sessions;
+pub mod takeout;
 pub mod tls;
 pub mod webhooks;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | viewer | read everything; search by a face, if their token says so |
 //! | editor | post, upload, try again, look at again and delete images; say who is on a picture, and take it back |
-//! | admin | change people: add, rename, merge and erase them, and their pictures |
+//! | admin | change people: add, rename, merge and erase them, and their pictures; take everything out, and bring it back |
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -27,6 +27,7 @@ use crate::{
     compat::format_of,
     http::{body::reject, error::Problem, format::Format, state::Receiver},
     stateless::SEARCH,
+    takeout,
 };
 
 /// Lets a request pass whose sender may do what it asks for, with [`Who`] that is as an extension.
@@ -94,6 +95,7 @@ fn not_by_a_trick(receiver: &Receiver, request: &Request, peer: IpAddr) -> Resul
 /// What a route needs. A new one that changes something needs an editor at least, without anybody thinking of it.
 fn needed(method: &Method, route: &str) -> Role {
     match *method {
+        _ if takeout::ROUTES.contains(&route) => Role::Admin,
         Method::GET | Method::HEAD => Role::Viewer,
         // It changes nothing, and needs a right of its own.
         _ if route == SEARCH => Role::Viewer,
@@ -149,5 +151,7 @@ mod tests {
             assert_eq!(needed(&Method::POST, route), Role::Admin, "{route}");
             assert_eq!(needed(&Method::DELETE, route), Role::Admin, "{route}");
         }
+        assert_eq!(needed(&Method::GET, "/export"), Role::Admin);
+        assert_eq!(needed(&Method::POST, "/import"), Role::Admin);
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     http::{body::reject, error::Problem, format::Format, state::Receiver},
     images::{delete, get, list, look_again},
     people::{self, enrolment, reference_photos},
-    stateless, task, uploads,
+    stateless, takeout, task, uploads,
 };
 
 /// The receiver's routes.
@@ -48,6 +48,7 @@ pub fn router(receiver: Receiver) -> Router {
         .merge(enrolment::routes())
         .merge(reference_photos::routes())
         .merge(stateless::routes())
+        .merge(takeout::routes())
         .split_for_parts();
     router
         .route_layer(middleware::from_fn(to_its_end))

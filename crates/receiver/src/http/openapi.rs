@@ -36,6 +36,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
         (name = "images", description = "Pictures, and what became of them"),
         (name = "faces", description = "What people say about faces"),
         (name = "people", description = "Who is known, by which pictures"),
+        (name = "everything", description = "All that is known as one archive, and back"),
         (name = "stateless", description = "Questions about pictures that are not kept"),
     ),
 )]

@@ -26,7 +26,7 @@ use crate::{
     },
     ingest::Ingest,
     people::folder::KnownPeople,
-    stateless,
+    stateless, takeout,
     uploads::Intake,
 };
 
@@ -53,6 +53,10 @@ pub struct Receiver {
     pub examples: Intake,
     /// Takes pictures that are looked at and not kept.
     pub stateless: stateless::Bounds,
+    /// Whose turn it is to take everything out, or to bring it back.
+    pub archives: takeout::Turn,
+    /// How long an archive that is being sent may stand still.
+    pub archive_patience: Duration,
     /// Finds faces, and cuts them out.
     pub face_client: FaceClient,
     /// Where everything is kept.

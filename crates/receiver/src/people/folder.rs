@@ -5,8 +5,8 @@
 
 use std::{
     ffi::OsStr,
-    fs,
-    io::{self, Write},
+    fs::{self, File},
+    io::{self, Read, Write},
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
@@ -101,6 +101,55 @@ impl KnownPeople {
         .await
     }
 
+    /// A picture of the folder, and how many bytes it has; `None` when it is there no more.
+    pub async fn open(&self, name: &str) -> Result<Option<(File, u64)>, Problem> {
+        let name = name.to_owned();
+        self.with(move |folder| match File::open(folder.join(name)) {
+            Ok(file) => {
+                let size = file.metadata()?.len();
+                Ok(Some((file, size)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    /// The next bytes of a picture, up to `most`; none at its end.
+    pub async fn read(&self, file: File, most: usize) -> Result<(File, Vec<u8>), Problem> {
+        self.with(move |_| {
+            let mut bytes = Vec::with_capacity(most);
+            (&file).take(most as u64).read_to_end(&mut bytes)?;
+            Ok((file, bytes))
+        })
+        .await
+    }
+
+    /// Puts a picture into the folder under a name that it had elsewhere. May block.
+    pub fn put(&self, name: &str, content: &mut impl Read) -> Result<Put, Problem> {
+        if !is_picture_name(name) {
+            return Ok(Put::NoName);
+        }
+        self.put_in(&self.folder.join(name), content).map_err(why)
+    }
+
+    fn put_in(&self, path: &Path, content: &mut impl Read) -> io::Result<Put> {
+        let mut file = write::unfinished(&self.folder, write::CUT)?;
+        io::copy(content, &mut file)?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(path) {
+            Ok(_) => {
+                File::open(&*self.folder)?.sync_all()?;
+                Ok(Put::Written)
+            }
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                let same = have_same_content(error.file.path(), path)?;
+                Ok(if same { Put::Already } else { Put::Another })
+            }
+            Err(error) => Err(error.error),
+        }
+    }
+
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
@@ -108,6 +157,34 @@ impl KnownPeople {
         let folder = self.folder.clone();
         let done = self.work.run(async move { spawn_blocking(move || work(&folder)).await }).await;
         done.and_then(|done| done.map_err(io::Error::other)?).map_err(why)
+    }
+}
+
+/// What came of putting a picture into the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It lies there now.
+    Written,
+    /// It lay there before.
+    Already,
+    /// Another picture has its name.
+    Another,
+    /// No picture can be called this.
+    NoName,
+}
+
+fn have_same_content(one: &Path, other: &Path) -> io::Result<bool> {
+    if fs::metadata(one)?.len() != fs::metadata(other)?.len() {
+        return Ok(false);
+    }
+    let (mut one, mut other) = (File::open(one)?, File::open(other)?);
+    let (mut piece, mut beside) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    loop {
+        let length = one.read(&mut piece)?;
+        other.read_exact(&mut beside[..length])?;
+        if length == 0 || piece[..length] != beside[..length] {
+            return Ok(length == 0);
+        }
     }
 }
 

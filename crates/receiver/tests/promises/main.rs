@@ -25,6 +25,7 @@ mod stateless;
 mod status;
 mod storing;
 mod suggestions;
+mod takeout;
 mod tester;
 mod uploads;
 mod watch;

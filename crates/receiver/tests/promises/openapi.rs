@@ -49,6 +49,8 @@ async fn the_document_describes_every_route_and_every_reference_in_it_leads_some
         ("/recognise", "post"),
         ("/verify", "post"),
         ("/search", "post"),
+        ("/export", "get"),
+        ("/import", "post"),
     ] {
         let operation = &document["paths"][path][method];
         assert!(operation["summary"].is_string(), "{method} {path}");

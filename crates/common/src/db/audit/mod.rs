@@ -56,6 +56,10 @@ pub enum Action {
     StopLookingAgain,
     /// An image was deleted.
     DeleteImage,
+    /// Everything was taken out.
+    Export,
+    /// Everything was brought back from an archive.
+    Import,
     /// Another entry was undone.
     Undo,
 }
@@ -87,6 +91,8 @@ impl Action {
             Self::LookAgain => "look again",
             Self::StopLookingAgain => "stop looking again",
             Self::DeleteImage => "delete image",
+            Self::Export => "export",
+            Self::Import => "import",
             Self::Undo => "undo",
         }
     }
@@ -105,6 +111,8 @@ pub enum Subject {
     Person(u64),
     /// A run of looking again.
     Run(u64),
+    /// All that the database holds.
+    Everything,
 }
 
 impl Subject {
@@ -123,6 +131,7 @@ impl fmt::Display for Subject {
             Self::Faces => f.write_str("faces"),
             Self::Person(id) => write!(f, "person {id}"),
             Self::Run(id) => write!(f, "run {id}"),
+            Self::Everything => f.write_str("everything"),
         }
     }
 }

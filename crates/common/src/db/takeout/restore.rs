@@ -1,0 +1,135 @@
+//! Brings everything back, into a database that is empty but for the sample's people.
+//!
+//! All of it is one transaction: nobody sees a part of it, and whatever breaks it off leaves nothing.
+
+use sqlx::{AssertSqlSafe, MySql, MySqlPool, QueryBuilder, pool::PoolConnection};
+
+use super::{Columns, Table, Value, columns};
+use crate::db::{
+    audit::{self, Action, Subject},
+    pool::{answered, take_lock},
+};
+
+/// The lock that one restoring has.
+const LOCK: &str = "restore";
+
+/// Seconds that one waits for it: one that was broken off may still be ending.
+const PATIENCE: u64 = 2;
+
+/// Holds when there are no people but the sample's (`database_setup.sql`).
+const ONLY_SAMPLE: &str = "
+    NOT EXISTS (SELECT * FROM person WHERE (id, name) NOT IN
+        ((1, 'Hannibal'), (2, 'Skarlso'), (3, 'John Doe'), (4, 'Gergely')))
+    AND NOT EXISTS (SELECT * FROM person_images WHERE (image_name, person_id) NOT IN
+        (('hannibal_1.jpg', 1), ('hannibal_2.jpg', 1), ('skarlso_1.jpg', 2), ('skarlso_2.jpg', 2),
+         ('john_doe_1.jpg', 3), ('gergely_01.jpg', 4)))";
+
+/// What is inserted so far. Dropped before its end, it leaves nothing.
+#[derive(Debug)]
+pub struct Restore {
+    connection: PoolConnection<MySql>,
+    columns: Columns,
+}
+
+/// Whether everything can be brought back.
+#[derive(Debug)]
+pub enum Begun {
+    /// It can.
+    Yes(Restore),
+    /// The database is not empty: this table has rows.
+    NotEmpty(Table),
+    /// Somebody else is at it.
+    Busy,
+}
+
+impl Restore {
+    /// Begins, if the database is empty. The people of the sample go.
+    pub async fn begin(pool: &MySqlPool) -> sqlx::Result<Begun> {
+        let mut connection = pool.acquire().await?;
+        // It takes the transaction and the lock with it.
+        connection.close_on_drop();
+        answered(async {
+            if !take_lock(&mut connection, Some(LOCK), PATIENCE).await? {
+                return Ok(Begun::Busy);
+            }
+            sqlx::raw_sql("START TRANSACTION").execute(&mut *connection).await?;
+            for table in Table::ALL {
+                let has_rows = match table {
+                    Table::Person => format!("SELECT NOT ({ONLY_SAMPLE})"),
+                    Table::PersonImages => continue,
+                    _ => format!("SELECT EXISTS (SELECT * FROM {})", table.name()),
+                };
+                if sqlx::query_scalar(AssertSqlSafe(has_rows)).fetch_one(&mut *connection).await? {
+                    end(connection, "ROLLBACK").await?;
+                    return Ok(Begun::NotEmpty(table));
+                }
+            }
+            sqlx::raw_sql("DELETE FROM person_images; DELETE FROM person").execute(&mut *connection).await?;
+            let columns = columns(&mut connection).await?;
+            Ok(Begun::Yes(Self { connection, columns }))
+        })
+        .await
+    }
+
+    /// The columns of the tables.
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// Inserts rows that have values for these columns. What fails has inserted none of them.
+    pub async fn insert(
+        &mut self,
+        table: Table,
+        columns: &[&str],
+        rows: &[Vec<Value<'_>>],
+    ) -> sqlx::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut insert =
+            QueryBuilder::<MySql>::new(format!("INSERT INTO {} ({}) ", table.name(), columns.join(", ")));
+        insert.push_values(rows, |mut values, row| {
+            for value in row {
+                match value {
+                    Value::Null => values.push_bind(None::<i64>),
+                    Value::Signed(number) => values.push_bind(*number),
+                    Value::Unsigned(number) => values.push_bind(*number),
+                    Value::Single(number) => values.push_bind(*number),
+                    Value::Double(number) => values.push_bind(*number),
+                    Value::Text(text) => values.push_bind(&**text),
+                    Value::Bytes(bytes) => values.push_bind(&**bytes),
+                    Value::Moment(moment) => values.push_bind(*moment),
+                    Value::WallClock(time) => values.push_bind(*time),
+                };
+            }
+        });
+        answered(insert.build().execute(&mut *self.connection)).await?;
+        Ok(())
+    }
+
+    /// Ends it well: from now on all of it counts. Who was deleted while it was taken out is shown by nobody's face.
+    pub async fn finish(mut self, who: &str) -> sqlx::Result<()> {
+        sqlx::raw_sql(
+            "UPDATE faces SET chosen = NULL, person = -1
+             WHERE person > 0 AND NOT EXISTS (SELECT * FROM person WHERE person.id = faces.person);
+             UPDATE images SET person = -1
+             WHERE person > 0 AND NOT EXISTS (SELECT * FROM person WHERE person.id = images.person)",
+        )
+        .execute(&mut *self.connection)
+        .await?;
+        audit::note(&mut self.connection, who, Action::Import, Subject::Everything, &()).await?;
+        end(self.connection, "COMMIT").await
+    }
+
+    /// Ends it without a trace.
+    pub async fn give_up(self) -> sqlx::Result<()> {
+        end(self.connection, "ROLLBACK").await
+    }
+}
+
+/// Ends the transaction, and gives the lock back before anybody hears of it.
+async fn end(mut connection: PoolConnection<MySql>, how: &'static str) -> sqlx::Result<()> {
+    sqlx::raw_sql(how).execute(&mut *connection).await?;
+    sqlx::raw_sql("DO RELEASE_ALL_LOCKS()").execute(&mut *connection).await?;
+    connection.close().await
+}

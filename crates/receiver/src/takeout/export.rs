@@ -1,0 +1,173 @@
+//! Writes the archive while it is being read.
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::State,
+    http::{
+        HeaderValue, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE},
+    },
+    response::Response,
+};
+use chrono::{DateTime, SecondsFormat, Utc};
+use common::db::takeout::read::Takeout;
+use futures_util::stream;
+use tokio::sync::mpsc;
+use tracing::Instrument;
+use web::access::Who;
+
+use super::{COMPLETE, FORMAT, Held, MANIFEST, Manifest, PICTURES, archive, lines};
+use crate::{
+    http::{error::Problem, state::Receiver},
+    people::folder::KnownPeople,
+    uploads::Picture,
+};
+
+/// Pieces that wait for the client: while it reads one, the next is made.
+const PIECES: usize = 2;
+
+/// As much of a picture is read at once.
+const PIECE: usize = 256 * 1024;
+
+/// Why an archive ends early.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("{0}")]
+    Database(#[from] sqlx::Error),
+    #[error("{0}")]
+    Archive(#[from] io::Error),
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    #[error("{}", .0.detail)]
+    Pictures(Problem),
+    #[error("the picture {0:?} became shorter while it was read")]
+    Shorter(String),
+    #[error("the client does not read any more")]
+    Gone,
+}
+
+impl From<Problem> for Broken {
+    fn from(problem: Problem) -> Self {
+        Self::Pictures(problem)
+    }
+}
+
+/// Take everything out
+///
+/// People, the pictures that they are known by, images, faces with their embeddings, and what was said about them, as JSON lines in a
+/// tar. It needs an admin. No token and no session is in it, and no posted picture: these stay in their folder. An archive that is
+/// whole ends with the file `complete.json`.
+#[utoipa::path(get, path = "/export", tag = "everything", responses(
+    (status = OK, description = "A tar", body = Picture, content_type = "application/x-tar"),
+))]
+pub async fn export(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(who): Extension<Who>,
+) -> Result<Response, Problem> {
+    let turn = receiver.archives.take()?;
+    let (takeout, beginning) = Takeout::begin(&receiver.pool, &who.name).await?;
+    let at = Utc::now();
+    let manifest = Manifest {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        at: at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        model: beginning.model,
+        people: beginning.people,
+    };
+    let (pieces, written) = mpsc::channel(PIECES);
+    let writer = Writer { pieces: pieces.clone(), at, held: Held::default(), files: 0 };
+    let known_people = receiver.known_people.clone();
+    tokio::spawn(
+        async move {
+            match writer.all(manifest, takeout, &known_people).await {
+                Ok(()) => tracing::info!("everything was taken out"),
+                Err(Broken::Gone) => tracing::info!("who took everything out does not read any more"),
+                Err(error) => {
+                    tracing::error!(%error, "an archive ends early");
+                    // So the client sees that it is not whole.
+                    let _ = pieces.send(Err(io::Error::other("it ends early"))).await;
+                }
+            }
+            drop(turn);
+        }
+        .in_current_span(),
+    );
+    let body = stream::unfold(written, async |mut written| Some((written.recv().await?, written)));
+    let mut response = Response::new(Body::from_stream(body));
+    *response.status_mut() = StatusCode::OK;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let name = format!("attachment; filename=\"kube-face-{}.tar\"", at.format("%Y-%m-%d"));
+    if let Ok(name) = HeaderValue::try_from(name) {
+        headers.insert(CONTENT_DISPOSITION, name);
+    }
+    Ok(response)
+}
+
+/// An archive that is being written.
+struct Writer {
+    pieces: mpsc::Sender<io::Result<Bytes>>,
+    at: DateTime<Utc>,
+    held: Held,
+    files: u64,
+}
+
+impl Writer {
+    async fn all(
+        mut self,
+        manifest: Manifest,
+        mut takeout: Takeout,
+        known_people: &KnownPeople,
+    ) -> Result<(), Broken> {
+        self.file(MANIFEST, &serde_json::to_vec(&manifest)?).await?;
+        while let Some(page) = takeout.next().await? {
+            for part in page {
+                self.files += 1;
+                let table = part.table.name();
+                self.file(&format!("{table}/{:08}.jsonl", self.files), &lines::write(&part)?).await?;
+                *self.held.rows.entry(table.to_owned()).or_default() += part.rows.len() as u64;
+            }
+        }
+        for name in known_people.list().await?.unwrap_or_default() {
+            self.picture(known_people, name).await?;
+        }
+        let held = serde_json::to_vec(&self.held)?;
+        self.file(COMPLETE, &held).await?;
+        self.send(archive::end()).await
+    }
+
+    async fn picture(&mut self, known_people: &KnownPeople, name: String) -> Result<(), Broken> {
+        // It may be gone by now.
+        let Some((mut file, size)) = known_people.open(&name).await? else { return Ok(()) };
+        self.send(archive::head(&format!("{PICTURES}/{name}"), size, self.at())?).await?;
+        let mut left = size;
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+            let piece;
+            (file, piece) = known_people.read(file, most).await?;
+            if piece.is_empty() {
+                return Err(Broken::Shorter(name));
+            }
+            left -= piece.len() as u64;
+            self.send(piece).await?;
+        }
+        self.held.pictures += 1;
+        self.send(archive::padding(size).to_vec()).await
+    }
+
+    async fn file(&mut self, path: &str, content: &[u8]) -> Result<(), Broken> {
+        self.send(archive::file(path, content, self.at())?).await
+    }
+
+    async fn send(&mut self, piece: Vec<u8>) -> Result<(), Broken> {
+        self.pieces.send(Ok(piece.into())).await.map_err(|_| Broken::Gone)
+    }
+
+    fn at(&self) -> u64 {
+        u64::try_from(self.at.timestamp()).unwrap_or_default()
+    }
+}

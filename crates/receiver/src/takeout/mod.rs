@@ -1,0 +1,75 @@
+//! Everything that this service knows as one archive, and back: no picture has to be recognised again, nothing said again.
+//!
+//! An archive is a tar, so every tool opens it. Its files hold rows of the database's tables as JSON lines ([`lines`]), some thousand
+//! in each file, and the known people's pictures as they are. `manifest.json` is its first file and `complete.json` its last, by
+//! which one that was cut off is known.
+
+mod archive;
+mod export;
+mod import;
+mod lines;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::http::{body::ReadError, error::Problem, state::Receiver};
+
+/// The routes that only an admin may use, though one of them reads.
+pub const ROUTES: [&str; 2] = ["/export", "/import"];
+
+/// The format of the archive.
+const FORMAT: u32 = 1;
+
+/// The first file of an archive, and the last.
+const MANIFEST: &str = "manifest.json";
+const COMPLETE: &str = "complete.json";
+
+/// The folder of the known people's pictures in it.
+const PICTURES: &str = "known_people";
+
+pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
+    OpenApiRouter::new().routes(routes!(export::export)).routes(routes!(import::import))
+}
+
+/// Lets one archive be written or read at a time.
+#[derive(Clone, Debug)]
+pub struct Turn(Arc<Semaphore>);
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl Turn {
+    /// The turn, which lasts until it is dropped.
+    fn take(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.0.clone().try_acquire_owned().map_err(|_| ReadError::Overloaded.into())
+    }
+}
+
+/// What an archive says first.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    format: u32,
+    /// The release that wrote it.
+    version: String,
+    /// When that began.
+    at: String,
+    /// The model of the newest face's embedding; each face has its own.
+    model: Option<String>,
+    people: u64,
+}
+
+/// How much an archive holds.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+struct Held {
+    /// Rows, by their tables.
+    rows: BTreeMap<String, u64>,
+    /// Pictures of known people.
+    pictures: u64,
+}
