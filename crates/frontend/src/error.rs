@@ -11,7 +11,7 @@ use axum::{
 use serde_json::json;
 use web::access::Denied;
 
-use crate::{format::Format, view::layout::Frame};
+use crate::{format::Format, view::frame::Frame};
 
 /// Seconds after which it is worth asking again while somebody is away.
 const RETRY_SECONDS: u16 = 2;

@@ -14,7 +14,7 @@ use stateright::{Model, Representative};
 
 use crate::{
     Life,
-    row::Outcome,
+    columns::Outcome,
     slot::{Phase, Slot},
     state::State,
     step::Step,

@@ -28,6 +28,7 @@
 //! - **The redeemer** takes one image in one transaction at any moment. So one redeemer behaves as any number of them.
 
 pub mod bounds;
+pub mod columns;
 pub mod ends;
 pub mod life;
 pub mod mutation;

@@ -5,9 +5,10 @@ use stateright::{Model, Property};
 use crate::{
     Bounds, Mutation, Promise,
     bounds::{MOST_IMAGES, MOST_SLOTS},
-    row::{Again, Lease, Outcome, Row, SlotNumber, Status},
+    columns::{Again, Lease, Outcome, SlotNumber, Status},
+    row::Row,
     run::Run,
-    slot::{Phase, Slot, Work},
+    slot::{Phase, Slot},
     state::{Image, State},
     step::Step,
 };
@@ -356,7 +357,7 @@ impl Life {
     }
 
     fn begin(&self, state: &mut State, slot: SlotNumber, image: u8) {
-        let work = state.row(image).map(|row| Work::on(image, row));
+        let work = state.row(image).map(|row| row.work(image));
         state.slots[usize::from(slot)] = work.map_or(Slot::Idle, Slot::Working);
     }
 

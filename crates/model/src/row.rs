@@ -3,41 +3,11 @@
 //! Each function does what one statement of the SQL of images does, with its condition first. Where a
 //! [`Mutation`] says so it leaves a part of that out.
 
-use crate::{Mutation, slot::Work};
-
-/// The column `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Status {
-    /// 0: waits.
-    Pending,
-    /// 1: has a result.
-    Processed,
-    /// 2: has failed, with a reason.
-    Failed,
-    /// 3: is claimed.
-    Processing,
-}
-
-/// Whether the time in the column `claimed_until` has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Lease {
-    /// Not yet.
-    Running,
-    /// It has.
-    Over,
-}
-
-/// Who wants an image to be looked at again: the column `look_again`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Again {
-    /// 0: a person, this image alone.
-    One,
-    /// Otherwise: a run.
-    Run,
-}
-
-/// The number of a slot, which is also the token of its claim.
-pub type SlotNumber = u8;
+use crate::{
+    Mutation,
+    columns::{Again, Lease, Outcome, SlotNumber, Status},
+    slot::{Phase, Work},
+};
 
 /// A row. The last four fields are no columns: they are what the search knows beside the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,19 +36,6 @@ pub struct Row {
     pub has_result: bool,
     /// Whether the run must still look at it.
     pub owed: bool,
-}
-
-/// How the work on a claimed image ends: `Outcome` of the SQL of images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Outcome {
-    /// Face-recog looked at it.
-    Recognised,
-    /// A failed try, which counts.
-    Failed,
-    /// Given back, through no fault of the image.
-    Released,
-    /// Given back, and quarantined from now on: face-recog broke off.
-    Quarantined,
 }
 
 /// What `finish` does and says.
@@ -167,6 +124,17 @@ impl Row {
         self.failures = 0;
         self.again = Some(Again::Run);
         self.awaited = true;
+    }
+
+    /// What a claim of this row reads from it.
+    pub fn work(&self, image: u8) -> Work {
+        Work {
+            image,
+            attempts: self.attempts,
+            quarantined: self.quarantined,
+            again: self.again,
+            phase: Phase::Claimed,
+        }
     }
 
     /// `finish`: the one UPDATE that stores how the work ended. It counts while the token stands in the row and the row is

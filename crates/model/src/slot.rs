@@ -1,6 +1,6 @@
 //! A processor's work on one image, from the claim to the stored result.
 
-use crate::row::{Again, Outcome, Row};
+use crate::columns::{Again, Outcome};
 
 /// What a processor does. One that dies is idle: it was started again, and remembers nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,17 +51,6 @@ pub enum Phase {
 }
 
 impl Work {
-    /// What the claim reads from its row.
-    pub fn on(image: u8, row: &Row) -> Self {
-        Self {
-            image,
-            attempts: row.attempts,
-            quarantined: row.quarantined,
-            again: row.again,
-            phase: Phase::Claimed,
-        }
-    }
-
     /// Whether a failed try would be the last one: the processor decides by what it read when it claimed.
     pub fn is_last_try(&self, max_attempts: u8) -> bool {
         self.attempts + 1 >= max_attempts

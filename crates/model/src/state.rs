@@ -5,7 +5,8 @@ use stateright::Representative;
 use crate::{
     Promise,
     bounds::{MOST_IMAGES, MOST_SLOTS},
-    row::{Row, SlotNumber, Status},
+    columns::{SlotNumber, Status},
+    row::Row,
     run::Run,
     slot::{Phase, Slot},
 };

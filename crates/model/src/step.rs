@@ -3,7 +3,7 @@
 //! A step is what the database does at once: a statement, or a transaction whose locks keep others away. Between two steps
 //! anything else may happen, and any process may die.
 
-use crate::row::{Outcome, SlotNumber};
+use crate::columns::{Outcome, SlotNumber};
 
 /// The number of an image.
 pub type ImageNumber = u8;

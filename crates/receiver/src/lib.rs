@@ -49,13 +49,10 @@ pub use crate::settings::Settings;
 use crate::settings::Watch;
 use crate::{
     face_client::FaceClient,
-    http::{
-        body::BodyReader,
-        state::{Lists, Receiver},
-    },
+    http::{body::BodyReader, lists::Lists, state::Receiver},
     ingest::Ingest,
     people::folder::KnownPeople,
-    uploads::{Intake, store::UploadStore},
+    uploads::{intake::Intake, store::UploadStore},
 };
 
 /// What a receiver that is not ready waits for.
@@ -113,8 +110,8 @@ pub async fn run(
             UploadStore::new(settings.known_people.clone(), settings.max_upload as u64, None),
             settings.body_timeout,
         ),
-        stateless: stateless::Bounds::new(settings.max_upload, settings.body_timeout, memory.clone()),
-        archives: takeout::Turn::default(),
+        stateless: stateless::bounds::Bounds::new(settings.max_upload, settings.body_timeout, memory.clone()),
+        archives: takeout::turn::Turn::default(),
         archive_patience: settings.body_timeout,
         face_client: FaceClient::new(&settings.grpc_address)?,
         pool: pool.clone(),

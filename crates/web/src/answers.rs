@@ -33,7 +33,7 @@ use tower_http::{
 use crate::{
     budget::{Budget, Charge, Exhausted},
     connections::{Place, UnderWay},
-    serve::Peer,
+    peer::Peer,
 };
 
 /// A shorter answer is not counted: a connection has one at a time.

@@ -11,10 +11,12 @@ pub mod connections;
 mod headers;
 pub mod health;
 pub mod ops;
+mod peer;
 mod serve;
 mod trace;
 
 pub use accept::prefers_json;
 pub use headers::security_headers;
-pub use serve::{Limits, Peer, bind, serve};
+pub use peer::Peer;
+pub use serve::{Limits, bind, serve};
 pub use trace::{REQUEST_ID, trace};

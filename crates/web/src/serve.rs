@@ -14,7 +14,7 @@ use anyhow::Context;
 use axum::{
     Extension, Router,
     extract::{Request, State},
-    http::{Extensions, HeaderValue, header::CONNECTION},
+    http::{HeaderValue, header::CONNECTION},
     middleware::{self, Next},
     response::Response,
 };
@@ -33,6 +33,7 @@ use crate::{
     answers::{self, Connection},
     budget::Budget,
     connections::{Connections, Place},
+    peer::Peer,
 };
 
 /// A client has this long to send a request's head; an idle connection is closed after it, too.
@@ -78,18 +79,6 @@ impl Limits {
     pub fn operations() -> Self {
         let memory = Budget::new(OPERATIONS_MEMORY);
         Self { connections: Connections::operations(), memory, read_timeout: READ_TIMEOUT }
-    }
-}
-
-/// Where a request comes from: the other end of its connection, which may be a proxy. Every request that is served has
-/// it as an extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub IpAddr);
-
-impl Peer {
-    /// The address that a request came from, by its extensions.
-    pub fn of(extensions: &Extensions) -> IpAddr {
-        extensions.get().map_or(IpAddr::from([0, 0, 0, 0]), |&Self(address)| address)
     }
 }
 

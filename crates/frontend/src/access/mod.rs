@@ -35,7 +35,7 @@ use crate::{
     error::Problem,
     format::Format,
     reader::Reader,
-    view::{layout::Frame, paging::escape},
+    view::{frame::Frame, paging::escape},
 };
 
 /// Longest form of a login, in bytes, and the time in which it has to come.

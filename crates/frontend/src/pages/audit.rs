@@ -19,7 +19,8 @@ use crate::{
     format::Format,
     reader::Reader,
     view::{
-        layout::{self, Frame},
+        frame::Frame,
+        layout,
         paging::{self, Asked, Cursor, Links, Rows},
     },
 };

@@ -24,8 +24,9 @@ use crate::{
     view::{
         face,
         filter::Wanted,
+        frame::Frame,
         image::ImageView,
-        layout::{self, Frame},
+        layout,
         paging::{Cursor, Links, Rows},
     },
 };

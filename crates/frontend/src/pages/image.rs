@@ -29,8 +29,9 @@ use crate::{
     view::{
         face::{self, Face},
         filter::Wanted,
+        frame::Frame,
         image::ImageView,
-        layout::{self, Frame},
+        layout,
     },
 };
 

@@ -19,7 +19,8 @@ use crate::{
     reader::Reader,
     view::{
         face::{self, Face},
-        layout::{self, Frame},
+        frame::Frame,
+        layout,
         paging::{self, Asked, Links, address},
     },
 };

@@ -18,10 +18,7 @@ use crate::{
     error::Problem,
     format::Format,
     reader::Reader,
-    view::{
-        face::Face,
-        layout::{self, Frame},
-    },
+    view::{face::Face, frame::Frame, layout},
 };
 
 /// Which question.

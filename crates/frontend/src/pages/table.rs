@@ -15,8 +15,9 @@ use crate::{
     pages::look_again::Notice,
     reader::Reader,
     view::{
+        frame::Frame,
         image::ImageView,
-        layout::{self, Frame},
+        layout,
         paging::{self, Asked, Links, Rows},
     },
 };

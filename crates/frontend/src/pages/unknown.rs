@@ -25,7 +25,8 @@ use crate::{
     reader::Reader,
     view::{
         face::{self, Face},
-        layout::{self, Frame},
+        frame::Frame,
+        layout,
         paging::{self, Asked, Cursor, Links, Rows},
     },
 };

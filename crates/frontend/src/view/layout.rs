@@ -1,6 +1,6 @@
-//! What all pages share: the frame around them, reading within bounds, and the two forms of an answer.
+//! What all pages share: their frame, reading within bounds, and the two forms of an answer.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use askama::Template;
 use axum::{http::HeaderMap, response::Response};
@@ -9,39 +9,11 @@ use serde::Serialize;
 
 use web::access::Role;
 
-use crate::{Frontend, done::Done, error::Problem, format::Format, reader::Reader};
+use crate::{Frontend, error::Problem, format::Format, reader::Reader, view::frame::Frame};
 
 /// Longest wait for what a page shows, for its turn included. Getting a connection has a limit of its own; this one is for
 /// a server that took the query and froze.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The parts of the site, each with its address.
-pub const PARTS: [(&str, &str); 5] = [
-    ("/gallery", "Photos"),
-    ("/unknown", "New faces"),
-    ("/people", "People"),
-    ("/", "Table"),
-    ("/audit", "Changes"),
-];
-
-/// What is around every page.
-#[derive(Clone, Debug, Default)]
-pub struct Frame {
-    /// Which part of the site this is, by its address.
-    pub part: &'static str,
-    /// Whether what is shown may change while it is being looked at.
-    pub live: bool,
-    /// Whether there are buttons for pictures and for corrections of faces: there is a receiver, and the reader may use it so.
-    pub editor: bool,
-    /// Whether there are buttons for people, too.
-    pub admin: bool,
-    /// Whose page this is, if it is somebody's.
-    pub person: Option<i32>,
-    /// The reader's name, if they are logged in.
-    pub reader: Option<Arc<str>>,
-    /// What the reader did just before.
-    pub done: Option<Done>,
-}
 
 /// A page, or why there is none, in the form that the client wants.
 pub async fn answer<P: Template + Serialize>(

@@ -2,6 +2,7 @@
 
 pub mod face;
 pub mod filter;
+pub mod frame;
 pub mod image;
 pub mod layout;
 pub mod paging;

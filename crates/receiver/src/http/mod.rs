@@ -6,6 +6,7 @@ pub mod error;
 pub mod format;
 pub mod id;
 pub mod idempotency;
+pub mod lists;
 pub mod openapi;
 pub mod state;
 

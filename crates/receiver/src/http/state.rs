@@ -12,29 +12,21 @@ use common::{
 };
 use nsq_client::Producer;
 use sqlx::MySqlPool;
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
 use web::{Peer, access::Access, ops::Readiness};
 
 use crate::{
     face_client::FaceClient,
     http::{
-        body::{BodyReader, ReadBody, ReadError},
+        body::{BodyReader, ReadBody},
         error::Problem,
+        lists::Lists,
     },
     ingest::Ingest,
     people::folder::KnownPeople,
-    stateless, takeout,
-    uploads::Intake,
+    stateless::bounds::Bounds,
+    takeout::turn::Turn,
+    uploads::intake::Intake,
 };
-
-/// Lists that are read at once.
-const LISTS: usize = 4;
-
-/// How long one waits for its turn.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// One for the whole service, shared by all requests.
 #[derive(Debug)]
@@ -52,9 +44,9 @@ pub struct Receiver {
     /// Takes pictures that show a face which somebody is to be known by; they do not stay.
     pub examples: Intake,
     /// Takes pictures that are looked at and not kept.
-    pub stateless: stateless::Bounds,
+    pub stateless: Bounds,
     /// Whose turn it is to take everything out, or to bring it back.
-    pub archives: takeout::Turn,
+    pub archives: Turn,
     /// How long an archive that is being sent may stand still.
     pub archive_patience: Duration,
     /// Finds faces, and cuts them out.
@@ -89,31 +81,6 @@ impl Receiver {
     pub async fn image(&self, id: u64) -> Result<ImageStatus, Problem> {
         let image = query::image(&self.pool, ImageId(id)).await?;
         image.ok_or_else(|| no_such_image(id))
-    }
-}
-
-/// Turns to read many rows. Rows take more memory than the answer that they become, so few lists are read at once.
-#[derive(Debug)]
-pub struct Lists(Semaphore);
-
-impl Default for Lists {
-    fn default() -> Self {
-        Self::new(LISTS)
-    }
-}
-
-impl Lists {
-    /// So many at once.
-    pub fn new(most: usize) -> Self {
-        Self(Semaphore::new(most))
-    }
-
-    /// A turn, which lasts until it is dropped.
-    pub async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        match timeout(LONGEST_WAIT, self.0.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(ReadError::Overloaded.into()),
-        }
     }
 }
 

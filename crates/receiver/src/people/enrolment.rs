@@ -42,7 +42,12 @@ use crate::{
         done,
         reference_photos::{PictureOf, answer, no_such_picture},
     },
-    uploads::{Held, Picture, form_type, refuse, write::Nameless},
+    uploads::{
+        Picture,
+        form::{form_type, refuse},
+        intake::Held,
+        write::Nameless,
+    },
 };
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {

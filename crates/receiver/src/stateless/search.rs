@@ -21,7 +21,7 @@ use crate::{
     http::{error::Problem, format, state::Receiver},
     people::enrolment::may_be_words,
     stateless::{recognise::PictureForm, verify::Comparable},
-    uploads::{Picture, form_type},
+    uploads::{Picture, form::form_type},
 };
 
 /// Most faces that are told.

@@ -27,11 +27,10 @@ use crate::{
         body::{ReadError, discard, paced},
         error::Problem,
     },
-    stateless::Bounds,
+    stateless::bounds::Bounds,
     uploads::{
-        MAX_FIELDS, form_type, no_form, read_away, refuse,
+        form::{MAX_FIELDS, form_type, no_form, read_away, refuse, too_many_fields, with_head_limit},
         store::{NotKept, SIGNATURE, extension},
-        too_many_fields, with_head_limit,
     },
 };
 

@@ -8,15 +8,15 @@ mod archive;
 mod export;
 mod import;
 mod lines;
+pub mod turn;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::http::{body::ReadError, error::Problem, state::Receiver};
+use crate::http::state::Receiver;
 
 /// The routes that only an admin may use, though one of them reads.
 pub const ROUTES: [&str; 2] = ["/export", "/import"];
@@ -33,23 +33,6 @@ const PICTURES: &str = "known_people";
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new().routes(routes!(export::export)).routes(routes!(import::import))
-}
-
-/// Lets one archive be written or read at a time.
-#[derive(Clone, Debug)]
-pub struct Turn(Arc<Semaphore>);
-
-impl Default for Turn {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
-}
-
-impl Turn {
-    /// The turn, which lasts until it is dropped.
-    fn take(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        self.0.clone().try_acquire_owned().map_err(|_| ReadError::Overloaded.into())
-    }
 }
 
 /// What an archive says first.

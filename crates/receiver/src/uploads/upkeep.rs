@@ -10,7 +10,7 @@ use common::{
 use sqlx::MySqlPool;
 use tokio::time::MissedTickBehavior;
 
-use crate::uploads::{Intake, store::UploadStore};
+use crate::uploads::{intake::Intake, store::UploadStore};
 
 /// How often to look for images that failed.
 const INTERVAL: Duration = Duration::from_secs(15);

@@ -12,10 +12,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    db::{
-        people::merge::Merge,
-        pool::{push_list, until_done},
-    },
+    db::pool::{push_list, until_done},
     models::{ImageId, NOBODY, Person},
 };
 
@@ -288,6 +285,19 @@ pub struct Moved {
     pub(crate) of_both: Vec<u64>,
     /// Images without faces that showed them.
     pub(crate) images: Vec<u64>,
+}
+
+/// A merge that can be undone.
+#[derive(Debug)]
+pub struct Merge {
+    /// Who stayed.
+    pub(crate) into: u64,
+    /// Who went.
+    pub(crate) gone: Person,
+    /// Their reference photos.
+    pub(crate) pictures: Vec<String>,
+    /// What else was theirs.
+    pub(crate) moved: Moved,
 }
 
 /// What an entry tells beside its action and subject.

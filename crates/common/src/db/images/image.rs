@@ -11,13 +11,13 @@ use crate::{
     taken::Taken,
 };
 
-/// An image as its row tells it today, and in JSON the answer of the API. Anybody may have written the row: the original writes
-/// other things than we do.
+// Anybody may have written the row: the original writes other things than we do.
+/// An image as its row tells it today, and in JSON the answer of the API.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ImageStatus {
     /// The row.
     pub id: u64,
-    /// As it was posted, with any character in it.
+    /// As it was posted.
     pub path: String,
     /// What its file was called where it came from, if it was uploaded with a name.
     #[schema(example = "me.jpg")]
@@ -49,11 +49,11 @@ pub struct ImageStatus {
     /// By what it is sorted and found: what its camera showed when it was taken, or else when it was posted, in UTC.
     #[serde(skip)]
     pub shown_at: NaiveDateTime,
-    /// When its row changed last, by the database's clock.
+    /// When its row changed last.
     pub updated_at: DateTime<Utc>,
     /// Width of the upright picture, in pixels; `null` before its faces were looked for.
     pub width: Option<i32>,
-    /// Its height, likewise.
+    /// Its height, in pixels; `null` likewise.
     pub height: Option<i32>,
     /// What looked for faces on it last; `null` where an earlier version or the original did.
     pub detector: Option<String>,
@@ -61,7 +61,8 @@ pub struct ImageStatus {
     pub looking_again: bool,
     /// Why it could not be looked at again, in words, if so: person and faces are those of before.
     pub look_again_failed: Option<String>,
-    /// Every face that was found on it, the surest first. Pages read those that they show by themselves: here they have none.
+    // Pages read those that they show by themselves, and leave this empty.
+    /// Every face that was found on it, the surest first.
     pub faces: Vec<FaceStatus>,
 }
 

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     db::{
-        audit::{self, Action, Gone, Moved, Subject},
+        audit::{self, Action, Gone, Merge, Moved, Subject},
         corrections::entries,
         faces,
         people::{Changed, forget, locked, pictures, touched},
@@ -164,17 +164,4 @@ pub async fn undo(pool: &MySqlPool, entry: u64, merge: &Merge, who: &str) -> sql
         Ok(u64::try_from(*id).ok())
     })
     .await
-}
-
-/// A merge that can be undone.
-#[derive(Debug)]
-pub struct Merge {
-    /// Who stayed.
-    pub(crate) into: u64,
-    /// Who went.
-    pub(crate) gone: Person,
-    /// Their reference photos.
-    pub(crate) pictures: Vec<String>,
-    /// What else was theirs.
-    pub(crate) moved: Moved,
 }
