@@ -36,10 +36,19 @@ impl FaceClient {
 
     /// Every face on a picture in the folder of known people.
     pub async fn find_known(&self, name: &str) -> Result<FindResponse, Problem> {
-        let request = patient(FindRequest { image_path: name.to_owned(), known: true });
+        self.find_in(name, true).await
+    }
+
+    /// Every face on a picture in the folder of unknown people.
+    pub async fn find(&self, path: &str) -> Result<FindResponse, Problem> {
+        self.find_in(path, false).await
+    }
+
+    async fn find_in(&self, path: &str, known: bool) -> Result<FindResponse, Problem> {
+        let request = patient(FindRequest { image_path: path.to_owned(), known });
         match self.client.clone().find(request).await {
             Ok(answer) => Ok(answer.into_inner()),
-            Err(status) => Err(problem(&status, None)),
+            Err(status) => Err(problem(&status, (!known).then_some(path))),
         }
     }
 

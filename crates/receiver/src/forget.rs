@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use common::db::{idempotency, pool};
+use common::db::{idempotency, people, pool};
 use sqlx::MySqlPool;
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Forgets requests that were remembered for a day. Never returns.
+/// Forgets requests that were remembered for a day, and what became of pictures that people were brought in with. Never returns.
 pub async fn run(pool: &MySqlPool) {
     loop {
         while pool::until_ok("the database", || idempotency::forget(pool)).await {}
+        pool::until_ok("the database", || people::import::forget(pool)).await;
         tokio::time::sleep(PAUSE).await;
     }
 }

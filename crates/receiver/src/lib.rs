@@ -100,12 +100,13 @@ pub async fn run(
         let access = access.clone();
         async move { access.follow().await }
     });
-    let router = http::router(Receiver {
+    let receiver = Arc::new(Receiver {
         bodies: BodyReader::new(settings.max_body, settings.body_timeout, memory.clone()),
         lists: Lists::default(),
         ingest: ingest.clone(),
         uploads: uploads.clone(),
         known_people,
+        unknown_people: settings.unknown_people.clone(),
         examples: Intake::new(
             UploadStore::new(settings.known_people.clone(), settings.max_upload as u64, None),
             settings.body_timeout,
@@ -120,10 +121,15 @@ pub async fn run(
         access,
         sessions: Sessions::new(pool.clone()),
     });
+    let router = http::router(receiver.clone());
     let prepare = async {
         if shutdown.run_until_cancelled(schema::ensure(&settings.database, &pool)).await.is_some() {
             readiness.ready();
-            // Both read today's schema.
+            // All of them read today's schema.
+            let stopped = shutdown.clone();
+            supervisor.spawn("people import", async move {
+                stopped.run_until_cancelled(people::import::work::run(&receiver)).await;
+            });
             let (forgetting, stopped) = (pool.clone(), shutdown.clone());
             supervisor.spawn("forgetting", async move {
                 stopped.run_until_cancelled(forget::run(&forgetting)).await;

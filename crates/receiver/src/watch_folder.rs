@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How the folder is called by those who read paths.
-const POSTED_FOLDER: &str = "/unknown_people";
+pub const POSTED_FOLDER: &str = "/unknown_people";
 
 /// The folder in it whose files the uploads post by themselves.
 const UPLOADS: &str = "uploads";
@@ -39,7 +39,7 @@ const DEEPEST: usize = 16;
 const AT_ONCE: usize = 1000;
 
 /// Names of pictures end in one of these, in any case.
-const ENDINGS: [&str; 11] =
+pub const ENDINGS: [&str; 11] =
     ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif"];
 
 /// As long as a file is like this, nobody writes to it.

@@ -35,7 +35,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 23] = [
+const UPGRADES: [Upgrade; 24] = [
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -142,6 +142,11 @@ const UPGRADES: [Upgrade; 23] = [
         sql: include_str!("../../../../dbinit/upgrade/shown.sql"),
         table: "images",
         sign: "images_shown",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/people_imports.sql"),
+        table: "people_import_pictures",
+        sign: "people_import_pictures_person",
     },
 ];
 

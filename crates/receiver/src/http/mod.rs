@@ -35,8 +35,7 @@ use crate::{
 };
 
 /// The receiver's routes.
-pub fn router(receiver: Receiver) -> Router {
-    let receiver = Arc::new(receiver);
+pub fn router(receiver: Arc<Receiver>) -> Router {
     let (router, api) = OpenApiRouter::with_openapi(openapi::head())
         .merge(compat::routes())
         .merge(uploads::routes())
@@ -47,6 +46,7 @@ pub fn router(receiver: Receiver) -> Router {
         .merge(corrections::routes())
         .merge(people::routes())
         .merge(enrolment::routes())
+        .merge(people::import::routes())
         .merge(reference_photos::routes())
         .merge(stateless::routes())
         .merge(takeout::routes())

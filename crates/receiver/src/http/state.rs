@@ -1,6 +1,6 @@
 //! What all handlers work with.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{extract::Request, http::StatusCode};
 use common::{
@@ -41,6 +41,8 @@ pub struct Receiver {
     pub uploads: Option<Arc<Intake>>,
     /// Where the pictures of known people go.
     pub known_people: KnownPeople,
+    /// Where the pictures are that are posted by their paths.
+    pub unknown_people: PathBuf,
     /// Takes pictures that show a face which somebody is to be known by; they do not stay.
     pub examples: Intake,
     /// Takes pictures that are looked at and not kept.

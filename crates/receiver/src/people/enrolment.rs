@@ -110,7 +110,19 @@ async fn enrol(
     let shown = shown(&receiver, Peer::of(&head.extensions), head.headers, body).await?;
     let nameless = example(&receiver, &shown, person).await?;
     let picture = nameless.name.clone();
-    let named = done(people::name_picture(&receiver.pool, id, &picture, shown.part_of, &who.name).await?)?;
+    answer(give(&receiver, id, nameless, shown.part_of, &who.name).await?, id, picture)
+}
+
+/// Makes a picture that was cut out somebody's, and shows it to face-recog.
+pub async fn give(
+    receiver: &Receiver,
+    id: u64,
+    nameless: Nameless,
+    part_of: Option<u64>,
+    who: &str,
+) -> Result<Named, Problem> {
+    let picture = nameless.name.clone();
+    let named = done(people::name_picture(&receiver.pool, id, &picture, part_of, who).await?)?;
     if matches!(named, Named::Done | Named::Already) {
         receiver.known_people.show(nameless).await?;
         // Whoever erased them meanwhile, or took it back, found no file to remove.
@@ -120,7 +132,7 @@ async fn enrol(
             return Err(no_such_picture(&picture));
         }
     }
-    answer(named, id, picture)
+    Ok(named)
 }
 
 /// What is to be a picture of theirs, once face-recog has seen that it is a good one.
@@ -136,15 +148,28 @@ async fn example(receiver: &Receiver, shown: &Shown, person: i32) -> Result<Name
         Problem::new(StatusCode::CONFLICT, reason, detail)
     };
     face.check(person).map_err(refused)?;
-    let jpeg = receiver.face_client.crop(&face.path, face.area, sent.is_some()).await?;
-    let nameless = receiver.known_people.write(jpeg).await?;
-    let seen = counting(receiver.face_client.find_known(&nameless.name_for_now()).await?);
+    let (nameless, seen) = cut_out(receiver, face, sent.is_some()).await?;
     face.check_example(&receiver.pool, person, seen).await?.map_err(refused)?;
     Ok(nameless)
 }
 
+/// What face-recog sees on a picture that was cut out.
+pub type Seen = Option<(Look, Option<Nearest>)>;
+
+/// Cuts a face out. With `known` its picture lies in the folder of known people.
+pub async fn cut_out(
+    receiver: &Receiver,
+    face: &Candidate,
+    known: bool,
+) -> Result<(Nameless, Seen), Problem> {
+    let jpeg = receiver.face_client.crop(&face.path, face.area, known).await?;
+    let nameless = receiver.known_people.write(jpeg).await?;
+    let seen = counting(receiver.face_client.find_known(&nameless.name_for_now()).await?);
+    Ok((nameless, seen))
+}
+
 /// Of several faces the largest counts, as on every known picture.
-fn counting(seen: FindResponse) -> Option<(Look, Option<Nearest>)> {
+fn counting(seen: FindResponse) -> Seen {
     let FindResponse { faces, model, .. } = seen;
     let face = faces.into_iter().max_by_key(|face| u64::from(face.width) * u64::from(face.height))?;
     let nearest = face.nearest.map(|nearest| {
@@ -227,7 +252,14 @@ async fn only_face(receiver: &Receiver, image: u64) -> Result<u64, Problem> {
 /// The one face of a picture that was sent.
 async fn sent(receiver: &Receiver, picture: Held) -> Result<Shown, Problem> {
     let path = picture.file.name_for_now().into_owned();
-    let FindResponse { mut faces, model, .. } = receiver.face_client.find_known(&path).await?;
+    let face = only_face_on(receiver.face_client.find_known(&path).await?, path)?;
+    let way_out = "post the picture, say so of its face, and send that face's id";
+    Ok(Shown { face, way_out, part_of: None, sent: Some(picture) })
+}
+
+/// The one face in the foreground of a picture.
+pub fn only_face_on(found: FindResponse, path: String) -> Result<Candidate, Problem> {
+    let FindResponse { mut faces, model, .. } = found;
     let highest = faces.iter().map(|face| face.height).max().unwrap_or_default();
     faces.retain(|face| face.height.saturating_mul(BACKGROUND.unsigned_abs()) >= highest);
     let [face] = &faces[..] else {
@@ -243,9 +275,7 @@ async fn sent(receiver: &Receiver, picture: Held) -> Result<Shown, Problem> {
     let length = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
     let area = Area { x: face.left, y: face.top, width: length(face.width), height: length(face.height) };
     let look = Look { embedding: face.embedding.clone(), model };
-    let face = Candidate::newcomer(path, area, look, (face.sharpness, face.turned));
-    let way_out = "post the picture, say so of its face, and send that face's id";
-    Ok(Shown { face, way_out, part_of: None, sent: Some(picture) })
+    Ok(Candidate::newcomer(path, area, look, (face.sharpness, face.turned)))
 }
 
 fn unfit(reason: &'static str, detail: String) -> Problem {

@@ -1,8 +1,9 @@
 //! Who is known: adding people, renaming, merging and deleting them, and naming clusters of unknown faces. Their
-//! reference photos are the subject of [`enrolment`] and [`reference_photos`].
+//! reference photos are the subject of [`enrolment`] and [`reference_photos`]; many people with theirs come by [`import`].
 
 pub mod enrolment;
 pub mod folder;
+pub mod import;
 pub mod name;
 pub mod reference_photos;
 

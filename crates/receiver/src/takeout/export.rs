@@ -14,7 +14,7 @@ use axum::{
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use common::db::takeout::read::Takeout;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 use web::access::Who;
@@ -95,7 +95,7 @@ pub async fn export(
         }
         .in_current_span(),
     );
-    let body = stream::unfold(written, async |mut written| Some((written.recv().await?, written)));
+    let body = stream::unfold(written, async |mut written| Some((written.recv().await?, written))).fuse();
     let mut response = Response::new(Body::from_stream(body));
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();

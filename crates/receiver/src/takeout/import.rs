@@ -54,7 +54,7 @@ const LONGEST_LINE: u64 = 64 << 20;
 /// those of the sample. All of it comes back with its numbers, or nothing does: then the answer says which line of which file is
 /// wrong. It needs an admin.
 #[utoipa::path(post, path = "/import", tag = "everything",
-    request_body(description = "A tar that GET /export wrote", content((Picture = "application/x-tar"))),
+    request_body(description = "A tar that GET /export wrote", content((Picture = "application/octet-stream"))),
     responses(
     (status = OK, description = "How much came back", body = Held),
     (status = CONFLICT, description = "The system is not empty, somebody else is importing, or another picture has the name of a known one"),

@@ -18,6 +18,7 @@ mod openapi;
 mod original;
 mod outages;
 mod people;
+mod people_import;
 mod process;
 mod sessions;
 mod stack;

@@ -53,6 +53,10 @@ pub enum Action {
     StopLookingAgain,
     /// An image was deleted.
     DeleteImage,
+    /// People are brought in from a folder of pictures.
+    ImportPeople,
+    /// A run of that was stopped.
+    StopImportingPeople,
     /// Everything was taken out.
     Export,
     /// Everything was brought back from an archive.
@@ -88,6 +92,8 @@ impl Action {
             Self::LookAgain => "look again",
             Self::StopLookingAgain => "stop looking again",
             Self::DeleteImage => "delete image",
+            Self::ImportPeople => "import people",
+            Self::StopImportingPeople => "stop importing people",
             Self::Export => "export",
             Self::Import => "import",
             Self::Undo => "undo",
@@ -108,6 +114,8 @@ pub enum Subject {
     Person(u64),
     /// A run of looking again.
     Run(u64),
+    /// A run of bringing people in.
+    PeopleImport(u64),
     /// All that the database holds.
     Everything,
 }
@@ -128,6 +136,7 @@ impl fmt::Display for Subject {
             Self::Faces => f.write_str("faces"),
             Self::Person(id) => write!(f, "person {id}"),
             Self::Run(id) => write!(f, "run {id}"),
+            Self::PeopleImport(id) => write!(f, "people import {id}"),
             Self::Everything => f.write_str("everything"),
         }
     }

@@ -75,11 +75,20 @@ impl Candidate {
         Self { path, area, look, sharpness, turned, chosen: None, rejected: Vec::new() }
     }
 
+    /// Whether it is seen well enough.
+    pub fn check_quality(&self) -> Result<(), Unfit> {
+        let fault = quality::fault(self.area.height, self.sharpness, self.turned);
+        fault.map_or(Ok(()), |fault| Err(Unfit::Fault(fault)))
+    }
+
     /// Whether it is seen well enough, and nobody said that it does not show `person`.
     pub fn check(&self, person: i32) -> Result<(), Unfit> {
-        if let Some(fault) = quality::fault(self.area.height, self.sharpness, self.turned) {
-            return Err(Unfit::Fault(fault));
-        }
+        self.check_quality()?;
+        self.check_said(person)
+    }
+
+    /// Whether nobody said that it does not show `person`.
+    pub fn check_said(&self, person: i32) -> Result<(), Unfit> {
         match &self.chosen {
             Some((chosen, words)) if *chosen != person => Err(Unfit::Chosen(words.clone())),
             _ if self.rejected.contains(&person) => Err(Unfit::Rejected),
@@ -171,6 +180,16 @@ pub async fn candidate(pool: &MySqlPool, face: u64) -> sqlx::Result<Option<Candi
         },
         rejected,
     }))
+}
+
+/// The images that are posted by one of these paths.
+pub async fn images_at(pool: &MySqlPool, paths: &[&str; 2]) -> sqlx::Result<Vec<ImageId>> {
+    let ids: Vec<u64> = until_done(|| {
+        let select = sqlx::query_scalar("SELECT CAST(id AS UNSIGNED) FROM images WHERE path IN (?, ?)");
+        select.bind(paths[0]).bind(paths[1]).fetch_all(pool)
+    })
+    .await?;
+    Ok(ids.into_iter().map(ImageId).collect())
 }
 
 /// The faces in the foreground of an image, if there is one with this id.

@@ -12,6 +12,7 @@ use crate::{
     db::{
         audit::{self, Action, COUNTS, EMPTY, Gone, Subject},
         corrections::entries,
+        people::import,
         pool::{push_list, until_done},
     },
     models::ImageId,
@@ -165,6 +166,7 @@ async fn erase(transaction: &mut MySqlConnection, person: u64, faces: &[u64]) ->
         next += 1;
     }
     for person in people {
+        import::erase(transaction, person).await?;
         sqlx::query("UPDATE audit SET detail = ? WHERE subject = ?")
             .bind(EMPTY)
             .bind(Subject::Person(person).to_string())

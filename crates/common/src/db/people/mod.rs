@@ -7,6 +7,7 @@
 pub mod called;
 pub mod enrolment;
 pub mod erase;
+pub mod import;
 pub mod merge;
 pub mod page;
 
