@@ -91,9 +91,10 @@ release-dry-run: ## do all of a release that needs no registry: one version ever
 	@setup/checks go
 	@.ci/release dry-run
 
-check: setup $(CARGO_DENY) ## check format, lints, licences, sources, duplicates, workflows and the chart
+check: setup $(CARGO_DENY) ## check format, lints, doc comments, licences, sources, duplicates, workflows and the chart
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --document-private-items
 	$(CARGO_DENY) check licenses bans sources
 	@setup/checks go
 	@.ci/release dry-run

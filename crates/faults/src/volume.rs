@@ -6,7 +6,7 @@ use std::process::Command;
 
 use devstack::PrivateFolder;
 
-/// What hangs: the C library's calls, in processes that are started with [`Self::settings`].
+/// What hangs: the C library's calls, in processes that are started with [`Volume::settings`].
 const SOURCE: &str = include_str!("hang.c");
 
 /// A folder `uploads` on such a volume.

@@ -1,4 +1,4 @@
-//! What every HTTP port of the services shares: [`serve`] with timeouts, draining and bounds ([`connections`], [`budget`]),
+//! What every HTTP port of the services shares: [`serve()`] with timeouts, draining and bounds ([`connections`], [`budget`]),
 //! the operations port ([`ops`]) and how a service asks its own ([`health`]), whether a client
 //! [prefers JSON](prefers_json), who it is ([`access`]), and what a browser may do with an answer ([`security_headers`]).
 

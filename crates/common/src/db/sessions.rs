@@ -170,8 +170,7 @@ impl Sessions {
 fn random_id() -> sqlx::Result<String> {
     let mut random = [0; RANDOM];
     SysRng.try_fill_bytes(&mut random).map_err(io::Error::other)?;
-    let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{PREFIX}{digits}"))
+    Ok(format!("{PREFIX}{}", hex::encode(random)))
 }
 
 fn sha256(text: &str) -> [u8; 32] {

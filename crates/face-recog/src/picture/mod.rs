@@ -1,7 +1,7 @@
 //! From bytes to pixels: an upright RGB picture, or a sentence that says why there is none.
 //!
-//! Bytes come from [`crate::picture::folder`], pixels go to [`crate::faces`]. The format is told from the content,
-//! never from the name ([`format`]), and nothing is decoded before its header was seen to fit the limits below. JPEG and
+//! Bytes come from [`crate::picture::folder`], pixels go to [`crate::engine`]. The format is told from the content,
+//! never from the name ([`mod@format`]), and nothing is decoded before its header was seen to fit the limits below. JPEG and
 //! PNG are read row by row ([`jpeg`], [`png`]), other formats at once ([`other`]), and what telephones write by a process of
 //! its own ([`heif`]); what is larger than is of use becomes smaller while it is drawn ([`canvas`]). What is read of EXIF is in
 //! [`exif`]. All decoders share one budget of memory ([`memory`]).

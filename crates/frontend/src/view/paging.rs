@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use axum::extract::{Query, rejection::QueryRejection};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 pub use common::db::paging::{Cursor, Place, Rows};
@@ -77,15 +78,10 @@ pub fn address(list: &str, asked: &[(&str, &str)]) -> String {
     address
 }
 
+/// All but what RFC 3986 calls unreserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Writes a value into an address.
 pub fn escape(value: &str) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
+    utf8_percent_encode(value, RESERVED).to_string()
 }

@@ -3,7 +3,7 @@
 //! A face joins the cluster whose first face is nearest, if that is near enough to be the same person's, or begins one. So
 //! each face is compared with one face of each cluster, never with all others, and what was grouped stays as it is.
 //!
-//! The first faces of all clusters stay in memory from one round to the next ([`cluster_index`](crate::reconcile::centres)). Clusters change
+//! The first faces of all clusters stay in memory from one round to the next ([`cluster_index`](crate::reconcile::cluster_index)). Clusters change
 //! meanwhile: their first faces get names, or their images go. So whatever a face is about to join is read again first; and
 //! when all faces are looked at again, the clusters in memory are compared with the table.
 

@@ -1,7 +1,7 @@
 //! Keeps what is known of faces up to date, without reading a picture. After an enrolment, or when a known picture is taken
 //! away, every kept face is [compared](crate::reconcile::rematch) again. When the owners of known pictures change by hand, or while a
 //! result is being stored, the images of these are settled. And unknown faces that belong together are put into
-//! [clusters](crate::reconcile::clusters).
+//! [`clusters`].
 
 pub mod cluster_index;
 pub mod clusters;

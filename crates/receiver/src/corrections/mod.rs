@@ -159,7 +159,7 @@ struct Restored {
 #[serde(untagged)]
 #[allow(dead_code, reason = "it describes the answers for the OpenAPI document")]
 enum Undone {
-    Image(ImageStatus),
+    Image(Box<ImageStatus>),
     Faces(Restored),
     Cluster(Again),
     Person(Known),

@@ -60,7 +60,7 @@ impl KnownPeople {
         self.with(move |folder| {
             let mut file = write::unfinished(folder, write::CUT)?;
             file.write_all(&jpeg)?;
-            Nameless::new(file, format!("enrolled-{}.jpg", write::hex(&Sha256::digest(&jpeg))))
+            Nameless::new(file, format!("enrolled-{}.jpg", hex::encode(Sha256::digest(&jpeg))))
         })
         .await
     }

@@ -187,7 +187,7 @@ impl UploadStore {
             file.write_all(&piece)?;
         }
         let extension = extension(&signature)?;
-        let name = format!("{}.{extension}", write::hex(&hash.finalize()));
+        let name = format!("{}.{extension}", hex::encode(hash.finalize()));
         Ok(Nameless::new(file, name)?)
     }
 }

@@ -5,7 +5,6 @@
 
 use std::{
     borrow::Cow,
-    fmt::Write,
     fs::{self, File, Permissions},
     io,
     os::unix::fs::PermissionsExt,
@@ -135,13 +134,4 @@ impl FileWork {
         });
         timeout_at(deadline, work).await.map_err(|_| hangs())
     }
-}
-
-/// A hash as part of a name.
-pub fn hex(hash: &[u8]) -> String {
-    let mut hex = String::with_capacity(2 * hash.len());
-    for byte in hash {
-        let _ = write!(hex, "{byte:02x}"); // into a String: cannot fail
-    }
-    hex
 }

@@ -126,12 +126,7 @@ fn is_name(text: &str) -> bool {
 
 fn hash_of(hex: &str) -> Option<[u8; 32]> {
     let mut hash = [0; 32];
-    if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (index, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).ok()?;
-    }
+    hex::decode_to_slice(hex, &mut hash).ok()?;
     Some(hash)
 }
 
@@ -215,8 +210,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_as_a_token_is_none() {
-        let hash: [u8; 32] = Sha256::digest("with blanks").into();
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert!(Tokens::parse(&format!("ada:editor:{hex}")).unwrap().holder("with blanks").is_none());
+        let hash = hex::encode(Sha256::digest("with blanks"));
+        assert!(Tokens::parse(&format!("ada:editor:{hash}")).unwrap().holder("with blanks").is_none());
     }
 }

@@ -85,7 +85,7 @@ pub(crate) struct InPlace<'a> {
 }
 
 /// Keeps the faces of images that have none yet, in the transaction that stores their results. Where a result is being stored
-/// again, they stand there already and stay as they are. (Other faces of an image make way in [`renew`](crate::db::faces::renew).)
+/// again, they stand there already and stay as they are. (Other faces of an image make way in [`renew`].)
 ///
 /// `names` tells whose the known pictures are, as it was looked up a moment ago. So the faces have their names at once, and
 /// reading them back is enough to see whether all is as it has to be; if not, the images are settled.

@@ -3,7 +3,7 @@
 //!
 //! | found before | found now | the row |
 //! |---|---|---|
-//! | yes | yes: the boxes [overlap](crate::overlap) | keeps its id, corrections, audit and cluster; gets the new box, embedding and match |
+//! | yes | yes: the boxes [`overlap`] | keeps its id, corrections, audit and cluster; gets the new box, embedding and match |
 //! | yes, with a correction | no | stays as it is, behind those that were found |
 //! | yes, without one | no | goes |
 //! | no | yes | is new |

@@ -26,7 +26,7 @@ pub struct Claim {
     pub path: String,
     /// How often it failed before.
     pub attempts: u32,
-    /// Whether face-recog broke off in a call for it: see [`Outcome::Quarantined`].
+    /// Whether face-recog broke off in a call for it: see [`Outcome::Quarantined`](crate::db::images::Outcome::Quarantined).
     pub suspect: bool,
     /// If it is looked at again: the run that wants it, or 0.
     pub look_again: Option<u32>,
