@@ -33,11 +33,12 @@ pub fn key() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// `POST /faces` and `POST /undo`
+/// `POST /faces`, `POST /undo` and `POST /people/import`
 pub fn routes() -> Router<Frontend> {
     Router::new()
         .route("/faces", post(correct))
         .route("/undo", post(undo))
+        .route("/people/import", post(import))
         .layer(DefaultBodyLimit::max(LONGEST_FORM))
 }
 
@@ -129,6 +130,24 @@ async fn undo(
         Ok(Done { what: What::Undo, faces: 0, undo: None })
     };
     answer(&headers, undone.await)
+}
+
+async fn import(
+    State(frontend): State<Frontend>,
+    headers: HeaderMap,
+    form: Result<Form<Fields>, FormRejection>,
+) -> Response {
+    let begun = async {
+        let fields = read(&headers, form)?;
+        let folder = values(&fields, "folder").next().unwrap_or_default().trim();
+        let dry_run = values(&fields, "dry_run").next().is_some();
+        let body = json!({ "folder": folder, "dry_run": dry_run });
+        send(&frontend, &headers, "/people/import", &body, None).await
+    };
+    match begun.await {
+        Ok(_) => to("/people/import"),
+        Err(refused) => answer(&headers, Err(refused)),
+    }
 }
 
 /// The fields, if a page of ours sends them.

@@ -138,6 +138,7 @@ fn router(frontend: Frontend) -> Router {
         .route("/unknown/{cluster}", get(pages::unknown::show))
         .route("/review", get(pages::review::show))
         .route("/people", get(pages::people::list))
+        .route("/people/import", get(pages::people_import::show))
         .route("/people/{id}", get(pages::people::show))
         .route("/audit", get(pages::audit::show))
         .route("/thumbnails/{image}", get(thumbnails::of_image))

@@ -15,6 +15,8 @@ pub async fn newest(pool: &MySqlPool) -> sqlx::Result<String> {
              (SELECT MAX(id) FROM person),
              (SELECT MAX(id) FROM person_images),
              (SELECT MAX(ended_at) FROM look_again_runs),
+             (SELECT SUM(looked_at) + SUM(state) FROM people_imports),
+             (SELECT SUM(problem IS NOT NULL) FROM people_imports),
              (SELECT MAX(id) FROM audit))",
     )
     .fetch_one(pool)

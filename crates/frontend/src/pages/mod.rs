@@ -5,6 +5,7 @@ pub mod gallery;
 pub mod image;
 pub mod look_again;
 pub mod people;
+pub mod people_import;
 pub mod review;
 pub mod table;
 pub mod unknown;

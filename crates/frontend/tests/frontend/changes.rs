@@ -12,10 +12,10 @@ use tokio::{net::TcpListener, sync::mpsc};
 use crate::frontend::Stage;
 
 /// What a receiver was asked.
-struct Asked {
-    line: String,
+pub struct Asked {
+    pub line: String,
     headers: HeaderMap,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 /// A receiver that answers 422 to everything, and the questions that it gets.
@@ -44,7 +44,7 @@ async fn receiver() -> (String, mpsc::Receiver<Asked>) {
     (address, asked)
 }
 
-async fn with_receiver() -> (Stage, mpsc::Receiver<Asked>) {
+pub async fn with_receiver() -> (Stage, mpsc::Receiver<Asked>) {
     let (address, asked) = receiver().await;
     (Stage::set_with(&[&format!("--receiver-address={address}")]).await, asked)
 }

@@ -13,6 +13,7 @@ mod hostile;
 mod look_again;
 mod pages;
 mod people;
+mod people_import;
 mod sessions;
 mod table;
 mod thumbnails;
