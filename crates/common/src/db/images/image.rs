@@ -186,7 +186,8 @@ pub(super) const TABLES: &str = "images LEFT JOIN person ON person.id = images.p
 
 impl FromRow<'_, MySqlRow> for ImageStatus {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
-        let status_code = row.try_get("status")?;
+        // The original may write NULL.
+        let status_code = row.try_get::<Option<i32>, _>("status")?.unwrap_or_default();
         let status = Status::from_code(status_code);
         let is_done = !matches!(status, Some(Status::Pending | Status::Processing));
         let person_id = row.try_get("person_id")?;
