@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS people_import_pictures (
     person  INT           NULL     COMMENT 'whose it is, or would have been',
     reason  VARCHAR(1000) NULL     COMMENT 'why it was refused, in words',
     PRIMARY KEY (import, number),
+    KEY people_import_pictures_name (import, name),
     KEY people_import_pictures_outcome (import, outcome, number),
     KEY people_import_pictures_person (person)
 ) CHARACTER SET utf8mb4 COLLATE {bin};

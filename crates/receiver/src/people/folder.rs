@@ -106,8 +106,8 @@ impl KnownPeople {
         let name = name.to_owned();
         self.with(move |folder| match File::open(folder.join(name)) {
             Ok(file) => {
-                let size = file.metadata()?.len();
-                Ok(Some((file, size)))
+                let metadata = file.metadata()?;
+                Ok(metadata.is_file().then(|| (file, metadata.len())))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

@@ -221,6 +221,7 @@ async fn all_that_is_taken_out_comes_back_in_another_system() {
 #[tokio::test]
 async fn an_archive_is_a_tar_of_json_lines_without_secrets() {
     let system = System::full().await;
+    fs::create_dir(system.folder.path().join("a folder.jpg")).unwrap();
     let archive = system.export().await;
     let files = files(&archive);
     let manifest: Value = serde_json::from_slice(&files[0].1).unwrap();

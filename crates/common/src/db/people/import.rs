@@ -263,15 +263,17 @@ pub async fn wait(pool: &MySqlPool, import: u32, problem: &str) -> sqlx::Result<
     .await
 }
 
-/// Notes what became of a picture; false when the run was stopped.
+/// Notes what became of the next picture; false when the run was stopped, or another receiver has looked at it.
 pub async fn note(pool: &MySqlPool, import: u32, picture: &Picture) -> sqlx::Result<bool> {
     let reason = picture.reason.as_ref().map(|reason| reason.chars().take(1000).collect::<String>());
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let update = sqlx::query(
-            "UPDATE people_imports SET looked_at = ?, last_name = ?, last_file = ?, problem = NULL WHERE id = ? AND state = 0",
+            "UPDATE people_imports SET looked_at = ?, last_name = ?, last_file = ?, problem = NULL
+             WHERE id = ? AND state = 0 AND looked_at = ? - 1",
         );
         let update = update.bind(picture.number).bind(&picture.name).bind(&picture.file).bind(import);
+        let update = update.bind(i64::from(picture.number));
         if update.execute(&mut *transaction).await?.rows_affected() == 0 {
             return Ok(false);
         }

@@ -15,7 +15,7 @@ use common::db::{
     pool::{self, Lock},
 };
 use futures_util::{StreamExt, stream::FuturesOrdered};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::labelled::{Labelled, LabelledPicture};
 use crate::{
@@ -29,6 +29,9 @@ use crate::{
 
 /// Pause between two looks for a run, and before something is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// How often the right to work on runs is kept while nothing else happens.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
 /// Pictures that face-recog is asked about at once.
 const AT_ONCE: usize = 4;
@@ -85,7 +88,14 @@ async fn work(receiver: &Arc<Receiver>, run: &Import, mut lock: Lock) -> Result<
             let seen = look(receiver.clone(), run.id, path);
             looking.push_back(async move { (picture, seen.await) });
         }
-        let Some((picture, seen)) = looking.next().await else { break };
+        let looked = loop {
+            match timeout(SIGN_OF_LIFE, looking.next()).await {
+                Ok(looked) => break looked,
+                // face-recog may be away for hours.
+                Err(_) => lock.keep().await?,
+            }
+        };
+        let Some((picture, seen)) = looked else { break };
         let decided = decide(receiver, run, &labelled, &picture, seen).await?;
         number += 1;
         let Decided { outcome, person, reason } = decided;
