@@ -107,7 +107,7 @@ impl KnownPeople {
         self.with(move |folder| match File::open(folder.join(name)) {
             Ok(file) => {
                 let metadata = file.metadata()?;
-                Ok(metadata.is_file().then(|| (file, metadata.len())))
+                Ok(metadata.is_file().then_some((file, metadata.len())))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

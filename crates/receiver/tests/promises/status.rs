@@ -52,6 +52,7 @@ async fn an_image_can_be_followed_from_its_post_to_its_result() {
         json!({
             "id": 1, "path": "/a.jpg", "file_name": null, "status": "Processed", "person": hannibal, "distance": 0.25, "reason": null,
             "attempts": 0, "taken": null, "detector": null, "looking_again": false, "look_again_failed": null,
+            "width": null, "height": null,
             "faces": [{
                 "id": 1, "box": {"x": -3, "y": 4, "width": 50, "height": 60}, "person": hannibal, "word": null,
                 "distance": 0.25, "nearest": "hannibal_1.jpg", "stranger": null, "score": null, "sharpness": 120.5, "turned": 0.5,
