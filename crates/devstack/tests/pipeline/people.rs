@@ -180,3 +180,34 @@ async fn a_picture_that_is_named_by_hand_in_the_table_names_images_by_itself() {
         .unwrap();
     system.become_named(&[None, None, Some("Gergely")]).await;
 }
+
+#[tokio::test]
+async fn a_folder_of_labelled_pictures_makes_people_known_although_the_receiver_is_killed() {
+    let mut system = strangers().await;
+    let labelled = [
+        ("Barack Obama", "obama3.jpg"),
+        ("Eileen Collins", "astronaut.png"),
+        ("Joe Biden", "biden.jpg"),
+        ("Nobody", "coffee.png"),
+    ];
+    for (name, photograph) in labelled {
+        let folder = system.stack.unknown_people().join("team").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(paths::photographs().join(photograph), folder.join(photograph)).unwrap();
+    }
+    let run = system.ask("POST", "/people/import", json!({"folder": "team"})).await;
+    assert_eq!(run["state"], "Running");
+    system.stack.receiver.server.kill().unwrap();
+    system.stack.receiver.server.start().await.unwrap();
+    let done = eventually("all pictures were looked at", async || {
+        let run = system.ask("GET", "/people/import/1", Value::Null).await;
+        (run["state"] == "Done").then_some(run)
+    })
+    .await;
+    assert_eq!((&done["looked_at"], &done["refused"]), (&json!(4), &json!(1)), "{done}");
+    let refused = system.ask("GET", "/people/import/1/pictures?refused=true", Value::Null).await;
+    assert_eq!(refused["pictures"][0]["name"], "Nobody");
+    let reason = refused["pictures"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("no face was found"), "{reason}");
+    system.become_named(&[Some("Barack Obama"), Some("Barack Obama"), Some("Joe Biden")]).await;
+}
