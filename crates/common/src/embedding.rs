@@ -33,6 +33,8 @@ pub fn squared_distance(one: &Embedding, other: &Embedding) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{array::uniform, collection::vec, prelude::*};
+
     use super::*;
 
     #[test]
@@ -41,5 +43,21 @@ mod tests {
         assert_eq!(read(&[0; 511]), None);
         assert_eq!(read(&[0; 516]), None);
         assert_eq!(read(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn an_embedding_is_read_as_it_was_written(bytes in vec(any::<u8>(), 4 * DIMENSIONS)) {
+            prop_assert_eq!(write(&read(&bytes).unwrap()), bytes);
+        }
+
+        #[test]
+        fn a_distance_is_the_same_both_ways_and_the_one_of_the_sums(
+            one in uniform(-1.0..1.0_f32), other in uniform(-1.0..1.0_f32),
+        ) {
+            let exact: f64 = one.iter().zip(other).map(|(&one, other)| (f64::from(one) - f64::from(other)).powi(2)).sum();
+            prop_assert_eq!(squared_distance(&one, &other), squared_distance(&other, &one));
+            prop_assert!((f64::from(squared_distance(&one, &other)) - exact).abs() < 1e-3);
+        }
     }
 }

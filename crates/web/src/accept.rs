@@ -31,7 +31,14 @@ fn weighed(range: &str) -> (&str, f32) {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+    use proptest::{collection::vec, prelude::*, sample::subsequence};
+
     use super::*;
+
+    fn of(accept: HeaderValue) -> bool {
+        prefers_json(&HeaderMap::from_iter([(ACCEPT, accept)]), "text/plain")
+    }
 
     fn wants_json(accept: &str) -> bool {
         prefers_json(&HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]), "text/plain")
@@ -65,6 +72,21 @@ mod tests {
             "application/json;q=high",
         ] {
             assert!(!wants_json(accept), "{accept}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read_and_the_order_of_its_ranges_does_not_matter(
+            mut ranges in subsequence(vec!["application/json", "text/plain", "text/*", "*/*", "image/png", "", ";"], 0..7)
+                .prop_shuffle(),
+            weights in vec(prop_oneof!["", ";q=[01]\\.[0-9]", ";q=\\PC{0,4}"], 7),
+        ) {
+            let mut header: Vec<_> =
+                ranges.drain(..).zip(weights).map(|(range, weight)| format!("{range}{weight}").replace(',', "")).collect();
+            let forwards = HeaderValue::try_from(header.join(",")).map(of);
+            header.reverse();
+            prop_assert_eq!(forwards.ok(), HeaderValue::try_from(header.join(",")).map(of).ok());
         }
     }
 }

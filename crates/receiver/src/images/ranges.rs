@@ -91,6 +91,10 @@ impl fmt::Display for Ranges {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn written(ids: impl IntoIterator<Item = u64>) -> Option<String> {
@@ -137,6 +141,24 @@ mod tests {
         assert!(list(200).parse::<Ranges>().is_ok());
         for text in [&list(201), "1-10001", "0-18446744073709551615", &"1,".repeat(1_000_000)] {
             assert_eq!(text.parse::<Ranges>(), Err(NotRanges::TooMany));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_is_read_as_the_ids_that_it_was_written_from(ids in vec(prop_oneof![0..200_u64, any::<u64>()], 1..100)) {
+            let ranges = Ranges::of(ids.iter().copied()).unwrap();
+            let ids = BTreeSet::from_iter(ids);
+            prop_assert!(ranges.as_slice().iter().cloned().flatten().eq(ids));
+            prop_assert!(ranges.as_slice().is_sorted_by(|one, next| one.end() + 1 < *next.start()));
+            prop_assert_eq!(ranges.to_string().parse(), Ok(ranges));
+        }
+
+        #[test]
+        fn what_is_read_is_written_in_one_way(text in "[0-9]{1,3}(-[0-9]{1,4})?(,[0-9]{1,3}(-[0-9]{1,4})?){0,8}") {
+            if let Ok(ranges) = text.parse::<Ranges>() {
+                prop_assert_eq!(ranges.to_string().parse(), Ok(ranges));
+            }
         }
     }
 }

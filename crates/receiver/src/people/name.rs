@@ -58,6 +58,8 @@ pub fn of_file(given: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -98,5 +100,23 @@ mod tests {
             assert_eq!(of_file(nothing), None, "{nothing:?}");
         }
         assert_eq!(of_file(&"é".repeat(300)), Some("é".repeat(255)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_that_is_taken_is_taken_again_as_it_is(name in "\\PC{0,20}|.{0,20}") {
+            if let Ok(taken) = checked(&name) {
+                prop_assert_eq!(checked(taken).unwrap(), taken);
+                prop_assert!(!taken.is_empty() && !taken.chars().any(is_unseen));
+            }
+        }
+
+        #[test]
+        fn a_file_is_called_something_without_folders_that_fits(given in "(\\PC|[/\\\\]|.){0,300}") {
+            if let Some(name) = of_file(&given) {
+                prop_assert!(!name.contains(['/', '\\']) && name.chars().count() <= LONGEST_NAME);
+                prop_assert_eq!(of_file(&name), Some(name));
+            }
+        }
     }
 }

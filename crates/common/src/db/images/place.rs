@@ -85,6 +85,8 @@ impl Cursor<Place> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -96,6 +98,25 @@ mod tests {
             ["", "4711", "_", "1_", "_1", "1_-1", "x_1", "9223372036854775807_1", "999999999999999999_1"]
         {
             assert_eq!(text.parse::<Place>(), Err(NoPlace), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_place_in_the_years_that_the_database_knows_is_read_as_it_is_written(
+            micros in -62_135_596_800_000_000..=253_402_300_799_999_999_i64,
+            id in any::<u64>(),
+        ) {
+            let shown_at = DateTime::from_timestamp_micros(micros).unwrap().naive_utc();
+            let place = Place { shown_at, id };
+            prop_assert_eq!(place.to_string().parse(), Ok(place));
+        }
+
+        #[test]
+        fn no_text_is_read_as_two_places(text in "-?[0-9]{1,18}_[0-9]{1,20}") {
+            if let Ok(place) = text.parse::<Place>() {
+                prop_assert_eq!(place.to_string().parse(), Ok(place));
+            }
         }
     }
 }
