@@ -401,4 +401,12 @@ async fn names_that_somebody_changed_by_hand_are_found_a_few_faces_at_a_time() {
     execute(&pool, "UPDATE images SET person = 3 LIMIT 2").await;
     assert_eq!(settled().await, 2, "an image shows whom its faces show");
     assert_eq!(person(&pool, images[0]).await, NOBODY);
+    // An earlier version stores faces without it, and it may be changed by hand.
+    execute(
+        &pool,
+        "UPDATE faces SET shown_at = NULL LIMIT 2; UPDATE images SET shown_at = '2024-05-17' WHERE id = 3",
+    )
+    .await;
+    assert_eq!(settled().await, 3, "a face has the date of its image");
+    assert_eq!(settled().await, 0);
 }

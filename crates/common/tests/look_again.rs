@@ -126,15 +126,18 @@ async fn say(pool: &MySqlPool, face: u64, word: Correction<'_>) -> u64 {
 async fn dates(pool: &MySqlPool, id: ImageId) -> (Option<String>, Option<String>) {
     let shown = "SELECT CAST(IF(shown_at = created_at, NULL, shown_at) AS CHAR) FROM images WHERE id = ?";
     let shown: Option<String> = sqlx::query_scalar(shown).bind(id.0).fetch_one(pool).await.unwrap();
+    let others = "SELECT COUNT(*) FROM faces JOIN images ON images.id = image_id WHERE NOT faces.shown_at <=> images.shown_at";
+    let others: i64 = sqlx::query_scalar(others).fetch_one(pool).await.unwrap();
+    assert_eq!(others, 0, "its faces have the same date");
     (image(pool, id).await.taken.map(|taken| taken.to_string()), shown)
 }
 
 #[tokio::test]
 async fn the_date_of_a_picture_of_before_is_found_by_looking_again() {
     let (_database, pool) = migrated().await;
-    let id = looked_at(&pool, "/old.jpg", &[]).await;
+    let id = looked_at(&pool, "/old.jpg", &[(LEFT, None), (MIDDLE, None)]).await;
     assert_eq!(dates(&pool, id).await, (None, None));
-    let taken = |text: &str| Found { taken: text.parse().ok(), ..today(&[]) };
+    let taken = |text: &str| Found { taken: text.parse().ok(), ..today(&[(LEFT, None), (RIGHT, None)]) };
     look_again(&pool, id, &taken("1999-12-31T23:59:59-03:30")).await;
     let shown = Some("1999-12-31 23:59:59.000000".to_owned());
     assert_eq!(dates(&pool, id).await, (Some("1999-12-31T23:59:59-03:30".to_owned()), shown.clone()));
@@ -145,7 +148,7 @@ async fn the_date_of_a_picture_of_before_is_found_by_looking_again() {
 
     look_again(&pool, id, &taken("2024-05-17T09:30:00")).await;
     assert_eq!(dates(&pool, id).await.0.as_deref(), Some("2024-05-17T09:30:00"));
-    look_again(&pool, id, &today(&[])).await;
+    look_again(&pool, id, &today(&[(LEFT, None)])).await;
     assert_eq!(dates(&pool, id).await, (None, None), "another picture of the same name");
 }
 

@@ -141,16 +141,18 @@ async fn days_are_those_of_the_place_where_the_camera_was() {
 }
 
 #[tokio::test]
-async fn those_of_somebody_are_found_among_the_first_or_among_all_of_theirs() {
+async fn photos_of_somebody_are_in_the_order_of_their_dates() {
     let (_database, pool) = migrated().await;
     store(&pool, 6_000).await;
-    // 1 is on every second one, 2 on a few old ones, and on one without a face; 3 is on as many as 1, on none with 1.
+    // 1 is on every second one, twice on some; 2 on a few old ones, and on one without a face; 3 is on as many as 1, on none with 1.
     execute(
         &pool,
-        "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches, person)
-         SELECT id, 0, 0, 0, 9, 9, '', 'dlib', 1, 0, 1, TRUE, IF(id % 2 = 0, 1, 3) FROM images;
-         INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches, person)
-         SELECT id, 1, 0, 0, 9, 9, '', 'dlib', 1, 0, 1, TRUE, 2 FROM images WHERE id IN (11, 20, 30, 5999);
+        "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches, person, shown_at)
+         SELECT id, 0, 0, 0, 9, 9, '', 'dlib', 1, 0, 1, TRUE, IF(id % 2 = 0, 1, 3), shown_at FROM images;
+         INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches, person, shown_at)
+         SELECT id, 1, 0, 0, 9, 9, '', 'dlib', 1, 0, 1, TRUE, 2, shown_at FROM images WHERE id IN (11, 20, 30, 5999);
+         INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches, person, shown_at)
+         SELECT id, 2, 0, 0, 9, 9, '', 'dlib', 1, 0, 1, TRUE, 1, shown_at FROM images WHERE id % 200 = 0;
          UPDATE images SET person = 2 WHERE id = 3",
     )
     .await;
@@ -160,6 +162,7 @@ async fn those_of_somebody_are_found_among_the_first_or_among_all_of_theirs() {
     for (people, expected) in [
         (vec![vec![1]], those(&|id| id % 2 == 0)),
         (vec![vec![2]], those(&|id| few.contains(&id))),
+        (vec![vec![2, 1]], those(&|id| id % 2 == 0 || few.contains(&id))),
         (vec![vec![2, 4], vec![1]], those(&|id| [20, 30].contains(&id))),
         (vec![vec![1], vec![2]], those(&|id| [20, 30].contains(&id))),
         (vec![vec![1], vec![3]], vec![]),
@@ -181,7 +184,13 @@ async fn those_of_somebody_are_found_among_the_first_or_among_all_of_theirs() {
 async fn a_page_by_date_reads_no_more_than_it_shows() {
     let (database, pool) = migrated().await;
     store(&pool, 5_000).await;
-    execute(&pool, "ANALYZE TABLE images").await;
+    execute(
+        &pool,
+        "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches, person, shown_at)
+         SELECT id, 0, 0, 0, 9, 9, '', 'dlib', 1, 0, 1, TRUE, 1, shown_at FROM images;
+         UPDATE images SET person = 1; ANALYZE TABLE images, faces",
+    )
+    .await;
     let alone = pool::pool(&settings(&database), 1);
     let middle = in_order(&pool).await[2_500];
     let middle: (chrono::NaiveDateTime, u64) =
@@ -196,10 +205,14 @@ async fn a_page_by_date_reads_no_more_than_it_shows() {
         to: Some("1969-07-22".parse().unwrap()),
         ..Filter::default()
     };
+    let of_somebody = |filter: &Filter| Filter { people: vec![vec![1]], ..filter.clone() };
     for (filter, cursor) in [
         (Filter::default(), Cursor::Newest),
         (Filter::default(), Cursor::Before(middle)),
         (Filter::default(), Cursor::After(middle)),
+        (of_somebody(&days), Cursor::Newest),
+        (of_somebody(&Filter::default()), Cursor::Before(middle)),
+        (of_somebody(&Filter::default()), Cursor::After(middle)),
         (days, Cursor::Newest),
     ] {
         let before = rows_read(&alone).await;

@@ -35,7 +35,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 24] = [
+const UPGRADES: [Upgrade; 27] = [
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -147,6 +147,21 @@ const UPGRADES: [Upgrade; 24] = [
         sql: include_str!("../../../../dbinit/upgrade/people_imports.sql"),
         table: "people_import_pictures",
         sign: "people_import_pictures_person",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/face_dates.sql"),
+        table: "faces",
+        sign: "shown_at",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/faces_shown.sql"),
+        table: "faces",
+        sign: "faces_shown",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/person_shown.sql"),
+        table: "images",
+        sign: "images_person_shown",
     },
 ];
 

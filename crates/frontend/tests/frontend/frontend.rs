@@ -142,13 +142,14 @@ impl Stage {
         for (position, person) in people.iter().enumerate() {
             let done = sqlx::query(
                 "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned,
-                                    gallery, nearest, distance, matches, person)
-                 VALUES (?, ?, 100, 50, 40, 40, '', 'm', 100, 0.1, 1, 'hannibal_1.jpg', 0.5, ?, ?)",
+                                    gallery, nearest, distance, matches, person, shown_at)
+                 SELECT id, ?, 100, 50, 40, 40, '', 'm', 100, 0.1, 1, 'hannibal_1.jpg', 0.5, ?, ?, shown_at
+                 FROM images WHERE id = ?",
             )
-            .bind(image)
             .bind(u64::try_from(position).unwrap())
             .bind(*person > 0)
             .bind(person)
+            .bind(image)
             .execute(&self.pool)
             .await
             .unwrap();

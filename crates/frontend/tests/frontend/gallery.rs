@@ -72,6 +72,7 @@ async fn each_filter_leaves_what_fits() {
     for (id, day) in [(known, "01"), (both, "02"), (nobody, "03"), (failed, "04"), (pending, "05")] {
         stage.sql(&format!("UPDATE images SET shown_at = '2024-05-{day} 12:00:00' WHERE id = {id}")).await;
     }
+    stage.sql("UPDATE faces SET shown_at = (SELECT shown_at FROM images WHERE images.id = image_id)").await;
     for (query, expected) in [
         ("person=1", vec![both, known]),
         ("person=hanni", vec![both, known]),

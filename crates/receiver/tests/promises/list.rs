@@ -63,7 +63,8 @@ async fn five_dates() -> Stack {
         "UPDATE images SET taken_at = '2024-05-17 09:30:00', shown_at = taken_at WHERE id IN (2, 4, 5);
          UPDATE images SET taken_offset = 120 WHERE id = 2;
          UPDATE images SET taken_at = '1969-07-20 20:17:40', shown_at = taken_at WHERE id = 3;
-         UPDATE images SET created_at = '2020-01-01 23:59:59.5', shown_at = created_at WHERE id = 1",
+         UPDATE images SET created_at = '2020-01-01 23:59:59.5', shown_at = created_at WHERE id = 1;
+         UPDATE faces SET shown_at = (SELECT shown_at FROM images WHERE images.id = image_id)",
     )
     .execute(&stack.rows.0)
     .await

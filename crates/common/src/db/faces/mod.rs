@@ -6,7 +6,7 @@
 //! 2. the nearest known picture, when it is near enough, belongs to somebody, and nobody said "that is not them";
 //! 3. nobody.
 //!
-//! `faces.person` and `images.person` hold the result. They are derived: [`settle`] computes them anew for the images
+//! `faces.person` and `images.person` hold the result, and `faces.shown_at` has the date of the image. They are derived: [`settle`] computes them anew for the images
 //! that a change touches, in the same transaction, so they never contradict the rows that they come from. Only a result
 //! that is being stored while somebody changes the people may not know of it, nor they of the result, as neither waits for
 //! the other: [`settle_after`] finds it.
@@ -136,7 +136,7 @@ pub(crate) async fn insert(
         let (part, after) = rest.split_at(1 << rest.len().ilog2().min(8));
         let mut insert = QueryBuilder::<MySql>::new(
             "INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, score, sharpness, turned,
-                                gallery, nearest, distance, matches, person) ",
+                                gallery, nearest, distance, matches, person, shown_at) ",
         );
         insert.push_values(part, |mut row, &InPlace { image, found, position, face }| {
             row.push_bind(image.0).push_bind(position);
@@ -153,6 +153,9 @@ pub(crate) async fn insert(
             row.push_bind(nearest.map(|nearest| nearest.distance));
             row.push_bind(nearest.is_some_and(|nearest| nearest.is_match));
             row.push_bind(owner(face, names));
+            row.push("(SELECT shown_at FROM images WHERE id = ")
+                .push_bind_unseparated(image.0)
+                .push_unseparated(")");
         });
         insert.push(" ON DUPLICATE KEY UPDATE faces.id = faces.id");
         insert.build().execute(&mut *transaction).await?;
@@ -183,11 +186,12 @@ const TODAY: &str = "COALESCE(chosen, (
 const SHOWN: &str = "FROM faces WHERE image_id = images.id
     ORDER BY person = -1, chosen IS NULL, distance, position LIMIT 1";
 
-/// Whether a row of `faces` shows somebody else than it should, or the row of `images` does that it belongs to.
+/// Whether a row of `faces` shows somebody else than it should, or the row of `images` does that it belongs to, or their dates
+/// differ.
 fn wrong() -> String {
     // For most images the first comparison is enough: with their only face.
     format!(
-        "(faces.person <> {TODAY} OR (status = 1 AND NOT images.person <=> faces.person
+        "(NOT faces.shown_at <=> images.shown_at OR faces.person <> {TODAY} OR (status = 1 AND NOT images.person <=> faces.person
              AND NOT images.person <=> (SELECT faces.person {SHOWN})))"
     )
 }
@@ -203,7 +207,8 @@ pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sq
         held.push(" FOR UPDATE").build().fetch_one(&mut *transaction).await?;
 
         let mut faces = QueryBuilder::<MySql>::new(format!(
-            "UPDATE faces SET person = {TODAY}, stranger = IF(person = -1 AND chosen IS NULL, stranger, NULL)
+            "UPDATE faces SET person = {TODAY}, stranger = IF(person = -1 AND chosen IS NULL, stranger, NULL),
+                 shown_at = (SELECT shown_at FROM images WHERE images.id = image_id)
              WHERE image_id IN "
         ));
         push_list(&mut faces, images.iter().map(|image| image.0));

@@ -56,11 +56,14 @@ pub(crate) async fn renew(
         delete.build().execute(&mut *transaction).await?;
     }
     // No two faces may have one position, not even for a moment.
-    sqlx::query("UPDATE faces SET position = position + ? WHERE image_id = ?")
-        .bind(ASIDE)
-        .bind(image.0)
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query(
+        "UPDATE faces SET position = position + ?, shown_at = (SELECT shown_at FROM images WHERE images.id = image_id)
+         WHERE image_id = ?",
+    )
+    .bind(ASIDE)
+    .bind(image.0)
+    .execute(&mut *transaction)
+    .await?;
     let mut unseen = Vec::new();
     for (position, (face, pair)) in (0_u16..).zip(found.faces.iter().zip(&pairs)) {
         match pair {

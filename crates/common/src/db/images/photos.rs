@@ -1,7 +1,8 @@
 //! The query behind the gallery: images by the date on which they were taken, or else posted, the newest first.
 //!
 //! Of one date those with larger ids come first. A page begins beside such a [`Place`], and the index `images_shown` is in
-//! this order, so that no page reads more than it shows, but for searches.
+//! this order, so that no page reads more than it shows, but for searches. `faces_shown` and `images_person_shown` are in this
+//! order for each person.
 
 use chrono::{NaiveDate, NaiveTime};
 use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _};
@@ -22,7 +23,7 @@ use crate::{
 /// and goes on with the next page: so none takes longer than this many rows do, about a tenth of a second.
 const SEARCHED: usize = 50_000;
 
-/// Images among which somebody is looked for before all pictures of theirs are: a few milliseconds.
+/// Images of somebody among which others are looked for first: a few milliseconds.
 const FIRST: usize = 2_000;
 
 /// Which images; of those that fit all that is set.
@@ -70,17 +71,16 @@ pub async fn read(
     cursor: Cursor<Place>,
     size: usize,
 ) -> sqlx::Result<Rows<ImageStatus, Place>> {
-    let by_date = Search { filter, cursor, size, theirs: None };
-    if filter.people.is_empty() {
-        return by_date.run(pool, SEARCHED).await;
+    let theirs = if filter.people.is_empty() { None } else { Some(rarest(pool, &filter.people).await?) };
+    let search = Search { filter, cursor, size, theirs };
+    if theirs.is_some() && search.has_conditions() {
+        // Those who are on many pictures together are so on some of the first.
+        let first = search.rows(pool, FIRST).await?;
+        if first.more.is_some() {
+            return Ok(first);
+        }
     }
-    // Who is on many pictures is on some of the first: no need to sort all of theirs.
-    let first = by_date.rows(pool, FIRST).await?;
-    if first.more.is_some() {
-        return Ok(first);
-    }
-    let theirs = Some(rarest(pool, &filter.people).await?);
-    Search { theirs, ..by_date }.run(pool, SEARCHED).await
+    search.run(pool, SEARCHED).await
 }
 
 /// Of several lists of people the one that is on the fewest pictures, as far as it is worth counting.
@@ -150,7 +150,7 @@ impl Search<'_> {
         self.push_candidates(&mut select, if self.has_conditions() { candidates } else { wanted });
         select.push(") AS page ").push(JOINED).push(" WHERE TRUE");
         self.push_conditions(&mut select);
-        self.cursor.push_order(&mut select, "images.");
+        self.cursor.push_order(&mut select, "images.shown_at", "images.id");
         select.push(format_args!(" LIMIT {wanted}"));
         let rows = select.build_query_as().fetch_all(pool).await?;
         Ok(Rows::new(rows, self.size, self.cursor, ImageStatus::place))
@@ -161,7 +161,7 @@ impl Search<'_> {
         let mut select = QueryBuilder::<MySql>::new("SELECT shown_at, CAST(id AS UNSIGNED) AS id FROM (");
         self.push_candidates(&mut select, candidates);
         select.push(") AS candidates");
-        self.cursor.push_order(&mut select, "");
+        self.cursor.push_order(&mut select, "shown_at", "id");
         select.push(format_args!(" LIMIT 1 OFFSET {}", candidates - 1));
         let last = select.build().fetch_optional(pool).await?;
         last.map(|row| Ok(Place { shown_at: row.try_get("shown_at")?, id: row.try_get("id")? })).transpose()
@@ -178,23 +178,33 @@ impl Search<'_> {
         self.others().next().is_some() || self.filter.state.is_some() || self.filter.text.is_some()
     }
 
-    /// The first images from the cursor on. One that was recognised by an older face-recog has a person, but no faces.
+    /// The first images from the cursor on. Of somebody those that have a face of theirs, and those without faces that show them:
+    /// an older face-recog looked at these.
     fn push_candidates(&self, select: &mut QueryBuilder<MySql>, limit: usize) {
-        match self.theirs.and_then(|nth| self.filter.people.get(nth)) {
-            None => {
-                select.push("SELECT shown_at, id FROM images WHERE TRUE");
-            }
-            Some(people) => {
-                select.push("SELECT shown_at, images.id FROM (SELECT id FROM images WHERE person IN ");
-                push_people(select, people);
-                select.push(" UNION SELECT image_id FROM faces WHERE person IN ");
-                push_people(select, people);
-                select.push(") AS theirs STRAIGHT_JOIN images ON images.id = theirs.id WHERE TRUE");
-            }
+        let Some(people) = self.theirs.and_then(|nth| self.filter.people.get(nth)) else {
+            select.push("SELECT shown_at, id FROM images WHERE TRUE");
+            return self.push_part(select, "id", limit);
+        };
+        // A face may not have today's date of its image yet.
+        select.push("SELECT MAX(shown_at) AS shown_at, id FROM (");
+        for (nth, person) in somebody(people).iter().enumerate() {
+            select.push(if nth == 0 { "(" } else { " UNION (" });
+            select.push("SELECT shown_at, id FROM images FORCE INDEX (images_person_shown) WHERE person = ");
+            self.push_part(select.push_bind(*person), "id", limit);
+            select.push(") UNION (SELECT DISTINCT shown_at, image_id FROM faces FORCE INDEX (faces_shown) WHERE person = ");
+            self.push_part(select.push_bind(*person), "image_id", limit);
+            select.push(")");
         }
-        push_days(select, self.filter.from, self.filter.to);
-        self.cursor.push_bound(select);
-        self.cursor.push_order(select, "images.");
+        select.push(") AS theirs GROUP BY id");
+        self.cursor.push_order(select, "MAX(shown_at)", "id");
+        select.push(format_args!(" LIMIT {limit}"));
+    }
+
+    /// Pushes which rows of an index are wanted: those of the days that are asked for, from the cursor on.
+    fn push_part(&self, select: &mut QueryBuilder<MySql>, id: &str, limit: usize) {
+        push_days(select, "shown_at", self.filter.from, self.filter.to);
+        self.cursor.push_bound(select, id);
+        self.cursor.push_order(select, "shown_at", id);
         select.push(format_args!(" LIMIT {limit}"));
     }
 
@@ -230,18 +240,27 @@ impl Search<'_> {
     }
 }
 
-fn push_people(select: &mut QueryBuilder<MySql>, people: &[i32]) {
-    // Nobody has the id 0: nobody is called so.
-    push_list(select, if people.is_empty() { &[0] } else { people }.iter().copied());
+/// These people, or else somebody who does not exist: nobody has the id 0.
+fn somebody(people: &[i32]) -> &[i32] {
+    if people.is_empty() { &[0] } else { people }
 }
 
-/// Pushes what is asked for of the date: from a day to another, that one included.
-pub(super) fn push_days(select: &mut QueryBuilder<MySql>, from: Option<NaiveDate>, to: Option<NaiveDate>) {
+fn push_people(select: &mut QueryBuilder<MySql>, people: &[i32]) {
+    push_list(select, somebody(people).iter().copied());
+}
+
+/// Pushes what is asked for of the date in this column: from a day to another, that one included.
+pub(super) fn push_days(
+    select: &mut QueryBuilder<MySql>,
+    column: &str,
+    from: Option<NaiveDate>,
+    to: Option<NaiveDate>,
+) {
     let midnight = |day: NaiveDate| day.clamp(FIRST_DAY, LAST_DAY).and_time(NaiveTime::MIN);
     if let Some(day) = from {
-        select.push(" AND shown_at >= ").push_bind(midnight(day));
+        select.push(format_args!(" AND {column} >= ")).push_bind(midnight(day));
     }
     if let Some(day) = to.and_then(|day| day.succ_opt()) {
-        select.push(" AND shown_at < ").push_bind(midnight(day));
+        select.push(format_args!(" AND {column} < ")).push_bind(midnight(day));
     }
 }

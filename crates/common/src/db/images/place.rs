@@ -64,8 +64,8 @@ impl paging::Place for Place {
 
 impl Cursor<Place> {
     /// Pushes what keeps a statement with a `WHERE` to this side of the cursor, written so that servers read it as two ranges
-    /// of `images_shown`.
-    pub(super) fn push_bound(self, select: &mut QueryBuilder<MySql>) {
+    /// of an index.
+    pub(super) fn push_bound(self, select: &mut QueryBuilder<MySql>, id: &str) {
         let (place, side) = match self {
             Self::Newest => return,
             Self::Before(place) => (place, " < "),
@@ -73,13 +73,13 @@ impl Cursor<Place> {
         };
         select.push(" AND (shown_at").push(side).push_bind(place.shown_at);
         select.push(" OR (shown_at = ").push_bind(place.shown_at);
-        select.push(" AND images.id").push(side).push_bind(place.id).push("))");
+        select.push(format_args!(" AND {id}{side}")).push_bind(place.id).push("))");
     }
 
-    /// Pushes the order that begins at the cursor.
-    pub(super) fn push_order(self, select: &mut QueryBuilder<MySql>, of: &str) {
+    /// Pushes the order that begins at the cursor, by these columns.
+    pub(super) fn push_order(self, select: &mut QueryBuilder<MySql>, shown_at: &str, id: &str) {
         let direction = if matches!(self, Self::After(_)) { "" } else { " DESC" };
-        select.push(format_args!(" ORDER BY {of}shown_at{direction}, {of}id{direction}"));
+        select.push(format_args!(" ORDER BY {shown_at}{direction}, {id}{direction}"));
     }
 }
 

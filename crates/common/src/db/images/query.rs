@@ -123,7 +123,9 @@ fn select(wanted: &Wanted, after: u64) -> QueryBuilder<MySql> {
     if let Some(person) = wanted.person {
         // The first of both, each by an index: a condition would be held against every image. One that an original
         // processor looked at has no faces.
-        select.push("JOIN ((SELECT id AS shown FROM images WHERE person = ").push_bind(person);
+        select
+            .push("JOIN ((SELECT id AS shown FROM images FORCE INDEX (images_person) WHERE person = ")
+            .push_bind(person);
         select.push(" AND id > ").push_bind(after);
         push_conditions(&mut select, wanted);
         select.push(" ORDER BY id LIMIT ").push_bind(limit);
@@ -154,7 +156,7 @@ fn push_conditions(select: &mut QueryBuilder<MySql>, wanted: &Wanted) {
     if let Some(status) = wanted.status {
         select.push(" AND status = ").push_bind(status.code());
     }
-    photos::push_days(select, wanted.from, wanted.to);
+    photos::push_days(select, "images.shown_at", wanted.from, wanted.to);
 }
 
 /// These images, up to the first of which faces are missing if at most `most` are read; but the first image with all of its
