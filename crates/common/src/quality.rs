@@ -18,6 +18,10 @@ pub const SMALL_FACE_MARGIN: f64 = 0.05;
 /// Measured: faces of other people begin at 0.61 to 0.65.
 pub const SUGGESTION_TOLERANCE: f64 = 0.65;
 
+/// Distance to a reference photo from which on a name is doubtful until somebody confirms it: 0.1 nearer than the default of
+/// MATCH_TOLERANCE.
+pub const DOUBTFUL: f64 = 0.5;
+
 /// A face is in the background of its picture when another one is more than so many times as high.
 pub const BACKGROUND: i32 = 2;
 

@@ -50,8 +50,7 @@ async fn people_are_listed_page_by_page_with_their_pictures() {
 async fn somebody_new_has_a_name_and_no_pictures_yet() {
     let (_database, pool) = migrated().await;
     let ada = people::add(&pool, "Ada 😀", WHO, None).await.unwrap().unwrap();
-    let known = Known { id: ada.id, name: "Ada 😀".to_owned(), pictures: vec![] };
-    assert_eq!(people::one(&pool, ada.id as u64).await.unwrap(), Some(known));
+    assert_eq!(people::one(&pool, ada.id as u64).await.unwrap(), Some(Known::new(ada)));
     assert_eq!(people::one(&pool, 0).await.unwrap(), None);
     assert_eq!(people::one(&pool, 99).await.unwrap(), None);
     assert_eq!(people::one(&pool, u64::MAX).await.unwrap(), None);

@@ -235,19 +235,6 @@ async function renamePerson({ renamePerson: id, name: value }) {
   await attempt(() => send("PATCH", `/api/people/${id}`, { name: given.name }), `Renamed to ${given.name}`);
 }
 
-async function mergePerson({ mergePerson: id, name }) {
-  const hint = `Photos and faces of ${name} move to the other person, and ${name} is removed.`;
-  const given = await askName(`Merge ${name} into…`, { hint, save: "Merge" });
-  if (!given) return;
-  const merged = await attempt(async () => {
-    const into = await known(given.name, id);
-    if (!into) throw new Error(`nobody else is called ${given.name}`);
-    return send("POST", `/api/people/${id}/merge`, { into: into.id });
-  }, "Merged");
-  // The page there tells of it, and offers to undo it.
-  if (merged) location.assign(`/people/${merged.id}?did=merge&of=0&undo=${/\d+/.exec(merged.undo)[0]}`);
-}
-
 async function deletePerson({ deletePerson: id, name }) {
   const sure = await confirmed(`Delete ${name}?`, {
     hint: "The faces become unknown. The reference photos stay in the folder, without a person. This cannot be undone.",
@@ -277,7 +264,6 @@ document.addEventListener("click", async ({ target }) => {
     : data.namePicture ? () => namePicture(data.namePicture)
     : "addPerson" in data ? addPerson
     : data.renamePerson ? () => renamePerson(data)
-    : data.mergePerson ? () => mergePerson(data)
     : data.deletePerson ? () => deletePerson(data)
     : null;
   if (!action) return;

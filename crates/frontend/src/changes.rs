@@ -3,10 +3,12 @@
 //!
 //! Where there is JavaScript, `selection.js` reads the same forms and asks the receiver itself.
 
+pub mod people;
+
 use axum::{
     Form, Router,
     extract::{DefaultBodyLimit, State, rejection::FormRejection},
-    http::{HeaderMap, StatusCode, Uri, header::REFERER},
+    http::{HeaderMap, Method, StatusCode, Uri, header::REFERER},
     response::Response,
     routing::post,
 };
@@ -192,8 +194,19 @@ async fn send(
     body: &Value,
     key: Option<&str>,
 ) -> Result<Value, Refused> {
+    send_by(Method::POST, frontend, headers, path, body, key).await
+}
+
+async fn send_by(
+    method: Method,
+    frontend: &Frontend,
+    headers: &HeaderMap,
+    path: &str,
+    body: &Value,
+    key: Option<&str>,
+) -> Result<Value, Refused> {
     let receiver = frontend.receiver.as_ref().ok_or(Problem::ReadOnly)?;
-    let (status, said) = receiver.post(path, headers, body, key).await?;
+    let (status, said) = receiver.change((method, path), headers, body, key).await?;
     if status.is_success() {
         return Ok(said);
     }
@@ -203,8 +216,13 @@ async fn send(
 
 /// Leads the browser back to its page, or says why nothing was changed.
 fn answer(headers: &HeaderMap, done: Result<Done, Refused>) -> Response {
+    answer_at(done.map(|done| (done, page_before(headers))))
+}
+
+/// Leads the browser to a page, which tells what was done.
+fn answer_at(done: Result<(Done, String), Refused>) -> Response {
     match done {
-        Ok(done) => to(&done.after(&page_before(headers))),
+        Ok((done, page)) => to(&done.after(&page)),
         Err(Refused::Problem(problem)) => problem.answer(Format::Html),
         Err(Refused::Words(status, words)) => error::refused(status, &words),
     }

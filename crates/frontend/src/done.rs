@@ -32,6 +32,12 @@ pub enum What {
     Clear,
     /// Two people became one.
     Merge,
+    /// Somebody was hidden on pages.
+    Hide,
+    /// Somebody was shown again.
+    Show,
+    /// Somebody is shown by another face.
+    Cover,
     /// Another change was undone.
     Undo,
     /// No face was selected.
@@ -39,7 +45,7 @@ pub enum What {
 }
 
 impl What {
-    const ALL: [(&str, Self); 10] = [
+    const ALL: [(&str, Self); 13] = [
         ("assign", Self::Assign),
         ("enrol", Self::Enrol),
         ("assign-alone", Self::AssignAlone),
@@ -48,6 +54,9 @@ impl What {
         ("ignore", Self::Ignore),
         ("clear", Self::Clear),
         ("merge", Self::Merge),
+        ("hide", Self::Hide),
+        ("show", Self::Show),
+        ("cover", Self::Cover),
         ("undo", Self::Undo),
         ("nothing", Self::Nothing),
     ];
@@ -79,6 +88,9 @@ impl Done {
             What::Ignore => format!("{faces} ignored"),
             What::Clear => format!("Corrections of {faces} cleared"),
             What::Merge => "Merged. Their photos and faces are here now".to_owned(),
+            What::Hide => "Hidden: neither listed nor suggested, but still recognised".to_owned(),
+            What::Show => "Listed and suggested again".to_owned(),
+            What::Cover => "This face is the cover now".to_owned(),
             What::Undo => "Undone".to_owned(),
             What::Nothing => "Nothing was changed: select faces first".to_owned(),
         }

@@ -7,7 +7,8 @@
 //! GET /thumbnails/… thumbnails ─▶ cache (disk), or face-recog's Faces.Crop
 //! GET /events       events: one look at the database for all who listen
 //! GET /login        access: who may look
-//! POST /faces, /undo changes: plain forms, for browsers without JavaScript
+//! POST /faces, /people, /undo
+//!                   changes: plain forms, for browsers without JavaScript
 //! ANY /api/…        proxy ─▶ the receiver, which alone changes things
 //! GET /assets/…     assets: the style sheet, the scripts and the icon, inside the binary
 //! ```
@@ -140,12 +141,14 @@ fn router(frontend: Frontend) -> Router {
         .route("/people", get(pages::people::list))
         .route("/people/import", get(pages::people_import::show))
         .route("/people/{id}", get(pages::people::show))
+        .route("/people/{id}/merge", get(pages::people::merge))
         .route("/audit", get(pages::audit::show))
         .route("/thumbnails/{image}", get(thumbnails::of_image))
         .route("/thumbnails/known/{picture}", get(thumbnails::of_known))
         .route("/events", get(events::listen))
         .route("/api/{*path}", any(proxy::forward))
         .merge(changes::routes())
+        .merge(changes::people::routes())
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::wrong_method)
         .layer(middleware::from_fn_with_state(frontend.clone(), access::authorize))

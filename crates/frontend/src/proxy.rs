@@ -9,7 +9,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
         header::{
             ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
             LINK, LOCATION, RETRY_AFTER,
@@ -75,14 +75,15 @@ impl Receiver {
 
     /// Asks for a change by JSON, for whoever sends a request with these headers; under a key, once. The status and the JSON of
     /// the answer.
-    pub async fn post(
+    pub async fn change(
         &self,
-        path: &str,
+        (method, path): (Method, &str),
         headers: &HeaderMap,
         body: &Value,
         key: Option<&str>,
     ) -> Result<(StatusCode, Value), Problem> {
-        let mut request = Request::post(format!("/api{path}")).body(Body::from(body.to_string()));
+        let request = Request::builder().method(method).uri(format!("/api{path}"));
+        let mut request = request.body(Body::from(body.to_string()));
         if let Ok(request) = &mut request {
             request.headers_mut().extend(chosen(headers, &[AUTHORIZATION]).drain());
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -35,7 +35,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 27] = [
+const UPGRADES: [Upgrade; 29] = [
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -162,6 +162,12 @@ const UPGRADES: [Upgrade; 27] = [
         sql: include_str!("../../../../dbinit/upgrade/person_shown.sql"),
         table: "images",
         sign: "images_person_shown",
+    },
+    Upgrade { sql: include_str!("../../../../dbinit/upgrade/covers.sql"), table: "person", sign: "cover" },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/reference_photos.sql"),
+        table: "person_images",
+        sign: "person_images_person",
     },
 ];
 

@@ -103,6 +103,8 @@ pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
             clusters::undo(pool, entry, &naming, WHO).await.unwrap().map(|undone| undone.of)
         }
         Change::Renaming(renaming) => people::undo(pool, entry, &renaming, WHO).await.unwrap(),
+        Change::Hiding(hiding) => people::hidden::undo(pool, entry, &hiding, WHO).await.unwrap(),
+        Change::Covering(covering) => people::cover::undo(pool, entry, &covering, WHO).await.unwrap(),
         Change::Merge(merge) => people::merge::undo(pool, entry, &merge, WHO).await.unwrap(),
     }
 }

@@ -79,7 +79,8 @@ impl Entry {
         }
         is_one_of(&[Action::AssignCluster])
             || is_one_of(&Action::OF_A_FACE) && (self.page.is_some() || self.faces.is_some())
-            || is_one_of(&[Action::Rename]) && self.name.is_some()
+            || is_one_of(&[Action::Rename, Action::Hide, Action::Show, Action::SetCover])
+                && self.name.is_some()
             || is_one_of(&[Action::Merge]) && self.name.is_some() && self.splits
     }
 

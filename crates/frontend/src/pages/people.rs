@@ -1,4 +1,5 @@
-//! `GET /people` and `GET /people/{id}`: who is known, by which pictures, and where they were seen.
+//! `GET /people` and `GET /people/{id}`: who is known, by which pictures, and where they were seen. `GET /people/{id}/merge` asks
+//! with whom somebody is to be merged.
 
 use askama::Template;
 use axum::{
@@ -7,13 +8,17 @@ use axum::{
     response::Response,
 };
 use common::{
-    db::{faces, people::page},
+    db::{
+        faces,
+        people::{Cover, Seen, page},
+    },
     models::Person,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Frontend,
+    assets::PLACEHOLDER,
     error::Problem,
     format::Format,
     reader::Reader,
@@ -21,7 +26,7 @@ use crate::{
         face::{self, Face},
         frame::Frame,
         layout,
-        paging::{self, Asked, Links, address},
+        paging::{self, Asked, Links, Rows, address},
     },
 };
 
@@ -40,11 +45,14 @@ pub struct Wanted {
     /// The whole of it, in capitals or not.
     #[serde(default)]
     called: String,
+    /// `true` for those who are hidden.
+    #[serde(default)]
+    hidden: String,
     #[serde(flatten)]
     asked: Asked,
 }
 
-/// Somebody in the list of people.
+/// Somebody, as pages show them.
 #[derive(Serialize)]
 struct Entry {
     #[serde(flatten)]
@@ -53,11 +61,50 @@ struct Entry {
     pictures: i64,
     /// Base name of one of them.
     picture: Option<String>,
+    hidden: bool,
+    cover: Option<Cover>,
+    #[serde(flatten)]
+    seen: Seen,
 }
 
 impl From<page::Entry> for Entry {
     fn from(entry: page::Entry) -> Self {
-        Self { person: entry.person, pictures: entry.pictures, picture: entry.picture }
+        let page::Entry { person, pictures, picture, hidden, cover, seen } = entry;
+        Self { person, pictures, picture, hidden, cover, seen }
+    }
+}
+
+impl Entry {
+    /// The address of a picture of theirs: a face, or else a reference photo.
+    fn portrait(&self) -> String {
+        match (&self.cover, &self.picture) {
+            (Some(cover), _) => format!("/thumbnails/{}?face={}&side=320", cover.image, cover.face),
+            (None, Some(picture)) => format!("/thumbnails/known/{}", paging::escape(picture)),
+            (None, None) => PLACEHOLDER.url(),
+        }
+    }
+
+    /// Where they were seen, in words.
+    fn seen(&self) -> String {
+        match self.seen.photos {
+            0 => "Not seen yet".to_owned(),
+            1 => format!("1 photo{}", self.days()),
+            photos if self.seen.more_photos => format!("{photos}+ photos{}", self.days()),
+            photos => format!("{photos} photos{}", self.days()),
+        }
+    }
+
+    fn days(&self) -> String {
+        match self.seen.first_seen.zip(self.seen.last_seen) {
+            None => String::new(),
+            Some((first, last)) if first == last => format!(" · {first}"),
+            Some((first, last)) => format!(" · {first} – {last}"),
+        }
+    }
+
+    /// How many of their names need review, in words.
+    fn to_review(&self) -> String {
+        format!("{}{}", self.seen.to_review, if self.seen.more_to_review { "+" } else { "" })
     }
 }
 
@@ -69,11 +116,14 @@ struct People {
     links: Links,
     #[serde(skip)]
     text: String,
+    /// Whether those are shown who are hidden elsewhere.
+    #[serde(skip)]
+    hidden: bool,
     #[serde(skip)]
     frame: Frame,
 }
 
-/// `GET /people?text=…` and `?called=…`
+/// `GET /people?text=…`, `?called=…` and `?hidden=true`
 pub async fn list(
     State(frontend): State<Frontend>,
     reader: Reader,
@@ -82,13 +132,16 @@ pub async fn list(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     layout::answer(format, &headers, async {
-        let Query(Wanted { text, called, asked }) = wanted.map_err(|_| Problem::WrongCursor)?;
+        let Query(Wanted { text, called, hidden, asked }) = wanted.map_err(|_| Problem::WrongCursor)?;
         let cursor = asked.cursor()?;
-        let rows = frontend.read(page::read(&frontend.pool, &text, &called, cursor, PAGE)).await?;
-        let address = address("/people", &[("text", &text), ("called", &called)]);
+        let hidden = hidden == "true";
+        let wanted = page::Wanted { text: &text, called: &called, hidden };
+        let rows = frontend.read(page::read(&frontend.pool, wanted, cursor, PAGE)).await?;
+        let shown = if hidden { "true" } else { "" };
+        let address = address("/people", &[("text", &text), ("called", &called), ("hidden", shown)]);
         let links = Links::new(&address, cursor, &rows, page::Entry::number);
         let people = rows.rows.into_iter().map(Entry::from).collect();
-        Ok(People { people, links, text, frame: frontend.frame("/people", reader) })
+        Ok(People { people, links, text, hidden, frame: frontend.frame("/people", reader) })
     })
     .await
 }
@@ -96,39 +149,141 @@ pub async fn list(
 #[derive(Template, Serialize)]
 #[template(path = "person.html")]
 struct Portrait {
+    #[serde(skip)]
+    entry: Entry,
     #[serde(flatten)]
     person: Person,
+    hidden: bool,
+    cover: Option<Cover>,
+    #[serde(flatten)]
+    seen: Seen,
     /// Base names of the known pictures that are theirs.
     pictures: Vec<String>,
     /// Their faces on the pictures that were posted.
     faces: Vec<Face>,
     #[serde(flatten)]
     links: Links,
+    /// Whether the faces are those that need review.
+    #[serde(skip)]
+    review: bool,
     #[serde(skip)]
     frame: Frame,
 }
 
-/// `GET /people/{id}`
+/// What of somebody.
+#[derive(Default, Deserialize)]
+pub struct Part {
+    /// `review` for the faces whose names are doubtful.
+    #[serde(default)]
+    show: String,
+    #[serde(flatten)]
+    asked: Asked,
+}
+
+/// `GET /people/{id}` and `?show=review`
 pub async fn show(
     State(frontend): State<Frontend>,
     reader: Reader,
     format: Format,
     headers: HeaderMap,
     Path(id): Path<String>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    part: Result<Query<Part>, QueryRejection>,
 ) -> Response {
     layout::answer(format, &headers, async {
         let id = id.parse().map_err(|_| Problem::NoSuchPage)?;
-        let cursor = paging::cursor(asked)?;
+        let Query(Part { show, asked }) = part.map_err(|_| Problem::WrongCursor)?;
+        let cursor = asked.cursor()?;
+        let review = show == "review";
+        let pool = &frontend.pool;
         let read = async {
-            let Some(person) = page::one(&frontend.pool, id, PICTURES).await? else { return Ok(None) };
-            Ok(Some((person, faces::page::of_person(&frontend.pool, id, cursor, PAGE).await?)))
+            let Some(entry) = page::these(pool, &[id]).await?.pop() else { return Ok(None) };
+            let pictures = page::pictures(pool, id, PICTURES).await?;
+            let faces = match review {
+                true => Rows { rows: faces::page::doubtful_of(pool, id, PAGE).await?, more: None },
+                false => faces::page::of_person(pool, id, cursor, PAGE).await?,
+            };
+            Ok(Some((entry, pictures, faces)))
         };
-        let ((person, pictures), faces) = frontend.read(read).await?.ok_or(Problem::NoSuchPage)?;
+        let (entry, pictures, faces) = frontend.read(read).await?.ok_or(Problem::NoSuchPage)?;
         let faces = face::shown(faces);
-        let links = Links::new(&format!("/people/{id}?"), cursor, &faces, |face: &Face| face.id);
+        let links = match review {
+            true => Links::default(),
+            false => Links::new(&format!("/people/{id}?"), cursor, &faces, |face: &Face| face.id),
+        };
         let frame = Frame { person: Some(id), ..frontend.frame("/people", reader) };
-        Ok(Portrait { person, pictures, faces: faces.rows, links, frame })
+        let page::Entry { person, hidden, cover, seen, .. } = entry.clone();
+        let (entry, faces) = (entry.into(), faces.rows);
+        Ok(Portrait { entry, person, hidden, cover, seen, pictures, faces, links, review, frame })
+    })
+    .await
+}
+
+#[derive(Template, Serialize)]
+#[template(path = "merge.html")]
+struct Merge {
+    /// Who goes.
+    person: Entry,
+    /// Who stays, if somebody is chosen.
+    into: Option<Entry>,
+    /// Those who can be chosen.
+    people: Vec<Entry>,
+    #[serde(flatten)]
+    links: Links,
+    #[serde(skip)]
+    text: String,
+    #[serde(skip)]
+    frame: Frame,
+}
+
+/// With whom somebody is to be merged.
+#[derive(Default, Deserialize)]
+pub struct Candidates {
+    /// A part of the name.
+    #[serde(default)]
+    text: String,
+    /// Who it is, if that is chosen.
+    #[serde(default)]
+    into: String,
+    #[serde(flatten)]
+    asked: Asked,
+}
+
+/// `GET /people/{id}/merge?text=…` and `?into=…`
+pub async fn merge(
+    State(frontend): State<Frontend>,
+    reader: Reader,
+    format: Format,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    candidates: Result<Query<Candidates>, QueryRejection>,
+) -> Response {
+    layout::answer(format, &headers, async {
+        let id: i32 = id.parse().map_err(|_| Problem::NoSuchPage)?;
+        let Query(Candidates { text, into, asked }) = candidates.map_err(|_| Problem::WrongCursor)?;
+        let cursor = asked.cursor()?;
+        let pool = &frontend.pool;
+        let chosen: Option<i32> = into.parse().ok().filter(|into| *into != id);
+        let read = async {
+            let Some(person) = page::these(pool, &[id]).await?.pop() else { return Ok(None) };
+            let into = page::these(pool, chosen.as_slice()).await?.pop();
+            let wanted = page::Wanted { text: &text, ..page::Wanted::default() };
+            let people = match into {
+                Some(_) => Rows { rows: Vec::new(), more: None },
+                None => page::read(pool, wanted, cursor, PAGE).await?,
+            };
+            Ok(Some((person, into, people)))
+        };
+        let (person, into, people) = frontend.read(read).await?.ok_or(Problem::NoSuchPage)?;
+        let address = address(&format!("/people/{id}/merge"), &[("text", &text)]);
+        let links = match into {
+            Some(_) => Links::default(),
+            None => Links::new(&address, cursor, &people, page::Entry::number),
+        };
+        let others = people.rows.into_iter().filter(|other| other.person.id != id);
+        let people = others.map(Entry::from).collect();
+        // A page that changed by itself would be another question than the one that is being answered.
+        let frame = Frame { live: false, ..frontend.frame("/people", reader) };
+        Ok(Merge { person: person.into(), into: into.map(Entry::from), people, links, text, frame })
     })
     .await
 }

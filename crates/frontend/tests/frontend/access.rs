@@ -165,7 +165,7 @@ async fn a_page_has_the_buttons_that_its_reader_may_press() {
     let (image, _) = stage.recognise("/x.jpg", &[1]).await;
     // Pages with a face, with what is said of it, with people, and what is done to these.
     let (face, confirm) = (format!("/images/{image}"), "PUT /api/faces/");
-    let (person, merge, enrol) = ("/people/1", "data-merge-person", "POST /api/people/1/pictures");
+    let (person, merge, enrol) = ("/people/1", "/people/1/merge", "POST /api/people/1/pictures");
     for (token, is_editor, is_admin) in [("one", false, false), ("two", true, false), ("three", true, true)] {
         let (face, person) = (html_as(&stage, token, &face).await, html_as(&stage, token, person).await);
         let told = (face.contains(confirm), person.contains(confirm), face.contains("actions.js"));

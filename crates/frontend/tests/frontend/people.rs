@@ -9,14 +9,62 @@ use serde_json::{Value, json};
 use crate::frontend::{Stage, until};
 
 #[tokio::test]
-async fn people_are_listed_with_one_of_their_pictures() {
+async fn people_are_listed_with_a_picture_and_where_they_were_seen() {
     let stage = Stage::set().await;
+    let (image, faces) = stage.recognise("/a.jpg", &[1, 1]).await;
+    let (other, _) = stage.recognise("/b.jpg", &[1]).await;
+    let dates = [(image, "2019-05-02"), (other, "2024-05-17")];
+    for (image, date) in dates {
+        stage.sql(&format!("UPDATE faces SET shown_at = '{date}' WHERE image_id = {image}")).await;
+    }
+    stage.sql(&format!("UPDATE faces SET distance = 0.3 WHERE id = {}", faces[0])).await;
     let html = stage.frontend.html("/people").await;
-    assert!(html.contains("src=\"/thumbnails/known/hannibal_1.jpg\"") && html.contains("2 reference photos"));
+    assert!(html.contains(&format!("src=\"/thumbnails/{image}?face={}&#38;side=320\"", faces[0])), "{html}");
+    assert!(html.contains("2 photos · 2019-05-02 – 2024-05-17") && html.contains("2 to review"), "{html}");
+    assert!(html.contains("src=\"/thumbnails/known/skarlso_1.jpg\"") && html.contains("Not seen yet"));
     let json = stage.frontend.json("/people?text=SKAR").await;
-    let skarlso = json!({ "id": 2, "name": "Skarlso", "pictures": 2, "picture": "skarlso_1.jpg" });
+    let skarlso = json!({ "id": 2, "name": "Skarlso", "pictures": 2, "picture": "skarlso_1.jpg", "hidden": false, "cover": null,
+        "photos": 0, "more_photos": false, "first_seen": null, "last_seen": null, "to_review": 0, "more_to_review": false });
     assert_eq!(json["people"], json!([skarlso]));
     assert!(stage.frontend.html("/people?text=nobody").await.contains("No person with this name"));
+}
+
+#[tokio::test]
+async fn who_is_hidden_is_listed_and_offered_where_that_is_asked_for() {
+    let stage = Stage::set().await;
+    common::db::people::hidden::hide(&stage.pool, 2, true, "grace").await.unwrap();
+    let names = async |path: &str| -> Vec<String> {
+        let people = stage.frontend.json(path).await["people"].take();
+        people.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("/people").await, ["Gergely", "John Doe", "Hannibal"]);
+    assert_eq!(names("/people?hidden=true").await, ["Skarlso"]);
+    assert_eq!(names("/people?text=skar").await, [""; 0], "whom a name that is typed may mean");
+    assert_eq!(
+        names("/people?called=skarlso").await,
+        ["Skarlso"],
+        "a name that somebody has is not given again"
+    );
+    assert_eq!(names("/people/1/merge").await, ["Gergely", "John Doe"]);
+    assert!(stage.frontend.html("/people/2").await.contains("hidden: neither listed nor suggested"));
+    assert!(stage.frontend.html("/audit").await.contains("hide <a href=\"/people/2\">"));
+}
+
+#[tokio::test]
+async fn doubtful_names_are_reviewed_the_most_doubtful_first() {
+    let stage = Stage::set_with(&["--receiver-address=127.0.0.1:1"]).await;
+    let (_, faces) = stage.recognise("/a.jpg", &[1, 1, 1, 1]).await;
+    for (face, distance) in [(0, 0.49), (1, 0.51), (2, 0.59), (3, 0.58)] {
+        stage.sql(&format!("UPDATE faces SET distance = {distance} WHERE id = {}", faces[face])).await;
+    }
+    corrections::correct(&stage.pool, faces[3], Correction::Confirm, "grace").await.unwrap();
+    let shown = stage.frontend.json("/people/1?show=review").await;
+    let ids: Vec<_> =
+        shown["faces"].as_array().unwrap().iter().map(|face| face["id"].as_u64().unwrap()).collect();
+    assert_eq!((ids, &shown["to_review"]), (vec![faces[2], faces[1]], &json!(2)));
+    let html = stage.frontend.html("/people/1?show=review").await;
+    assert!(html.contains("Confirm all 2</button>") && html.contains("Needs review 2</a>"), "{html}");
+    assert!(stage.frontend.html("/people/3?show=review").await.contains("No name is doubtful"));
 }
 
 #[tokio::test]

@@ -54,7 +54,9 @@ struct Chosen {
 }
 
 /// Tells `null` from what is missing.
-pub fn written<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<i32>>, D::Error> {
+pub fn written<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    value: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
 
@@ -169,8 +171,8 @@ enum Undone {
 ///
 /// What had been said before it counts again, and what was done with it goes: a picture that somebody became known by, and a
 /// person who became known, unless more is known of them by now. Two people who were merged are two again. Nothing that was said
-/// since is lost: then this is refused until that was undone. What gives somebody their old name again, splits or takes away a
-/// person or takes away a picture, needs the role admin.
+/// since is lost: then this is refused until that was undone. What gives somebody their old name or cover again, hides or shows
+/// them, splits or takes away a person or takes away a picture, needs the role admin.
 #[utoipa::path(post, path = "/audit/{id}/undo", tag = "faces", params(("id" = u64, Path, description = "The correction", example = 1)), responses(
     (status = OK, description = "The image, the cluster or the person as they are now, or the number of faces that were corrected at once", body = Undone),
     (status = NOT_FOUND, description = "There is no such correction"),
@@ -213,6 +215,14 @@ async fn undo(
         }
         Change::Renaming(renaming) => {
             let person = people::undo(pool, entry, &renaming, name).await?.ok_or_else(outdated)?;
+            format::fresh(StatusCode::OK, &receiver.person(person).await?)
+        }
+        Change::Hiding(hiding) => {
+            let person = people::hidden::undo(pool, entry, &hiding, name).await?.ok_or_else(outdated)?;
+            format::fresh(StatusCode::OK, &receiver.person(person).await?)
+        }
+        Change::Covering(covering) => {
+            let person = people::cover::undo(pool, entry, &covering, name).await?.ok_or_else(outdated)?;
             format::fresh(StatusCode::OK, &receiver.person(person).await?)
         }
         Change::Merge(merge) => {

@@ -1,6 +1,8 @@
-//! Who is known: adding people, renaming, merging and deleting them, and naming clusters of unknown faces. Their
-//! reference photos are the subject of [`enrolment`] and [`reference_photos`]; many people with theirs come by [`import`].
+//! Who is known: adding people, merging and deleting them, and naming clusters of unknown faces. What pages call and show them is
+//! the subject of [`edit`], their reference photos that of [`enrolment`] and [`reference_photos`]; many people with theirs come by
+//! [`import`].
 
+mod edit;
 pub mod enrolment;
 pub mod folder;
 pub mod import;
@@ -15,16 +17,13 @@ use axum::{
     http::{HeaderValue, StatusCode, header::LOCATION},
     response::Response,
 };
-use common::{
-    db::{
-        corrections::{Assignee, Correction, Faces},
-        faces::clusters::{self, Named},
-        people::{
-            self, Changed, Deleted, Known,
-            erase::{self, Left},
-        },
+use common::db::{
+    corrections::{Assignee, Correction, Faces},
+    faces::clusters::{self, Named},
+    people::{
+        self, Changed, Deleted, Known,
+        erase::{self, Left},
     },
-    models::Person,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -47,7 +46,7 @@ const PAGE: u32 = 100;
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new()
         .routes(routes!(list, add))
-        .routes(routes!(one, rename, delete))
+        .routes(routes!(one, edit::edit, delete))
         .routes(routes!(merge))
         .routes(routes!(name_stranger))
 }
@@ -72,7 +71,8 @@ struct People {
 
 /// List the known people
 ///
-/// In the order of their ids, a hundred at a time, with the base names of their pictures.
+/// In the order of their ids, a hundred at a time, with the base names of their pictures, and where they were seen. Those who are
+/// hidden are among them.
 #[utoipa::path(get, path = "/people", tag = "people", params(After), responses(
     (status = OK, description = "A page of them", body = People),
     (status = BAD_REQUEST, description = "That is no id to begin after"),
@@ -122,7 +122,7 @@ async fn add(
     let GivenName { name } = request::object(&body.bytes, NAME)?;
     let key = idempotency::key(&headers, &who, "/people", &body.bytes)?;
     let known = match people::add(&receiver.pool, checked(&name)?, &who.name, key.as_ref()).await? {
-        Some(Person { id, name }) => Known { id, name, pictures: Vec::new() },
+        Some(person) => Known::new(person),
         None => {
             let id = idempotency::made(&receiver.pool, key.as_ref()).await?;
             people::one(&receiver.pool, id).await?.ok_or_else(|| idempotency::gone(id))?
@@ -137,7 +137,7 @@ async fn add(
 
 /// Ask for somebody
 #[utoipa::path(get, path = "/people/{id}", tag = "people", params(("id" = u64, Path, description = "The person")), responses(
-    (status = OK, description = "Their name, and the base names of their pictures", body = Known),
+    (status = OK, description = "Their name, the base names of their pictures, and where they were seen", body = Known),
     (status = NOT_FOUND, description = "There is no such person"),
 ))]
 async fn one(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
@@ -171,24 +171,6 @@ struct ChangedPerson {
     undo: String,
     #[serde(flatten)]
     person: Known,
-}
-
-/// Rename somebody
-#[utoipa::path(patch, path = "/people/{id}", tag = "people", params(("id" = u64, Path, description = "The person")), request_body = GivenName, responses(
-    (status = OK, description = "The person as they are now", body = ChangedPerson),
-    (status = NOT_FOUND, description = "There is no such person"),
-))]
-async fn rename(
-    State(receiver): State<Arc<Receiver>>,
-    Extension(who): Extension<Who>,
-    Id(id): Id,
-    request: Request,
-) -> Result<Response, Problem> {
-    let body = receiver.body(request).await?;
-    let GivenName { name } = request::object(&body.bytes, NAME)?;
-    let entry = done(people::rename(&receiver.pool, id, checked(&name)?, &who.name).await?)?;
-    let renamed = ChangedPerson { undo: undo_at(entry), person: receiver.person(id).await? };
-    Ok(format::fresh(StatusCode::OK, &renamed))
 }
 
 /// How somebody is deleted.

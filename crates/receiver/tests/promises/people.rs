@@ -177,10 +177,44 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn somebody_is_hidden_or_gets_a_cover_and_both_can_be_undone() {
+    let world = World::start().await;
+    let edit = async |body| world.done("PATCH", "/people/1", body, 200).await;
+    let undo =
+        async |edited: &Value| world.done("POST", edited["undo"].as_str().unwrap(), Value::Null, 200).await;
+    let hidden = edit(json!({"hidden": true})).await;
+    assert_eq!((&hidden["hidden"], &hidden["name"]), (&json!(true), &json!("Hannibal")));
+    assert_eq!(world.get("/people").await["people"][0]["hidden"], true, "programs are told of them");
+    assert_eq!(undo(&hidden).await["hidden"], false);
+
+    let faces = world.image("/a.jpg", &[1, 2, 3]).await;
+    world.change("UPDATE faces SET person = 1 WHERE position < 2").await;
+    let person = world.get("/people/1").await;
+    assert_eq!((&person["photos"], &person["cover"]["face"]), (&json!(1), &json!(faces[0])));
+    let covered = edit(json!({"cover": faces[1]})).await;
+    assert_eq!(covered["cover"], json!({"face": faces[1], "image": 1, "chosen": true}));
+    for face in [faces[2], 4711] {
+        let words = format!("face {face} does not show person 1");
+        world.refused("PATCH", "/people/1", json!({"cover": face}), 422, &words).await;
+    }
+    assert_eq!(undo(&covered).await["cover"], person["cover"]);
+    let again = covered["undo"].as_str().unwrap();
+    world.refused("POST", again, Value::Null, 409, "does not count any more").await;
+    edit(json!({"cover": null})).await;
+    for body in
+        [json!({}), json!({"hidden": true, "cover": null}), json!({"hidden": 1}), json!({"cover": "x"})]
+    {
+        world.refused("PATCH", "/people/1", body, 422, "one change, as in").await;
+    }
+    world.refused("PATCH", "/people/99", json!({"hidden": true}), 404, "no person 99").await;
+}
+
+#[tokio::test]
 async fn people_are_added_renamed_merged_and_deleted() {
     let world = World::start().await;
     let ada = world.done("POST", "/people", json!({"name": " Ada 😀 "}), 201).await;
-    assert_eq!(ada, json!({"id": 5, "name": "Ada 😀", "pictures": []}));
+    let told = (&ada["id"], &ada["name"], &ada["pictures"], &ada["photos"], &ada["cover"]);
+    assert_eq!(told, (&json!(5), &json!("Ada 😀"), &json!([]), &json!(0), &Value::Null));
     assert_eq!(world.get("/people/5").await, ada);
     let renamed = world.done("PATCH", "/people/5", json!({"name": "Ada Lovelace"}), 200).await;
     assert_eq!(renamed["name"], "Ada Lovelace");

@@ -291,7 +291,7 @@ async fn a_broken_line_is_named_and_leaves_nothing() {
     let no_json = with_lines(&files, "faces/", |lines| lines[2].truncate(40));
     let twice = with_lines(&files, "audit/", |lines| lines[1] = lines[0].clone());
     let too_long = with_lines(&files, "person/", |lines| {
-        lines[1] = format!(r#"{{"id":71,"name":"{}"}}"#, "a".repeat(256));
+        lines[1] = format!(r#"{{"id":71,"name":"{}","hidden":0,"cover":null}}"#, "a".repeat(256));
     });
     let strange = with_lines(&files, "clusters/", |lines| lines[0] = r#"{"id":1,"colour":2}"#.to_owned());
     for (path, archive, line, why) in [

@@ -27,6 +27,12 @@ pub enum Action {
     Add,
     /// A person got another name.
     Rename,
+    /// A person was hidden on pages.
+    Hide,
+    /// A person was shown again.
+    Show,
+    /// A person is shown by another face.
+    SetCover,
     /// Two people became one.
     Merge,
     /// A person is known no longer.
@@ -79,6 +85,9 @@ impl Action {
         match self {
             Self::Add => "add",
             Self::Rename => "rename",
+            Self::Hide => "hide",
+            Self::Show => "show again",
+            Self::SetCover => "set cover",
             Self::Merge => "merge",
             Self::Delete => "delete",
             Self::Erase => "erase",
@@ -154,6 +163,10 @@ pub enum Change {
     Naming(Naming),
     /// Another name for somebody known, which [`people::undo`](crate::db::people::undo) takes back.
     Renaming(Renaming),
+    /// Somebody who was hidden or shown again, which [`hidden::undo`](crate::db::people::hidden::undo) takes back.
+    Hiding(Hiding),
+    /// Another face that shows somebody, which [`cover::undo`](crate::db::people::cover::undo) takes back.
+    Covering(Covering),
     /// Two people who became one, which [`merge::undo`](crate::db::people::merge::undo) takes back. Its entry tells of who is
     /// [`Gone`].
     #[serde(skip)]
@@ -267,6 +280,22 @@ impl Renaming {
     }
 }
 
+/// Whether somebody is hidden, as the audit keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Hiding {
+    pub(crate) person: u64,
+    pub(crate) before: bool,
+    pub(crate) after: bool,
+}
+
+/// The face that was chosen to show somebody, as the audit keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Covering {
+    pub(crate) person: u64,
+    pub(crate) before: Option<u64>,
+    pub(crate) after: Option<u64>,
+}
+
 /// What an entry tells that told of somebody who is erased.
 pub(crate) const EMPTY: &str = "{}";
 
@@ -294,6 +323,10 @@ pub struct Moved {
     pub(crate) of_both: Vec<u64>,
     /// Images without faces that showed them.
     pub(crate) images: Vec<u64>,
+    /// Whether they were hidden.
+    pub(crate) hidden: bool,
+    /// The face that was chosen to show them.
+    pub(crate) cover: Option<u64>,
 }
 
 /// A merge that can be undone.
@@ -340,9 +373,9 @@ const DETAIL: &str = "CASE
     WHEN subject = 'faces' THEN CAST(JSON_REMOVE(detail, '$.corrections.parts') AS CHAR)
     WHEN action = 'name stranger' OR LENGTH(detail) > 16384 THEN NULL ELSE detail END";
 
-/// Holds for entries whose undoing changes who is known: it gives somebody another name, makes two people of one, or takes away a
-/// person or a picture that came with a name.
-const CHANGES_PEOPLE: &str = r#"(action IN ('rename', 'merge') OR LEFT(detail, 100) LIKE '%"new":true%'
+/// Holds for entries whose undoing changes who is known or shown: it gives somebody another name or face, hides them or not, makes
+/// two people of one, or takes away a person or a picture that came with a name.
+const CHANGES_PEOPLE: &str = r#"(action IN ('rename', 'hide', 'show again', 'set cover', 'merge') OR LEFT(detail, 100) LIKE '%"new":true%'
     OR EXISTS (SELECT * FROM audit AS part WHERE part.part_of = audit.id))"#;
 
 /// A change that can be undone.

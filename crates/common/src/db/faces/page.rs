@@ -7,6 +7,7 @@ use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
 use crate::db::{
     images::image::{self, FaceStatus},
     paging::{Cursor, Rows, end_of_search},
+    people::seen,
     pool::push_list,
 };
 
@@ -63,6 +64,18 @@ pub async fn of_person(
     let mut select = select();
     select.push(" WHERE faces.person = ").push_bind(person);
     page(pool, select, cursor, size).await
+}
+
+/// Faces of a person whose names are doubtful and nobody confirmed, the most doubtful first, up to `size`.
+pub async fn doubtful_of(pool: &MySqlPool, person: i32, size: usize) -> sqlx::Result<Vec<OnImage>> {
+    let mut select = select();
+    select.push(" JOIN (SELECT id FROM ");
+    seen::push_doubtful(&mut select, person);
+    select.push(format_args!(
+        " ORDER BY distance DESC, id DESC LIMIT {size}) AS doubtful ON doubtful.id = faces.id"
+    ));
+    select.push(" ORDER BY faces.distance DESC, faces.id DESC");
+    select.build_query_as().fetch_all(pool).await
 }
 
 /// How many faces a cluster has, and up to `size` of them.

@@ -1,5 +1,6 @@
 //! Suggestions: unknown faces that are a little too far from a known picture to be named by it, nearest first. Whoever
-//! looks at the pages is asked about them; whom a face does not show by a correction is not suggested again.
+//! looks at the pages is asked about them; whom a face does not show by a correction is not suggested again, and who is hidden not
+//! at all.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -62,7 +63,7 @@ pub async fn find(pool: &MySqlPool) -> sqlx::Result<Suggestions> {
          STRAIGHT_JOIN faces ON faces.id = near.id
          STRAIGHT_JOIN person_images AS known ON known.image_name = faces.nearest
          STRAIGHT_JOIN person AS owner ON owner.id = known.person_id
-         WHERE (faces.height >= ? OR faces.distance <= ?)
+         WHERE NOT owner.hidden AND (faces.height >= ? OR faces.distance <= ?)
              AND NOT EXISTS (SELECT * FROM face_rejections WHERE face_id = faces.id AND person_id = owner.id)
          ORDER BY faces.distance, faces.id LIMIT ?",
     )

@@ -62,7 +62,11 @@ async fn moved(transaction: &mut MySqlConnection, from: i32, into: i32) -> sqlx:
                  (SELECT face_id FROM face_rejections WHERE person_id = {into})"
         )
     };
+    let select = sqlx::query_as("SELECT hidden, cover FROM person WHERE id = ?").bind(from);
+    let (hidden, cover) = select.fetch_one(&mut *transaction).await?;
     Ok(Moved {
+        hidden,
+        cover,
         faces: ids(
             transaction,
             format!("SELECT id FROM faces WHERE person = {from} AND chosen IS NOT NULL FOR UPDATE"),
@@ -120,8 +124,8 @@ pub async fn undo(pool: &MySqlPool, entry: u64, merge: &Merge, who: &str) -> sql
         if !entries::corrected_since(&mut transaction, entry, &faces).await?.is_empty() {
             return Ok(None);
         }
-        let insert = sqlx::query("INSERT INTO person (id, name) VALUES (?, ?)");
-        insert.bind(id).bind(name).execute(&mut *transaction).await?;
+        let insert = sqlx::query("INSERT INTO person (id, name, hidden, cover) VALUES (?, ?, ?, ?)");
+        insert.bind(id).bind(name).bind(moved.hidden).bind(moved.cover).execute(&mut *transaction).await?;
 
         for pictures in pictures.chunks(AT_ONCE) {
             let mut update = QueryBuilder::<MySql>::new("UPDATE person_images SET person_id = ");

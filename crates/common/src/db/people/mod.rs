@@ -5,21 +5,26 @@
 //! so each change settles those that it touches, in its own transaction ([`faces::settle`]), and is noted in the audit.
 
 pub mod called;
+pub mod cover;
 pub mod enrolment;
 pub mod erase;
+pub mod hidden;
 pub mod import;
+pub mod known;
 pub mod merge;
 pub mod page;
+pub mod seen;
 
 pub use called::names_of;
+pub use cover::Cover;
 pub use erase::Deleted;
+pub use known::{Known, list, one};
 pub use merge::merge;
+pub use seen::Seen;
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
-use utoipa::ToSchema;
 
 use crate::{
     db::{
@@ -50,50 +55,6 @@ pub async fn by_image_names(
     let rows: Vec<(String, i32, String)> = answered(select.build_query_as().fetch_all(connection)).await?;
     // The first row that has a name counts: it comes last.
     Ok(rows.into_iter().map(|(image, id, name)| (image, Person { id, name })).collect())
-}
-
-/// Somebody known, and in JSON the answer of the API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Known {
-    /// The row in `person`.
-    pub id: i32,
-    /// The name shown to users.
-    pub name: String,
-    /// Base names of their pictures in the folder of known people.
-    pub pictures: Vec<String>,
-}
-
-/// Up to `limit` people with ids above `after`, in the order of their ids.
-pub async fn list(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Vec<Known>> {
-    until_done(|| async {
-        let people: Vec<(i32, String)> =
-            sqlx::query_as("SELECT id, name FROM person WHERE id > ? ORDER BY id LIMIT ?")
-                .bind(after)
-                .bind(limit)
-                .fetch_all(pool)
-                .await?;
-        if people.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut select =
-            QueryBuilder::<MySql>::new("SELECT person_id, image_name FROM person_images WHERE person_id IN ");
-        push_list(&mut select, people.iter().map(|(id, _)| *id));
-        select.push(" ORDER BY id");
-        let mut pictures: HashMap<i32, Vec<String>> = HashMap::new();
-        for (person, picture) in select.build_query_as().fetch_all(pool).await? {
-            pictures.entry(person).or_default().push(picture);
-        }
-        let known = |(id, name)| Known { id, name, pictures: pictures.remove(&id).unwrap_or_default() };
-        Ok(people.into_iter().map(known).collect())
-    })
-    .await
-}
-
-/// Somebody, if there is such a person.
-pub async fn one(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Known>> {
-    let Some(before) = id.checked_sub(1) else { return Ok(None) };
-    let next = list(pool, before, 1).await?.pop();
-    Ok(next.filter(|person| u64::try_from(person.id) == Ok(id)))
 }
 
 /// Those of `pictures` that are somebody's, by their names.

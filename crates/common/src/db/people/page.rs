@@ -1,9 +1,16 @@
 //! People as pages show them.
 
-use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
+use sqlx::{MySql, MySqlPool, QueryBuilder};
 
 use crate::{
-    db::paging::{Cursor, Rows},
+    db::{
+        paging::{Cursor, Rows},
+        people::{
+            cover::{self, Cover},
+            seen::{self, Seen},
+        },
+        pool::push_list,
+    },
     models::Person,
 };
 
@@ -16,6 +23,12 @@ pub struct Entry {
     pub pictures: i64,
     /// Base name of one of them.
     pub picture: Option<String>,
+    /// Whether they are hidden.
+    pub hidden: bool,
+    /// The face by which they are shown.
+    pub cover: Option<Cover>,
+    /// Where they were seen.
+    pub seen: Seen,
 }
 
 impl Entry {
@@ -25,49 +38,70 @@ impl Entry {
     }
 }
 
-impl FromRow<'_, MySqlRow> for Entry {
-    fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            person: Person { id: row.try_get("id")?, name: row.try_get("name")? },
-            pictures: row.try_get("pictures")?,
-            picture: row.try_get("picture")?,
-        })
-    }
+/// Which people.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// Those with this in their names, if it is not empty.
+    pub text: &'a str,
+    /// Those with this name, if it is not empty, hidden or not.
+    pub called: &'a str,
+    /// Those who are hidden, or else the others.
+    pub hidden: bool,
 }
 
-/// Up to `size` people: those with `text` in their names, and those who are `called` so; empty texts leave out nobody.
+/// Up to `size` people.
 pub async fn read(
     pool: &MySqlPool,
-    text: &str,
-    called: &str,
+    wanted: Wanted<'_>,
     cursor: Cursor,
     size: usize,
 ) -> sqlx::Result<Rows<Entry>> {
-    // The people first, and their photos for those of the page alone.
-    let mut select = QueryBuilder::<MySql>::new(
-        "SELECT page.id, page.name,
-                (SELECT COUNT(*) FROM person_images WHERE person_id = page.id) AS pictures,
-                (SELECT image_name FROM person_images WHERE person_id = page.id ORDER BY id LIMIT 1) AS picture
-         FROM (SELECT id, name FROM person WHERE TRUE",
-    );
-    if !text.is_empty() {
-        select.push(" AND LOCATE(LOWER(").push_bind(text.to_owned()).push("), LOWER(name)) > 0");
+    let mut select = QueryBuilder::<MySql>::new("SELECT id FROM person WHERE TRUE");
+    if !wanted.text.is_empty() {
+        select.push(" AND LOCATE(LOWER(").push_bind(wanted.text.to_owned()).push("), LOWER(name)) > 0");
     }
-    if !called.is_empty() {
-        select.push(" AND name = ").push_bind(called.to_owned());
+    if wanted.called.is_empty() {
+        select.push(" AND hidden = ").push_bind(wanted.hidden);
+    } else {
+        select.push(" AND name = ").push_bind(wanted.called.to_owned());
     }
     cursor.push_bound(&mut select, "id");
     cursor.push_order(&mut select, "id", size + 1);
-    select.push(") AS page");
-    cursor.push_order(&mut select, "page.id", size + 1);
-    Ok(Rows::new(select.build_query_as().fetch_all(pool).await?, size, cursor, Entry::number))
+    let ids: Vec<i32> = select.build_query_scalar().fetch_all(pool).await?;
+    let people = these(pool, &ids).await?;
+    Ok(Rows::new(people, size, cursor, Entry::number))
 }
 
-/// Somebody, and the base names of up to `most` reference photos of theirs.
-pub async fn one(pool: &MySqlPool, id: i32, most: u32) -> sqlx::Result<Option<(Person, Vec<String>)>> {
-    let name = sqlx::query_scalar("SELECT name FROM person WHERE id = ?").bind(id).fetch_optional(pool);
-    let Some(name) = name.await? else { return Ok(None) };
+/// Those of these people who are there, in this order.
+pub async fn these(pool: &MySqlPool, ids: &[i32]) -> sqlx::Result<Vec<Entry>> {
+    type Row = (i32, String, bool, i64, Option<String>);
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT id, name, hidden,
+                (SELECT COUNT(*) FROM person_images WHERE person_id = person.id),
+                (SELECT image_name FROM person_images WHERE person_id = person.id ORDER BY id LIMIT 1)
+         FROM person WHERE id IN ",
+    );
+    push_list(&mut select, ids.iter().copied());
+    let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
+    let (mut seen, covers) = (seen::of(pool, ids).await?, cover::of(pool, ids).await?);
+    let entry = |(id, name, hidden, pictures, picture): Row| Entry {
+        person: Person { id, name },
+        pictures,
+        picture,
+        hidden,
+        cover: covers.get(&id).copied(),
+        seen: seen.remove(&id).unwrap_or_default(),
+    };
+    let mut people: Vec<Entry> = rows.into_iter().map(entry).collect();
+    people.sort_unstable_by_key(|entry| ids.iter().position(|id| *id == entry.person.id));
+    Ok(people)
+}
+
+/// The base names of up to `most` reference photos of somebody.
+pub async fn pictures(pool: &MySqlPool, person: i32, most: u32) -> sqlx::Result<Vec<String>> {
     let select = "SELECT image_name FROM person_images WHERE person_id = ? ORDER BY id LIMIT ?";
-    let pictures = sqlx::query_scalar(select).bind(id).bind(most).fetch_all(pool).await?;
-    Ok(Some((Person { id, name }, pictures)))
+    sqlx::query_scalar(select).bind(person).bind(most).fetch_all(pool).await
 }

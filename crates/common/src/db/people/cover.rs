@@ -1,0 +1,136 @@
+//! The face by which somebody is shown: the one that was chosen, or else the best of the first ones.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use utoipa::ToSchema;
+
+use crate::{
+    db::{
+        audit::{self, Action, Change, Covering, Subject},
+        people::{Changed, locked},
+        pool::{push_list, until_done},
+    },
+    quality,
+};
+
+/// Faces of one person among which the best is looked for. They are the oldest: so it stays the same.
+const LOOKED_AT: usize = 32;
+
+/// The face by which somebody is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Cover {
+    /// The face.
+    #[schema(example = 12)]
+    pub face: u64,
+    /// The image that it is on.
+    #[schema(example = 7)]
+    pub image: u64,
+    /// Whether somebody chose it.
+    pub chosen: bool,
+}
+
+/// The faces by which these people are shown; who has none is missing.
+pub async fn of(pool: &MySqlPool, people: &[i32]) -> sqlx::Result<HashMap<i32, Cover>> {
+    if people.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut covers = best(pool, people).await?;
+    // A face may have become somebody else's since it was chosen.
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT person.id, faces.id, CAST(image_id AS UNSIGNED) FROM person STRAIGHT_JOIN faces
+             ON faces.id = cover AND faces.person = person.id WHERE person.id IN ",
+    );
+    push_list(&mut select, people.iter().copied());
+    let chosen: Vec<(i32, u64, u64)> = select.build_query_as().fetch_all(pool).await?;
+    covers.extend(
+        chosen.into_iter().map(|(person, face, image)| (person, Cover { face, image, chosen: true })),
+    );
+    Ok(covers)
+}
+
+/// The best of each person's first faces: fit for a reference photo, and then the largest that the detector is sure of.
+async fn best(pool: &MySqlPool, people: &[i32]) -> sqlx::Result<HashMap<i32, Cover>> {
+    type Row = (i32, u64, u64, i32, f32, f32, Option<f32>);
+    let mut select = QueryBuilder::<MySql>::new("");
+    for (nth, person) in people.iter().enumerate() {
+        select.push(if nth == 0 { "(" } else { " UNION ALL (" });
+        select.push(
+            "SELECT person, id, CAST(image_id AS UNSIGNED), height, sharpness, turned, score
+             FROM faces FORCE INDEX (faces_person) WHERE person = ",
+        );
+        select.push_bind(*person).push(format_args!(" ORDER BY id LIMIT {LOOKED_AT})"));
+    }
+    let rows: Vec<Row> = select.build_query_as().fetch_all(pool).await?;
+    let mut best: HashMap<i32, ((bool, f32), Cover)> = HashMap::new();
+    for (person, face, image, height, sharpness, turned, score) in rows {
+        let is_fit = quality::fault(height, sharpness, turned).is_none();
+        let value = (is_fit, height as f32 * score.unwrap_or(1.0));
+        if best.get(&person).is_none_or(|(other, _)| *other < value) {
+            best.insert(person, (value, Cover { face, image, chosen: false }));
+        }
+    }
+    Ok(best.into_iter().map(|(person, (_, cover))| (person, cover)).collect())
+}
+
+/// Shows somebody by this face, or by the best one: the entry of the audit that can undo it; `None` when the face is not theirs.
+pub async fn choose(
+    pool: &MySqlPool,
+    id: u64,
+    face: Option<u64>,
+    who: &str,
+) -> sqlx::Result<Changed<Option<u64>>> {
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        let Some(person) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
+        if let Some(face) = face {
+            let select =
+                sqlx::query_scalar("SELECT EXISTS (SELECT * FROM faces WHERE id = ? AND person = ?)");
+            let is_theirs: bool = select.bind(face).bind(person.id).fetch_one(&mut *transaction).await?;
+            if !is_theirs {
+                return Ok(Changed::Done(None));
+            }
+        }
+        let before = chosen(&mut transaction, id).await?;
+        write(&mut transaction, id, face).await?;
+        let change = Change::Covering(Covering { person: id, before, after: face });
+        let entry =
+            audit::note(&mut transaction, who, Action::SetCover, Subject::Person(id), &change).await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(Some(entry)))
+    })
+    .await
+}
+
+/// Undoes that, which `entry` of the audit tells of. Who is shown as before; `None` when another face was chosen since, they
+/// are gone, or it was undone before.
+pub async fn undo(pool: &MySqlPool, entry: u64, covering: &Covering, who: &str) -> sqlx::Result<Option<u64>> {
+    let &Covering { person, before, after } = covering;
+    until_done(|| async {
+        let mut transaction = pool.begin().await?;
+        if locked(&mut transaction, person).await?.is_none()
+            || chosen(&mut transaction, person).await? != after
+            || !audit::is_newest(&mut transaction, entry, Subject::Person(person), &[Action::SetCover])
+                .await?
+        {
+            return Ok(None);
+        }
+        write(&mut transaction, person, before).await?;
+        let change = Change::Covering(Covering { person, before: after, after: before });
+        audit::note_undo(&mut transaction, who, Subject::Person(person), &change, entry).await?;
+        transaction.commit().await?;
+        Ok(Some(person))
+    })
+    .await
+}
+
+async fn chosen(transaction: &mut MySqlConnection, person: u64) -> sqlx::Result<Option<u64>> {
+    sqlx::query_scalar("SELECT cover FROM person WHERE id = ?").bind(person).fetch_one(transaction).await
+}
+
+async fn write(transaction: &mut MySqlConnection, person: u64, face: Option<u64>) -> sqlx::Result<()> {
+    let update = sqlx::query("UPDATE person SET cover = ? WHERE id = ?").bind(face).bind(person);
+    update.execute(transaction).await?;
+    Ok(())
+}
