@@ -182,7 +182,7 @@ impl Search<'_> {
     /// an older face-recog looked at these.
     fn push_candidates(&self, select: &mut QueryBuilder<MySql>, limit: usize) {
         let Some(people) = self.theirs.and_then(|nth| self.filter.people.get(nth)) else {
-            select.push("SELECT shown_at, id FROM images WHERE TRUE");
+            select.push("SELECT shown_at, id FROM images FORCE INDEX (images_shown) WHERE TRUE");
             return self.push_part(select, "id", limit);
         };
         // A face may not have today's date of its image yet.
@@ -196,7 +196,7 @@ impl Search<'_> {
             select.push(")");
         }
         select.push(") AS theirs GROUP BY id");
-        self.cursor.push_order(select, "MAX(shown_at)", "id");
+        self.cursor.push_order(select, "MAX(theirs.shown_at)", "id");
         select.push(format_args!(" LIMIT {limit}"));
     }
 
