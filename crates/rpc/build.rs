@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("face.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .bytes(".facerecog.RecogniseRequest.piece") // sent without a copy
+        .bytes(".facerecog.ReadResponse.piece")
         .compile_fds(descriptors)?;
     Ok(())
 }

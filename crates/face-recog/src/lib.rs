@@ -49,6 +49,7 @@ pub async fn run(
         tolerance: settings.match_tolerance,
         model,
         crops: picture::crop::places(),
+        reads: grpc::read::places(),
         sent: SentPictures::default(),
         shutdown: shutdown.clone(),
     };

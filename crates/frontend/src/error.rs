@@ -37,6 +37,10 @@ pub enum Problem {
     NotLoggedOut,
     /// The receiver does not answer.
     ReceiverAway,
+    /// The file of an image is not there any more, or is no picture.
+    NoPicture,
+    /// face-recog does not hand out pictures now.
+    PictureAway,
     /// As many changes as can be passed on are under way.
     TooManyChanges,
     /// As many pages as can be told of changes are.
@@ -61,12 +65,13 @@ impl Problem {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::WrongCursor | Self::WrongFilter => StatusCode::BAD_REQUEST,
-            Self::NoSuchPage => StatusCode::NOT_FOUND,
+            Self::NoSuchPage | Self::NoPicture => StatusCode::NOT_FOUND,
             Self::Denied(denied) => denied.status(),
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::ReadOnly | Self::OtherSite => StatusCode::FORBIDDEN,
             Self::NotLoggedOut
             | Self::ReceiverAway
+            | Self::PictureAway
             | Self::TooManyChanges
             | Self::TooManyListeners
             | Self::DatabaseAway => StatusCode::SERVICE_UNAVAILABLE,
@@ -86,6 +91,8 @@ impl Problem {
             Self::OtherSite => "other_site",
             Self::NotLoggedOut => "not_logged_out",
             Self::ReceiverAway => "receiver_away",
+            Self::NoPicture => "no_picture",
+            Self::PictureAway => "picture_away",
             Self::TooManyChanges => "too_many_changes",
             Self::TooManyListeners => "too_many_listeners",
             Self::DatabaseAway => "database_away",
@@ -141,6 +148,14 @@ impl Problem {
             Self::ReceiverAway => (
                 "The receiver is away",
                 "Whether the change counts is not known; look, and ask for it again in a moment.",
+            ),
+            Self::NoPicture => (
+                "The picture is not there",
+                "Its file was moved or deleted after it was posted, or it is no picture.",
+            ),
+            Self::PictureAway => (
+                "The picture cannot be read now",
+                "face-recog, which alone reads pictures, is away or has too much to do. Try again in a moment.",
             ),
             Self::TooManyChanges => {
                 ("Too many changes at once", "Nothing was changed; try again in a moment.")

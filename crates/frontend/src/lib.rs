@@ -22,6 +22,7 @@ mod done;
 mod error;
 mod events;
 mod format;
+mod originals;
 mod pages;
 mod proxy;
 mod reader;
@@ -43,8 +44,8 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use web::{Limits, access::Access, budget::Budget, ops::Readiness};
 
 use self::{
-    events::Events, pages::look_again::Detector, proxy::Receiver, thumbnails::Thumbnails,
-    thumbnails::cache::ThumbnailCache,
+    events::Events, originals::Originals, pages::look_again::Detector, proxy::Receiver,
+    thumbnails::Thumbnails, thumbnails::cache::ThumbnailCache,
 };
 pub use settings::{ReceiverAddress, Settings};
 
@@ -67,6 +68,7 @@ struct Frontend {
     pages: Arc<Semaphore>,
     readiness: Readiness,
     thumbnails: Thumbnails,
+    originals: Originals,
     events: Events,
     detector: Detector,
     /// Who takes changes; without one the pages can only be read.
@@ -96,6 +98,7 @@ pub async fn run(
         readiness: readiness.clone(),
         thumbnails: Thumbnails::new(&settings.grpc_address, ThumbnailCache::new(settings.thumbnails.clone()))
             .context("GRPC_ADDRESS is no address")?,
+        originals: Originals::new(&settings.grpc_address).context("GRPC_ADDRESS is no address")?,
         events: Events::new(shutdown.clone()),
         detector: Detector::new(&settings.grpc_address).context("GRPC_ADDRESS is no address")?,
         receiver: match &settings.receiver_address {
@@ -135,6 +138,7 @@ fn router(frontend: Frontend) -> Router {
         .route("/", get(pages::table::show))
         .route("/gallery", get(pages::gallery::show))
         .route("/images/{id}", get(pages::image::show))
+        .route("/images/{id}/original", get(originals::send))
         .route("/unknown", get(pages::unknown::list))
         .route("/unknown/{cluster}", get(pages::unknown::show))
         .route("/review", get(pages::review::show))

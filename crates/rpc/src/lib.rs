@@ -22,11 +22,15 @@ pub fn faces_at(address: &str) -> Result<faces_client::FacesClient<Channel>, Err
 
 /// The connection of [`faces_at`], for the other services of face-recog.
 pub fn channel_to(address: &str) -> Result<Channel, Error> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+    Ok(endpoint(address)?.connect_lazy())
+}
+
+/// Where [`channel_to`] connects to, for those who need a connection for each call.
+pub fn endpoint(address: &str) -> Result<Endpoint, Error> {
+    Ok(Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE);
-    Ok(endpoint.connect_lazy())
+        .keep_alive_timeout(KEEP_ALIVE))
 }
 
 /// Metadata of a call: the id of the image that it is made for. It stands in the log alone.

@@ -6,6 +6,7 @@
 pub mod changes;
 pub mod find;
 pub mod incoming;
+pub mod read;
 mod recognise;
 
 use std::{sync::Arc, time::Duration};
@@ -15,6 +16,7 @@ use rpc::{
     faces_server::FacesServer,
     health_check_server::{HealthCheck, HealthCheckServer},
     identify_server::{Identify, IdentifyServer},
+    pictures_server::PicturesServer,
     recognise_server::RecogniseServer,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -49,11 +51,12 @@ const MAX_PIECE: usize = (1 << 20) + (1 << 10);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// Names under which health is asked for; the empty one stands for the whole server.
-const HEALTH_NAMES: [&str; 5] = [
+const HEALTH_NAMES: [&str; 6] = [
     "",
     IdentifyServer::<Service>::NAME,
     FacesServer::<Service>::NAME,
     RecogniseServer::<Service>::NAME,
+    PicturesServer::<Service>::NAME,
     HealthCheckServer::<Service>::NAME,
 ];
 
@@ -74,6 +77,8 @@ pub struct Service {
     pub model: ModelId,
     /// A permit for each picture to show that may wait.
     pub crops: Arc<Semaphore>,
+    /// A permit for each picture that is being handed out.
+    pub reads: Arc<Semaphore>,
     /// Memory for the pictures that are sent.
     pub sent: SentPictures,
     /// Cancelled when the service is to stop.
@@ -104,6 +109,7 @@ pub async fn serve(service: Service, listener: TcpListener, readiness: Readiness
         .add_service(IdentifyServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(FacesServer::new(service.clone()).max_decoding_message_size(MAX_EMBEDDINGS))
         .add_service(RecogniseServer::new(service.clone()).max_decoding_message_size(MAX_PIECE))
+        .add_service(PicturesServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(HealthCheckServer::new(service).max_decoding_message_size(MAX_MESSAGE))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection)

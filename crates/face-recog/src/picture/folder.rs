@@ -92,13 +92,19 @@ impl Folder {
     /// Reads the picture that `image_path` names: of unknown people, `/unknown_people/x` and `x` both mean x in the
     /// folder, any other absolute path must lie inside it. Blocks.
     pub fn read(&self, image_path: &str) -> Result<Content, PictureError> {
+        let (file, size) = self.open(image_path)?;
+        read(file, size)
+    }
+
+    /// Opens the file of a picture, and says how many bytes it has. Blocks.
+    pub fn open(&self, image_path: &str) -> Result<(File, u64), PictureError> {
         let path = self.relative(image_path)?;
         let folder = Dir::open_ambient_dir(&self.path, ambient_authority())
             .map_err(|error| PictureError::Folder(self.whose, error))?;
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(OPEN_FLAGS);
         let file = folder.open_with(path, &options).map_err(|error| why_not_opened(error, self.whose))?;
-        read_regular(file.into_std())
+        regular(file.into_std())
     }
 
     fn relative<'a>(&self, image_path: &'a str) -> Result<&'a Path, PictureError> {
@@ -125,12 +131,12 @@ impl Folder {
 /// Reads a file of the operator's own choice (a known person's picture). Blocks.
 pub fn read_trusted(path: &Path) -> Result<Content, PictureError> {
     let file = File::options().read(true).custom_flags(OPEN_FLAGS).open(path);
-    let file = file.map_err(|error| why_not_opened(error, Whose::Known))?;
-    read_regular(file)
+    let (file, size) = regular(file.map_err(|error| why_not_opened(error, Whose::Known))?)?;
+    read(file, size)
 }
 
 /// Asks the opened file, not its name, what it is, so that nothing can be swapped in between.
-fn read_regular(file: File) -> Result<Content, PictureError> {
+fn regular(file: File) -> Result<(File, u64), PictureError> {
     let metadata = file.metadata().map_err(PictureError::Read)?;
     if !metadata.is_file() {
         return Err(PictureError::NotAFile);
@@ -138,11 +144,15 @@ fn read_regular(file: File) -> Result<Content, PictureError> {
     if metadata.len() > MAX_FILE {
         return Err(PictureError::TooLong);
     }
-    let held = hold_file(metadata.len());
+    Ok((file, metadata.len()))
+}
+
+fn read(file: File, size: u64) -> Result<Content, PictureError> {
+    let held = hold_file(size);
     // One byte more than there should be, so that the end is seen without room for more.
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
     // It may grow while it is read: then somebody still writes it.
-    file.take(metadata.len()).read_to_end(&mut bytes).map_err(PictureError::Read)?;
+    file.take(size).read_to_end(&mut bytes).map_err(PictureError::Read)?;
     Ok(Content { bytes, _held: held })
 }
 

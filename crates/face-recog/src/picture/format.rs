@@ -17,6 +17,20 @@ pub(super) enum Format {
 }
 
 impl Format {
+    /// As HTTP names it.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::WebP => "image/webp",
+            Self::Gif => "image/gif",
+            Self::Bmp => "image/bmp",
+            Self::Tiff => "image/tiff",
+            Self::Heif("AVIF") => "image/avif",
+            Self::Heif(_) => "image/heic",
+        }
+    }
+
     /// `None` for what is no picture that anybody is likely to have.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         Some(match bytes {

@@ -20,6 +20,7 @@ mod format;
 mod heif;
 mod jpeg;
 pub(crate) mod memory;
+pub mod original;
 mod other;
 mod png;
 pub mod shrink;

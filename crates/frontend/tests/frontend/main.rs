@@ -11,6 +11,7 @@ mod frontend;
 mod gallery;
 mod hostile;
 mod look_again;
+mod originals;
 mod pages;
 mod people;
 mod people_import;
