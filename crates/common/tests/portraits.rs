@@ -118,9 +118,9 @@ async fn who_is_hidden_is_recognised_and_asked_for_by_name_but_not_listed() {
     let Changed::Done(entry) = people::hidden::hide(&pool, 2, true, "ada").await.unwrap() else { panic!() };
     assert_eq!(people::hidden::hide(&pool, 77, true, "ada").await.unwrap(), Changed::NoSuchPerson(77));
     assert!(told(&pool, 2).await.hidden);
-    assert_eq!(listed(Wanted::default()).await, [4, 3, 1]);
-    assert_eq!(listed(Wanted { hidden: true, ..Wanted::default() }).await, [2]);
-    assert_eq!(listed(Wanted { text: "skar", ..Wanted::default() }).await, [0; 0]);
+    assert_eq!(listed(Wanted { hidden: Some(false), ..Wanted::default() }).await, [4, 3, 1]);
+    assert_eq!(listed(Wanted { hidden: Some(true), ..Wanted::default() }).await, [2]);
+    assert_eq!(listed(Wanted { text: "skar", hidden: Some(false), ..Wanted::default() }).await, [0; 0]);
     assert_eq!(
         listed(Wanted { called: "skarlso", ..Wanted::default() }).await,
         [2],

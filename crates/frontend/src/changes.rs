@@ -35,12 +35,13 @@ pub fn key() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// `POST /faces`, `POST /undo` and `POST /people/import`
+/// `POST /faces`, `POST /undo`, `POST /people` and `POST /people/import`
 pub fn routes() -> Router<Frontend> {
     Router::new()
         .route("/faces", post(correct))
         .route("/undo", post(undo))
         .route("/people/import", post(import))
+        .merge(people::routes())
         .layer(DefaultBodyLimit::max(LONGEST_FORM))
 }
 

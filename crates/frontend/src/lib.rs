@@ -152,7 +152,6 @@ fn router(frontend: Frontend) -> Router {
         .route("/events", get(events::listen))
         .route("/api/{*path}", any(proxy::forward))
         .merge(changes::routes())
-        .merge(changes::people::routes())
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::wrong_method)
         .layer(middleware::from_fn_with_state(frontend.clone(), access::authorize))

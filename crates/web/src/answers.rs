@@ -16,7 +16,7 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER},
+        header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -94,11 +94,17 @@ fn count(
 
 /// Lets go of `charge`, and of the request, when the last piece of the answer is written.
 fn until_written(response: Response, mut under_way: Option<UnderWay>, charge: Option<Charge>) -> Response {
-    if let (Some(under_way), Some(size)) = (&mut under_way, response.body().size_hint().exact()) {
+    let size = response.body().size_hint().exact().or_else(|| announced(response.headers()));
+    if let (Some(under_way), Some(size)) = (&mut under_way, size) {
         under_way.end_within(WRITE_TIME + Duration::from_secs(size / PACE));
     }
     let holds = Arc::new(Holds { _under_way: under_way, _charge: charge });
     response.map(|body| Body::new(Written { body, holds }))
+}
+
+/// How large a stream says that it is.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn come_back(instead_of: &HeaderMap) -> Response {

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, Row};
 
 use crate::{
     db::{
-        pool::{answered, take_lock},
+        pool::{answered, is_deadlock, take_lock},
         tls,
     },
     retry,
@@ -269,7 +269,12 @@ async fn in_portions(
     for first in (1..=newest).step_by(PORTION as usize) {
         let last = first + PORTION - 1;
         let portion = statement.replace("{first}", &first.to_string()).replace("{last}", &last.to_string());
-        sqlx::raw_sql(AssertSqlSafe(portion)).execute(&mut *database).await?;
+        // Services of an earlier release work meanwhile.
+        while let Err(error) = sqlx::raw_sql(AssertSqlSafe(portion.clone())).execute(&mut *database).await {
+            if !is_deadlock(&error) {
+                return Err(error.into());
+            }
+        }
     }
     Ok(())
 }

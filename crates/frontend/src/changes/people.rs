@@ -40,7 +40,7 @@ async fn change(
             }
             What::Hide => json!({ "hidden": true }),
             What::Show => json!({ "hidden": false }),
-            What::Cover => json!({ "cover": number("cover") }),
+            What::Cover => json!({ "cover": number("cover").ok_or_else(unreadable)? }),
             _ => return Err(unreadable()),
         };
         let said = send_by(Method::PATCH, &frontend, &headers, &path, &body, None).await?;

@@ -135,7 +135,8 @@ pub async fn list(
         let Query(Wanted { text, called, hidden, asked }) = wanted.map_err(|_| Problem::WrongCursor)?;
         let cursor = asked.cursor()?;
         let hidden = hidden == "true";
-        let wanted = page::Wanted { text: &text, called: &called, hidden };
+        let wanted =
+            page::Wanted { text: &text, called: &called, hidden: called.is_empty().then_some(hidden) };
         let rows = frontend.read(page::read(&frontend.pool, wanted, cursor, PAGE)).await?;
         let shown = if hidden { "true" } else { "" };
         let address = address("/people", &[("text", &text), ("called", &called), ("hidden", shown)]);
@@ -266,7 +267,7 @@ pub async fn merge(
         let read = async {
             let Some(person) = page::these(pool, &[id]).await?.pop() else { return Ok(None) };
             let into = page::these(pool, chosen.as_slice()).await?.pop();
-            let wanted = page::Wanted { text: &text, ..page::Wanted::default() };
+            let wanted = page::Wanted { text: &text, hidden: text.is_empty().then_some(false), called: "" };
             let people = match into {
                 Some(_) => Rows { rows: Vec::new(), more: None },
                 None => page::read(pool, wanted, cursor, PAGE).await?,

@@ -175,10 +175,10 @@ impl Area {
     }
 }
 
-/// What an [`ImageStatus`] is read from, of [`TABLES`].
+/// What an [`ImageStatus`] is read from, of [`TABLES`], beside the date `shown_at` by which the statement sorts.
 pub(super) const COLUMNS: &str =
     "CAST(images.id AS UNSIGNED) AS id, path, file_name, status, images.person AS person_id, person.name, distance, reason, attempts,
-     created_at, taken_at, taken_offset, images.shown_at, updated_at, width, height, detector, look_again IS NOT NULL AS looking_again,
+     created_at, taken_at, taken_offset, updated_at, width, height, detector, look_again IS NOT NULL AS looking_again,
      (SELECT look_again_failures.reason FROM look_again_failures WHERE image_id = images.id) AS look_again_failed";
 
 /// The tables for [`COLUMNS`].

@@ -14,8 +14,9 @@ use crate::{
 
 /// Up to `size` images in the order in which they were posted, the newest first.
 pub async fn posted(pool: &MySqlPool, cursor: Cursor, size: usize) -> sqlx::Result<Rows<ImageStatus>> {
-    let mut select =
-        QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS} FROM (SELECT id FROM images WHERE TRUE"));
+    let mut select = QueryBuilder::<MySql>::new(format!(
+        "SELECT {COLUMNS}, images.shown_at FROM (SELECT id FROM images WHERE TRUE"
+    ));
     cursor.push_bound(&mut select, "id");
     cursor.push_order(&mut select, "id", size + 1);
     select.push(") AS page ").push(JOINED).push(" WHERE TRUE");

@@ -146,11 +146,14 @@ impl Search<'_> {
     /// What fits among so many candidates.
     async fn rows(self, pool: &MySqlPool, candidates: usize) -> sqlx::Result<Rows<ImageStatus, Place>> {
         let wanted = self.size + 1;
-        let mut select = QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS} FROM ("));
+        // Sorted, and gone on from, by the date that the candidates have: a face may not have today's date of its image yet.
+        const SHOWN_AT: &str = "COALESCE(page.shown_at, images.shown_at)";
+        let mut select =
+            QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS}, {SHOWN_AT} AS shown_at FROM ("));
         self.push_candidates(&mut select, if self.has_conditions() { candidates } else { wanted });
         select.push(") AS page ").push(JOINED).push(" WHERE TRUE");
         self.push_conditions(&mut select);
-        self.cursor.push_order(&mut select, "images.shown_at", "images.id");
+        self.cursor.push_order(&mut select, SHOWN_AT, "images.id");
         select.push(format_args!(" LIMIT {wanted}"));
         let rows = select.build_query_as().fetch_all(pool).await?;
         Ok(Rows::new(rows, self.size, self.cursor, ImageStatus::place))
@@ -185,7 +188,7 @@ impl Search<'_> {
             select.push("SELECT shown_at, id FROM images FORCE INDEX (images_shown) WHERE TRUE");
             return self.push_part(select, "id", limit);
         };
-        // A face may not have today's date of its image yet.
+        // Faces of one image may have different dates meanwhile.
         select.push("SELECT MAX(shown_at) AS shown_at, id FROM (");
         for (nth, person) in somebody(people).iter().enumerate() {
             select.push(if nth == 0 { "(" } else { " UNION (" });

@@ -37,7 +37,9 @@ pub async fn image(pool: &MySqlPool, id: ImageId) -> sqlx::Result<Option<ImageSt
 
 /// An image without its faces, if there is such an image.
 pub async fn row(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<ImageStatus>> {
-    let mut select = QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS} FROM {TABLES} WHERE images.id = "));
+    let mut select = QueryBuilder::<MySql>::new(format!(
+        "SELECT {COLUMNS}, images.shown_at FROM {TABLES} WHERE images.id = "
+    ));
     select.push_bind(id).build_query_as().fetch_optional(pool).await
 }
 
@@ -119,7 +121,7 @@ async fn by_date(pool: &MySqlPool, wanted: &Wanted, before: Option<Place>) -> sq
 fn select(wanted: &Wanted, after: u64) -> QueryBuilder<MySql> {
     // One more tells whether there are more.
     let limit = wanted.limit.saturating_add(1);
-    let mut select = QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS} FROM {TABLES} "));
+    let mut select = QueryBuilder::<MySql>::new(format!("SELECT {COLUMNS}, images.shown_at FROM {TABLES} "));
     if let Some(person) = wanted.person {
         // The first of both, each by an index: a condition would be held against every image. One that an original
         // processor looked at has no faces.

@@ -43,10 +43,10 @@ impl Entry {
 pub struct Wanted<'a> {
     /// Those with this in their names, if it is not empty.
     pub text: &'a str,
-    /// Those with this name, if it is not empty, hidden or not.
+    /// Those with this name, if it is not empty.
     pub called: &'a str,
-    /// Those who are hidden, or else the others.
-    pub hidden: bool,
+    /// Those who are hidden, or those who are not.
+    pub hidden: Option<bool>,
 }
 
 /// Up to `size` people.
@@ -60,10 +60,11 @@ pub async fn read(
     if !wanted.text.is_empty() {
         select.push(" AND LOCATE(LOWER(").push_bind(wanted.text.to_owned()).push("), LOWER(name)) > 0");
     }
-    if wanted.called.is_empty() {
-        select.push(" AND hidden = ").push_bind(wanted.hidden);
-    } else {
+    if !wanted.called.is_empty() {
         select.push(" AND name = ").push_bind(wanted.called.to_owned());
+    }
+    if let Some(hidden) = wanted.hidden {
+        select.push(" AND hidden = ").push_bind(hidden);
     }
     cursor.push_bound(&mut select, "id");
     cursor.push_order(&mut select, "id", size + 1);
