@@ -106,8 +106,8 @@ impl Takeout {
         }
         // All of it is read as it is at one moment.
         sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *connection).await?;
-        let begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-        let mut transaction = connection.begin_with(begin).await?;
+        // Not READ ONLY as well: TiDB takes no list here.
+        let mut transaction = connection.begin_with("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
         let page = self.images(&mut transaction, last).await?;
         transaction.commit().await?;
         Ok(page)
