@@ -84,7 +84,7 @@ pub async fn export(
         async move {
             match writer.all(manifest, takeout, &known_people).await {
                 Ok(()) => tracing::info!("everything was taken out"),
-                Err(Broken::Gone) => tracing::info!("who took everything out does not read any more"),
+                Err(Broken::Gone) => tracing::info!("the export ends: its client has gone"),
                 Err(error) => {
                     tracing::error!(%error, "an archive ends early");
                     // So the client sees that it is not whole.

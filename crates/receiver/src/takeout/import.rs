@@ -1,8 +1,8 @@
 //! Reads an archive into a system that is empty.
 //!
 //! The rows are one transaction, which is committed when the archive was read to its end. The pictures of known people come last in
-//! it; if anything fails after them, those that were written are removed. After a kill they may stay, and harm nothing: they are
-//! nobody's, and the next try finds them as they are.
+//! it; if anything fails after them, those that were written are removed, unless the answer to COMMIT was lost. After that or a kill
+//! they may stay, and harm nothing: they are nobody's, and the next try finds them as they are.
 
 use std::{
     io::{self, BufRead, BufReader, Read},
@@ -19,7 +19,7 @@ use common::db::{
     errors::Kind,
     takeout::{
         Table, Value,
-        restore::{Begun, Restore},
+        restore::{Begun, Restore, Unfinished},
     },
 };
 use futures_util::StreamExt;
@@ -175,7 +175,9 @@ impl Reader {
             return self.manifest(content);
         }
         if !self.has_manifest {
-            return Err(unusable(format!("it is none of an export: its first file is not {MANIFEST}")));
+            return Err(unusable(format!(
+                "this is no archive of kube-face: its first file has to be {MANIFEST}"
+            )));
         }
         if path == COMPLETE {
             self.complete = Some(json(COMPLETE, content)?);
@@ -291,18 +293,31 @@ impl Reader {
 
     /// What came of it; if nothing good, no trace of it stays.
     async fn end(self, read: Result<(), Problem>, who: &Who) -> Result<Held, Problem> {
-        let finished = match read {
-            Ok(()) => self.restore.finish(&who.name).await.map_err(Problem::from),
-            Err(problem) => self.restore.give_up().await.map_err(Problem::from).and(Err(problem)),
-        };
-        if let Err(problem) = finished {
-            for name in &self.written {
-                self.known_people.remove(name).await?;
+        let problem = match read {
+            Ok(()) => match self.restore.finish(&who.name).await {
+                Ok(()) => return Ok(self.held),
+                Err(Unfinished::Undone(error)) => error.into(),
+                // Its rows may all be there: then the pictures are needed.
+                Err(error @ Unfinished::Unknown(_)) => return Err(unknown(&error)),
+            },
+            Err(problem) => {
+                self.restore.give_up().await;
+                problem
             }
-            return Err(problem);
+        };
+        for name in &self.written {
+            // Where this fails a picture stays that is nobody's. The log says why.
+            let _ = self.known_people.remove(name).await;
         }
-        Ok(self.held)
+        Err(problem)
     }
+}
+
+fn unknown(error: &Unfinished) -> Problem {
+    tracing::error!(%error, "an import may have succeeded or not; the reference photos stay");
+    let detail = "the database did not say whether everything was imported, and the reference photos were kept: \
+                  send the archive again; if the answer is not_empty, everything was imported";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "import_unknown", detail)
 }
 
 /// Rows to be inserted at once.

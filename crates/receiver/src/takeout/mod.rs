@@ -1,5 +1,7 @@
 //! Everything that this service knows as one archive, and back: no picture has to be recognised again, nothing said again.
 //!
+//! The words: export and import are the archive; [people import](crate::people::import) is the folder of labelled pictures.
+//!
 //! An archive is a tar, so every tool opens it. Its files hold rows of the database's tables as JSON lines ([`lines`]), some thousand
 //! in each file, and the known people's pictures as they are. `manifest.json` is its first file and `complete.json` its last, by
 //! which one that was cut off is known.

@@ -4,16 +4,24 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::Read,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use devstack::PrivateFolder;
+use devstack::{Database, PrivateFolder};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
     access::TOKENS,
-    stack::{Answer, Stack},
+    stack::{Answer, Receiver, Stack},
 };
 
 /// Tables that are left out: what stands there is secret, or soon over.
@@ -313,7 +321,7 @@ async fn an_archive_that_is_not_whole_leaves_nothing() {
     let files = files(&whole);
     new.refused(whole[..whole.len() / 2].to_vec(), 422, "cut off").await;
     new.refused(archive(&files[..files.len() - 1]), 422, "it ends before its last file, complete.json").await;
-    new.refused(archive(&files[1..]), 422, "its first file is not manifest.json").await;
+    new.refused(archive(&files[1..]), 422, "its first file has to be manifest.json").await;
     let without_audit: Vec<_> =
         files.iter().filter(|(path, _)| !path.starts_with("audit/")).cloned().collect();
     new.refused(archive(&without_audit), 422, "complete.json says that the archive holds").await;
@@ -347,4 +355,60 @@ async fn only_an_admin_takes_everything_out_or_brings_it_back() {
     assert_eq!(noted, ("eve".to_owned(), "export".to_owned()));
     let answer = stack.receiver.send(import().bearer_auth("three")).await;
     assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.body);
+}
+
+/// The same database behind a proxy that loses the answers to COMMIT while it is told to.
+async fn behind_a_proxy(database: &Database) -> (Database, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let loses = Arc::new(AtomicBool::new(false));
+    let (server, told) = ((database.host.clone(), database.port), loses.clone());
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(forward(client, TcpStream::connect(server.clone()).await.unwrap(), told.clone()));
+        }
+    });
+    let (user_password, name) = (database.user_password.clone(), database.name.clone());
+    (Database { host: "127.0.0.1".to_owned(), port, user_password, name }, loses)
+}
+
+async fn forward(mut client: TcpStream, mut server: TcpStream, loses: Arc<AtomicBool>) {
+    let (mut question, mut answer, mut is_commit) = (vec![0; 1 << 16], vec![0; 1 << 16], false);
+    loop {
+        let written = tokio::select! {
+            read = client.read(&mut question) => {
+                let sent = &question[..read.unwrap_or(0)];
+                is_commit = sent.windows(6).any(|word| word == b"COMMIT");
+                if sent.is_empty() { return } else { server.write_all(sent).await }
+            }
+            read = server.read(&mut answer) => match read {
+                Ok(read) if read > 0 && !(is_commit && loses.load(Ordering::SeqCst)) => client.write_all(&answer[..read]).await,
+                _ => return,
+            },
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_import_whose_commit_is_not_answered_keeps_its_pictures() {
+    let (old, new) = (System::full().await, System::start().await);
+    let archive = old.export().await;
+    let (database, loses) = behind_a_proxy(&new.stack.database).await;
+    let flag = format!("--known-people={}", new.folder.path().display());
+    let receiver = Receiver::start(&database, &new.stack.nsqd.tcp_address(), &[&flag]).await;
+    receiver.wait_until_ready().await;
+    loses.store(true, Ordering::SeqCst);
+    let answer = receiver.post("/import", archive.clone()).await;
+    loses.store(false, Ordering::SeqCst);
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
+    assert!(answer.body.contains("import_unknown"), "{}", answer.body);
+    assert_eq!(new.stack.rows.count().await, 2703);
+    for (name, content) in pictures() {
+        assert!(fs::read(new.folder.path().join(&name)).unwrap() == content, "{name}");
+    }
+    let again = receiver.post("/import", archive).await;
+    assert!(again.status == StatusCode::CONFLICT && again.body.contains("not_empty"), "{}", again.body);
 }

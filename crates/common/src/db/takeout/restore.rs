@@ -60,7 +60,7 @@ impl Restore {
                     _ => format!("SELECT EXISTS (SELECT * FROM {})", table.name()),
                 };
                 if sqlx::query_scalar(AssertSqlSafe(has_rows)).fetch_one(&mut *connection).await? {
-                    end(connection, "ROLLBACK").await?;
+                    roll_back(connection).await;
                     return Ok(Begun::NotEmpty(table));
                 }
             }
@@ -108,7 +108,21 @@ impl Restore {
     }
 
     /// Ends it well: from now on all of it counts. Who was deleted while it was taken out is shown by nobody's face.
-    pub async fn finish(mut self, who: &str) -> sqlx::Result<()> {
+    pub async fn finish(mut self, who: &str) -> Result<(), Unfinished> {
+        self.complete(who).await.map_err(Unfinished::Undone)?;
+        if let Err(error) = sqlx::raw_sql("COMMIT").execute(&mut *self.connection).await {
+            return Err(if is_rolled_back(&error) {
+                Unfinished::Undone(error)
+            } else {
+                Unfinished::Unknown(error)
+            });
+        }
+        release(self.connection).await;
+        Ok(())
+    }
+
+    /// What is left to do before all of it may count.
+    async fn complete(&mut self, who: &str) -> sqlx::Result<()> {
         sqlx::raw_sql(
             "UPDATE faces SET chosen = NULL, person = -1
              WHERE person > 0 AND NOT EXISTS (SELECT * FROM person WHERE person.id = faces.person);
@@ -118,18 +132,47 @@ impl Restore {
         .execute(&mut *self.connection)
         .await?;
         audit::note(&mut self.connection, who, Action::Import, Subject::Everything, &()).await?;
-        end(self.connection, "COMMIT").await
+        Ok(())
     }
 
     /// Ends it without a trace.
-    pub async fn give_up(self) -> sqlx::Result<()> {
-        end(self.connection, "ROLLBACK").await
+    pub async fn give_up(self) {
+        roll_back(self.connection).await;
     }
 }
 
-/// Ends the transaction, and gives the lock back before anybody hears of it.
-async fn end(mut connection: PoolConnection<MySql>, how: &'static str) -> sqlx::Result<()> {
-    sqlx::raw_sql(how).execute(&mut *connection).await?;
-    sqlx::raw_sql("DO RELEASE_ALL_LOCKS()").execute(&mut *connection).await?;
-    connection.close().await
+/// Why a restore did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfinished {
+    /// Nothing of it is in the database.
+    #[error("nothing was restored: {0}")]
+    Undone(#[source] sqlx::Error),
+    /// The answer to COMMIT was lost: all of it is in the database, or nothing is.
+    #[error("it is unknown whether COMMIT succeeded: {0}")]
+    Unknown(#[source] sqlx::Error),
+}
+
+/// Whether the database itself says that it rolled the transaction back. A proxy may answer with other errors, too.
+fn is_rolled_back(error: &sqlx::Error) -> bool {
+    let state = error.as_database_error().and_then(|error| error.code());
+    state.is_some_and(|state| state.starts_with("40"))
+}
+
+/// Ends the transaction without a trace. Where that fails the end of the connection does it: COMMIT was never sent.
+async fn roll_back(mut connection: PoolConnection<MySql>) {
+    match answered(sqlx::raw_sql("ROLLBACK").execute(&mut *connection)).await {
+        Ok(_) => release(connection).await,
+        Err(error) => tracing::warn!(%error, "the database will roll a restore back by itself"),
+    }
+}
+
+/// Gives the lock back before anybody hears of the end. The end of the connection does it, too, so what fails is only logged.
+async fn release(mut connection: PoolConnection<MySql>) {
+    let released = answered(async {
+        sqlx::raw_sql("DO RELEASE_ALL_LOCKS()").execute(&mut *connection).await?;
+        connection.close().await
+    });
+    if let Err(error) = released.await {
+        tracing::warn!(%error, "the lock of a restore is not released at once");
+    }
 }
