@@ -29,3 +29,11 @@ CREATE TABLE IF NOT EXISTS people_import_pictures (
     KEY people_import_pictures_outcome (import, outcome, number),
     KEY people_import_pictures_person (person)
 ) CHARACTER SET utf8mb4 COLLATE {bin};
+
+-- The name itself is forgotten; whoever knows it can tell that it is this one.
+CREATE TABLE IF NOT EXISTS people_import_erased (
+    import INT UNSIGNED NOT NULL COMMENT 'a run that is running',
+    mark   CHAR(64)     NOT NULL COMMENT 'SHA-256 of the name of somebody who was erased since it began, in small letters',
+    PRIMARY KEY (import, mark),
+    KEY people_import_erased_mark (mark)
+) CHARACTER SET utf8mb4 COLLATE {bin};

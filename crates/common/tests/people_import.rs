@@ -4,12 +4,13 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use common::db::people::{
     self,
     import::{self, Outcome, Picture, State},
 };
+use futures_util::future::join_all;
 use sqlx::MySqlPool;
 
 use support::{execute, migrated};
@@ -65,11 +66,22 @@ async fn one_receiver_at_a_time_works_on_the_oldest_run() {
 }
 
 #[tokio::test]
+async fn requests_at_once_for_one_folder_start_one_run() {
+    let (_database, pool) = migrated().await;
+    let started = join_all((0..8).map(|_| import::start(&pool, "team", false, WHO))).await;
+    let runs: HashSet<u32> = started.into_iter().map(|run| run.unwrap().id).collect();
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    assert_eq!(import::newest(&pool, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn who_is_erased_is_forgotten_here_and_a_run_a_week_after_its_end() {
     let (_database, pool) = migrated().await;
     let run = import::start(&pool, "team", false, WHO).await.unwrap().id;
     for (number, person) in [(1, Some(1)), (2, Some(2)), (3, None)] {
-        assert!(import::note(&pool, run, &picture(number, Outcome::Refused, person)).await.unwrap());
+        let name = format!("folder {number}");
+        let line = Picture { name, ..picture(number, Outcome::Refused, person) };
+        assert!(import::note(&pool, run, &line).await.unwrap());
     }
     people::delete(&pool, 1, true, WHO).await.unwrap();
     assert_eq!(numbers(&pool, run).await, [2, 3]);
@@ -79,4 +91,46 @@ async fn who_is_erased_is_forgotten_here_and_a_run_a_week_after_its_end() {
     execute(&pool, "UPDATE people_imports SET ended_at = NOW(6) - INTERVAL 8 DAY").await;
     import::forget(&pool).await.unwrap();
     assert!(numbers(&pool, run).await.is_empty() && import::one(&pool, run.into()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_name_of_who_is_erased_is_nowhere_in_runs_and_a_running_one_refuses_it() {
+    let (_database, pool) = migrated().await;
+    execute(&pool, "INSERT INTO person (id, name) VALUES (77, 'Ada')").await;
+    let run = import::start(&pool, "team", true, WHO).await.unwrap().id;
+    for (number, name, person, reason) in [
+        (1, "ADA", None, None),
+        (2, "Her folder", Some(77), Some("it is blurred")),
+        (3, "Bob", None, Some("the face is already that of Countess (person 77): their picture")),
+        (4, "Bob", Some(1), Some("somebody said that the face shows Ada")),
+        (5, "Bob", None, Some("somebody said that the face shows Adam")),
+    ] {
+        let reason = reason.map(str::to_owned);
+        let line = Picture { name: name.to_owned(), reason, ..picture(number, Outcome::Refused, person) };
+        assert!(import::note(&pool, run, &line).await.unwrap());
+    }
+    assert_eq!(import::person_of(&pool, run, "Her folder").await.unwrap(), Some(77));
+    people::delete(&pool, 77, true, WHO).await.unwrap();
+    for (name, is_erased) in [("ada", true), ("Her folder", true), ("Bob", false)] {
+        assert_eq!(import::is_erased(&pool, run, name).await.unwrap(), is_erased, "{name}");
+    }
+    assert!(import::note(&pool, run, &picture(6, Outcome::Refused, None)).await.unwrap());
+    let left = import::pictures(&pool, run, 0, false, 100).await.unwrap();
+    let left: Vec<_> = left.iter().map(|left| (left.number, &left.name[..], &left.file[..])).collect();
+    assert_eq!(left, [(1, "", ""), (3, "", ""), (4, "", ""), (5, "Bob", "5.jpg"), (6, "", "")]);
+    import::end(&pool, run).await.unwrap();
+    import::forget(&pool).await.unwrap();
+    assert!(!import::is_erased(&pool, run, "Ada").await.unwrap(), "nothing is kept for a run that has ended");
+}
+
+#[tokio::test]
+async fn a_run_that_has_waited_for_a_month_is_stopped() {
+    let (_database, pool) = migrated().await;
+    let waiting = import::start(&pool, "team", false, WHO).await.unwrap().id;
+    let moving = import::start(&pool, "others", false, WHO).await.unwrap().id;
+    assert!(import::wait(&pool, waiting, "why").await.unwrap());
+    execute(&pool, "UPDATE people_imports SET started_at = NOW(6) - INTERVAL 31 DAY").await;
+    import::forget(&pool).await.unwrap();
+    let state = async |run: u32| import::one(&pool, run.into()).await.unwrap().unwrap().state;
+    assert_eq!((state(waiting).await, state(moving).await), (State::Stopped, State::Running));
 }

@@ -145,8 +145,8 @@ const UPGRADES: [Upgrade; 29] = [
     },
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/people_imports.sql"),
-        table: "people_import_pictures",
-        sign: "people_import_pictures_person",
+        table: "people_import_erased",
+        sign: "people_import_erased_mark",
     },
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/face_dates.sql"),

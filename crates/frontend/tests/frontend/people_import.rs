@@ -14,17 +14,19 @@ async fn a_page_tells_how_far_an_import_is_and_why_pictures_were_refused() {
                  (1, 'old', TRUE, 'a', 3, 3, 1, NULL), (2, 'team <b>', FALSE, 'a', 7, 3, 0, 'face-recog is away');
              INSERT INTO people_import_pictures (import, number, name, file, outcome, person, reason) VALUES
                  (1, 1, 'Cleo', 'c.jpg', 2, NULL, 'it is blurred'), (2, 1, 'Ada', '1.jpg', 0, 1, NULL),
-                 (2, 2, 'Ada', '2.jpg', 2, 1, 'no face was found <i>'), (2, 3, 'Bob', '1.jpg', 1, 2, NULL)",
+                 (2, 2, 'Ada', '2.jpg', 2, 1, 'no face was found <i>'), (2, 3, 'Bob', '1.jpg', 1, 2, NULL),
+                 (2, 4, '', '', 2, NULL, NULL)",
         )
         .await;
     let html = stage.frontend.html("/people/import").await;
     for part in [
-        "Import of <bdi dir=\"auto\">team &#60;b&#62;</bdi></a>, running: 3 of 7 pictures; 1 enrolled, 1 enrolled before, 1 refused",
+        "Import of <bdi dir=\"auto\">team &#60;b&#62;</bdi></a>, running: 3 of 7 pictures; 1 enrolled, 1 enrolled before, 2 refused",
         "Dry run of <bdi dir=\"auto\">old</bdi></a>, done: 3 of 3 pictures; 0 would be enrolled",
         r#"<progress value="3" max="7">"#,
         "It waits: face-recog is away",
         r#"data-send="POST /api/people/import/2/stop""#,
         "Ada/2.jpg",
+        r#"<td role="cell" class="by">erased</td>"#,
         "no face was found &#60;i&#62;",
         r#"<form class="filter" method="post" action="/people/import">"#,
     ] {

@@ -213,6 +213,23 @@ async fn who_was_deleted_during_a_run_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn who_was_erased_during_a_run_does_not_come_back() {
+    let labelled = Labelled::start(&["Ada/1.jpg", "Ada/2.jpg"]).await;
+    labelled
+        .world
+        .change(
+            "INSERT INTO people_imports (folder, dry_run, who, looked_at, last_name, last_file, state)
+             VALUES ('team', FALSE, 'ada', 1, 'Ada', '1.jpg', 2);
+             INSERT INTO people_import_erased (import, mark) VALUES (1, SHA2('ada', 256));
+             UPDATE people_imports SET state = 0",
+        )
+        .await;
+    labelled.ended(1).await;
+    assert_lines(&labelled.lines(1).await, &["/ refused the person was renamed, merged or deleted here"]);
+    assert_eq!(labelled.people().await.len(), 4);
+}
+
+#[tokio::test]
 async fn without_face_recog_a_run_waits_and_says_why_until_it_is_stopped() {
     let (known, unknown) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::create_dir_all(unknown.path().join("team/Ada")).unwrap();

@@ -153,7 +153,7 @@ pub(crate) async fn erase_known(transaction: &mut MySqlConnection, person: i32) 
 
 async fn erase(transaction: &mut MySqlConnection, person: u64, faces: &[u64]) -> sqlx::Result<u64> {
     // Those who were merged into them were them, too.
-    let mut people = vec![person];
+    let (mut people, mut names) = (vec![person], Vec::new());
     let mut next = 0;
     while let Some(&person) = people.get(next) {
         let merges = format!("SELECT detail FROM audit WHERE subject = ? AND action = 'merge' AND {COUNTS}");
@@ -161,12 +161,14 @@ async fn erase(transaction: &mut MySqlConnection, person: u64, faces: &[u64]) ->
             .bind(Subject::Person(person).to_string())
             .fetch_all(&mut *transaction)
             .await?;
-        let gone = merges.iter().filter_map(|detail| serde_json::from_str(detail).ok());
-        people.extend(gone.filter_map(|Gone { id, .. }| u64::try_from(id).ok()));
+        for Gone { id, name, .. } in merges.iter().filter_map(|detail| serde_json::from_str(detail).ok()) {
+            people.extend(u64::try_from(id));
+            names.push(name);
+        }
         next += 1;
     }
+    import::erase(transaction, &people, names).await?;
     for person in people {
-        import::erase(transaction, person).await?;
         sqlx::query("UPDATE audit SET detail = ? WHERE subject = ?")
             .bind(EMPTY)
             .bind(Subject::Person(person).to_string())

@@ -206,7 +206,10 @@ async fn decide(
         [person] => Some(person),
         _ => return Ok(Decided::refused(None, "several people have this name: merge or rename them first")),
     };
-    if person.is_none() && import::person_of(pool, run.id, &picture.name).await?.is_some() {
+    if person.is_none()
+        && (import::person_of(pool, run.id, &picture.name).await?.is_some()
+            || import::is_erased(pool, run.id, name).await?)
+    {
         let reason = "the person was renamed, merged or deleted here since this began";
         return Ok(Decided::refused(None, reason));
     }

@@ -2,6 +2,8 @@
 //!
 //! A run's row tells which picture was looked at last, so it goes on behind that after a restart.
 
+mod forget;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,12 +16,12 @@ use crate::db::{
     pool::{self, Lock, until_done},
 };
 
+pub(crate) use forget::erase;
+pub use forget::{forget, is_erased};
+
 /// The lock of the receiver that works on runs, and how long it may show no sign of life.
 const LOCK: &str = "people import";
 const HOLD: Duration = Duration::from_secs(120);
-
-/// Days after its end for which a run is kept: what it tells may name somebody.
-const KEPT_FOR: u32 = 7;
 
 /// How far along a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -101,10 +103,10 @@ pub struct Picture {
     /// In the order in which they were looked at.
     #[schema(example = 1)]
     pub number: u32,
-    /// The name of the folder that it is in, and so of the person.
+    /// The name of the folder that it is in, and so of the person; empty after the person was erased.
     #[schema(example = "Ada Lovelace")]
     pub name: String,
-    /// The name of its file.
+    /// The name of its file; empty after the person was erased.
     #[schema(example = "1.jpg")]
     pub file: String,
     /// What became of it.
@@ -172,6 +174,18 @@ pub async fn start(pool: &MySqlPool, folder: &str, dry_run: bool, who: &str) -> 
         let insert = sqlx::query("INSERT INTO people_imports (folder, dry_run, who) VALUES (?, ?, ?)");
         let insert = insert.bind(folder).bind(dry_run).bind(who);
         let id = insert.execute(&mut *transaction).await?.last_insert_id();
+        // Of two at once the first counts: this waits until its transaction has ended.
+        let first: u32 = sqlx::query_scalar(
+            "SELECT id FROM people_imports WHERE state = 0 AND folder = ? AND dry_run = ? ORDER BY id LIMIT 1 FOR UPDATE",
+        )
+        .bind(folder)
+        .bind(dry_run)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if u64::from(first) != id {
+            transaction.rollback().await?;
+            return row(&mut *pool.acquire().await?, first.into()).await?.ok_or(sqlx::Error::RowNotFound);
+        }
         audit::note(&mut transaction, who, Action::ImportPeople, Subject::PeopleImport(id), &()).await?;
         let run = row(&mut transaction, id).await?.ok_or(sqlx::Error::RowNotFound)?;
         transaction.commit().await?;
@@ -277,11 +291,13 @@ pub async fn note(pool: &MySqlPool, import: u32, picture: &Picture) -> sqlx::Res
         if update.execute(&mut *transaction).await?.rows_affected() == 0 {
             return Ok(false);
         }
+        let is_erased = forget::has_mark(&mut transaction, import, &picture.name).await?;
+        let (name, file) = if is_erased { ("", "") } else { (&picture.name[..], &picture.file[..]) };
         let insert = sqlx::query(
             "INSERT INTO people_import_pictures (import, number, name, file, outcome, person, reason)
              VALUES (?, ?, ?, ?, ?, ?, ?)",
         );
-        let insert = insert.bind(import).bind(picture.number).bind(&picture.name).bind(&picture.file);
+        let insert = insert.bind(import).bind(picture.number).bind(name).bind(file);
         insert
             .bind(picture.outcome as i8)
             .bind(picture.person)
@@ -309,7 +325,7 @@ pub async fn end(pool: &MySqlPool, import: u32) -> sqlx::Result<()> {
 /// Whom the pictures of a folder became, as the run has noted it last.
 pub async fn person_of(pool: &MySqlPool, import: u32, name: &str) -> sqlx::Result<Option<i32>> {
     let select = "SELECT person FROM people_import_pictures
-                  WHERE import = ? AND name = ? AND outcome IN (0, 1) AND person IS NOT NULL ORDER BY number DESC LIMIT 1";
+                  WHERE import = ? AND name = ? AND person IS NOT NULL ORDER BY number DESC LIMIT 1";
     until_done(|| sqlx::query_scalar(select).bind(import).bind(name).fetch_optional(pool)).await
 }
 
@@ -322,26 +338,4 @@ pub async fn was_removed(pool: &MySqlPool, person: i32, picture: &str) -> sqlx::
         sqlx::query_scalar(select).bind(subject).bind(Action::RemovePhoto.name()).bind(&detail)
     };
     until_done(|| select().fetch_one(pool)).await
-}
-
-/// Forgets the pictures of somebody who is erased.
-pub(crate) async fn erase(transaction: &mut MySqlConnection, person: u64) -> sqlx::Result<()> {
-    let delete = sqlx::query("DELETE FROM people_import_pictures WHERE person = ?");
-    delete.bind(person).execute(transaction).await.map(drop)
-}
-
-/// Forgets runs that ended long ago, with what became of their pictures.
-pub async fn forget(pool: &MySqlPool) -> sqlx::Result<()> {
-    until_done(|| async {
-        sqlx::query(
-            "DELETE people_imports, people_import_pictures FROM people_imports
-             LEFT JOIN people_import_pictures ON import = people_imports.id
-             WHERE ended_at < NOW(6) - INTERVAL ? DAY",
-        )
-        .bind(KEPT_FOR)
-        .execute(pool)
-        .await
-        .map(drop)
-    })
-    .await
 }
