@@ -1,6 +1,6 @@
 //! How fast everything can be taken out, and what the receiver takes for it.
 
-use std::time::Instant;
+use std::{fs, time::Instant};
 
 use anyhow::{Context, ensure};
 use devstack::Port;
@@ -27,7 +27,11 @@ const WHOLE: &[u8] = b"\r\n0\r\n\r\n";
 /// Takes out what a world holds.
 pub(crate) async fn measure(report: &mut Report, world: &World, words: &str) -> anyhow::Result<()> {
     let port = Port::reserve()?;
-    let receiver = world.service("receiver", &[("RECEIVER_PORT", port.to_string())]).await?;
+    let known_people = world.folder.path().join("known_people");
+    fs::create_dir_all(&known_people)?;
+    let settings =
+        [("RECEIVER_PORT", port.to_string()), ("KNOWN_PEOPLE", known_people.display().to_string())];
+    let receiver = world.service("receiver", &settings).await?;
     let begun = Instant::now();
     let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).await?;
     stream.write_all(b"GET /export HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n").await?;

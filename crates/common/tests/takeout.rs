@@ -6,9 +6,9 @@ mod support;
 
 use common::{
     db::takeout::{
-        Table, Value,
+        NextIds, Table, Value,
         read::{Part, Takeout},
-        restore::{Begun, Restore},
+        restore::{Begun, Restore, Unfinished},
     },
     models::NOBODY,
 };
@@ -41,6 +41,10 @@ fn ids(parts: &[Part], table: Table) -> Vec<i64> {
 
 /// Puts what was taken out into an empty database.
 async fn restored(pool: &MySqlPool, parts: &[Part]) {
+    restored_with(pool, parts, &NextIds::new()).await;
+}
+
+async fn restored_with(pool: &MySqlPool, parts: &[Part], next_ids: &NextIds) {
     let Begun::Yes(mut restore) = Restore::begin(pool).await.unwrap() else { panic!("it is empty") };
     assert!(matches!(Restore::begin(pool).await.unwrap(), Begun::Busy));
     for part in parts {
@@ -50,7 +54,7 @@ async fn restored(pool: &MySqlPool, parts: &[Part]) {
         let rows: Vec<Vec<_>> = part.rows.iter().map(|row| values(row).collect()).collect();
         restore.insert(part.table, &names, &rows).await.unwrap();
     }
-    restore.finish(WHO).await.unwrap();
+    restore.finish(WHO, next_ids).await.unwrap();
 }
 
 #[tokio::test]
@@ -108,4 +112,51 @@ async fn what_is_given_up_leaves_the_sample_and_nothing_else() {
     assert_eq!(people, 4);
     restored(&new, &parts).await;
     assert!(matches!(Restore::begin(&new).await.unwrap(), Begun::NotEmpty(Table::Images)));
+}
+
+#[tokio::test]
+async fn ids_of_rows_that_are_gone_are_not_given_again() {
+    let ((_old, old), (_new, new)) = (migrated().await, migrated().await);
+    let tables = ["person", "person_images", "images", "faces", "look_again_runs", "audit"];
+    for table in tables {
+        execute_in(&old, "INSERT IGNORE INTO {} (id) VALUES (700)", table).await;
+        execute_in(&old, "DELETE FROM {} WHERE id = 700", table).await;
+    }
+    let (mut takeout, _) = Takeout::begin(&old, WHO).await.unwrap();
+    let mut parts = Vec::new();
+    while let Some(page) = takeout.next().await.unwrap() {
+        parts.extend(page);
+    }
+    let next_ids = takeout.next_ids().await.unwrap();
+    assert_eq!(next_ids.len(), tables.len());
+    restored_with(&new, &parts, &next_ids).await;
+    for table in tables {
+        let count = "SELECT COUNT(*) FROM {} WHERE id = 700";
+        let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count.replace("{}", table)))
+            .fetch_one(&new)
+            .await
+            .unwrap();
+        assert_eq!(rows, 0, "{table}");
+        execute_in(&new, "INSERT IGNORE INTO {} () VALUES ()", table).await;
+        let newest = "SELECT CAST(MAX(id) AS SIGNED) FROM {}";
+        let newest: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(newest.replace("{}", table)))
+            .fetch_one(&new)
+            .await
+            .unwrap();
+        assert!(newest > 700, "{table} gives the id {newest}");
+    }
+}
+
+#[tokio::test]
+async fn a_next_id_that_no_row_can_have_is_refused() {
+    let (_database, pool) = migrated().await;
+    let Begun::Yes(restore) = Restore::begin(&pool).await.unwrap() else { panic!("it is empty") };
+    let next_ids = NextIds::from([("person".to_owned(), 1 << 31)]);
+    assert!(matches!(restore.finish(WHO, &next_ids).await, Err(Unfinished::Undone(_))));
+    let people: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM person").fetch_one(&pool).await.unwrap();
+    assert_eq!(people, 4, "the sample is still there");
+}
+
+async fn execute_in(pool: &MySqlPool, sql: &'static str, table: &str) {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.replace("{}", table))).execute(pool).await.unwrap();
 }

@@ -1,6 +1,10 @@
 //! The archive as bytes that come or go: a tar, of which only the part in hand is in memory.
 
-use std::io::{self, Read};
+use std::{
+    cell::Cell,
+    io::{self, Read},
+    rc::Rc,
+};
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
@@ -62,6 +66,28 @@ impl Read for Incoming {
         }
         let length = buffer.len().min(self.piece.len());
         self.piece.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+/// How many bytes may still be read, if that is bounded.
+pub type Bound = Rc<Cell<Option<usize>>>;
+
+/// Bytes of which no more are read than the bound allows at that time.
+pub struct Bounded {
+    pub incoming: Incoming,
+    pub bound: Bound,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(left) = self.bound.get() else { return self.incoming.read(buffer) };
+        let most = buffer.len().min(left);
+        if most == 0 && !buffer.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the head of a file is too long"));
+        }
+        let length = self.incoming.read(&mut buffer[..most])?;
+        self.bound.set(Some(left - length));
         Ok(length)
     }
 }

@@ -1,6 +1,6 @@
 //! Writes the archive while it is being read.
 
-use std::{io, sync::Arc};
+use std::{collections::HashSet, io, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -13,13 +13,16 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
-use common::db::takeout::read::Takeout;
+use common::db::takeout::{
+    Table, Value,
+    read::{self, Part, Takeout},
+};
 use futures_util::{StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tracing::Instrument;
 use web::access::Who;
 
-use super::{COMPLETE, FORMAT, Held, MANIFEST, Manifest, PICTURES, archive, lines};
+use super::{COMPLETE, Complete, FORMAT, Held, MANIFEST, Manifest, PICTURES, archive, lines};
 use crate::{
     http::{error::Problem, state::Receiver},
     people::folder::KnownPeople,
@@ -29,7 +32,7 @@ use crate::{
 /// Pieces that wait for the client: while it reads one, the next is made.
 const PIECES: usize = 2;
 
-/// As much of a picture is read at once.
+/// Longest piece.
 const PIECE: usize = 256 * 1024;
 
 /// Why an archive ends early.
@@ -47,6 +50,8 @@ enum Broken {
     Shorter(String),
     #[error("the client does not read any more")]
     Gone,
+    #[error("the client read nothing for {0:?}")]
+    Slow(Duration),
 }
 
 impl From<Problem> for Broken {
@@ -62,12 +67,17 @@ impl From<Problem> for Broken {
 /// whole ends with the file `complete.json`.
 #[utoipa::path(get, path = "/export", tag = "everything", responses(
     (status = OK, description = "A tar", body = Picture, content_type = "application/x-tar"),
+    (status = NOT_IMPLEMENTED, description = "The receiver has no folder of known people, so the archive would lack their pictures"),
 ))]
 pub async fn export(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
 ) -> Result<Response, Problem> {
     let turn = receiver.archives.take()?;
+    let has_folder = receiver.known_people.list().await?.is_some();
+    if !has_folder && read::has_photos(&receiver.pool).await? {
+        return Err(no_folder());
+    }
     let (takeout, beginning) = Takeout::begin(&receiver.pool, &who.name).await?;
     let at = Utc::now();
     let manifest = Manifest {
@@ -78,8 +88,15 @@ pub async fn export(
         people: beginning.people,
     };
     let (pieces, written) = mpsc::channel(PIECES);
-    let writer = Writer { pieces: pieces.clone(), at, held: Held::default(), files: 0 };
-    let known_people = receiver.known_people.clone();
+    let (known_people, patience) = (receiver.known_people.clone(), receiver.archive_patience);
+    let writer = Writer {
+        pieces: pieces.clone(),
+        patience,
+        at,
+        held: Held::default(),
+        files: 0,
+        photos: HashSet::new(),
+    };
     tokio::spawn(
         async move {
             match writer.all(manifest, takeout, &known_people).await {
@@ -88,7 +105,7 @@ pub async fn export(
                 Err(error) => {
                     tracing::error!(%error, "an archive ends early");
                     // So the client sees that it is not whole.
-                    let _ = pieces.send(Err(io::Error::other("it ends early"))).await;
+                    let _ = timeout(patience, pieces.send(Err(io::Error::other("it ends early")))).await;
                 }
             }
             drop(turn);
@@ -111,9 +128,13 @@ pub async fn export(
 /// An archive that is being written.
 struct Writer {
     pieces: mpsc::Sender<io::Result<Bytes>>,
+    /// How long a piece may wait for the client.
+    patience: Duration,
     at: DateTime<Utc>,
     held: Held,
     files: u64,
+    /// Reference photos whose files were not written yet.
+    photos: HashSet<String>,
 }
 
 impl Writer {
@@ -127,16 +148,34 @@ impl Writer {
         while let Some(page) = takeout.next().await? {
             for part in page {
                 self.files += 1;
+                if part.table == Table::PersonImages {
+                    self.photos.extend(image_names(&part)?);
+                }
                 let table = part.table.name();
                 self.file(&format!("{table}/{:08}.jsonl", self.files), &lines::write(&part)?).await?;
                 *self.held.rows.entry(table.to_owned()).or_default() += part.rows.len() as u64;
             }
         }
-        for name in known_people.list().await?.unwrap_or_default() {
+        let names = known_people.list().await?;
+        if names.is_none() && !self.photos.is_empty() {
+            return Err(no_folder().into());
+        }
+        for name in names.unwrap_or_default() {
             self.picture(known_people, name).await?;
         }
-        let held = serde_json::to_vec(&self.held)?;
-        self.file(COMPLETE, &held).await?;
+        let missing_pictures = self.photos.len() as u64;
+        if missing_pictures > 0 {
+            tracing::warn!(
+                missing_pictures,
+                "an archive lacks reference photos: they have rows and no files"
+            );
+        }
+        let complete = Complete {
+            held: std::mem::take(&mut self.held),
+            next_ids: takeout.next_ids().await?,
+            missing_pictures,
+        };
+        self.file(COMPLETE, &serde_json::to_vec(&complete)?).await?;
         self.send(archive::end()).await
     }
 
@@ -156,6 +195,7 @@ impl Writer {
             self.send(piece).await?;
         }
         self.held.pictures += 1;
+        self.photos.remove(&name);
         self.send(archive::padding(size).to_vec()).await
     }
 
@@ -164,10 +204,36 @@ impl Writer {
     }
 
     async fn send(&mut self, piece: Vec<u8>) -> Result<(), Broken> {
-        self.pieces.send(Ok(piece.into())).await.map_err(|_| Broken::Gone)
+        let mut bytes = Bytes::from(piece);
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(PIECE));
+            let sent = timeout(self.patience, self.pieces.send(Ok(piece))).await;
+            sent.map_err(|_| Broken::Slow(self.patience))?.map_err(|_| Broken::Gone)?;
+        }
+        Ok(())
     }
 
     fn at(&self) -> u64 {
         u64::try_from(self.at.timestamp()).unwrap_or_default()
     }
+}
+
+fn no_folder() -> Problem {
+    let detail = "the archive would lack the reference photos: the receiver has no folder of known people; \
+                  set KNOWN_PEOPLE to it";
+    Problem::new(StatusCode::NOT_IMPLEMENTED, "no_known_people", detail)
+}
+
+/// What the reference photos of these rows are called.
+fn image_names(part: &Part) -> sqlx::Result<Vec<String>> {
+    let Some(nth) = part.columns.iter().position(|column| column.name == "image_name") else {
+        return Ok(Vec::new());
+    };
+    let mut names = Vec::new();
+    for row in &part.rows {
+        if let Value::Text(name) = part.columns[nth].value(row, nth)? {
+            names.push(name.into_owned());
+        }
+    }
+    Ok(names)
 }

@@ -26,7 +26,11 @@ use futures_util::StreamExt;
 use tokio::{runtime::Handle, sync::mpsc, task::spawn_blocking};
 use web::access::Who;
 
-use super::{COMPLETE, FORMAT, Held, MANIFEST, Manifest, PICTURES, archive::Incoming, lines::Line};
+use super::{
+    COMPLETE, Complete, FORMAT, Held, MANIFEST, Manifest, PICTURES,
+    archive::{Bound, Bounded, Incoming},
+    lines::Line,
+};
 use crate::{
     http::{
         body::{ReadError, discard, paced, reject},
@@ -47,6 +51,9 @@ const BYTES: usize = 1 << 20;
 
 /// Longest line. The longest value of a column has 16 MiB.
 const LONGEST_LINE: u64 = 64 << 20;
+
+/// Longest head of a file in the tar. A long name is read into memory.
+const LONGEST_HEAD: usize = 64 << 10;
 
 /// Bring everything back
 ///
@@ -133,7 +140,7 @@ struct Reader {
     held: Held,
     /// Pictures that were not there before.
     written: Vec<String>,
-    complete: Option<Held>,
+    complete: Option<Complete>,
 }
 
 impl Reader {
@@ -145,9 +152,14 @@ impl Reader {
 
     /// Reads it to its end. May block.
     fn all(&mut self, incoming: Incoming) -> Result<(), Problem> {
-        let mut archive = tar::Archive::new(incoming);
-        for entry in archive.entries().map_err(no_tar)? {
+        let bound = Bound::default();
+        let mut archive = tar::Archive::new(Bounded { incoming, bound: bound.clone() });
+        let mut entries = archive.entries().map_err(no_tar)?;
+        loop {
+            bound.set(Some(LONGEST_HEAD));
+            let Some(entry) = entries.next() else { break };
             let mut entry = entry.map_err(no_tar)?;
+            bound.set(None);
             let path = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
             if entry.header().entry_type().is_dir() {
                 continue;
@@ -157,12 +169,13 @@ impl Reader {
             }
             self.entry(&path, &mut entry)?;
         }
+        bound.set(None);
         // A tar may end with any number of zeroes.
         io::copy(archive.into_inner().by_ref(), &mut io::sink()).map_err(no_tar)?;
         match &self.complete {
-            Some(complete) if *complete == self.held => Ok(()),
+            Some(complete) if complete.held == self.held => Ok(()),
             Some(complete) => {
-                let said = serde_json::to_string(complete).unwrap_or_default();
+                let said = serde_json::to_string(&complete.held).unwrap_or_default();
                 let held = serde_json::to_string(&self.held).unwrap_or_default();
                 Err(unusable(format!("{COMPLETE} says that the archive holds {said}, and it holds {held}")))
             }
@@ -293,8 +306,9 @@ impl Reader {
 
     /// What came of it; if nothing good, no trace of it stays.
     async fn end(self, read: Result<(), Problem>, who: &Who) -> Result<Held, Problem> {
+        let next_ids = self.complete.map(|complete| complete.next_ids).unwrap_or_default();
         let problem = match read {
-            Ok(()) => match self.restore.finish(&who.name).await {
+            Ok(()) => match self.restore.finish(&who.name, &next_ids).await {
                 Ok(()) => return Ok(self.held),
                 Err(Unfinished::Undone(error)) => error.into(),
                 // Its rows may all be there: then the pictures are needed.

@@ -14,6 +14,7 @@ pub mod turn;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use common::db::takeout::NextIds;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -48,6 +49,19 @@ struct Manifest {
     /// The model of the newest face's embedding; each face has its own.
     model: Option<String>,
     people: u64,
+}
+
+/// What an archive says last.
+#[derive(Debug, Serialize, Deserialize)]
+struct Complete {
+    #[serde(flatten)]
+    held: Held,
+    /// The ids that new rows get. The first archives did not say it.
+    #[serde(default)]
+    next_ids: NextIds,
+    /// Reference photos that have a row and no file.
+    #[serde(default)]
+    missing_pictures: u64,
 }
 
 /// How much an archive holds.

@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     access::TOKENS,
-    stack::{Answer, Receiver, Stack},
+    stack::{Answer, Receiver, Stack, until},
 };
 
 /// Tables that are left out: what stands there is secret, or soon over.
@@ -210,6 +210,16 @@ fn with_lines(
     (path.clone(), archive(&files))
 }
 
+/// An archive whose first file has a name of so many bytes.
+fn with_a_name_of(length: usize, archive: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path("././@LongLink").unwrap();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(length as u64);
+    header.set_cksum();
+    [header.as_bytes(), &vec![b'a'; length][..], archive].concat()
+}
+
 #[tokio::test]
 async fn all_that_is_taken_out_comes_back_in_another_system() {
     let (old, new) = (System::full().await, System::start().await);
@@ -265,6 +275,8 @@ async fn an_archive_is_a_tar_of_json_lines_without_secrets() {
             "person_images"
         ]
     );
+    let complete: Value = serde_json::from_slice(&files.last().unwrap().1).unwrap();
+    assert_eq!((&complete["missing_pictures"], &complete["pictures"]), (&json!(1), &json!(4)));
     let (_, faces) = files.iter().find(|(path, _)| path.starts_with("faces/")).unwrap();
     let first: Value = serde_json::from_slice(faces.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
     assert_eq!((&first["id"], &first["model"], &first["score"]), (&json!(21), &json!("dlib"), &json!(0.9)));
@@ -287,6 +299,8 @@ async fn an_archive_goes_into_an_empty_system_alone() {
     let (old, new) = (System::full().await, System::start().await);
     let archive = old.export().await;
     old.refused(archive.clone(), 409, "is not empty").await;
+    // Its note in the audit is nobody's own.
+    new.export().await;
     new.execute("INSERT INTO person (name) VALUES ('Ada')").await;
     new.refused(archive.clone(), 409, "its table person has rows").await;
     new.execute("DELETE FROM person WHERE name = 'Ada'").await;
@@ -337,6 +351,7 @@ async fn an_archive_that_is_not_whole_leaves_nothing() {
     let mut outside = files.clone();
     outside.insert(1, ("known_people/.hidden".to_owned(), b"x".to_vec()));
     new.refused(archive(&outside), 422, "no name of a picture").await;
+    new.refused(with_a_name_of(1 << 20, &whole), 422, "the head of a file is too long").await;
     new.refused(b"{}".to_vec(), 422, "no tar").await;
     new.refused(vec![], 422, "cut off").await;
     assert_eq!(new.import(whole).await.status, StatusCode::OK);
@@ -360,7 +375,34 @@ async fn only_an_admin_takes_everything_out_or_brings_it_back() {
         sqlx::query_as("SELECT who, action FROM audit").fetch_one(&stack.rows.0).await.unwrap();
     assert_eq!(noted, ("eve".to_owned(), "export".to_owned()));
     let answer = stack.receiver.send(import().bearer_auth("three")).await;
-    assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.body);
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn without_its_folder_nothing_is_exported_that_needs_it() {
+    let folder = PrivateFolder::new().unwrap();
+    let flag = format!("--known-people={}", folder.path().join("missing").display());
+    let stack = Stack::start_with(&[&flag]).await;
+    let answer = stack.receiver.send(stack.receiver.ask("/export")).await;
+    assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{}", answer.body);
+    assert!(answer.body.contains("no_known_people"), "{}", answer.body);
+    sqlx::raw_sql("DELETE FROM person_images").execute(&stack.rows.0).await.unwrap();
+    let answer = stack.receiver.send(stack.receiver.ask("/export")).await;
+    assert!(answer.status == StatusCode::OK && answer.body.contains("complete.json"));
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_does_not_keep_others_from_exporting() {
+    let folder = PrivateFolder::new().unwrap();
+    // More than the buffers of a connection hold.
+    fs::File::create(folder.path().join("large.jpg")).unwrap().set_len(64 << 20).unwrap();
+    let flag = format!("--known-people={}", folder.path().display());
+    let stack = Stack::start_with(&[&flag, "--body-timeout=1s"]).await;
+    let export = async || stack.receiver.ask("/export").send().await.unwrap();
+    let unread = export().await;
+    assert_eq!(unread.status(), StatusCode::OK);
+    until("another client gets an archive", async || export().await.status() == StatusCode::OK).await;
+    drop(unread);
 }
 
 /// The same database behind a proxy that loses the answers to COMMIT while it is told to.

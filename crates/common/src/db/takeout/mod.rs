@@ -3,10 +3,14 @@
 //! Left out are what is secret or soon over: sessions, keys of repeated requests, webhooks that wait, and who has claimed an image.
 //! Columns are found in the schema, so no new one is forgotten.
 
+mod ids;
 pub mod read;
 pub mod restore;
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
@@ -161,6 +165,10 @@ impl Column {
         Ok(value.unwrap_or(Value::Null))
     }
 }
+
+/// The id that the next new row of a table gets, by the tables' names. Ids of rows that are gone are named in the audit and elsewhere,
+/// so none is given out again.
+pub type NextIds = BTreeMap<String, u64>;
 
 /// The columns of each table that are taken out, in the order of the schema.
 pub type Columns = HashMap<&'static str, Vec<Column>>;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, mysql::MySqlRow};
 
-use super::{Column, Columns, Table, columns};
+use super::{Column, Columns, NextIds, Table, columns, ids};
 use crate::db::{
     audit::{self, Action, Subject},
     pool::{answered, until_done},
@@ -49,6 +49,12 @@ pub struct Beginning {
     pub people: u64,
     /// The model of the newest face's embedding.
     pub model: Option<String>,
+}
+
+/// Whether people are known by reference photos, which belong into an archive.
+pub async fn has_photos(pool: &MySqlPool) -> sqlx::Result<bool> {
+    let select = "SELECT EXISTS (SELECT * FROM person_images)";
+    until_done(|| async { sqlx::query_scalar(select).fetch_one(pool).await }).await
 }
 
 impl Takeout {
@@ -96,6 +102,11 @@ impl Takeout {
             }
         }
         Ok(None)
+    }
+
+    /// The ids that new rows get. Asked after the last page, they are larger than all that the pages name.
+    pub async fn next_ids(&self) -> sqlx::Result<NextIds> {
+        until_done(|| async { ids::read(&mut *self.pool.acquire().await?).await }).await
     }
 
     /// The rows of a page that are there, and the key of its last one, if another page may follow.

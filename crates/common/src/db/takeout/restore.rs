@@ -1,10 +1,10 @@
-//! Brings everything back, into a database that is empty but for the sample's people.
+//! Brings everything back, into a database that is empty but for the sample's people and the note of an export.
 //!
 //! All of it is one transaction: nobody sees a part of it, and whatever breaks it off leaves nothing.
 
 use sqlx::{AssertSqlSafe, MySql, MySqlPool, QueryBuilder, pool::PoolConnection};
 
-use super::{Columns, Table, Value, columns};
+use super::{Columns, NextIds, Table, Value, columns, ids};
 use crate::db::{
     audit::{self, Action, Subject},
     pool::{answered, take_lock},
@@ -43,7 +43,7 @@ pub enum Begun {
 }
 
 impl Restore {
-    /// Begins, if the database is empty. The people of the sample go.
+    /// Begins, if the database is empty. The people of the sample go, and notes of exports.
     pub async fn begin(pool: &MySqlPool) -> sqlx::Result<Begun> {
         let mut connection = pool.acquire().await?;
         // It takes the transaction and the lock with it.
@@ -57,6 +57,8 @@ impl Restore {
                 let has_rows = match table {
                     Table::Person => format!("SELECT NOT ({ONLY_SAMPLE})"),
                     Table::PersonImages => continue,
+                    // That this database was exported says nothing that anybody needs.
+                    Table::Audit => "SELECT EXISTS (SELECT * FROM audit WHERE action <> 'export')".to_owned(),
                     _ => format!("SELECT EXISTS (SELECT * FROM {})", table.name()),
                 };
                 if sqlx::query_scalar(AssertSqlSafe(has_rows)).fetch_one(&mut *connection).await? {
@@ -64,7 +66,8 @@ impl Restore {
                     return Ok(Begun::NotEmpty(table));
                 }
             }
-            sqlx::raw_sql("DELETE FROM person_images; DELETE FROM person").execute(&mut *connection).await?;
+            let empty = "DELETE FROM person_images; DELETE FROM person; DELETE FROM audit";
+            sqlx::raw_sql(empty).execute(&mut *connection).await?;
             let columns = columns(&mut connection).await?;
             Ok(Begun::Yes(Self { connection, columns }))
         })
@@ -108,8 +111,9 @@ impl Restore {
     }
 
     /// Ends it well: from now on all of it counts. Who was deleted while it was taken out is shown by nobody's face.
-    pub async fn finish(mut self, who: &str) -> Result<(), Unfinished> {
-        self.complete(who).await.map_err(Unfinished::Undone)?;
+    /// New rows get the next ids of the old database, as far as they are known.
+    pub async fn finish(mut self, who: &str, next_ids: &NextIds) -> Result<(), Unfinished> {
+        self.complete(who, next_ids).await.map_err(Unfinished::Undone)?;
         if let Err(error) = sqlx::raw_sql("COMMIT").execute(&mut *self.connection).await {
             return Err(if is_rolled_back(&error) {
                 Unfinished::Undone(error)
@@ -122,7 +126,13 @@ impl Restore {
     }
 
     /// What is left to do before all of it may count.
-    async fn complete(&mut self, who: &str) -> sqlx::Result<()> {
+    async fn complete(&mut self, who: &str, next_ids: &NextIds) -> sqlx::Result<()> {
+        for (table, next) in next_ids {
+            // A later release may have further tables.
+            if let Some(table) = Table::named(table) {
+                ids::move_on(&mut self.connection, table, *next).await?;
+            }
+        }
         sqlx::raw_sql(
             "UPDATE faces SET chosen = NULL, person = -1
              WHERE person > 0 AND NOT EXISTS (SELECT * FROM person WHERE person.id = faces.person);
