@@ -66,7 +66,8 @@ impl Restore {
                     return Ok(Begun::NotEmpty(table));
                 }
             }
-            let empty = "DELETE FROM person_images; DELETE FROM person; DELETE FROM audit";
+            let empty =
+                "DELETE FROM person_images; DELETE FROM person; DELETE FROM audit WHERE action = 'export'";
             sqlx::raw_sql(empty).execute(&mut *connection).await?;
             let columns = columns(&mut connection).await?;
             Ok(Begun::Yes(Self { connection, columns }))
