@@ -16,6 +16,9 @@ use crate::{http::error::Problem, stateless::sent::Sent};
 /// How long one picture may take, waiting behind others included.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The code of a problem when face-recog is away, or has broken off a call.
+pub const BROKEN_OFF: &str = "face_recog_away";
+
 /// Largest answer to a picture that is sent, in bytes: a hundred faces are compared, of which each is told with 160 names.
 const LARGEST_ANSWER: usize = 8 << 20;
 
@@ -83,8 +86,17 @@ impl FaceClient {
             Err(status) => {
                 tracing::error!(%status, "face-recog does not tell what looks for faces");
                 let detail = "face-recog does not answer; try again later";
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "face_recog_away", detail))
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, BROKEN_OFF, detail))
             }
+        }
+    }
+
+    /// Whether it answers now.
+    pub async fn answers(&self) -> bool {
+        match self.detector().await {
+            Ok(_) => true,
+            // An older one answers, too.
+            Err(problem) => problem.status != StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -111,10 +123,6 @@ fn patient<T>(message: T) -> Request<T> {
 /// Why there is no answer about a picture that was sent.
 fn not_recognised(status: &tonic::Status) -> Problem {
     match status.code() {
-        Code::ResourceExhausted => {
-            let detail = "face-recog has too much to do; try again later";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "face_recog_busy", detail)
-        }
         Code::Unimplemented => {
             let detail = "this cannot be answered here: face-recog is of a release that cannot do this";
             Problem::new(StatusCode::NOT_IMPLEMENTED, "face_recog_too_old", detail)
@@ -142,10 +150,14 @@ fn problem(status: &tonic::Status, path: Option<&str>) -> Problem {
             let detail = "nobody can be enrolled here: face-recog is of a release that cannot do this";
             Problem::new(StatusCode::NOT_IMPLEMENTED, "no_crops", detail)
         }
+        Code::ResourceExhausted => {
+            let detail = "face-recog has too much to do; try again later";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "face_recog_busy", detail)
+        }
         _ => {
             tracing::error!(%status, "face-recog does not do what a request needs");
-            let detail = "face-recog does not answer, or has too much to do; try again later";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "face_recog_away", detail)
+            let detail = "face-recog does not answer; try again later";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, BROKEN_OFF, detail)
         }
     }
 }
@@ -165,6 +177,9 @@ mod tests {
             assert_eq!(problem.status, StatusCode::SERVICE_UNAVAILABLE);
             assert!(!problem.detail.contains("why"), "only we should know that");
         }
+        let busy = problem(&tonic::Status::new(Code::ResourceExhausted, "why"), Some("/x.jpg"));
+        let broken = problem(&tonic::Status::new(Code::Unavailable, "why"), Some("/x.jpg"));
+        assert_eq!((busy.code, broken.code), ("face_recog_busy", BROKEN_OFF));
         let written = problem(&tonic::Status::new(Code::NotFound, "why"), None);
         assert_eq!(written.status, StatusCode::SERVICE_UNAVAILABLE, "nobody took it away but another folder");
     }

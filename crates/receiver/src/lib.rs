@@ -106,7 +106,7 @@ pub async fn run(
         ingest: ingest.clone(),
         uploads: uploads.clone(),
         known_people,
-        unknown_people: settings.unknown_people.clone(),
+        unknown_people: people::import::labelled::UnknownPeople::new(settings.unknown_people.clone()),
         examples: Intake::new(
             UploadStore::new(settings.known_people.clone(), settings.max_upload as u64, None),
             settings.body_timeout,

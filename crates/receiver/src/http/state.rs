@@ -1,6 +1,6 @@
 //! What all handlers work with.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{extract::Request, http::StatusCode};
 use common::{
@@ -22,7 +22,7 @@ use crate::{
         lists::Lists,
     },
     ingest::Ingest,
-    people::folder::KnownPeople,
+    people::{folder::KnownPeople, import::labelled::UnknownPeople},
     stateless::bounds::Bounds,
     takeout::turn::Turn,
     uploads::intake::Intake,
@@ -42,7 +42,7 @@ pub struct Receiver {
     /// Where the pictures of known people go.
     pub known_people: KnownPeople,
     /// Where the pictures are that are posted by their paths.
-    pub unknown_people: PathBuf,
+    pub unknown_people: UnknownPeople,
     /// Takes pictures that show a face which somebody is to be known by; they do not stay.
     pub examples: Intake,
     /// Takes pictures that are looked at and not kept.

@@ -67,6 +67,9 @@ impl Faces for Scissors {
             ..Face::default()
         };
         let nearest = Nearest { image_name: "skarlso_1.jpg".to_owned(), distance: 0.31, is_match: true };
+        if word == "breaks" {
+            return Err(Status::unavailable("the connection is broken off"));
+        }
         let faces = match (word, cut.is_some()) {
             ("none", _) | ("false", true) => vec![],
             ("two", _) => vec![face(100, LOOK, None), face(100, LOOK, None)],
@@ -162,6 +165,11 @@ impl World {
 
     pub async fn change(&self, sql: &'static str) {
         sqlx::raw_sql(sql).execute(&self.stack.rows.0).await.unwrap();
+    }
+
+    /// The folder of known people.
+    pub fn known(&self) -> &Path {
+        self.known.path()
     }
 
     pub fn files(&self) -> Vec<String> {

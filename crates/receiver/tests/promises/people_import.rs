@@ -218,15 +218,72 @@ async fn who_was_erased_during_a_run_does_not_come_back() {
     labelled
         .world
         .change(
-            "INSERT INTO people_imports (folder, dry_run, who, looked_at, last_name, last_file, state)
-             VALUES ('team', FALSE, 'ada', 1, 'Ada', '1.jpg', 2);
-             INSERT INTO people_import_erased (import, mark) VALUES (1, SHA2('ada', 256));
-             UPDATE people_imports SET state = 0",
+            "INSERT INTO people_import_erased (import, mark) VALUES (1, SHA2('ada', 256));
+             INSERT INTO people_imports (id, folder, dry_run, who, looked_at, last_name, last_file)
+             VALUES (1, 'team', FALSE, 'ada', 1, 'Ada', '1.jpg')",
         )
         .await;
     labelled.ended(1).await;
     assert_lines(&labelled.lines(1).await, &["/ refused the person was renamed, merged or deleted here"]);
     assert_eq!(labelled.people().await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_picture_of_somebody_who_was_renamed_adds_nobody() {
+    let labelled = Labelled::start(&["Ada/good.jpg"]).await;
+    assert_lines(&labelled.imported().await, &["Ada/good.jpg enrolled 5"]);
+    labelled.world.done("PATCH", "/people/5", json!({"name": "Eve"}), 200).await;
+    let refused = ["Ada/good.jpg refused the picture is that of Eve (person 5)"];
+    let run = labelled.begin(json!({"folder": "team", "dry_run": true})).await;
+    labelled.ended(run).await;
+    assert_lines(&labelled.lines(run).await, &refused);
+    assert_lines(&labelled.imported().await, &refused);
+    assert_eq!(labelled.people().await, ["Hannibal", "Skarlso", "John Doe", "Gergely", "Eve"]);
+}
+
+#[tokio::test]
+async fn a_run_whose_folder_is_gone_is_stopped_and_holds_up_nobody() {
+    let labelled = Labelled::start(&["Ada/1.jpg"]).await;
+    labelled
+        .world
+        .change("INSERT INTO people_imports (folder, dry_run, who) VALUES ('gone', FALSE, 'ada')")
+        .await;
+    assert_lines(&labelled.imported().await, &["Ada/1.jpg enrolled 5"]);
+    let gone = labelled.ended(1).await;
+    assert_eq!(
+        (&gone["state"], &gone["problem"]),
+        (&json!("Stopped"), &json!("the folder is not there any more"))
+    );
+}
+
+#[tokio::test]
+async fn only_the_picture_that_breaks_face_recog_off_is_refused() {
+    let labelled = Labelled::start(&["Ada/1.jpg", "Ada/breaks.jpg", "Ada/good.jpg"]).await;
+    let expected = [
+        "Ada/1.jpg enrolled 5",
+        "Ada/breaks.jpg refused face-recog does not answer about it",
+        "Ada/good.jpg enrolled 5",
+    ];
+    assert_lines(&labelled.imported().await, &expected);
+}
+
+#[tokio::test]
+async fn without_the_folder_of_known_people_a_run_waits_until_it_is_back() {
+    let labelled = Labelled::start(&["Ada/1.jpg"]).await;
+    fs::remove_dir_all(labelled.world.known()).unwrap();
+    labelled
+        .world
+        .change("INSERT INTO people_imports (folder, dry_run, who) VALUES ('team', FALSE, 'ada')")
+        .await;
+    until("it says why it waits", async || {
+        labelled.world.get("/people/import/1").await["problem"]
+            .as_str()
+            .is_some_and(|why| why.contains("KNOWN_PEOPLE"))
+    })
+    .await;
+    fs::create_dir(labelled.world.known()).unwrap();
+    labelled.ended(1).await;
+    assert_lines(&labelled.lines(1).await, &["Ada/1.jpg enrolled 5"]);
 }
 
 #[tokio::test]

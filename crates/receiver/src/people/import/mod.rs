@@ -4,7 +4,7 @@
 pub mod labelled;
 pub mod work;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use axum::{
     Extension,
@@ -43,7 +43,7 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
 #[serde(deny_unknown_fields)]
 #[schema(as = LabelledFolder)]
 struct Wanted {
-    /// In the folder of unknown people: in it is one folder for each person, which is called as they are, with their pictures.
+    /// In the folder of unknown people. It has one subfolder for each person, named after the person, with their pictures.
     #[schema(min_length = 1, max_length = 255, example = "team")]
     folder: String,
     /// Only tell what would become of the pictures.
@@ -56,7 +56,7 @@ const WANTED: &str = r#"a folder, as in {"folder":"team"} or {"folder":"team","d
 
 /// Bring people in with their pictures
 ///
-/// In the folder is one folder for each person, which is called as they are: `team/Ada Lovelace/1.jpg`. Who has no such name yet becomes
+/// The folder has one subfolder for each person, named after the person: `team/Ada Lovelace/1.jpg`. Who has no such name yet becomes
 /// known. Each picture has to be as good as for enrolling somebody by one. What people said here stays: a picture is refused whose face
 /// somebody gave to another person, and a photo that was removed does not come back. It goes on after a restart. The same request while
 /// it runs is answered with the run.
@@ -77,8 +77,8 @@ async fn start_import(
         );
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_such_folder", detail)
     };
-    let labelled = Labelled::new(&receiver.unknown_people, &folder).ok_or_else(no_folder)?;
-    if !labelled.is_there().await {
+    let labelled = receiver.unknown_people.labelled(&folder).ok_or_else(no_folder)?;
+    if !labelled.is_there().await.map_err(|error| away(&labelled, &error))? {
         return Err(no_folder());
     }
     receiver.known_people.is_there().await?;
@@ -88,6 +88,11 @@ async fn start_import(
         response.headers_mut().insert(LOCATION, location);
     }
     Ok(response)
+}
+
+fn away(labelled: &Labelled, error: &io::Error) -> Problem {
+    let detail = format!("the folder {} cannot be read: {error}", labelled.folder());
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "folder_away", detail)
 }
 
 /// Runs.
@@ -171,7 +176,7 @@ async fn list_imported_pictures(
 
 /// Stop a run that brings people in
 ///
-/// Who is known by it stays known. A run that has ended stays as it is.
+/// People who were added stay. A run that has ended stays as it is.
 #[utoipa::path(post, path = "/people/import/{id}/stop", tag = "people", params(("id" = u64, Path, description = "The run", example = 1)), responses(
     (status = OK, description = "The run as it is now", body = Import),
     (status = NOT_FOUND, description = "There is no such run"),

@@ -1,24 +1,32 @@
-//! Looks at the pictures of a run one after the other, and makes people known by those that are fit.
+//! Looks at the pictures of a run, and makes people known by those that are fit.
 //!
-//! One receiver does it at a time. What face-recog has to see of the next pictures is asked for ahead; what is decided and stored is
-//! decided in their order, so that a picture is held against those before it.
+//! One receiver does it at a time. face-recog looks at up to four pictures ahead, at once. What becomes of a picture is decided and
+//! stored in their order. So face-recog may have seen a picture before those right before it were stored, and not have compared it with
+//! them.
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration, vec};
 
 use axum::http::StatusCode;
-use common::db::{
-    people::{
-        self, Named, called,
-        enrolment::{self, Candidate, Unfit},
-        import::{self, Import, Outcome, Picture},
+use common::{
+    db::{
+        people::{
+            self, Named, called,
+            enrolment::{self, Candidate, Unfit},
+            import::{self, Import, Outcome, Picture},
+        },
+        pool::{self, Lock},
     },
-    pool::{self, Lock},
+    models::Person,
 };
 use futures_util::{StreamExt, stream::FuturesOrdered};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::RwLock,
+    time::{sleep, timeout},
+};
 
 use super::labelled::{Labelled, LabelledPicture};
 use crate::{
+    face_client::BROKEN_OFF,
     http::{error::Problem, state::Receiver},
     people::{
         enrolment::{Seen, cut_out, give, only_face_on},
@@ -36,8 +44,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 /// Pictures that face-recog is asked about at once.
 const AT_ONCE: usize = 4;
 
-/// A picture about which face-recog has not answered so often is refused, if it answers otherwise: it may be what kills it.
-const TRIES: u32 = 5;
+/// A picture is refused that broke face-recog off so often, looked at alone: it may be what kills it.
+const TRIES: u32 = 3;
 
 /// Stands for somebody who is not known yet: nobody has this id.
 const NEW: i32 = 0;
@@ -60,11 +68,14 @@ pub async fn run(receiver: &Arc<Receiver>) {
 
 /// Works on a run to its end.
 async fn work(receiver: &Arc<Receiver>, run: &Import, mut lock: Lock) -> Result<(), Problem> {
-    let labelled = Labelled::new(&receiver.unknown_people, &run.folder).ok_or_else(Problem::internal)?;
-    let away = |error: io::Error| {
-        let detail = format!("the folder {} cannot be read: {error}", run.folder);
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "folder_away", detail)
-    };
+    let labelled = receiver.unknown_people.labelled(&run.folder).ok_or_else(Problem::internal)?;
+    let away = |error: io::Error| super::away(&labelled, &error);
+    if labelled.is_gone().await.map_err(away)? {
+        let why = "the folder is not there any more";
+        tracing::warn!(run = run.id, why, "people are not brought in");
+        import::give_up(&receiver.pool, run.id, why).await?;
+        return Ok(());
+    }
     let names = labelled.names().await.map_err(away)?;
     if run.total.is_none() {
         let mut total = 0;
@@ -80,12 +91,13 @@ async fn work(receiver: &Arc<Receiver>, run: &Import, mut lock: Lock) -> Result<
         after: run.last.clone(),
     };
     let (mut looking, mut number) = (FuturesOrdered::new(), run.looked_at);
+    let turns = Arc::new(RwLock::new(()));
     loop {
         while looking.len() < AT_ONCE
             && let Some(picture) = left.next().await.map_err(away)?
         {
             let path = labelled.paths(&picture)[0].clone();
-            let seen = look(receiver.clone(), run.id, path);
+            let seen = look(receiver.clone(), run.id, path, turns.clone());
             looking.push_back(async move { (picture, seen.await) });
         }
         let looked = loop {
@@ -143,26 +155,45 @@ impl Left<'_> {
 /// A face that may make somebody known, what was cut out, and what face-recog sees on that; or why it makes nobody known.
 type Look = Result<(Candidate, Nameless, Seen), String>;
 
-/// Has face-recog look at a picture, however long it is away.
-async fn look(receiver: Arc<Receiver>, run: u32, path: String) -> Look {
-    let mut tries = 0;
+/// Has face-recog look at a picture, however long it is away, or a folder cannot be written to.
+///
+/// A picture that breaks face-recog off takes those with it that are looked at beside it. So after that each of them is looked at
+/// alone, and only such a try counts, if face-recog was there before and is there again.
+async fn look(receiver: Arc<Receiver>, run: u32, path: String, turns: Arc<RwLock<()>>) -> Look {
+    let (mut tries, mut is_suspect) = (0, false);
     loop {
-        let problem = match look_now(&receiver, &path).await {
+        let (looked, was_there) = if is_suspect {
+            let _alone = turns.write().await;
+            let was_there = receiver.face_client.answers().await;
+            (look_now(&receiver, &path).await, was_there)
+        } else {
+            let _beside = turns.read().await;
+            (look_now(&receiver, &path).await, false)
+        };
+        let problem = match looked {
             Ok(seen) => return Ok(seen),
             Err(problem) if problem.status.is_client_error() => return Err(problem.detail),
             Err(problem) => problem,
         };
-        tries += 1;
-        if tries >= TRIES && receiver.face_client.detector().await.is_ok() {
+        loop {
+            match import::wait(&receiver.pool, run, &problem.detail).await {
+                Ok(true) => {}
+                // Nobody reads this.
+                Ok(false) => return Err("the run was stopped".to_owned()),
+                Err(error) => tracing::warn!(%error, "cannot note why people cannot be brought in now"),
+            }
+            sleep(PAUSE).await;
+            if receiver.face_client.answers().await {
+                break;
+            }
+        }
+        if problem.code == BROKEN_OFF {
+            is_suspect = true;
+            tries += u32::from(was_there);
+        }
+        if tries >= TRIES {
             return Err(format!("face-recog does not answer about it: {}", problem.detail));
         }
-        match import::wait(&receiver.pool, run, &problem.detail).await {
-            Ok(true) => {}
-            // Nobody reads this.
-            Ok(false) => return Err("the run was stopped".to_owned()),
-            Err(error) => tracing::warn!(%error, "cannot note why people cannot be brought in now"),
-        }
-        sleep(PAUSE).await;
     }
 }
 
@@ -229,12 +260,19 @@ async fn decide(
     {
         return refused("this photo was removed from the person here".to_owned());
     }
+    let owner = {
+        let mut connection = pool.acquire().await?;
+        people::by_image_names(&mut connection, &[&nameless.name]).await?.remove(&nameless.name)
+    };
+    // Before somebody is added, who would have no picture.
+    if let Some(owner) = &owner
+        && Some(owner.id) != person
+    {
+        return Ok(anothers(person, owner));
+    }
     let outcome = |outcome, person| Ok(Decided { outcome, person, reason: None });
     if run.dry_run {
-        let mut connection = pool.acquire().await?;
-        let owner = people::by_image_names(&mut connection, &[&nameless.name]).await?.remove(&nameless.name);
-        let is_theirs = owner.is_some_and(|owner| Some(owner.id) == person);
-        return outcome(if is_theirs { Outcome::Already } else { Outcome::Enrolled }, person);
+        return outcome(if owner.is_some() { Outcome::Already } else { Outcome::Enrolled }, person);
     }
     let person = match person {
         Some(person) => person,
@@ -247,15 +285,16 @@ async fn decide(
     match give(receiver, u64::from(person.unsigned_abs()), nameless, None, &run.who).await {
         Ok(Named::Done) => outcome(Outcome::Enrolled, Some(person)),
         Ok(Named::Already) => outcome(Outcome::Already, Some(person)),
-        Ok(Named::Anothers(other)) => {
-            let reason = format!("the picture is that of {} (person {})", other.name, other.id);
-            Ok(Decided::refused(Some(person), reason))
-        }
+        Ok(Named::Anothers(other)) => Ok(anothers(Some(person), &other)),
         Ok(Named::Undone) => Err(Problem::internal()),
         // Somebody deleted the person, or took the picture away, meanwhile.
         Err(problem) if problem.status.is_client_error() => Ok(Decided::refused(None, problem.detail)),
         Err(problem) => Err(problem),
     }
+}
+
+fn anothers(person: Option<i32>, other: &Person) -> Decided {
+    Decided::refused(person, format!("the picture is that of {} (person {})", other.name, other.id))
 }
 
 /// What a person said of the face on this picture, if it was posted, and that forbids it.

@@ -31,7 +31,7 @@ pub enum State {
     Running,
     /// Each of its pictures was looked at.
     Done,
-    /// Somebody stopped it.
+    /// Somebody stopped it, or its folder went.
     Stopped,
 }
 
@@ -69,7 +69,7 @@ pub struct Import {
     pub already: u64,
     /// Pictures that were refused.
     pub refused: u64,
-    /// Why it cannot go on now.
+    /// Why it cannot go on now, or could not when it was stopped.
     pub problem: Option<String>,
     /// When it was asked for.
     pub started_at: DateTime<Utc>,
@@ -318,6 +318,18 @@ pub async fn end(pool: &MySqlPool, import: u32) -> sqlx::Result<()> {
              WHERE id = ? AND state = 0",
         );
         update.bind(import).execute(pool).await.map(drop)
+    })
+    .await
+}
+
+/// Ends a run that can never go on, and says why.
+pub async fn give_up(pool: &MySqlPool, import: u32, problem: &str) -> sqlx::Result<()> {
+    until_done(|| async {
+        let update = sqlx::query(
+            "UPDATE people_imports SET state = 2, problem = ?, last_name = NULL, last_file = NULL, ended_at = NOW(6)
+             WHERE id = ? AND state = 0",
+        );
+        update.bind(problem).bind(import).execute(pool).await.map(drop)
     })
     .await
 }
