@@ -421,12 +421,16 @@ async fn behind_a_proxy(database: &Database) -> (Database, Arc<AtomicBool>) {
 }
 
 async fn forward(mut client: TcpStream, mut server: TcpStream, loses: Arc<AtomicBool>) {
-    let (mut question, mut answer, mut is_commit) = (vec![0; 1 << 16], vec![0; 1 << 16], false);
+    let (mut question, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    // Other work of the receiver commits as well.
+    let (mut imports, mut is_commit) = (false, false);
     loop {
         let written = tokio::select! {
             read = client.read(&mut question) => {
                 let sent = &question[..read.unwrap_or(0)];
-                is_commit = sent.windows(6).any(|word| word == b"COMMIT");
+                let has = |word: &[u8]| sent.windows(word.len()).any(|bytes| bytes == word);
+                imports |= has(b"INSERT INTO faces ");
+                is_commit = imports && has(b"COMMIT");
                 if sent.is_empty() { return } else { server.write_all(sent).await }
             }
             read = server.read(&mut answer) => match read {
