@@ -196,40 +196,31 @@ async fn undo(
         );
         Problem::new(StatusCode::CONFLICT, "outdated_entry", detail)
     };
-    Ok(match change {
+    let person = match change {
         Change::Correction(correction) => {
             let undone =
                 corrections::undo(pool, entry, &correction.into(), name).await?.ok_or_else(outdated)?;
             let restored = without_files(&receiver, undone).await?;
-            image(&receiver, &restored.images).await.map(|image| format::fresh(StatusCode::OK, &image))?
+            let image = image(&receiver, &restored.images).await?;
+            return Ok(format::fresh(StatusCode::OK, &image));
         }
         Change::Corrections(corrections) => {
             let undone = corrections::undo(pool, entry, &corrections, name).await?.ok_or_else(outdated)?;
             let corrections::Restored { faces, .. } = without_files(&receiver, undone).await?;
-            format::fresh(StatusCode::OK, &Restored { faces })
+            return Ok(format::fresh(StatusCode::OK, &Restored { faces }));
         }
         Change::Naming(naming) => {
             let undone = clusters::undo(pool, entry, &naming, name).await?.ok_or_else(outdated)?;
             let cluster = without_files(&receiver, undone).await?;
-            format::fresh(StatusCode::OK, &Again { cluster })
+            return Ok(format::fresh(StatusCode::OK, &Again { cluster }));
         }
-        Change::Renaming(renaming) => {
-            let person = people::undo(pool, entry, &renaming, name).await?.ok_or_else(outdated)?;
-            format::fresh(StatusCode::OK, &receiver.person(person).await?)
-        }
-        Change::Hiding(hiding) => {
-            let person = people::hidden::undo(pool, entry, &hiding, name).await?.ok_or_else(outdated)?;
-            format::fresh(StatusCode::OK, &receiver.person(person).await?)
-        }
-        Change::Covering(covering) => {
-            let person = people::cover::undo(pool, entry, &covering, name).await?.ok_or_else(outdated)?;
-            format::fresh(StatusCode::OK, &receiver.person(person).await?)
-        }
-        Change::Merge(merge) => {
-            let person = people::merge::undo(pool, entry, &merge, name).await?.ok_or_else(outdated)?;
-            format::fresh(StatusCode::OK, &receiver.person(person).await?)
-        }
-    })
+        Change::Renaming(renaming) => people::undo(pool, entry, &renaming, name).await?,
+        Change::Hiding(hiding) => people::hidden::undo(pool, entry, &hiding, name).await?,
+        Change::Covering(covering) => people::cover::undo(pool, entry, &covering, name).await?,
+        Change::Merge(merge) => people::merge::undo(pool, entry, &merge, name).await?,
+    };
+    let person = receiver.person(person.ok_or_else(outdated)?).await?;
+    Ok(format::fresh(StatusCode::OK, &person))
 }
 
 /// Removes the files of pictures that are nobody's any more.

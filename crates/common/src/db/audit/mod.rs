@@ -162,11 +162,11 @@ pub enum Change {
     /// A name for a cluster, which [`clusters::undo`](crate::db::faces::clusters::undo) takes back.
     Naming(Naming),
     /// Another name for somebody known, which [`people::undo`](crate::db::people::undo) takes back.
-    Renaming(Renaming),
+    Renaming(Edited<String>),
     /// Somebody who was hidden or shown again, which [`hidden::undo`](crate::db::people::hidden::undo) takes back.
-    Hiding(Hiding),
+    Hiding(Edited<bool>),
     /// Another face that shows somebody, which [`cover::undo`](crate::db::people::cover::undo) takes back.
-    Covering(Covering),
+    Covering(Edited<Option<u64>>),
     /// Two people who became one, which [`merge::undo`](crate::db::people::merge::undo) takes back. Its entry tells of who is
     /// [`Gone`].
     #[serde(skip)]
@@ -265,35 +265,19 @@ pub struct Naming {
     pub(crate) faces: Vec<u64>,
 }
 
-/// Another name for somebody, as the audit keeps it.
+/// A value of somebody's row before a change and after it, as the audit keeps it.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Renaming {
+pub struct Edited<T> {
     pub(crate) person: u64,
-    pub(crate) before: String,
-    pub(crate) after: String,
+    pub(crate) before: T,
+    pub(crate) after: T,
 }
 
-impl Renaming {
+impl Edited<String> {
     /// The name before, and after.
     pub fn names(&self) -> (&str, &str) {
         (&self.before, &self.after)
     }
-}
-
-/// Whether somebody is hidden, as the audit keeps it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Hiding {
-    pub(crate) person: u64,
-    pub(crate) before: bool,
-    pub(crate) after: bool,
-}
-
-/// The face that was chosen to show somebody, as the audit keeps it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Covering {
-    pub(crate) person: u64,
-    pub(crate) before: Option<u64>,
-    pub(crate) after: Option<u64>,
 }
 
 /// What an entry tells that told of somebody who is erased.

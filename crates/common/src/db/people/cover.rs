@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlPool, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
     db::{
-        audit::{self, Action, Change, Covering, Subject},
-        people::{Changed, locked},
+        audit::{Action, Change, Edited},
+        people::{Changed, attribute::Attribute, locked},
         pool::{push_list, until_done},
     },
     quality,
@@ -17,6 +17,9 @@ use crate::{
 
 /// Faces of one person among which the best is looked for. They are the oldest: so it stays the same.
 const LOOKED_AT: usize = 32;
+
+const COVER: Attribute<Option<u64>> =
+    Attribute { column: "cover", actions: &[Action::SetCover], told: Change::Covering };
 
 /// The face by which somebody is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -92,11 +95,7 @@ pub async fn choose(
                 return Ok(Changed::Done(None));
             }
         }
-        let before = chosen(&mut transaction, id).await?;
-        write(&mut transaction, id, face).await?;
-        let change = Change::Covering(Covering { person: id, before, after: face });
-        let entry =
-            audit::note(&mut transaction, who, Action::SetCover, Subject::Person(id), &change).await?;
+        let entry = COVER.set(&mut transaction, id, face, Action::SetCover, who).await?;
         transaction.commit().await?;
         Ok(Changed::Done(Some(entry)))
     })
@@ -105,32 +104,11 @@ pub async fn choose(
 
 /// Undoes that, which `entry` of the audit tells of. Who is shown as before; `None` when another face was chosen since, they
 /// are gone, or it was undone before.
-pub async fn undo(pool: &MySqlPool, entry: u64, covering: &Covering, who: &str) -> sqlx::Result<Option<u64>> {
-    let &Covering { person, before, after } = covering;
-    until_done(|| async {
-        let mut transaction = pool.begin().await?;
-        if locked(&mut transaction, person).await?.is_none()
-            || chosen(&mut transaction, person).await? != after
-            || !audit::is_newest(&mut transaction, entry, Subject::Person(person), &[Action::SetCover])
-                .await?
-        {
-            return Ok(None);
-        }
-        write(&mut transaction, person, before).await?;
-        let change = Change::Covering(Covering { person, before: after, after: before });
-        audit::note_undo(&mut transaction, who, Subject::Person(person), &change, entry).await?;
-        transaction.commit().await?;
-        Ok(Some(person))
-    })
-    .await
-}
-
-async fn chosen(transaction: &mut MySqlConnection, person: u64) -> sqlx::Result<Option<u64>> {
-    sqlx::query_scalar("SELECT cover FROM person WHERE id = ?").bind(person).fetch_one(transaction).await
-}
-
-async fn write(transaction: &mut MySqlConnection, person: u64, face: Option<u64>) -> sqlx::Result<()> {
-    let update = sqlx::query("UPDATE person SET cover = ? WHERE id = ?").bind(face).bind(person);
-    update.execute(transaction).await?;
-    Ok(())
+pub async fn undo(
+    pool: &MySqlPool,
+    entry: u64,
+    covering: &Edited<Option<u64>>,
+    who: &str,
+) -> sqlx::Result<Option<u64>> {
+    COVER.undo(pool, entry, covering, who).await
 }

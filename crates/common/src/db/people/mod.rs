@@ -4,6 +4,7 @@
 //! face near to it is nobody's until somebody says whose picture it is. Whatever changes here changes who is on images,
 //! so each change settles those that it touches, in its own transaction ([`faces::settle`]), and is noted in the audit.
 
+mod attribute;
 pub mod called;
 pub mod cover;
 pub mod enrolment;
@@ -28,9 +29,10 @@ use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
     db::{
-        audit::{self, Action, Change, Gone, Renaming, Subject},
+        audit::{self, Action, Change, Edited, Gone, Subject},
         faces,
         idempotency::{Key, remember},
+        people::attribute::Attribute,
         pool::{answered, push_list, until_all_done, until_done},
     },
     models::{ImageId, Person},
@@ -115,48 +117,23 @@ pub enum Changed<T> {
     NoSuchPerson(u64),
 }
 
+const NAME: Attribute<String> =
+    Attribute { column: "name", actions: &[Action::Rename], told: Change::Renaming };
+
 /// Gives somebody another name: the entry of the audit that can undo it.
 pub async fn rename(pool: &MySqlPool, id: u64, name: &str, who: &str) -> sqlx::Result<Changed<u64>> {
-    until_done(|| async {
-        let mut transaction = pool.begin().await?;
-        let Some(before) = locked(&mut transaction, id).await? else { return Ok(Changed::NoSuchPerson(id)) };
-        write_name(&mut transaction, id, name).await?;
-        let renaming = Renaming { person: id, before: before.name, after: name.to_owned() };
-        let change = Change::Renaming(renaming);
-        let entry = audit::note(&mut transaction, who, Action::Rename, Subject::Person(id), &change).await?;
-        transaction.commit().await?;
-        Ok(Changed::Done(entry))
-    })
-    .await
+    NAME.change(pool, id, name.to_owned(), Action::Rename, who).await
 }
 
 /// Takes a renaming back, which `entry` of the audit tells of. Who has their old name again; `None` when they have got
 /// another one since, or are gone, or it was taken back before.
-pub async fn undo(pool: &MySqlPool, entry: u64, renaming: &Renaming, who: &str) -> sqlx::Result<Option<u64>> {
-    let &Renaming { person, ref before, ref after } = renaming;
-    until_done(|| async {
-        let mut transaction = pool.begin().await?;
-        let now = locked(&mut transaction, person).await?;
-        // Somebody may have changed it by hand.
-        if now.is_none_or(|now| now.name != *after)
-            || !audit::is_newest(&mut transaction, entry, Subject::Person(person), &[Action::Rename]).await?
-        {
-            return Ok(None);
-        }
-        write_name(&mut transaction, person, before).await?;
-        let back = Renaming { person, before: after.clone(), after: before.clone() };
-        let change = Change::Renaming(back);
-        audit::note_undo(&mut transaction, who, Subject::Person(person), &change, entry).await?;
-        transaction.commit().await?;
-        Ok(Some(person))
-    })
-    .await
-}
-
-async fn write_name(transaction: &mut MySqlConnection, person: u64, name: &str) -> sqlx::Result<()> {
-    let update = sqlx::query("UPDATE person SET name = ? WHERE id = ?").bind(name).bind(person);
-    update.execute(transaction).await?;
-    Ok(())
+pub async fn undo(
+    pool: &MySqlPool,
+    entry: u64,
+    renaming: &Edited<String>,
+    who: &str,
+) -> sqlx::Result<Option<u64>> {
+    NAME.undo(pool, entry, renaming, who).await
 }
 
 /// Deletes a person with their corrections and the rows of their reference photos. Images that showed them show nobody, or whoever
