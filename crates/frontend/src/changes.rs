@@ -5,11 +5,13 @@
 
 pub mod people;
 
+use std::str::FromStr;
+
 use axum::{
     Form, Router,
-    extract::{DefaultBodyLimit, State, rejection::FormRejection},
+    extract::{DefaultBodyLimit, FromRequest, Request, State},
     http::{HeaderMap, Method, StatusCode, Uri, header::REFERER},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::post,
 };
 use common::db::people::called::named;
@@ -45,13 +47,54 @@ pub fn routes() -> Router<Frontend> {
         .layer(DefaultBodyLimit::max(LONGEST_FORM))
 }
 
-/// The fields of a form, some of which stand there several times.
-type Fields = Vec<(String, String)>;
+/// The fields of a form that a page of ours sent; some stand there several times.
+struct Fields(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        if is_from_here(request.headers()) != Some(true) {
+            return Err(Problem::OtherSite.into());
+        }
+        let form = Form::<Vec<_>>::from_request(request, state).await;
+        form.map(|Form(fields)| Self(fields)).map_err(|_| unreadable())
+    }
+}
+
+impl Fields {
+    fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    fn first(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// `None` as well where it cannot be read.
+    fn number<N: FromStr>(&self, name: &str) -> Option<N> {
+        self.first(name)?.parse().ok()
+    }
+
+    /// What is to be done.
+    fn what(&self) -> Option<What> {
+        self.first("do").and_then(What::read)
+    }
+}
 
 /// Why nothing was changed.
 enum Refused {
     Problem(Problem),
     Words(StatusCode, String),
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Problem(problem) => problem.answer(Format::Html),
+            Self::Words(status, words) => error::refused(status, &words),
+        }
+    }
 }
 
 impl From<Problem> for Refused {
@@ -63,44 +106,35 @@ impl From<Problem> for Refused {
 async fn correct(
     State(frontend): State<Frontend>,
     headers: HeaderMap,
-    form: Result<Form<Fields>, FormRejection>,
-) -> Response {
-    let corrected = async {
-        let fields = read(&headers, form)?;
-        let faces: Vec<u64> = values(&fields, "face").filter_map(|face| face.parse().ok()).collect();
-        let about = match values(&fields, "cluster").next() {
-            Some(cluster) => ("cluster", json!(cluster.parse::<u64>().map_err(|_| unreadable())?)),
-            None if faces.is_empty() => return Ok(Done { what: What::Nothing, faces: 0, undo: None }),
-            None => ("faces", json!(faces)),
-        };
-        let what = values(&fields, "do").next().and_then(What::read);
-        let mut body = match what {
-            Some(What::Assign) => {
-                whom(&frontend, values(&fields, "name").next().unwrap_or_default().trim()).await?
-            }
-            Some(What::Confirm) => json!({ "confirm": true }),
-            Some(What::Reject) => {
-                let person = values(&fields, "person").next().and_then(|person| person.parse::<i32>().ok());
-                json!({ "not": person })
-            }
-            Some(What::Ignore) => json!({ "person": null }),
-            Some(What::Clear) => json!({ "clear": true }),
-            _ => return Err(unreadable()),
-        };
-        let what = what.unwrap_or(What::Nothing);
-        body[about.0] = about.1;
-        // Sent twice by two clicks, a form names nobody twice.
-        let key = values(&fields, "key").next();
-        let said = send(&frontend, &headers, "/faces/corrections", &body, key).await?;
-        let done = done_by(what, &said);
-        match values(&fields, "example").next().and_then(|example| example.parse().ok()) {
-            Some(example) if what == What::Assign => {
-                Ok(enrolled(&frontend, &headers, done, &said, example).await)
-            }
-            _ => Ok(done),
+    fields: Fields,
+) -> Result<Response, Refused> {
+    let faces: Vec<u64> = fields.all("face").filter_map(|face| face.parse().ok()).collect();
+    let about = match fields.first("cluster") {
+        Some(cluster) => ("cluster", json!(cluster.parse::<u64>().map_err(|_| unreadable())?)),
+        None if faces.is_empty() => {
+            return Ok(back(&headers, Done { what: What::Nothing, faces: 0, undo: None }));
         }
+        None => ("faces", json!(faces)),
     };
-    answer(&headers, corrected.await)
+    let what = fields.what().ok_or_else(unreadable)?;
+    let mut body = match what {
+        What::Assign => whom(&frontend, fields.first("name").unwrap_or_default().trim()).await?,
+        What::Confirm => json!({ "confirm": true }),
+        What::Reject => json!({ "not": fields.number::<i32>("person") }),
+        What::Ignore => json!({ "person": null }),
+        What::Clear => json!({ "clear": true }),
+        _ => return Err(unreadable()),
+    };
+    body[about.0] = about.1;
+    // Sent twice by two clicks, a form names nobody twice.
+    let key = fields.first("key");
+    let said = send(&frontend, &headers, "/faces/corrections", &body, key).await?;
+    let done = done_by(what, &said);
+    let done = match fields.number("example") {
+        Some(example) if what == What::Assign => enrolled(&frontend, &headers, done, &said, example).await,
+        _ => done,
+    };
+    Ok(back(&headers, done))
 }
 
 /// What was done, by the receiver's answer.
@@ -123,46 +157,22 @@ async fn enrolled(frontend: &Frontend, headers: &HeaderMap, done: Done, said: &V
 async fn undo(
     State(frontend): State<Frontend>,
     headers: HeaderMap,
-    form: Result<Form<Fields>, FormRejection>,
-) -> Response {
-    let undone = async {
-        let fields = read(&headers, form)?;
-        let entry = values(&fields, "entry").next().and_then(|entry| entry.parse::<u64>().ok());
-        let entry = entry.ok_or_else(unreadable)?;
-        send(&frontend, &headers, &format!("/audit/{entry}/undo"), &Value::Null, None).await?;
-        Ok(Done { what: What::Undo, faces: 0, undo: None })
-    };
-    answer(&headers, undone.await)
+    fields: Fields,
+) -> Result<Response, Refused> {
+    let entry: u64 = fields.number("entry").ok_or_else(unreadable)?;
+    send(&frontend, &headers, &format!("/audit/{entry}/undo"), &Value::Null, None).await?;
+    Ok(back(&headers, Done { what: What::Undo, faces: 0, undo: None }))
 }
 
 async fn import(
     State(frontend): State<Frontend>,
     headers: HeaderMap,
-    form: Result<Form<Fields>, FormRejection>,
-) -> Response {
-    let begun = async {
-        let fields = read(&headers, form)?;
-        let folder = values(&fields, "folder").next().unwrap_or_default().trim();
-        let dry_run = values(&fields, "dry_run").next().is_some();
-        let body = json!({ "folder": folder, "dry_run": dry_run });
-        send(&frontend, &headers, "/people/import", &body, None).await
-    };
-    match begun.await {
-        Ok(_) => to("/people/import"),
-        Err(refused) => answer(&headers, Err(refused)),
-    }
-}
-
-/// The fields, if a page of ours sends them.
-fn read(headers: &HeaderMap, form: Result<Form<Fields>, FormRejection>) -> Result<Fields, Refused> {
-    if is_from_here(headers) != Some(true) {
-        return Err(Problem::OtherSite.into());
-    }
-    form.map(|Form(fields)| fields).map_err(|_| unreadable())
-}
-
-fn values<'f>(fields: &'f Fields, name: &'static str) -> impl Iterator<Item = &'f str> {
-    fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
+    fields: Fields,
+) -> Result<Response, Refused> {
+    let folder = fields.first("folder").unwrap_or_default().trim();
+    let body = json!({ "folder": folder, "dry_run": fields.first("dry_run").is_some() });
+    send(&frontend, &headers, "/people/import", &body, None).await?;
+    Ok(to("/people/import"))
 }
 
 fn unreadable() -> Refused {
@@ -215,18 +225,9 @@ async fn send_by(
     Err(Refused::Words(status, words.to_owned()))
 }
 
-/// Leads the browser back to its page, or says why nothing was changed.
-fn answer(headers: &HeaderMap, done: Result<Done, Refused>) -> Response {
-    answer_at(done.map(|done| (done, page_before(headers))))
-}
-
-/// Leads the browser to a page, which tells what was done.
-fn answer_at(done: Result<(Done, String), Refused>) -> Response {
-    match done {
-        Ok((done, page)) => to(&done.after(&page)),
-        Err(Refused::Problem(problem)) => problem.answer(Format::Html),
-        Err(Refused::Words(status, words)) => error::refused(status, &words),
-    }
+/// Leads the browser back to its page, which tells what was done.
+fn back(headers: &HeaderMap, done: Done) -> Response {
+    to(&done.after(&page_before(headers)))
 }
 
 /// The page that the form stands on. Only a page of ours comes this far, and a browser tells it the address of one.
