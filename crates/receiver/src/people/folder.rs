@@ -55,6 +55,11 @@ impl KnownPeople {
         self.with(|folder| fs::metadata(folder).map(drop)).await
     }
 
+    /// Whether there is a folder whose pictures can be listed.
+    pub async fn exists(&self) -> Result<bool, Problem> {
+        self.with(|folder| Ok(entries(folder)?.is_some())).await
+    }
+
     /// Writes a picture beside the others, unseen, under the name that its content gives it.
     pub async fn write(&self, jpeg: Vec<u8>) -> Result<Nameless, Problem> {
         self.with(move |folder| {
@@ -89,11 +94,7 @@ impl KnownPeople {
     /// The pictures that lie in the folder, by their names; `None` when there is no folder.
     pub async fn list(&self) -> Result<Option<Vec<String>>, Problem> {
         self.with(|folder| {
-            let entries = match fs::read_dir(folder) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error),
-            };
+            let Some(entries) = entries(folder)? else { return Ok(None) };
             let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
             let names = names.collect::<io::Result<Vec<_>>>()?;
             Ok(Some(names.into_iter().flatten().filter(|name| is_picture_name(name)).collect()))
@@ -171,6 +172,14 @@ pub enum Put {
     Another,
     /// No picture can be called this.
     NoName,
+}
+
+/// What lies in a folder; `None` when there is none.
+fn entries(folder: &Path) -> io::Result<Option<fs::ReadDir>> {
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        entries => entries.map(Some),
+    }
 }
 
 fn have_same_content(one: &Path, other: &Path) -> io::Result<bool> {

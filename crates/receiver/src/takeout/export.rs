@@ -74,8 +74,7 @@ pub async fn export(
     Extension(who): Extension<Who>,
 ) -> Result<Response, Problem> {
     let turn = receiver.archives.take()?;
-    let has_folder = receiver.known_people.list().await?.is_some();
-    if !has_folder && read::has_photos(&receiver.pool).await? {
+    if !receiver.known_people.exists().await? && read::has_photos(&receiver.pool).await? {
         return Err(no_folder());
     }
     let (takeout, beginning) = Takeout::begin(&receiver.pool, &who.name).await?;
@@ -114,7 +113,6 @@ pub async fn export(
     );
     let body = stream::unfold(written, async |mut written| Some((written.recv().await?, written))).fuse();
     let mut response = Response::new(Body::from_stream(body));
-    *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
