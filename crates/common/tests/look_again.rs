@@ -12,9 +12,10 @@ use common::{
         faces::{Found, FoundFace, Nearest, clusters},
         images::{
             self, Claim, ClaimOutcome, FaceStatus, Failure, Fenced, ImageStatus, Outcome, Recognised, delete,
-            look_again::{self, Filter, Portion, RunState},
+            look_again::{self, Filter, Portion},
             query::{self, Order, Wanted},
         },
+        runs::RunState,
     },
     models::{ImageId, Person, Status},
 };

@@ -6,9 +6,12 @@ mod support;
 
 use std::{collections::HashSet, time::Duration};
 
-use common::db::people::{
-    self,
-    import::{self, Outcome, Picture, State},
+use common::db::{
+    people::{
+        self,
+        import::{self, Outcome, Picture},
+    },
+    runs::RunState,
 };
 use futures_util::future::join_all;
 use sqlx::MySqlPool;
@@ -38,7 +41,7 @@ async fn a_picture_is_noted_once_in_its_turn_and_not_after_the_run_was_stopped()
     assert_eq!(running.last, Some(("Ada".to_owned(), "2.jpg".to_owned())));
     assert_eq!(import::person_of(&pool, run, "Ada").await.unwrap(), Some(1));
     let stopped = import::stop(&pool, run.into(), WHO).await.unwrap().unwrap();
-    assert_eq!((stopped.state, stopped.last, stopped.enrolled), (State::Stopped, None, 2));
+    assert_eq!((stopped.state, stopped.last, stopped.enrolled), (RunState::Stopped, None, 2));
     assert!(!note(3).await && !import::wait(&pool, run, "why").await.unwrap());
     assert_eq!(numbers(&pool, run).await, [1, 2]);
 }
@@ -132,5 +135,5 @@ async fn a_run_that_has_waited_for_a_month_is_stopped() {
     execute(&pool, "UPDATE people_imports SET started_at = NOW(6) - INTERVAL 31 DAY").await;
     import::forget(&pool).await.unwrap();
     let state = async |run: u32| import::one(&pool, run.into()).await.unwrap().unwrap().state;
-    assert_eq!((state(waiting).await, state(moving).await), (State::Stopped, State::Running));
+    assert_eq!((state(waiting).await, state(moving).await), (RunState::Stopped, RunState::Running));
 }

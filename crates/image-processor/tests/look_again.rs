@@ -11,9 +11,10 @@ use common::{
         corrections::{self, Correction},
         images::{
             self, ImageStatus,
-            look_again::{self, Filter, Run, RunState},
+            look_again::{self, Filter, Run},
             query,
         },
+        runs::RunState,
     },
     models::{ImageId, Status},
 };

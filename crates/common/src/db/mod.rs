@@ -21,6 +21,7 @@ pub mod images;
 pub mod paging;
 pub mod people;
 pub mod pool;
+pub mod runs;
 pub mod schema;
 pub mod sessions;
 pub mod takeout;

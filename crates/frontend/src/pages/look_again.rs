@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use common::db::images::{
-    look_again::{self, COUNTED, Run, RunState},
-    query::FailedImage,
+use common::db::{
+    images::{
+        look_again::{self, COUNTED, Run},
+        query::FailedImage,
+    },
+    runs::RunState,
 };
 use futures_util::FutureExt;
 use rpc::{MatchRequest, faces_client::FacesClient};

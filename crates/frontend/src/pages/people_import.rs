@@ -6,7 +6,10 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use common::db::people::import::{self, Import, Picture, State as RunState};
+use common::db::{
+    people::import::{self, Import, Picture},
+    runs::RunState,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -25,6 +25,7 @@ use crate::{
             query::{FailedImage, NAMED_FAILURES},
         },
         pool::{micros, push_list, until_done},
+        runs::RunState,
     },
     models::ImageId,
 };
@@ -38,35 +39,6 @@ const SEARCHED: u32 = 5_000;
 
 /// [`older`] counts up to so many.
 pub const COUNTED: u64 = 10_000;
-
-/// How far along a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub enum RunState {
-    /// Processors take its images.
-    Running,
-    /// Each of its images was looked at, or cannot be.
-    Done,
-    /// Somebody stopped it: what is in work is finished.
-    Stopped,
-}
-
-impl RunState {
-    fn code(self) -> i8 {
-        match self {
-            Self::Running => 0,
-            Self::Done => 1,
-            Self::Stopped => 2,
-        }
-    }
-
-    fn from_code(code: i8) -> Self {
-        match code {
-            0 => Self::Running,
-            1 => Self::Done,
-            _ => Self::Stopped,
-        }
-    }
-}
 
 /// Which images a run looks at; of those that are PROCESSED when their turn comes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::db::{
     audit::{self, Action, Subject},
     pool::{self, Lock, until_done},
+    runs::RunState,
 };
 
 pub(crate) use forget::erase;
@@ -23,28 +24,6 @@ pub use forget::{forget, is_erased};
 const LOCK: &str = "people import";
 const HOLD: Duration = Duration::from_secs(120);
 
-/// How far along a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = ImportState)]
-pub enum State {
-    /// Its pictures are being looked at.
-    Running,
-    /// Each of its pictures was looked at.
-    Done,
-    /// Somebody stopped it, or its folder went.
-    Stopped,
-}
-
-impl State {
-    fn from_code(code: i8) -> Self {
-        match code {
-            0 => Self::Running,
-            1 => Self::Done,
-            _ => Self::Stopped,
-        }
-    }
-}
-
 /// A run, and in JSON the answer of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = PeopleImport)]
@@ -53,7 +32,7 @@ pub struct Import {
     #[schema(example = 1)]
     pub id: u32,
     /// How far along it is.
-    pub state: State,
+    pub state: RunState,
     /// The folder, in the folder of unknown people.
     #[schema(example = "team")]
     pub folder: String,
@@ -126,7 +105,7 @@ impl FromRow<'_, MySqlRow> for Import {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.try_get("id")?,
-            state: State::from_code(row.try_get("state")?),
+            state: RunState::from_code(row.try_get("state")?),
             folder: row.try_get("folder")?,
             dry_run: row.try_get("dry_run")?,
             total: row.try_get("total")?,
@@ -231,11 +210,7 @@ pub async fn pictures(
 pub async fn stop(pool: &MySqlPool, id: u64, who: &str) -> sqlx::Result<Option<Import>> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
-        let update = sqlx::query(
-            "UPDATE people_imports SET state = 2, problem = NULL, last_name = NULL, last_file = NULL, ended_at = NOW(6)
-             WHERE id = ? AND state = 0",
-        );
-        if update.bind(id).execute(&mut *transaction).await?.rows_affected() > 0 {
+        if close(&mut transaction, id, RunState::Stopped, None).await? {
             let subject = Subject::PeopleImport(id);
             audit::note(&mut transaction, who, Action::StopImportingPeople, subject, &()).await?;
         }
@@ -248,14 +223,16 @@ pub async fn stop(pool: &MySqlPool, id: u64, who: &str) -> sqlx::Result<Option<I
 
 /// The oldest run that is running, and the right to work on runs; `None` when there is none, or another receiver has the right.
 pub async fn take(pool: &MySqlPool) -> sqlx::Result<Option<(Import, Lock)>> {
-    let select = format!("SELECT {COLUMNS} FROM people_imports WHERE state = 0 ORDER BY id LIMIT 1");
-    let running = || sqlx::query_as(AssertSqlSafe(&select[..])).fetch_optional(pool);
-    if until_done(running).await?.is_none() || pool::is_locked(pool, LOCK).await? {
+    let is_running = "SELECT EXISTS (SELECT * FROM people_imports WHERE state = 0)";
+    let is_running: bool = until_done(|| sqlx::query_scalar(is_running).fetch_one(pool)).await?;
+    if !is_running || pool::is_locked(pool, LOCK).await? {
         return Ok(None);
     }
     let Some(lock) = pool::lock(pool, LOCK, Duration::from_secs(1), HOLD).await? else { return Ok(None) };
     // Another may have worked on it until now.
-    Ok(until_done(running).await?.map(|run| (run, lock)))
+    let oldest = format!("SELECT {COLUMNS} FROM people_imports WHERE state = 0 ORDER BY id LIMIT 1");
+    let oldest = until_done(|| sqlx::query_as(AssertSqlSafe(&oldest[..])).fetch_optional(pool)).await?;
+    Ok(oldest.map(|run| (run, lock)))
 }
 
 /// Notes how many pictures there are.
@@ -313,11 +290,7 @@ pub async fn note(pool: &MySqlPool, import: u32, picture: &Picture) -> sqlx::Res
 /// Notes that each picture of a run was looked at.
 pub async fn end(pool: &MySqlPool, import: u32) -> sqlx::Result<()> {
     until_done(|| async {
-        let update = sqlx::query(
-            "UPDATE people_imports SET state = 1, problem = NULL, last_name = NULL, last_file = NULL, ended_at = NOW(6)
-             WHERE id = ? AND state = 0",
-        );
-        update.bind(import).execute(pool).await.map(drop)
+        close(&mut *pool.acquire().await?, import.into(), RunState::Done, None).await.map(drop)
     })
     .await
 }
@@ -325,13 +298,24 @@ pub async fn end(pool: &MySqlPool, import: u32) -> sqlx::Result<()> {
 /// Ends a run that can never go on, and says why.
 pub async fn give_up(pool: &MySqlPool, import: u32, problem: &str) -> sqlx::Result<()> {
     until_done(|| async {
-        let update = sqlx::query(
-            "UPDATE people_imports SET state = 2, problem = ?, last_name = NULL, last_file = NULL, ended_at = NOW(6)
-             WHERE id = ? AND state = 0",
-        );
-        update.bind(problem).bind(import).execute(pool).await.map(drop)
+        close(&mut *pool.acquire().await?, import.into(), RunState::Stopped, Some(problem)).await.map(drop)
     })
     .await
+}
+
+/// Ends a run, unless it has ended before.
+async fn close(
+    connection: &mut MySqlConnection,
+    id: u64,
+    state: RunState,
+    problem: Option<&str>,
+) -> sqlx::Result<bool> {
+    let update = sqlx::query(
+        "UPDATE people_imports SET state = ?, problem = ?, last_name = NULL, last_file = NULL, ended_at = NOW(6)
+         WHERE id = ? AND state = 0",
+    );
+    let update = update.bind(state.code()).bind(problem).bind(id);
+    Ok(update.execute(connection).await?.rows_affected() > 0)
 }
 
 /// Whom the pictures of a folder became, as the run has noted it last.
