@@ -17,11 +17,11 @@ use sqlx::{MySql, MySqlPool, QueryBuilder};
 use tonic::transport::Channel;
 
 use crate::{
+    archive,
     footprint::most_memory,
     gallery,
     load::{Connection, metrics},
     report::{Report, Unit, median},
-    takeout,
     world::World,
 };
 
@@ -75,7 +75,7 @@ async fn measure_with(report: &mut Report, faces: usize, words: &str, most: Most
     let _frontend = world.service("frontend", &[("FRONTEND_PORT", pages.to_string())]).await?;
     let mut crowd = Crowd { pool: world.pool.clone(), model: today.0.clone(), gallery: today.1 };
     let clusters = crowd.fill(faces).await?;
-    takeout::measure(report, &world, words).await?;
+    archive::measure(report, &world, words).await?;
 
     let processor =
         world.service("image-processor", &[("GRPC_ADDRESS", format!("127.0.0.1:{port}"))]).await?;

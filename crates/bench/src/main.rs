@@ -3,6 +3,7 @@
 //! Absolute numbers belong to the machine; the ratios travel. Each part starts what it needs (real servers, the
 //! release binaries) and throws it away afterwards.
 
+mod archive;
 mod footprint;
 mod frontend;
 mod gallery;
@@ -15,7 +16,6 @@ mod receiver;
 mod recognition;
 mod report;
 mod spread;
-mod takeout;
 mod world;
 
 use std::path::PathBuf;

@@ -57,7 +57,7 @@ fn a_broken_loop_ends_the_process() {
 
 /// Files of services that may start tasks by themselves: what they start serves one request, or one connection.
 const ONE_CLIENT: [&str; 3] =
-    ["receiver/src/task.rs", "receiver/src/takeout/export.rs", "face-recog/src/grpc/incoming.rs"];
+    ["receiver/src/task.rs", "receiver/src/archive/export.rs", "face-recog/src/grpc/incoming.rs"];
 
 /// A file that is compiled for tests alone.
 const FOR_TESTS: &str = "image-processor/src/testing.rs";

@@ -11,13 +11,14 @@
 //! what a person says about a face. [`people`] changes the known people and their reference photos, which
 //! [`face_client`] has face-recog cut out. [`stateless`] answers
 //! what is asked about pictures that are not kept. [`watch_folder`] posts what is put into the folder of unknown people, where that
-//! is switched on. [`takeout`] writes everything into an archive, and reads it again. [`http`] joins the routes, and has what all of them share: access, bodies, errors, the OpenAPI document.
+//! is switched on. [`archive`] writes everything into an archive, and reads it again. [`http`] joins the routes, and has what all of them share: access, bodies, errors, the OpenAPI document.
 //!
 //! The row is the truth and the message a hint: the image-processor's sweep finds in the table what could not be announced.
 
 // The compiler looks this deep into the futures of a handler, from the route down to the socket of the database.
 #![recursion_limit = "256"]
 
+mod archive;
 mod compat;
 mod corrections;
 mod face_client;
@@ -30,7 +31,6 @@ mod ingest;
 mod people;
 mod settings;
 mod stateless;
-mod takeout;
 mod task;
 mod uploads;
 mod watch_folder;
@@ -112,7 +112,7 @@ pub async fn run(
             settings.body_timeout,
         ),
         stateless: stateless::bounds::Bounds::new(settings.max_upload, settings.body_timeout, memory.clone()),
-        archives: takeout::turn::Turn::default(),
+        archives: archive::turn::Turn::default(),
         archive_patience: settings.body_timeout,
         face_client: FaceClient::new(&settings.grpc_address)?,
         pool: pool.clone(),

@@ -6,10 +6,11 @@
 //! - [`corrections`]: what a person said about a face. [`audit`]: who changed what, and how it is undone.
 //!   [`changes`]: whether anything has changed.
 //! - [`webhooks`]: the outbox of notifications. [`idempotency`]: repeated requests. [`sessions`]: who is logged in.
-//! - [`takeout`]: everything, for an archive and back.
+//! - [`archive`]: everything, for an archive and back.
 //! - [`pool`] and [`schema`]: connections, and today's schema in any database. [`paging`]: long lists, page by page. [`errors`]: what an error means.
 //!   [`failover`]: what happens when the database moves to another server. [`tls`]: how connections are encrypted.
 
+pub mod archive;
 pub mod audit;
 pub mod changes;
 pub mod corrections;
@@ -24,6 +25,5 @@ pub mod pool;
 pub mod runs;
 pub mod schema;
 pub mod sessions;
-pub mod takeout;
 pub mod tls;
 pub mod webhooks;

@@ -24,10 +24,10 @@ use web::{
 };
 
 use crate::{
+    archive,
     compat::format_of,
     http::{body::reject, error::Problem, format::Format, state::Receiver},
     stateless::SEARCH,
-    takeout,
 };
 
 /// Lets a request pass whose sender may do what it asks for, with [`Who`] that is as an extension.
@@ -95,7 +95,7 @@ fn not_by_a_trick(receiver: &Receiver, request: &Request, peer: IpAddr) -> Resul
 /// What a route needs. A new one that changes something needs an editor at least, without anybody thinking of it.
 fn needed(method: &Method, route: &str) -> Role {
     match *method {
-        _ if takeout::ROUTES.contains(&route) => Role::Admin,
+        _ if archive::ROUTES.contains(&route) => Role::Admin,
         Method::GET | Method::HEAD => Role::Viewer,
         // It changes nothing, and needs a right of its own.
         _ if route == SEARCH => Role::Viewer,

@@ -26,12 +26,13 @@ use axum::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
+    archive,
     compat::{self, format_of, is_original},
     corrections,
     http::{body::reject, error::Problem, format::Format, state::Receiver},
     images::{delete, get, list, look_again},
     people::{self, enrolment, reference_photos},
-    stateless, takeout, task, uploads,
+    stateless, task, uploads,
 };
 
 /// The receiver's routes.
@@ -49,7 +50,7 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         .merge(people::import::routes())
         .merge(reference_photos::routes())
         .merge(stateless::routes())
-        .merge(takeout::routes())
+        .merge(archive::routes())
         .split_for_parts();
     router
         .route_layer(middleware::from_fn(to_its_end))

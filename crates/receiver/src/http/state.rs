@@ -15,6 +15,7 @@ use sqlx::MySqlPool;
 use web::{Peer, access::Access, ops::Readiness};
 
 use crate::{
+    archive::turn::Turn,
     face_client::FaceClient,
     http::{
         body::{BodyReader, ReadBody},
@@ -24,7 +25,6 @@ use crate::{
     ingest::Ingest,
     people::{folder::KnownPeople, import::labelled::UnknownPeople},
     stateless::bounds::Bounds,
-    takeout::turn::Turn,
     uploads::intake::Intake,
 };
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod archive;
 mod corrections;
 mod deleting;
 mod errors;
@@ -26,7 +27,6 @@ mod stateless;
 mod status;
 mod storing;
 mod suggestions;
-mod takeout;
 mod tester;
 mod uploads;
 mod watch;

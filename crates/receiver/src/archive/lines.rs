@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
-use common::db::takeout::{Column, Kind, Value, read::Part};
+use common::db::archive::{Column, Kind, Value, export::Part};
 use serde_json::{Map, Value as Json};
 
 /// How the time of a clock on a wall is written.

@@ -1,4 +1,4 @@
-//! Brings everything back, into a database that is empty but for the sample's people and the note of an export.
+//! Reads everything into a database that is empty but for the sample's people and the note of an export.
 //!
 //! All of it is one transaction: nobody sees a part of it, and whatever breaks it off leaves nothing.
 
@@ -10,7 +10,7 @@ use crate::db::{
     pool::{answered, take_lock},
 };
 
-/// The lock that one restoring has.
+/// The lock of the one import at a time.
 const LOCK: &str = "restore";
 
 /// Seconds that one waits for it: one that was broken off may still be ending.
@@ -26,23 +26,23 @@ const ONLY_SAMPLE: &str = "
 
 /// What is inserted so far. Dropped before its end, it leaves nothing.
 #[derive(Debug)]
-pub struct Restore {
+pub struct Import {
     connection: PoolConnection<MySql>,
     columns: Columns,
 }
 
-/// Whether everything can be brought back.
+/// Whether an import can begin.
 #[derive(Debug)]
 pub enum Begun {
     /// It can.
-    Yes(Restore),
+    Yes(Import),
     /// The database is not empty: this table has rows.
     NotEmpty(Table),
     /// Somebody else is at it.
     Busy,
 }
 
-impl Restore {
+impl Import {
     /// Begins, if the database is empty. The people of the sample go, and notes of exports.
     pub async fn begin(pool: &MySqlPool) -> sqlx::Result<Begun> {
         let mut connection = pool.acquire().await?;
@@ -111,7 +111,7 @@ impl Restore {
         Ok(())
     }
 
-    /// Ends it well: from now on all of it counts. Who was deleted while it was taken out is shown by nobody's face.
+    /// Ends it well: from now on all of it counts. Who was deleted during the export is shown by nobody's face.
     /// New rows get the next ids of the old database, as far as they are known.
     pub async fn finish(mut self, who: &str, next_ids: &NextIds) -> Result<(), Unfinished> {
         self.complete(who, next_ids).await.map_err(Unfinished::Undone)?;
@@ -152,11 +152,11 @@ impl Restore {
     }
 }
 
-/// Why a restore did not end well.
+/// Why an import did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfinished {
     /// Nothing of it is in the database.
-    #[error("nothing was restored: {0}")]
+    #[error("nothing was imported: {0}")]
     Undone(#[source] sqlx::Error),
     /// The answer to COMMIT was lost: all of it is in the database, or nothing is.
     #[error("it is unknown whether COMMIT succeeded: {0}")]
@@ -173,7 +173,7 @@ fn is_rolled_back(error: &sqlx::Error) -> bool {
 async fn roll_back(mut connection: PoolConnection<MySql>) {
     match answered(sqlx::raw_sql("ROLLBACK").execute(&mut *connection)).await {
         Ok(_) => release(connection).await,
-        Err(error) => tracing::warn!(%error, "the database will roll a restore back by itself"),
+        Err(error) => tracing::warn!(%error, "the database will roll an import back by itself"),
     }
 }
 
@@ -184,6 +184,6 @@ async fn release(mut connection: PoolConnection<MySql>) {
         connection.close().await
     });
     if let Err(error) = released.await {
-        tracing::warn!(%error, "the lock of a restore is not released at once");
+        tracing::warn!(%error, "the lock of an import is not released at once");
     }
 }

@@ -6,15 +6,15 @@
 //! in each file, and the known people's pictures as they are. `manifest.json` is its first file and `complete.json` its last, by
 //! which one that was cut off is known.
 
-mod archive;
 mod export;
 mod import;
 mod lines;
+mod tarball;
 pub mod turn;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use common::db::takeout::NextIds;
+use common::db::archive::NextIds;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -13,16 +13,16 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
-use common::db::takeout::{
+use common::db::archive::{
     Table, Value,
-    read::{self, Part, Takeout},
+    export::{self, Export, Part},
 };
 use futures_util::{StreamExt, stream};
 use tokio::{sync::mpsc, time::timeout};
 use tracing::Instrument;
 use web::access::Who;
 
-use super::{COMPLETE, Complete, FORMAT, Held, MANIFEST, Manifest, PICTURES, archive, lines};
+use super::{COMPLETE, Complete, FORMAT, Held, MANIFEST, Manifest, PICTURES, lines, tarball};
 use crate::{
     http::{error::Problem, state::Receiver},
     people::folder::KnownPeople,
@@ -60,7 +60,7 @@ impl From<Problem> for Broken {
     }
 }
 
-/// Take everything out
+/// Export everything
 ///
 /// People, the pictures that they are known by, images, faces with their embeddings, and what was said about them, as JSON lines in a
 /// tar. It needs an admin. No token and no session is in it, and no posted picture: these stay in their folder. An archive that is
@@ -74,10 +74,10 @@ pub async fn export(
     Extension(who): Extension<Who>,
 ) -> Result<Response, Problem> {
     let turn = receiver.archives.take()?;
-    if !receiver.known_people.exists().await? && read::has_photos(&receiver.pool).await? {
+    if !receiver.known_people.exists().await? && export::has_photos(&receiver.pool).await? {
         return Err(no_folder());
     }
-    let (takeout, beginning) = Takeout::begin(&receiver.pool, &who.name).await?;
+    let (export, beginning) = Export::begin(&receiver.pool, &who.name).await?;
     let at = Utc::now();
     let manifest = Manifest {
         format: FORMAT,
@@ -98,8 +98,8 @@ pub async fn export(
     };
     tokio::spawn(
         async move {
-            match writer.all(manifest, takeout, &known_people).await {
-                Ok(()) => tracing::info!("everything was taken out"),
+            match writer.all(manifest, export, &known_people).await {
+                Ok(()) => tracing::info!("everything was exported"),
                 Err(Broken::Gone) => tracing::info!("the export ends: its client has gone"),
                 Err(error) => {
                     tracing::error!(%error, "an archive ends early");
@@ -139,11 +139,11 @@ impl Writer {
     async fn all(
         mut self,
         manifest: Manifest,
-        mut takeout: Takeout,
+        mut export: Export,
         known_people: &KnownPeople,
     ) -> Result<(), Broken> {
         self.file(MANIFEST, &serde_json::to_vec(&manifest)?).await?;
-        while let Some(page) = takeout.next().await? {
+        while let Some(page) = export.next().await? {
             for part in page {
                 self.files += 1;
                 if part.table == Table::PersonImages {
@@ -170,17 +170,17 @@ impl Writer {
         }
         let complete = Complete {
             held: std::mem::take(&mut self.held),
-            next_ids: takeout.next_ids().await?,
+            next_ids: export.next_ids().await?,
             missing_pictures,
         };
         self.file(COMPLETE, &serde_json::to_vec(&complete)?).await?;
-        self.send(archive::end()).await
+        self.send(tarball::end()).await
     }
 
     async fn picture(&mut self, known_people: &KnownPeople, name: String) -> Result<(), Broken> {
         // It may be gone by now.
         let Some((mut file, size)) = known_people.open(&name).await? else { return Ok(()) };
-        self.send(archive::head(&format!("{PICTURES}/{name}"), size, self.at())?).await?;
+        self.send(tarball::head(&format!("{PICTURES}/{name}"), size, self.at())?).await?;
         let mut left = size;
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
@@ -194,11 +194,11 @@ impl Writer {
         }
         self.held.pictures += 1;
         self.photos.remove(&name);
-        self.send(archive::padding(size).to_vec()).await
+        self.send(tarball::padding(size).to_vec()).await
     }
 
     async fn file(&mut self, path: &str, content: &[u8]) -> Result<(), Broken> {
-        self.send(archive::file(path, content, self.at())?).await
+        self.send(tarball::file(path, content, self.at())?).await
     }
 
     async fn send(&mut self, piece: Vec<u8>) -> Result<(), Broken> {

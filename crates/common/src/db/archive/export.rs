@@ -33,7 +33,7 @@ pub struct Part {
 
 /// Everything, from the beginning to the end.
 #[derive(Debug)]
-pub struct Takeout {
+pub struct Export {
     pool: MySqlPool,
     columns: Vec<Arc<[Column]>>,
     /// The tables with a key of their own that are still to be read, the next one last, and the last key of each.
@@ -57,8 +57,8 @@ pub async fn has_photos(pool: &MySqlPool) -> sqlx::Result<bool> {
     until_done(|| async { sqlx::query_scalar(select).fetch_one(pool).await }).await
 }
 
-impl Takeout {
-    /// Begins, and notes in the audit who takes everything out.
+impl Export {
+    /// Begins, and notes in the audit who exports.
     pub async fn begin(pool: &MySqlPool, who: &str) -> sqlx::Result<(Self, Beginning)> {
         until_done(|| async {
             audit::note(&mut *pool.acquire().await?, who, Action::Export, Subject::Everything, &()).await

@@ -16,11 +16,11 @@ use axum::{
     response::Response,
 };
 use common::db::{
-    errors::Kind,
-    takeout::{
+    archive::{
         Table, Value,
-        restore::{Begun, Restore, Unfinished},
+        import::{Begun, Import, Unfinished},
     },
+    errors::Kind,
 };
 use futures_util::StreamExt;
 use tokio::{runtime::Handle, sync::mpsc, task::spawn_blocking};
@@ -28,8 +28,8 @@ use web::access::Who;
 
 use super::{
     COMPLETE, Complete, FORMAT, Held, MANIFEST, Manifest, PICTURES,
-    archive::{Bound, Bounded, Incoming},
     lines::Line,
+    tarball::{Bound, Bounded, Incoming},
 };
 use crate::{
     http::{
@@ -55,7 +55,7 @@ const LONGEST_LINE: u64 = 64 << 20;
 /// Longest head of a file in the tar. A long name is read into memory.
 const LONGEST_HEAD: usize = 64 << 10;
 
-/// Bring everything back
+/// Import everything
 ///
 /// The body is an archive that `GET /export` wrote. The system has to be empty: a database without images, corrections and people, but
 /// those of the sample. All of it comes back with its numbers, or nothing does: then the answer says which line of which file is
@@ -79,7 +79,7 @@ pub async fn import(
         let turn = receiver.archives.take()?;
         Ok::<_, Problem>((turn, begin(&receiver).await?))
     };
-    let (_turn, restore) = match begun.await {
+    let (_turn, import) = match begun.await {
         Ok(begun) => begun,
         Err(problem) => {
             reject(&head.headers, body).await;
@@ -88,7 +88,7 @@ pub async fn import(
     };
     let mut body = Box::pin(paced(body, receiver.archive_patience));
     let (sender, pieces) = mpsc::channel(PIECES);
-    let mut reader = Reader::new(restore, receiver.known_people.clone());
+    let mut reader = Reader::new(import, receiver.known_people.clone());
     let reading = spawn_blocking(move || {
         let read = reader.all(Incoming::new(pieces));
         (reader, read)
@@ -112,14 +112,14 @@ pub async fn import(
     // Who broke off wants no answer, and an archive that is not whole is not read to its end.
     let read = sent.map_err(Problem::from).and(read);
     let held = reader.end(read, &who).await?;
-    tracing::info!(?held, "everything was brought back");
+    tracing::info!(?held, "everything was imported");
     Ok(format::fresh(StatusCode::OK, &held))
 }
 
-async fn begin(receiver: &Receiver) -> Result<Restore, Problem> {
+async fn begin(receiver: &Receiver) -> Result<Import, Problem> {
     let conflict = |code, detail: String| Err(Problem::new(StatusCode::CONFLICT, code, detail));
-    match Restore::begin(&receiver.pool).await? {
-        Begun::Yes(restore) => Ok(restore),
+    match Import::begin(&receiver.pool).await? {
+        Begun::Yes(import) => Ok(import),
         Begun::Busy => conflict("importing", "another import is under way".to_owned()),
         Begun::NotEmpty(table) => {
             let table = table.name();
@@ -133,7 +133,7 @@ async fn begin(receiver: &Receiver) -> Result<Restore, Problem> {
 
 /// An archive that is being read.
 struct Reader {
-    restore: Restore,
+    import: Import,
     known_people: KnownPeople,
     database: Handle,
     has_manifest: bool,
@@ -144,10 +144,10 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(restore: Restore, known_people: KnownPeople) -> Self {
+    fn new(import: Import, known_people: KnownPeople) -> Self {
         let database = Handle::current();
         let (held, written) = (Held::default(), Vec::new());
-        Self { restore, known_people, database, has_manifest: false, held, written, complete: None }
+        Self { import, known_people, database, has_manifest: false, held, written, complete: None }
     }
 
     /// Reads it to its end. May block.
@@ -221,7 +221,7 @@ impl Reader {
     }
 
     fn rows(&mut self, table: Table, path: &str, content: &mut impl Read) -> Result<(), Problem> {
-        let columns = self.restore.columns().get(table.name()).cloned().unwrap_or_default();
+        let columns = self.import.columns().get(table.name()).cloned().unwrap_or_default();
         let (mut content, mut line, mut number) = (BufReader::new(content), Vec::new(), 0);
         let mut file: Option<Vec<_>> = None;
         let mut batch = Batch::default();
@@ -265,8 +265,8 @@ impl Reader {
         batch: &mut Batch,
     ) -> Result<(), Problem> {
         let Batch { rows, .. } = std::mem::take(batch);
-        let (database, restore) = (&self.database, &mut self.restore);
-        let Err(error) = database.block_on(restore.insert(table, columns, &rows)) else {
+        let (database, import) = (&self.database, &mut self.import);
+        let Err(error) = database.block_on(import.insert(table, columns, &rows)) else {
             *self.held.rows.entry(table.name().to_owned()).or_default() += rows.len() as u64;
             return Ok(());
         };
@@ -275,7 +275,7 @@ impl Reader {
         }
         // Which of them it is.
         for (row, number) in rows.chunks(1).zip(line + 1 - rows.len()..) {
-            if let Err(error) = database.block_on(restore.insert(table, columns, row)) {
+            if let Err(error) = database.block_on(import.insert(table, columns, row)) {
                 let why =
                     |error: &sqlx::Error| error.as_database_error().map(|error| error.message().to_owned());
                 return Err(match why(&error) {
@@ -308,14 +308,14 @@ impl Reader {
     async fn end(self, read: Result<(), Problem>, who: &Who) -> Result<Held, Problem> {
         let next_ids = self.complete.map(|complete| complete.next_ids).unwrap_or_default();
         let problem = match read {
-            Ok(()) => match self.restore.finish(&who.name, &next_ids).await {
+            Ok(()) => match self.import.finish(&who.name, &next_ids).await {
                 Ok(()) => return Ok(self.held),
                 Err(Unfinished::Undone(error)) => error.into(),
                 // Its rows may all be there: then the pictures are needed.
                 Err(error @ Unfinished::Unknown(_)) => return Err(unknown(&error)),
             },
             Err(problem) => {
-                self.restore.give_up().await;
+                self.import.give_up().await;
                 problem
             }
         };

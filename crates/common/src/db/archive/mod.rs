@@ -1,11 +1,11 @@
-//! Everything that the database holds and that nobody can make again, row by row: [`read`] for an archive, and [`restore`] from one.
+//! Everything that the database holds and that nobody can make again, row by row: [`export`] for an archive, and [`import`] from one.
 //!
 //! Left out are what is secret or soon over: sessions, keys of repeated requests, webhooks that wait, and who has claimed an image.
 //! Columns are found in the schema, so no new one is forgotten.
 
+pub mod export;
 mod ids;
-pub mod read;
-pub mod restore;
+pub mod import;
 
 use std::{
     borrow::Cow,
@@ -15,7 +15,7 @@ use std::{
 use chrono::{DateTime, NaiveDateTime, Utc};
 use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
-/// A table that is taken out.
+/// A table that is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
     /// The known people.
@@ -140,7 +140,7 @@ pub enum Value<'r> {
     WallClock(NaiveDateTime),
 }
 
-/// A column that is taken out.
+/// A column that is exported.
 #[derive(Clone, Debug)]
 pub struct Column {
     /// Its name.
@@ -170,7 +170,7 @@ impl Column {
 /// so none is given out again.
 pub type NextIds = BTreeMap<String, u64>;
 
-/// The columns of each table that are taken out, in the order of the schema.
+/// The columns of each table that are exported, in the order of the schema.
 pub type Columns = HashMap<&'static str, Vec<Column>>;
 
 async fn columns(connection: &mut MySqlConnection) -> sqlx::Result<Columns> {
@@ -192,7 +192,7 @@ async fn columns(connection: &mut MySqlConnection) -> sqlx::Result<Columns> {
             continue;
         }
         let Some(kind) = Kind::of(&data_type, &column_type) else {
-            let what = format!("{}.{name} is {column_type}, which cannot be taken out", table.name());
+            let what = format!("{}.{name} is {column_type}, which cannot be exported", table.name());
             return Err(sqlx::Error::Protocol(what));
         };
         columns.entry(table.name()).or_default().push(Column { name, kind });
