@@ -1,4 +1,4 @@
--- People that are brought in from a folder with their pictures: how far that is, and what became of each picture.
+-- Imports of people from a folder of labelled pictures: how far they are, and what became of each picture.
 
 CREATE TABLE IF NOT EXISTS people_imports (
     id         INT UNSIGNED  NOT NULL AUTO_INCREMENT PRIMARY KEY,

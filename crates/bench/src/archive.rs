@@ -1,4 +1,4 @@
-//! How fast everything can be taken out, and what the receiver takes for it.
+//! How fast everything is exported, and how much memory the receiver takes for it.
 
 use std::{fs, time::Instant};
 
@@ -24,7 +24,7 @@ const MEMORY: f64 = 64e6;
 /// How a chunked body ends that is whole.
 const WHOLE: &[u8] = b"\r\n0\r\n\r\n";
 
-/// Takes out what a world holds.
+/// Exports what a world holds.
 pub(crate) async fn measure(report: &mut Report, world: &World, words: &str) -> anyhow::Result<()> {
     let port = Port::reserve()?;
     let known_people = world.folder.path().join("known_people");
@@ -48,14 +48,14 @@ pub(crate) async fn measure(report: &mut Report, world: &World, words: &str) -> 
     ensure!(end == WHOLE, "the archive is not whole");
     let pace = bytes as f64 / 1e6 / begun.elapsed().as_secs_f64();
     report.add(
-        &format!("MB taken out, {words} faces kept"),
+        &format!("MB exported, {words} faces kept"),
         Unit::Rate,
         pace,
         "the least that it has to be",
         PACE,
     );
     let memory = most_memory(receiver.server.pid())?;
-    let what = format!("memory of the receiver, {words} taken out");
+    let what = format!("memory of the receiver, {words} exported");
     report.add(&what, Unit::Bytes, memory, "the most that it may take", MEMORY);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A page of 50 out of a million rows beside its query, and pages of photos by date beside that of the table.
+//! A page of 50 out of a million rows beside its query, pages of photos by date beside that of the table, and pages about people.
 
 use std::time::Instant;
 
@@ -13,6 +13,9 @@ use crate::{
 const ROWS: u64 = 1_000_000;
 const ROUNDS: usize = 5;
 const PAGES: usize = 200;
+
+/// The most that a page about people may take, in seconds.
+const PEOPLE: f64 = 0.05;
 
 pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let world = World::start().await?;
@@ -56,6 +59,15 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
         let photos = page(format!("/gallery{query}")).await?;
         report.add(what, Unit::Time, photos, "the first page of the table", first);
     }
+    show_people(&world).await?;
+    for (what, route) in [
+        ("photos of somebody on some 200,000, all of years ago", "/gallery?person=1"),
+        ("photos of somebody on 3,000", "/gallery?person=2"),
+        ("the page of somebody on some 200,000 photos", "/people/1"),
+        ("a page of 48 of 10,000 people", "/people"),
+    ] {
+        report.add(what, Unit::Time, page(route.to_owned()).await?, "the most that it may take", PEOPLE);
+    }
     Ok(())
 }
 
@@ -72,6 +84,21 @@ async fn date(world: &World) -> anyhow::Result<()> {
                            shown_at = taken_at WHERE id % 2 = 0;
          UPDATE images SET taken_at = '{same}', shown_at = taken_at WHERE id % 10 = 1;
          ANALYZE TABLE images"
+    )))
+    .execute(&world.pool)
+    .await?;
+    Ok(())
+}
+
+/// Each photo has a face: of two people who are on many, or of one of 10,000 others.
+async fn show_people(world: &World) -> anyhow::Result<()> {
+    let middle = MIDDLE.1;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "INSERT INTO person (id, name) SELECT 10 + id, CONCAT('Person ', id) FROM images WHERE id <= 10000;
+         INSERT INTO faces (image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches, person, shown_at)
+             SELECT id, 0, 0, 0, 90, 90, '', 'dlib', 100, 0, 1, TRUE,
+                    IF(shown_at < '{middle}' AND id % 10 < 6, 1, IF(id % 320 = 7, 2, 11 + id % 10000)), shown_at FROM images;
+         ANALYZE TABLE images, faces"
     )))
     .execute(&world.pool)
     .await?;

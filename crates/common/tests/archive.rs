@@ -74,7 +74,7 @@ async fn what_comes_meanwhile_is_left_out_with_its_faces() {
 }
 
 #[tokio::test]
-async fn an_image_in_work_waits_again_where_it_is_brought_back() {
+async fn an_image_in_work_waits_again_where_it_is_imported() {
     let ((_old, old), (_new, new)) = (migrated().await, migrated().await);
     execute(
         &old,

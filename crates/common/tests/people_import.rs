@@ -1,4 +1,4 @@
-//! Runs that bring people in are moved on by one receiver at a time, and nothing of them stays for long.
+//! Imports of people are moved on by one receiver at a time, and nothing of them stays for long.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

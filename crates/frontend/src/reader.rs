@@ -43,7 +43,7 @@ impl<S: Sync> FromRequestParts<S> for Reader {
         match parts.extensions.get::<Self>() {
             Some(reader) => Ok(Self { done: Done::of(&parts.uri), ..reader.clone() }),
             None => {
-                tracing::error!(path = parts.uri.path(), "nobody was asked who looks at this page");
+                tracing::error!(path = parts.uri.path(), "a page is not behind the check of access");
                 let format = Format::from_request_parts(parts, state).await;
                 Err(Problem::Internal.answer(format.unwrap_or(Format::Html)))
             }

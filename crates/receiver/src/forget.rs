@@ -8,7 +8,7 @@ use sqlx::MySqlPool;
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Forgets requests that were remembered for a day, and what became of pictures that people were brought in with. Never returns.
+/// Forgets requests that were remembered for a day, and what became of the pictures of imports of people. Never returns.
 pub async fn run(pool: &MySqlPool) {
     loop {
         while pool::until_ok("the database", || idempotency::forget(pool)).await {}

@@ -6,7 +6,7 @@
 //! - [`corrections`]: what a person said about a face. [`audit`]: who changed what, and how it is undone.
 //!   [`changes`]: whether anything has changed.
 //! - [`webhooks`]: the outbox of notifications. [`idempotency`]: repeated requests. [`sessions`]: who is logged in.
-//! - [`archive`]: everything, for an archive and back.
+//! - [`archive`]: everything, exported and imported. [`runs`]: how far along work on many pictures is.
 //! - [`pool`] and [`schema`]: connections, and today's schema in any database. [`paging`]: long lists, page by page. [`errors`]: what an error means.
 //!   [`failover`]: what happens when the database moves to another server. [`tls`]: how connections are encrypted.
 

@@ -1,4 +1,4 @@
-//! `GET /people/import`: people who are brought in from a folder: how far that is, and which pictures were refused.
+//! `GET /people/import`: imports of people from a folder, how far they are, and which pictures were refused.
 
 use askama::Template;
 use axum::{

@@ -1,4 +1,4 @@
-//! A page shows how far people are brought in from a folder, and which pictures were refused and why.
+//! A page shows how far an import of people is, and which pictures were refused and why.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;

@@ -63,7 +63,7 @@ const LONGEST_HEAD: usize = 64 << 10;
 #[utoipa::path(post, path = "/import", tag = "everything",
     request_body(description = "A tar that GET /export wrote", content((Picture = "application/octet-stream"))),
     responses(
-    (status = OK, description = "How much came back", body = Held),
+    (status = OK, description = "How much was imported", body = Held),
     (status = CONFLICT, description = "The system is not empty, somebody else is importing, or another picture has the name of a known one"),
     (status = UNPROCESSABLE_ENTITY, description = "The archive cannot be used, or ends early; the detail says where"),
     (status = NOT_IMPLEMENTED, description = "The receiver has no folder of known people"),

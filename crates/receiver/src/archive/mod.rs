@@ -1,4 +1,5 @@
-//! Everything that this service knows as one archive, and back: no picture has to be recognised again, nothing said again.
+//! Everything that this service knows, exported as one archive and imported from it: no picture has to be recognised again, and
+//! nobody has to be named again.
 //!
 //! The words: export and import are the archive; [people import](crate::people::import) is the folder of labelled pictures.
 //!

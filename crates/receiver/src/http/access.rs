@@ -4,7 +4,7 @@
 //! |---|---|
 //! | viewer | read everything; search by a face, if their token says so |
 //! | editor | post, upload, try again, look at again and delete images; say who is on a picture, and take it back |
-//! | admin | change people: add, rename, merge and erase them, and their pictures; take everything out, and bring it back |
+//! | admin | change people: add, rename, merge and erase them, and their pictures; export and import everything |
 
 use std::{net::IpAddr, sync::Arc};
 

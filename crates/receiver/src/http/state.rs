@@ -47,7 +47,7 @@ pub struct Receiver {
     pub examples: Intake,
     /// Takes pictures that are looked at and not kept.
     pub stateless: Bounds,
-    /// Whose turn it is to take everything out, or to bring it back.
+    /// Whose turn it is to export or to import everything.
     pub archives: Turn,
     /// How long an archive that is being sent may stand still.
     pub archive_patience: Duration,

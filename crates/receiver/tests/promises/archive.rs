@@ -1,4 +1,4 @@
-//! Everything can be taken out of one system and brought back in another, whole or not at all.
+//! Everything can be exported from one system and imported in another, whole or not at all.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -221,7 +221,7 @@ fn with_a_name_of(length: usize, archive: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn all_that_is_taken_out_comes_back_in_another_system() {
+async fn all_that_is_exported_can_be_imported_in_another_system() {
     let (old, new) = (System::full().await, System::start().await);
     let archive = old.export().await;
     let answer = new.import(archive).await;
@@ -358,7 +358,7 @@ async fn an_archive_that_is_not_whole_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn only_an_admin_takes_everything_out_or_brings_it_back() {
+async fn only_an_admin_exports_or_imports_everything() {
     let folder = PrivateFolder::new().unwrap();
     let flag = format!("--known-people={}", folder.path().display());
     let stack = Stack::start_with(&[TOKENS, &flag]).await;

@@ -1,4 +1,4 @@
-//! Everything that the database holds and that nobody can make again, row by row: [`export`] for an archive, and [`import`] from one.
+//! Everything that the database holds and that nobody can make again, row by row: an [`export`] into an archive, and an [`import`].
 //!
 //! Left out are what is secret or soon over: sessions, keys of repeated requests, webhooks that wait, and who has claimed an image.
 //! Columns are found in the schema, so no new one is forgotten.

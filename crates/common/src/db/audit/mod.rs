@@ -59,13 +59,13 @@ pub enum Action {
     StopLookingAgain,
     /// An image was deleted.
     DeleteImage,
-    /// People are brought in from a folder of pictures.
+    /// An import of people from a folder was started.
     ImportPeople,
     /// A run of that was stopped.
     StopImportingPeople,
-    /// Everything was taken out.
+    /// Everything was exported.
     Export,
-    /// Everything was brought back from an archive.
+    /// An archive was imported.
     Import,
     /// Another entry was undone.
     Undo,
@@ -123,7 +123,7 @@ pub enum Subject {
     Person(u64),
     /// A run of looking again.
     Run(u64),
-    /// A run of bringing people in.
+    /// An import of people.
     PeopleImport(u64),
     /// All that the database holds.
     Everything,

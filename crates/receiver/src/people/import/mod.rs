@@ -54,7 +54,7 @@ struct Wanted {
 
 const WANTED: &str = r#"a folder, as in {"folder":"team"} or {"folder":"team","dry_run":true}"#;
 
-/// Bring people in with their pictures
+/// Import people from a folder of labelled pictures
 ///
 /// The folder has one subfolder for each person, named after the person: `team/Ada Lovelace/1.jpg`. Who has no such name yet becomes
 /// known. Each picture has to be as good as for enrolling somebody by one. What people said here stays: a picture is refused whose face
@@ -102,7 +102,7 @@ struct Imports {
     imports: Vec<Import>,
 }
 
-/// List the newest runs that bring people in
+/// List the newest imports of people
 ///
 /// A run is forgotten a week after its end.
 #[utoipa::path(get, path = "/people/import", tag = "people", responses(
@@ -113,7 +113,7 @@ async fn list_imports(State(receiver): State<Arc<Receiver>>) -> Result<Response,
     Ok(format::fresh(StatusCode::OK, &Imports { imports }))
 }
 
-/// How far along a run is that brings people in
+/// Ask how far an import of people is
 #[utoipa::path(get, path = "/people/import/{id}", tag = "people", params(("id" = u64, Path, description = "The run", example = 1)), responses(
     (status = OK, description = "How many of its pictures were looked at, and what became of them", body = Import),
     (status = NOT_FOUND, description = "There is no such run"),
@@ -174,7 +174,7 @@ async fn list_imported_pictures(
     Ok(format::fresh(StatusCode::OK, &ImportedPictures { pictures, next }))
 }
 
-/// Stop a run that brings people in
+/// Stop an import of people
 ///
 /// People who were added stay. A run that has ended stays as it is.
 #[utoipa::path(post, path = "/people/import/{id}/stop", tag = "people", params(("id" = u64, Path, description = "The run", example = 1)), responses(

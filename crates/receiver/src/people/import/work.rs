@@ -57,9 +57,9 @@ pub async fn run(receiver: &Arc<Receiver>) {
         if let Some((run, lock)) = taken
             && let Err(problem) = work(receiver, &run, lock).await
         {
-            tracing::warn!(run = run.id, problem = problem.detail, "people cannot be brought in now");
+            tracing::warn!(run = run.id, problem = problem.detail, "people cannot be imported now");
             if let Err(error) = import::wait(&receiver.pool, run.id, &problem.detail).await {
-                tracing::warn!(%error, "cannot note why people cannot be brought in now");
+                tracing::warn!(%error, "cannot note why people cannot be imported now");
             }
         }
         sleep(PAUSE).await;
@@ -72,7 +72,7 @@ async fn work(receiver: &Arc<Receiver>, run: &Import, mut lock: Lock) -> Result<
     let away = |error: io::Error| super::away(&labelled, &error);
     if labelled.is_gone().await.map_err(away)? {
         let why = "the folder is not there any more";
-        tracing::warn!(run = run.id, why, "people are not brought in");
+        tracing::warn!(run = run.id, why, "people are not imported");
         import::give_up(&receiver.pool, run.id, why).await?;
         return Ok(());
     }
@@ -119,7 +119,7 @@ async fn work(receiver: &Arc<Receiver>, run: &Import, mut lock: Lock) -> Result<
         lock.keep().await?;
     }
     import::end(&receiver.pool, run.id).await?;
-    tracing::info!(run = run.id, pictures = number, "people were brought in");
+    tracing::info!(run = run.id, pictures = number, "people were imported");
     Ok(())
 }
 
@@ -180,7 +180,7 @@ async fn look(receiver: Arc<Receiver>, run: u32, path: String, turns: Arc<RwLock
                 Ok(true) => {}
                 // Nobody reads this.
                 Ok(false) => return Err("the run was stopped".to_owned()),
-                Err(error) => tracing::warn!(%error, "cannot note why people cannot be brought in now"),
+                Err(error) => tracing::warn!(%error, "cannot note why people cannot be imported now"),
             }
             sleep(PAUSE).await;
             if receiver.face_client.answers().await {

@@ -1,4 +1,4 @@
-//! People who are brought in from a folder of labelled pictures: runs, and what became of each of their pictures.
+//! Imports of people from a folder of labelled pictures: runs, and what became of each of their pictures.
 //!
 //! A run's row tells which picture was looked at last, so it goes on behind that after a restart.
 
