@@ -5,7 +5,7 @@
 //! - [`breaker`]: the circuit breaker in front of face-recog.
 //! - [`embedding`]: what a face looks like in 128 numbers; [`quality`]: how well it is seen; [`overlap`]: whether two boxes
 //!   are of the same face.
-//! - [`uploads`]: which paths are of uploaded files; [`taken`]: when a picture was taken.
+//! - [`webhooks`]: their events, targets' URLs and secrets; [`uploads`]: which paths are of uploaded files; [`taken`]: when a picture was taken.
 //! - [`batcher`]: calls that come at the same time become one batch.
 //! - [`settings`], [`lifecycle`], [`supervisor`], [`telemetry`], [`retry`]: how a service starts, stops, fails as a whole, logs
 //!   and waits.
@@ -26,6 +26,7 @@ pub mod supervisor;
 pub mod taken;
 pub mod telemetry;
 pub mod uploads;
+pub mod webhooks;
 
 /// The queue's topic, fixed by the original.
 pub const TOPIC: &str = "images";

@@ -45,7 +45,7 @@ async fn finish(pool: &MySqlPool, claim: &Claim, outcome: &Outcome) -> Fenced {
     let hannibal = Person { id: 1, name: "Hannibal".to_owned() };
     let names = HashMap::from([("hannibal_1.jpg".to_owned(), hannibal)]);
     let mut connection = pool.acquire().await.unwrap();
-    images::finish(&mut connection, &[(claim, outcome)], &names, false).await.unwrap().remove(0)
+    images::finish(&mut connection, &[(claim, outcome)], &names, &[]).await.unwrap().remove(0)
 }
 
 async fn complete(pool: &MySqlPool, claim: &Claim, found: &Recognised) -> Fenced {
@@ -333,7 +333,7 @@ async fn of_many_groups_who_want_the_same_images_each_image_goes_to_one() {
                     .collect();
                 let released: Vec<_> = won.iter().map(|claim| (claim, &Outcome::Quarantined)).collect();
                 let fenced =
-                    images::finish(&mut pool.acquire().await.unwrap(), &released, &HashMap::new(), false)
+                    images::finish(&mut pool.acquire().await.unwrap(), &released, &HashMap::new(), &[])
                         .await
                         .unwrap();
                 assert!(fenced.iter().all(|fenced| *fenced == Fenced::Written));
@@ -388,7 +388,7 @@ async fn endings_that_are_written_together_leave_each_row_as_if_alone() {
     // Twice, as when the first answer was lost.
     for _ in 0..2 {
         assert_eq!(
-            images::finish(&mut pool.acquire().await.unwrap(), &outcomes, &HashMap::new(), false)
+            images::finish(&mut pool.acquire().await.unwrap(), &outcomes, &HashMap::new(), &[])
                 .await
                 .unwrap(),
             expected

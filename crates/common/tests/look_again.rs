@@ -16,8 +16,10 @@ use common::{
             query::{self, Order, Wanted},
         },
         runs::RunState,
+        webhooks,
     },
     models::{ImageId, Person, Status},
+    webhooks::Event,
 };
 use sqlx::MySqlPool;
 
@@ -84,7 +86,8 @@ async fn finish(pool: &MySqlPool, outcomes: &[(&Claim, &Outcome)]) -> Vec<Fenced
     let person =
         |(picture, id, name): (&str, i32, &str)| (picture.to_owned(), Person { id, name: name.to_owned() });
     let names: HashMap<String, Person> = people.into_iter().map(person).collect();
-    images::finish(&mut pool.acquire().await.unwrap(), outcomes, &names, true).await.unwrap()
+    let wanted = webhooks::Wanted { target: 1, events: vec![Event::ImageProcessed, Event::ImageFailed] };
+    images::finish(&mut pool.acquire().await.unwrap(), outcomes, &names, &[wanted]).await.unwrap()
 }
 
 /// An image on which the earlier version found these faces.
@@ -428,7 +431,7 @@ async fn nobody_is_notified_of_what_is_only_looked_at_again() {
     let id = looked_at(&pool, "/x.jpg", &[(LEFT, None)]).await;
     let other = looked_at(&pool, "/y.jpg", &[]).await;
     let webhooks = async || -> i64 {
-        sqlx::query_scalar("SELECT COUNT(*) FROM webhooks").fetch_one(&pool).await.unwrap()
+        sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries").fetch_one(&pool).await.unwrap()
     };
     assert_eq!(webhooks().await, 2);
     look_again(&pool, id, &today(&[(LEFT, None)])).await;

@@ -11,9 +11,11 @@ use common::{
         corrections::{self, Correction},
         faces::clusters,
         images::{self, ClaimOutcome, Fenced, Outcome, Recognised, delete},
+        webhooks::Wanted,
     },
     models::ImageId,
     uploads,
+    webhooks::Event,
 };
 use sqlx::{AssertSqlSafe, MySqlPool};
 use tokio::time::timeout;
@@ -36,17 +38,22 @@ async fn count(pool: &MySqlPool, table: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn an_image_goes_with_its_faces_what_was_said_of_them_and_what_was_to_be_told() {
+async fn an_image_goes_with_its_faces_their_corrections_and_its_webhooks() {
     let (_database, pool) = migrated().await;
     let gone = processed(&pool, "/gone.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     let stays = processed(&pool, "/stays.jpg", &[near("hannibal_1.jpg", 0.3)]).await;
     for image in [gone, stays] {
         corrections::correct(&pool, face(&pool, image).await, Correction::Reject(1), WHO).await.unwrap();
     }
-    execute(&pool, "INSERT INTO webhooks (image_id, claim, status) SELECT id, 7, 1 FROM images").await;
+    for notes in [
+        "INSERT INTO webhooks (image_id, claim, status) SELECT id, 7, 1 FROM images",
+        "INSERT INTO webhook_deliveries (target, event, image_id, claim) SELECT 1, 'image.processed', id, 7 FROM images",
+    ] {
+        execute(&pool, notes).await;
+    }
 
     assert!(delete(&pool, gone, "ada").await);
-    for table in ["images", "faces", "face_rejections", "webhooks"] {
+    for table in ["images", "faces", "face_rejections", "webhooks", "webhook_deliveries"] {
         assert_eq!(count(&pool, table).await, 1, "{table}");
     }
     assert_eq!(person(&pool, stays).await, -1);
@@ -61,6 +68,11 @@ async fn an_image_goes_with_its_faces_what_was_said_of_them_and_what_was_to_be_t
     assert!(!delete(&pool, gone, "ada").await, "there is none any more");
     assert_eq!(count(&pool, "audit").await, 3, "and nothing more is noted");
     assert_eq!(undo(&pool, 1).await, None, "what was said about its face does not count any more");
+}
+
+/// Somebody who wants to be notified of every image that was processed.
+fn everything() -> [Wanted; 1] {
+    [Wanted { target: 1, events: vec![Event::ImageProcessed] }]
 }
 
 #[tokio::test]
@@ -79,9 +91,9 @@ async fn the_result_of_an_image_that_was_taken_away_meanwhile_is_dropped() {
     let found = Some(Arc::new(found(&[near("hannibal_1.jpg", 0.3)])));
     let outcome = Outcome::Recognised(Recognised { found, ..Recognised::default() });
     let outcomes = [(&claims[0], &outcome), (&claims[1], &outcome)];
-    let fenced = images::finish(&mut connection, &outcomes, &HashMap::new(), true).await.unwrap();
+    let fenced = images::finish(&mut connection, &outcomes, &HashMap::new(), &everything()).await.unwrap();
     assert_eq!(fenced, [Fenced::Stale, Fenced::Written]);
-    for table in ["images", "faces", "webhooks"] {
+    for table in ["images", "faces", "webhook_deliveries"] {
         assert_eq!(count(&pool, table).await, 1, "{table}");
     }
     let again = images::claim(&mut connection, &ids[..1], LEASE).await.unwrap();

@@ -4,6 +4,7 @@
 //! Where there is JavaScript, `selection.js` reads the same forms and asks the receiver itself.
 
 pub mod people;
+mod webhooks;
 
 use std::str::FromStr;
 
@@ -37,13 +38,14 @@ pub fn key() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// `POST /faces`, `POST /undo`, `POST /people` and `POST /people/import`
+/// `POST /faces`, `POST /undo`, `POST /people`, `POST /people/import` and `POST /webhooks`
 pub fn routes() -> Router<Frontend> {
     Router::new()
         .route("/faces", post(correct))
         .route("/undo", post(undo))
         .route("/people/import", post(import))
         .merge(people::routes())
+        .merge(webhooks::routes())
         .layer(DefaultBodyLimit::max(LONGEST_FORM))
 }
 

@@ -13,7 +13,7 @@ pub struct Done {
     pub undo: Option<u64>,
 }
 
-/// What can be done with faces.
+/// What can be done on a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// They have a name now.
@@ -38,6 +38,16 @@ pub enum What {
     Show,
     /// Somebody is shown by another face.
     Cover,
+    /// A target of webhooks was added.
+    AddWebhook,
+    /// A target of webhooks gets a test.
+    TestWebhook,
+    /// The webhooks of a target wait.
+    PauseWebhook,
+    /// The webhooks of a target are sent again.
+    ResumeWebhook,
+    /// A target of webhooks was removed.
+    RemoveWebhook,
     /// Another change was undone.
     Undo,
     /// No face was selected.
@@ -45,7 +55,7 @@ pub enum What {
 }
 
 impl What {
-    const ALL: [(&str, Self); 13] = [
+    const ALL: [(&str, Self); 18] = [
         ("assign", Self::Assign),
         ("enrol", Self::Enrol),
         ("assign-alone", Self::AssignAlone),
@@ -57,6 +67,11 @@ impl What {
         ("hide", Self::Hide),
         ("show", Self::Show),
         ("cover", Self::Cover),
+        ("add-webhook", Self::AddWebhook),
+        ("test-webhook", Self::TestWebhook),
+        ("pause-webhook", Self::PauseWebhook),
+        ("resume-webhook", Self::ResumeWebhook),
+        ("remove-webhook", Self::RemoveWebhook),
         ("undo", Self::Undo),
         ("nothing", Self::Nothing),
     ];
@@ -91,6 +106,11 @@ impl Done {
             What::Hide => "Hidden: neither listed nor suggested, but still recognised".to_owned(),
             What::Show => "Listed and suggested again".to_owned(),
             What::Cover => "This face is the cover now".to_owned(),
+            What::AddWebhook => "Added. It gets what happens from now on".to_owned(),
+            What::TestWebhook => "A test is being sent. Its answer is shown here".to_owned(),
+            What::PauseWebhook => "Paused. Its webhooks wait until it is resumed".to_owned(),
+            What::ResumeWebhook => "Resumed".to_owned(),
+            What::RemoveWebhook => "Removed, with the webhooks that waited".to_owned(),
             What::Undo => "Undone".to_owned(),
             What::Nothing => "Nothing was changed: select faces first".to_owned(),
         }

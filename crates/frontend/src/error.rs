@@ -29,6 +29,8 @@ pub enum Problem {
     WrongMethod,
     /// Nobody takes changes here.
     ReadOnly,
+    /// Whoever asks is no admin.
+    AdminsOnly,
     /// Whoever asks may not look.
     Denied(Denied),
     /// A page of another site asks for a change.
@@ -68,7 +70,7 @@ impl Problem {
             Self::NoSuchPage | Self::NoPicture => StatusCode::NOT_FOUND,
             Self::Denied(denied) => denied.status(),
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ReadOnly | Self::OtherSite => StatusCode::FORBIDDEN,
+            Self::ReadOnly | Self::AdminsOnly | Self::OtherSite => StatusCode::FORBIDDEN,
             Self::NotLoggedOut
             | Self::ReceiverAway
             | Self::PictureAway
@@ -88,6 +90,7 @@ impl Problem {
             Self::Denied(denied) => denied.reason(),
             Self::WrongMethod => "wrong_method",
             Self::ReadOnly => "read_only",
+            Self::AdminsOnly => "forbidden",
             Self::OtherSite => "other_site",
             Self::NotLoggedOut => "not_logged_out",
             Self::ReceiverAway => "receiver_away",
@@ -121,6 +124,7 @@ impl Problem {
                 "This page can only be read",
                 "It was not told where the receiver is, which takes changes: that is the setting RECEIVER_ADDRESS.",
             ),
+            Self::AdminsOnly => ("Only admins see this page", "Log in with the token of an admin."),
             Self::Denied(Denied::TooMany(_)) => (
                 "Too many wrong tokens",
                 "They came from your address, or from one that you share. Try again in a minute.",

@@ -1,13 +1,13 @@
 //! All that is looked at: the original's table, and pages to live in beside it.
 //!
 //! ```text
-//! GET /, /gallery, /images/{id}, /unknown, /review, /people, /audit
+//! GET /, /gallery, /images/{id}, /unknown, /review, /people, /audit, /webhooks
 //!                   pages: one or two queries each, bounded ─▶ HTML or JSON, with an ETag
 //!                     └──▶ error: 400, 404, 405, 503 in the same design
 //! GET /thumbnails/… thumbnails ─▶ cache (disk), or face-recog's Faces.Crop
 //! GET /events       events: one look at the database for all who listen
 //! GET /login        access: who may look
-//! POST /faces, /people, /undo
+//! POST /faces, /people, /webhooks, /undo
 //!                   changes: plain forms, for browsers without JavaScript
 //! ANY /api/…        proxy ─▶ the receiver, which alone changes things
 //! GET /assets/…     assets: the style sheet, the scripts and the icon, inside the binary
@@ -147,6 +147,7 @@ fn router(frontend: Frontend) -> Router {
         .route("/people/{id}", get(pages::people::show))
         .route("/people/{id}/merge", get(pages::people::merge))
         .route("/audit", get(pages::audit::show))
+        .route("/webhooks", get(pages::webhooks::show))
         .route("/thumbnails/{image}", get(thumbnails::of_image))
         .route("/thumbnails/known/{picture}", get(thumbnails::of_known))
         .route("/events", get(events::listen))

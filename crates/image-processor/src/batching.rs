@@ -10,6 +10,7 @@ use common::{
         images::{self, Claim, ClaimOutcome, Fenced, Outcome},
         people,
         pool::HeldConnection,
+        webhooks::Wanted,
     },
     models::ImageId,
     supervisor::Supervisor,
@@ -17,7 +18,7 @@ use common::{
 use sqlx::{MySqlConnection, MySqlPool};
 use tokio::sync::Mutex;
 
-use crate::outcome::Attempt;
+use crate::{outcome::Attempt, webhooks::WantedEvents};
 
 /// More than one statement should carry.
 const MOST: usize = 64;
@@ -39,19 +40,19 @@ pub(crate) struct ImageBatches {
     pool: MySqlPool,
     lease: Duration,
     max_attempts: u32,
-    notify: bool,
+    wanted: WantedEvents,
     claims: Batcher<ImageId, Option<ClaimOutcome>>,
     outcomes: Batcher<Work, Option<Finished>>,
 }
 
 impl ImageBatches {
-    /// Claims for `lease`; an image fails for good when it failed `max_attempts` times. With `notify`, a webhook tells what
-    /// is done.
+    /// Claims for `lease`; an image fails for good when it failed `max_attempts` times. Webhooks
+    /// report what is `wanted` of what is done.
     pub(crate) fn new(
         pool: &MySqlPool,
         lease: Duration,
         max_attempts: u32,
-        notify: bool,
+        wanted: WantedEvents,
         supervisor: &Supervisor,
     ) -> Self {
         let kept = || Arc::new(Mutex::new(HeldConnection::new(pool.clone())));
@@ -67,18 +68,18 @@ impl ImageBatches {
             }
         });
         let outcomes = Batcher::start(supervisor, "storing results", MOST, {
-            let kept = kept();
+            let (kept, wanted) = (kept(), wanted.clone());
             move |works: Vec<Work>| {
-                let kept = kept.clone();
+                let (kept, wanted) = (kept.clone(), wanted.borrow().clone());
                 async move {
                     let finished = until_taken_over(|| async {
-                        finish_together(&mut *kept.lock().await, &works, max_attempts, notify).await
+                        finish_together(&mut *kept.lock().await, &works, max_attempts, &wanted).await
                     });
                     each(works.len(), finished.await)
                 }
             }
         });
-        Self { pool: pool.clone(), lease, max_attempts, notify, claims, outcomes }
+        Self { pool: pool.clone(), lease, max_attempts, wanted, claims, outcomes }
     }
 
     /// Claims an image.
@@ -101,9 +102,10 @@ impl ImageBatches {
 
     /// As [`ImageBatches::finish`], apart from others.
     pub(crate) async fn finish_alone(&self, work: &Work) -> sqlx::Result<Finished> {
+        let wanted = self.wanted.borrow().clone();
         let finished = until_taken_over(|| async {
             let mut connection = self.pool.acquire().await?;
-            finish(&mut connection, std::slice::from_ref(work), self.max_attempts, self.notify).await
+            finish(&mut connection, std::slice::from_ref(work), self.max_attempts, &wanted).await
         });
         only(finished.await)
     }
@@ -124,10 +126,10 @@ async fn finish_together(
     kept: &mut HeldConnection,
     works: &[Work],
     max_attempts: u32,
-    notify: bool,
+    wanted: &[Wanted],
 ) -> sqlx::Result<Vec<Finished>> {
     let mut connection = kept.take().await?;
-    let result = finish(&mut connection, works, max_attempts, notify).await;
+    let result = finish(&mut connection, works, max_attempts, wanted).await;
     kept.keep(connection, &result);
     result
 }
@@ -137,7 +139,7 @@ async fn finish(
     connection: &mut MySqlConnection,
     works: &[Work],
     max_attempts: u32,
-    notify: bool,
+    wanted: &[Wanted],
 ) -> sqlx::Result<Vec<Finished>> {
     let mut names: Vec<&str> =
         works.iter().flat_map(|work| work.1.image_names()).map(String::as_str).collect();
@@ -147,7 +149,7 @@ async fn finish(
     let outcome = |work: &Work| work.1.outcome(&people, work.0.attempts + 1 >= max_attempts);
     let outcomes: Vec<Outcome> = works.iter().map(outcome).collect();
     let claimed: Vec<_> = works.iter().map(|work| &work.0).zip(&outcomes).collect();
-    let fenced = images::finish(connection, &claimed, &people, notify).await?;
+    let fenced = images::finish(connection, &claimed, &people, wanted).await?;
     Ok(fenced.into_iter().zip(outcomes).collect())
 }
 

@@ -3,7 +3,7 @@
 //! An image comes in by [`consume`] (a message announced it), by [`sweep`] (it waited in the table unannounced) or by
 //! [`look_again`] (a new detector is to look at it). A [`worker`] claims it, has face-recog look at it through the circuit
 //! breaker ([`face_client`]) and stores its [`outcome`]. [`batching`] lets several images share statements. An image that may
-//! have killed face-recog is tried apart from others ([`quarantine`]). [`notify`] sends webhooks.
+//! have killed face-recog is tried apart from others ([`quarantine`]). [`webhooks`] delivers webhooks.
 //!
 //! One processor of all runs [`reconcile`]: it keeps what is known of faces up to date.
 //! Any number of processors may run.
@@ -13,7 +13,6 @@ mod batching;
 mod consume;
 mod face_client;
 mod look_again;
-mod notify;
 mod outcome;
 mod quarantine;
 mod reconcile;
@@ -21,6 +20,7 @@ mod settings;
 mod sweep;
 #[cfg(test)]
 mod testing;
+mod webhooks;
 mod worker;
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use common::{
 use tokio::task::AbortHandle;
 use web::ops::Readiness;
 
-use crate::{face_client::FaceClient, notify::Webhooks, worker::Worker};
+use crate::{face_client::FaceClient, webhooks::Webhooks, worker::Worker};
 
 pub use settings::Settings;
 
@@ -46,8 +46,6 @@ const MAX_CONNECTIONS: u32 = 32;
 
 /// Runs until it is told to stop, ready once the database has today's schema; then finishes the images in work, or gives back those that take too long.
 ///
-/// # Errors
-/// When nobody could be told of what is done.
 pub async fn run(settings: Settings, readiness: Readiness, supervisor: Supervisor) -> anyhow::Result<()> {
     let shutdown = supervisor.shutdown();
     let pool = pool::pool(
@@ -61,14 +59,16 @@ pub async fn run(settings: Settings, readiness: Readiness, supervisor: Superviso
 
     let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
     let face_client = Arc::new(FaceClient::new(&settings.grpc_address, settings.identify_timeout));
-    let worker = Worker::new(&settings, pool.clone(), face_client.clone(), breaker.clone(), &supervisor);
-
-    let webhooks = match settings.webhook() {
-        Some((url, secret)) => Some(Webhooks::new(pool.clone(), url, secret)?),
-        None => None,
+    let webhooks = tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        webhooks = Webhooks::new(&pool, settings.webhook()) => webhooks,
     };
+    let wanted = webhooks.wanted();
+    let worker =
+        Worker::new(&settings, pool.clone(), face_client.clone(), breaker.clone(), wanted, &supervisor);
+
     // They serve the images in work and their observers, so they go on through the drain.
-    let mut helpers = vec![
+    let helpers = [
         supervisor.spawn("backlog", {
             let pool = pool.clone();
             async move { backlog::report(&pool).await }
@@ -82,8 +82,8 @@ pub async fn run(settings: Settings, readiness: Readiness, supervisor: Superviso
             async move { reconcile::run(&pool, &face_client).await }
         }),
         supervisor.spawn("circuit breaker", async move { breaker.run(|| face_client.ping()).await }),
+        supervisor.spawn("webhooks", webhooks.run()),
     ];
-    helpers.extend(webhooks.map(|webhooks| supervisor.spawn("webhooks", webhooks.run())));
     let work = async {
         tokio::join!(
             supervisor.watch("intake", consume::run(&settings, &worker, shutdown)),

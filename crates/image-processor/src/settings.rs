@@ -1,13 +1,12 @@
 //! The settings of the image-processor.
 
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
-use axum::http::Uri;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Parser;
 use common::{
     breaker::BreakerPolicy,
     settings::{DatabaseSettings, OpsSettings, ProcessSettings, address, count, duration},
+    webhooks::{Secret, TargetUrl},
 };
 
 /// Takes announced pictures, has them recognised and stores who is on them.
@@ -53,7 +52,7 @@ pub struct Settings {
     /// Longest break of the circuit breaker
     #[arg(long, env = "BREAKER_MAX_TIMEOUT", value_name = "BREAKER_MAX_TIMEOUT", default_value = "5m", value_parser = duration)]
     pub breaker_max_timeout: Duration,
-    /// Where each image that is done is told to by a POST, signed with WEBHOOK_SECRET; off tells nobody
+    /// Where each image that is done is reported by a POST, signed with WEBHOOK_SECRET; off leaves it to the targets that were added
     #[arg(
         long,
         env = "WEBHOOK_URL",
@@ -73,73 +72,36 @@ pub struct Settings {
     pub webhook_secret: WebhookSecret,
 }
 
-/// Who is told.
-#[derive(Clone, PartialEq, Eq)]
+/// WEBHOOK_URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WebhookUrl {
-    /// Nobody.
+    /// Only targets that were added get webhooks.
     Off,
-    /// Whoever is there.
-    At(String),
+    /// It gets webhooks, too.
+    At(TargetUrl),
     /// What was set is no URL.
     Wrong,
-}
-
-impl WebhookUrl {
-    /// Whether somebody is told.
-    pub fn is_on(&self) -> bool {
-        *self != Self::Off
-    }
-}
-
-/// What stands behind the host may be a secret.
-impl fmt::Debug for WebhookUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_on() { "on" } else { "off" })
-    }
 }
 
 /// Reading it never fails, so that it never has to be shown; [`Settings::check`] says what is wrong with it.
 impl From<String> for WebhookUrl {
     fn from(text: String) -> Self {
-        let is_url = text.parse::<Uri>().is_ok_and(|url| {
-            let is_plain = url.authority().is_some_and(|host| !host.as_str().contains('@'));
-            is_plain && [Some("http"), Some("https")].contains(&url.scheme_str())
-        });
-        match text.as_str() {
-            "off" => Self::Off,
-            _ if is_url => Self::At(text),
-            _ => Self::Wrong,
+        match TargetUrl::parse(&text) {
+            _ if text == "off" => Self::Off,
+            Some(url) => Self::At(url),
+            None => Self::Wrong,
         }
     }
 }
 
-/// What signatures are made with. Reading it never fails, so that it never has to be shown; [`Settings::check`] says what
-/// is wrong with it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WebhookSecret(Option<Vec<u8>>);
-
-impl WebhookSecret {
-    /// The key; `None` when the text is none.
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes = BASE64_STANDARD.decode(text.strip_prefix("whsec_")?).ok()?;
-        (24..=64).contains(&bytes.len()).then_some(Self(Some(bytes)))
-    }
-
-    /// The key, which is empty when there is none.
-    pub fn bytes(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_default()
-    }
-}
+/// WEBHOOK_SECRET, if it is one. Reading it never fails, so that it never has to be shown; [`Settings::check`] says what is wrong
+/// with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookSecret(Option<Secret>);
 
 impl From<String> for WebhookSecret {
     fn from(text: String) -> Self {
-        Self::parse(&text).unwrap_or(Self(None))
-    }
-}
-
-impl fmt::Debug for WebhookSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
+        Self(Secret::parse(&text))
     }
 }
 
@@ -155,7 +117,7 @@ impl Settings {
         if self.webhook_url == WebhookUrl::Wrong {
             return Err("WEBHOOK_URL is neither off nor a URL like https://example.org/hook".to_owned());
         }
-        if self.webhook_url.is_on() && self.webhook_secret.bytes().is_empty() {
+        if self.webhook_url != WebhookUrl::Off && self.webhook_secret.0.is_none() {
             return Err("WEBHOOK_URL needs WEBHOOK_SECRET, by which its owner knows that it was us: whsec_ and 24 to 64 random \
                         bytes in Base64, as in echo \"whsec_$(openssl rand -base64 32)\""
                 .to_owned());
@@ -196,11 +158,11 @@ impl Settings {
         self.message_timeout() - self.identify_timeout
     }
 
-    /// Whom to tell of what is done, and the key of the signatures.
-    pub(crate) fn webhook(&self) -> Option<(String, WebhookSecret)> {
+    /// Where webhooks are sent to beside the targets that were added, and the key of their signatures.
+    pub(crate) fn webhook(&self) -> Option<(TargetUrl, Secret)> {
         match &self.webhook_url {
             WebhookUrl::Off | WebhookUrl::Wrong => None,
-            WebhookUrl::At(url) => Some((url.clone(), self.webhook_secret.clone())),
+            WebhookUrl::At(url) => Some((url.clone(), self.webhook_secret.0.clone()?)),
         }
     }
 

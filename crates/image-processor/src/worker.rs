@@ -30,6 +30,7 @@ use crate::{
     face_client::{CallError, FaceClient, answer},
     outcome::Attempt,
     quarantine::{self, Quarantine},
+    webhooks::WantedEvents,
 };
 
 /// Everything that work on an image needs, and how much of it may go on at once. Clones share it.
@@ -73,6 +74,7 @@ impl Worker {
         pool: MySqlPool,
         face_client: Arc<FaceClient>,
         breaker: Arc<CircuitBreaker>,
+        wanted: WantedEvents,
         supervisor: &Supervisor,
     ) -> Self {
         Self {
@@ -81,7 +83,7 @@ impl Worker {
                 &pool,
                 settings.claim_lease,
                 settings.max_attempts,
-                settings.webhook_url.is_on(),
+                wanted,
                 supervisor,
             )),
             pool,
@@ -345,7 +347,8 @@ mod tests {
             let face_client = Arc::new(FaceClient::calling(&[]).await);
             let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));
             let supervisor = Supervisor::new(CancellationToken::new());
-            let worker = Worker::new(&settings, pool.clone(), face_client, breaker, &supervisor);
+            let wanted = tokio::sync::watch::Sender::default().subscribe();
+            let worker = Worker::new(&settings, pool.clone(), face_client, breaker, wanted, &supervisor);
             let insert = sqlx::query("INSERT INTO images (path, status, suspect) VALUES ('/x.jpg', 0, ?)");
             let id = insert.bind(suspect).execute(&pool).await.unwrap().last_insert_id();
             let claimed = worker.batches.claim(ImageId(id)).await.unwrap();

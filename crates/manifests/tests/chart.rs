@@ -246,7 +246,7 @@ fn what_values_ask_for_reaches_the_objects() {
     assert_eq!(rendered["PersistentVolumeClaim unknown-people"]["spec"]["storageClassName"], "shared");
     // A webhook has to get out.
     let out = rendered["NetworkPolicy image-processor"]["spec"]["egress"].to_string();
-    assert!(out.contains("8443"), "{out}");
+    assert!(out.contains("8443") && out.contains("9443"), "{out}");
     let rules = &rendered["PrometheusRule kube-face"]["spec"];
     let alerts: Value = serde_saphyr::from_str(&read("docs/monitoring/alerts.yaml")).unwrap();
     assert_eq!(rules, &alerts);

@@ -11,7 +11,8 @@
 //! what a person says about a face. [`people`] changes the known people and their reference photos, which
 //! [`face_client`] has face-recog cut out. [`stateless`] answers
 //! what is asked about pictures that are not kept. [`watch_folder`] posts what is put into the folder of unknown people, where that
-//! is switched on. [`archive`] writes everything into an archive, and reads it again. [`http`] joins the routes, and has what all of them share: access, bodies, errors, the OpenAPI document.
+//! is switched on. [`archive`] writes everything into an archive, and reads it again. [`webhooks`] has the
+//! targets that are notified of results. [`http`] joins the routes, and has what all of them share: access, bodies, errors, the OpenAPI document.
 //!
 //! The row is the truth and the message a hint: the image-processor's sweep finds in the table what could not be announced.
 
@@ -34,6 +35,7 @@ mod stateless;
 mod task;
 mod uploads;
 mod watch_folder;
+mod webhooks;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@
 //! - [`people`]: known people and their reference photos.
 //! - [`corrections`]: what a person said about a face. [`audit`]: who changed what, and how it is undone.
 //!   [`changes`]: whether anything has changed.
-//! - [`webhooks`]: the outbox of notifications. [`idempotency`]: repeated requests. [`sessions`]: who is logged in.
+//! - [`webhooks`]: their outbox, their targets, and what these answered last. [`idempotency`]: repeated requests. [`sessions`]: who is logged in.
 //! - [`archive`]: everything, exported and imported. [`runs`]: how far along work on many pictures is.
 //! - [`pool`] and [`schema`]: connections, and today's schema in any database. [`paging`]: long lists, page by page. [`errors`]: what an error means.
 //!   [`failover`]: what happens when the database moves to another server. [`tls`]: how connections are encrypted.

@@ -35,7 +35,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 29] = [
+const UPGRADES: [Upgrade; 30] = [
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -168,6 +168,11 @@ const UPGRADES: [Upgrade; 29] = [
         sql: include_str!("../../../../dbinit/upgrade/reference_photos.sql"),
         table: "person_images",
         sign: "person_images_person",
+    },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/webhook_targets.sql"),
+        table: "webhook_deliveries",
+        sign: "webhook_deliveries_due",
     },
 ];
 

@@ -9,3 +9,4 @@ pub mod people_import;
 pub mod review;
 pub mod table;
 pub mod unknown;
+pub mod webhooks;

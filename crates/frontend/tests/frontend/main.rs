@@ -19,3 +19,4 @@ mod sessions;
 mod table;
 mod thumbnails;
 mod unknown;
+mod webhooks;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | viewer | read everything; search by a face, if their token says so |
 //! | editor | post, upload, try again, look at again and delete images; say who is on a picture, and take it back |
-//! | admin | change people: add, rename, merge and erase them, and their pictures; export and import everything |
+//! | admin | change people: add, rename, merge and erase them, and their pictures; export and import everything; see and change webhooks |
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -28,6 +28,7 @@ use crate::{
     compat::format_of,
     http::{body::reject, error::Problem, format::Format, state::Receiver},
     stateless::SEARCH,
+    webhooks,
 };
 
 /// Lets a request pass whose sender may do what it asks for, with [`Who`] that is as an extension.
@@ -96,6 +97,7 @@ fn not_by_a_trick(receiver: &Receiver, request: &Request, peer: IpAddr) -> Resul
 fn needed(method: &Method, route: &str) -> Role {
     match *method {
         _ if archive::ROUTES.contains(&route) => Role::Admin,
+        _ if route.starts_with(webhooks::ROUTE) => Role::Admin,
         Method::GET | Method::HEAD => Role::Viewer,
         // It changes nothing, and needs a right of its own.
         _ if route == SEARCH => Role::Viewer,
@@ -153,5 +155,7 @@ mod tests {
         }
         assert_eq!(needed(&Method::GET, "/export"), Role::Admin);
         assert_eq!(needed(&Method::POST, "/import"), Role::Admin);
+        assert_eq!(needed(&Method::GET, "/webhooks"), Role::Admin);
+        assert_eq!(needed(&Method::POST, "/webhooks/{id}/test"), Role::Admin);
     }
 }

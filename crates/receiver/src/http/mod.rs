@@ -32,7 +32,7 @@ use crate::{
     http::{body::reject, error::Problem, format::Format, state::Receiver},
     images::{delete, get, list, look_again},
     people::{self, enrolment, reference_photos},
-    stateless, task, uploads,
+    stateless, task, uploads, webhooks,
 };
 
 /// The receiver's routes.
@@ -51,6 +51,7 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         .merge(reference_photos::routes())
         .merge(stateless::routes())
         .merge(archive::routes())
+        .merge(webhooks::routes())
         .split_for_parts();
     router
         .route_layer(middleware::from_fn(to_its_end))

@@ -37,6 +37,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
         (name = "faces", description = "What people say about faces"),
         (name = "people", description = "Who is known, by which pictures"),
         (name = "everything", description = "All that is known as one archive, and back"),
+        (name = "webhooks", description = "Who is notified of results"),
         (name = "stateless", description = "Questions about pictures that are not kept"),
     ),
 )]

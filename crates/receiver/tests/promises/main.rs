@@ -30,3 +30,4 @@ mod suggestions;
 mod tester;
 mod uploads;
 mod watch;
+mod webhooks;

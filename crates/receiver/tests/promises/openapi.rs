@@ -56,6 +56,11 @@ async fn the_document_describes_every_route_and_every_reference_in_it_leads_some
         ("/search", "post"),
         ("/export", "get"),
         ("/import", "post"),
+        ("/webhooks", "get"),
+        ("/webhooks", "post"),
+        ("/webhooks/{id}", "patch"),
+        ("/webhooks/{id}", "delete"),
+        ("/webhooks/{id}/test", "post"),
     ] {
         let operation = &document["paths"][path][method];
         assert!(operation["summary"].is_string(), "{method} {path}");

@@ -1,6 +1,6 @@
 //! Everything that the database holds and that nobody can make again, row by row: an [`export`] into an archive, and an [`import`].
 //!
-//! Left out are what is secret or soon over: sessions, keys of repeated requests, webhooks that wait, and who has claimed an image.
+//! Left out are what is secret or soon over: sessions, keys of repeated requests, webhooks with their targets, and who has claimed an image.
 //! Columns are found in the schema, so no new one is forgotten.
 
 pub mod export;

@@ -67,6 +67,16 @@ pub enum Action {
     Export,
     /// An archive was imported.
     Import,
+    /// A target of webhooks was added.
+    AddWebhook,
+    /// A target of webhooks got another URL, secret or events.
+    ChangeWebhook,
+    /// The webhooks of a target wait.
+    PauseWebhook,
+    /// The webhooks of a target are sent again.
+    ResumeWebhook,
+    /// A target of webhooks was removed.
+    RemoveWebhook,
     /// Another entry was undone.
     Undo,
 }
@@ -105,6 +115,11 @@ impl Action {
             Self::StopImportingPeople => "stop importing people",
             Self::Export => "export",
             Self::Import => "import",
+            Self::AddWebhook => "add webhook",
+            Self::ChangeWebhook => "change webhook",
+            Self::PauseWebhook => "pause webhook",
+            Self::ResumeWebhook => "resume webhook",
+            Self::RemoveWebhook => "remove webhook",
             Self::Undo => "undo",
         }
     }
@@ -125,6 +140,8 @@ pub enum Subject {
     Run(u64),
     /// An import of people.
     PeopleImport(u64),
+    /// A target of webhooks.
+    Webhook(u64),
     /// All that the database holds.
     Everything,
 }
@@ -146,6 +163,7 @@ impl fmt::Display for Subject {
             Self::Person(id) => write!(f, "person {id}"),
             Self::Run(id) => write!(f, "run {id}"),
             Self::PeopleImport(id) => write!(f, "people import {id}"),
+            Self::Webhook(id) => write!(f, "webhook {id}"),
             Self::Everything => f.write_str("everything"),
         }
     }

@@ -138,6 +138,7 @@ pub(crate) async fn forget(transaction: &mut MySqlConnection, images: &[ImageId]
         "DELETE face_rejections FROM face_rejections JOIN faces ON faces.id = face_id WHERE image_id IN ",
         "DELETE FROM faces WHERE image_id IN ",
         "DELETE FROM webhooks WHERE image_id IN ",
+        "DELETE FROM webhook_deliveries WHERE image_id IN ",
         "DELETE FROM look_again_failures WHERE image_id IN ",
         "DELETE FROM images WHERE id IN ",
     ] {

@@ -9,7 +9,7 @@ use crate::{
         faces::{self, Found, renew},
         images::{Claim, look_again},
         pool::{answered, is_deadlock, push_list},
-        webhooks,
+        webhooks::{self, Wanted},
     },
     models::{ImageId, NOBODY, Person, Status},
     taken::Taken,
@@ -154,18 +154,18 @@ impl<'e> RowChange<'e> {
 /// Finishes the work on claimed images, in one transaction, and answers for each of them in the same order.
 ///
 /// Each outcome counts only while the token of its claim stands in the row. `names` tells whose the known pictures were when
-/// the outcomes were made; on an image with faces their owners of today count. With `notify`, what is done now is to be
-/// told ([`webhooks`]), but not what was only looked at again.
+/// the outcomes were made; on an image with faces their owners of today count. What is done now, and not only looked at
+/// again, is noted for the targets of webhooks that want it ([`webhooks`]).
 pub async fn finish(
     connection: &mut MySqlConnection,
     outcomes: &[(&Claim, &Outcome)],
     names: &HashMap<String, Person>,
-    notify: bool,
+    wanted: &[Wanted],
 ) -> sqlx::Result<Vec<Fenced>> {
     // What gave way to another statement has written nothing.
     answered(async {
         loop {
-            match finish_now(connection, outcomes, names, notify).await {
+            match finish_now(connection, outcomes, names, wanted).await {
                 Err(error) if is_deadlock(&error) => {}
                 result => return result,
             }
@@ -178,7 +178,7 @@ async fn finish_now(
     connection: &mut MySqlConnection,
     outcomes: &[(&Claim, &Outcome)],
     names: &HashMap<String, Person>,
-    notify: bool,
+    wanted: &[Wanted],
 ) -> sqlx::Result<Vec<Fenced>> {
     if outcomes.is_empty() {
         return Ok(Vec::new());
@@ -239,7 +239,7 @@ async fn finish_now(
     );
     let update = update.build();
     // A statement by itself is a transaction.
-    if !notify && !outcomes.iter().any(|(claim, outcome)| outcome.has_faces() || claim.renews()) {
+    if wanted.is_empty() && !outcomes.iter().any(|(claim, outcome)| outcome.has_faces() || claim.renews()) {
         let written = update.execute(&mut *connection).await?.rows_affected();
         return fenced(connection, outcomes, written).await;
     }
@@ -258,12 +258,12 @@ async fn finish_now(
             .collect();
         faces::store(&mut transaction, &with_faces, names).await?;
         renew(&mut transaction, &renewed, names).await?;
-        if notify {
+        if !wanted.is_empty() {
             let done = ours().filter(|((claim, outcome), _)| {
                 claim.look_again.is_none() && RowChange::by(claim, outcome).status != Status::Pending
             });
             let done: Vec<ImageId> = done.map(|((claim, _), _)| claim.id).collect();
-            webhooks::note(&mut transaction, &done).await?;
+            webhooks::note(&mut transaction, &done, wanted).await?;
         }
     }
     transaction.commit().await?;

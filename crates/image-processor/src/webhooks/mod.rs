@@ -1,0 +1,222 @@
+//! Delivers webhooks: to WEBHOOK_URL, and to the targets that admins added.
+//!
+//! What is to be delivered was written with an image's result ([`common::db::webhooks`]). Any number of processors may deliver
+//! it, each its share. A target that is slow or away holds up no other. [`message`] is what is sent, and [`send`] how.
+
+mod message;
+mod send;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use common::{
+    db::{
+        pool,
+        webhooks::{
+            self, Delivery, WEBHOOK_URL, Wanted,
+            attempts::{self, Answer},
+            targets::{self, Destination},
+        },
+    },
+    retry,
+    webhooks::{Event, Secret, TargetUrl},
+};
+use sqlx::MySqlPool;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
+
+use self::send::Sender;
+
+/// Webhooks of one target that are sent at once.
+const AT_ONCE: usize = 16;
+
+/// How often the database is asked for what is due, and for the targets.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// A processor has what it sends for this long: more than an attempt takes.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// The first pause after a failure; each is twice as long as the one before, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// Who wants which events, as it is now.
+pub(crate) type WantedEvents = watch::Receiver<Vec<Wanted>>;
+
+/// Delivers webhooks.
+pub(crate) struct Webhooks {
+    sender: Arc<Sender>,
+    /// WEBHOOK_URL, if it is set.
+    of_setting: Option<Arc<Destination>>,
+    destinations: HashMap<u32, Arc<Destination>>,
+    wanted: watch::Sender<Vec<Wanted>>,
+    /// For each target, how many more can be sent to it now.
+    places: HashMap<u32, Arc<Semaphore>>,
+}
+
+impl Webhooks {
+    /// Delivers to `setting`, which are WEBHOOK_URL and WEBHOOK_SECRET, and to the targets in the database, for which it waits.
+    pub(crate) async fn new(database: &MySqlPool, setting: Option<(TargetUrl, Secret)>) -> Self {
+        let of_setting = setting.map(|(url, secret)| {
+            let events = vec![Event::ImageProcessed, Event::ImageFailed];
+            Arc::new(Destination { target: WEBHOOK_URL, url, secret, events, paused: false })
+        });
+        let mut webhooks = Self {
+            sender: Arc::new(Sender::new(database.clone())),
+            of_setting,
+            destinations: HashMap::new(),
+            wanted: watch::Sender::default(),
+            places: HashMap::new(),
+        };
+        webhooks.know(pool::until_ok("the targets of webhooks", || targets::destinations(database)).await);
+        webhooks
+    }
+
+    /// Who wants which events; a new target counts after [`ASK_EVERY`].
+    pub(crate) fn wanted(&self) -> WantedEvents {
+        self.wanted.subscribe()
+    }
+
+    /// Delivers what is due, for ever.
+    pub(crate) async fn run(mut self) {
+        let mut sending = JoinSet::new();
+        loop {
+            match self.round(&mut sending).await {
+                // As soon as one of those that are sent now has ended, its place can be taken.
+                Ok(true) => drop(timeout(ASK_EVERY, sending.join_next()).await),
+                Ok(false) => tokio::time::sleep(ASK_EVERY).await,
+                Err(error) => {
+                    if retry::is_news(&format!("webhooks: {error}")) {
+                        tracing::warn!(%error, "cannot look for webhooks");
+                    }
+                    tokio::time::sleep(FIRST_PAUSE).await;
+                }
+            }
+            while sending.try_join_next().is_some() {}
+        }
+    }
+
+    /// Begins to send what is due, as far as there are places; whether there may be more.
+    async fn round(&mut self, sending: &mut JoinSet<()>) -> sqlx::Result<bool> {
+        let pool = &self.sender.pool;
+        let destinations = targets::destinations(pool).await?;
+        webhooks::take_over(pool).await?;
+        let due = webhooks::due(pool).await?;
+        self.know(destinations);
+        let mut is_more = false;
+        for target in due {
+            let Some(destination) = self.destinations.get(&target) else {
+                // Those for WEBHOOK_URL wait until it is set again.
+                if target != WEBHOOK_URL {
+                    webhooks::forget(&self.sender.pool, target).await?;
+                }
+                continue;
+            };
+            if destination.paused {
+                continue;
+            }
+            let places = self.places.entry(target).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
+            let free = places.available_permits();
+            if free == 0 {
+                is_more = true;
+                continue;
+            }
+            let taken = webhooks::take(&self.sender.pool, target, free, LEASE).await?;
+            is_more |= taken.len() == free;
+            for delivery in taken {
+                // They are given back by those tasks alone, so there are as many as before.
+                let place = places.clone().try_acquire_owned().ok();
+                let (sender, destination) = (self.sender.clone(), destination.clone());
+                sending.spawn(async move {
+                    settle(&sender, &destination, &delivery).await;
+                    drop(place);
+                });
+            }
+        }
+        Ok(is_more)
+    }
+
+    /// Takes note of today's targets.
+    fn know(&mut self, destinations: Vec<Destination>) {
+        let all = destinations.into_iter().map(Arc::new).chain(self.of_setting.clone());
+        self.destinations = all.map(|destination| (destination.target, destination)).collect();
+        let known: HashSet<u32> = self.destinations.keys().copied().collect();
+        self.places.retain(|target, _| known.contains(target));
+        let mut wanted: Vec<Wanted> =
+            self.destinations.values().map(|destination| wanted_by(destination)).collect();
+        wanted.sort_by_key(|wanted| wanted.target);
+        self.wanted.send_if_modified(|before| {
+            let is_new = *before != wanted;
+            *before = wanted;
+            is_new
+        });
+    }
+}
+
+fn wanted_by(destination: &Destination) -> Wanted {
+    Wanted { target: destination.target, events: destination.events.clone() }
+}
+
+/// Sends one, and notes what became of it. What cannot be noted is sent again after its lease.
+async fn settle(sender: &Sender, destination: &Destination, delivery: &Delivery) {
+    let pool = &sender.pool;
+    let (result, noted) = match sender.attempt(destination, delivery).await {
+        Ok(None) => ("gone", webhooks::done(pool, delivery).await),
+        Ok(Some(answer)) => {
+            if let Err(error) = attempts::note(pool, delivery, &answer).await {
+                tracing::debug!(%error, "cannot note what a webhook's target answered");
+            }
+            settle_answered(pool, delivery, &answer).await
+        }
+        Err(error) => ("failed", Err(error)),
+    };
+    metrics::counter!("webhooks_total", "result" => result).increment(1);
+    if let Err(error) = noted {
+        tracing::warn!(%error, image = %delivery.image, "cannot note what became of a webhook");
+    }
+}
+
+async fn settle_answered(
+    pool: &MySqlPool,
+    delivery: &Delivery,
+    answer: &Answer,
+) -> (&'static str, sqlx::Result<()>) {
+    let Delivery { target, image, event, .. } = delivery;
+    match &answer.problem {
+        None => ("delivered", webhooks::done(pool, delivery).await),
+        // Who asked for it looks at the answer, and asks again.
+        Some(_) if event.is_none() => ("failed", webhooks::done(pool, delivery).await),
+        Some(reason) if delivery.too_old => {
+            tracing::error!(target, %image, reason, "a webhook is given up");
+            ("given_up", webhooks::done(pool, delivery).await)
+        }
+        Some(reason) => {
+            let pause = pause_after(delivery.attempts);
+            tracing::warn!(target, %image, reason, retry_in = ?pause, "a webhook failed");
+            ("failed", webhooks::later(pool, delivery, pause).await)
+        }
+    }
+}
+
+/// A pause that grows with the failures; each processor draws its own part of it anew.
+fn pause_after(failures: u32) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(u32::MAX));
+    pause.min(LONGEST_PAUSE).mul_f64(rand::random_range(0.75..1.25))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_bound() {
+        assert!(pause_after(0) < pause_after(3));
+        assert!(pause_after(u32::MAX) <= LONGEST_PAUSE.mul_f64(1.25));
+    }
+}

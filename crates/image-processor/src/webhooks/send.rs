@@ -1,0 +1,106 @@
+//! Sends one webhook, signed so that its receiver knows that it is ours.
+//!
+//! Headers and signature are those of the Standard Webhooks specification, for which there are libraries in many languages.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    body::Body,
+    http::{
+        Request, StatusCode,
+        header::{CONTENT_TYPE, USER_AGENT},
+    },
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use chrono::Utc;
+use common::{
+    db::{
+        images::query,
+        webhooks::{Delivery, attempts::Answer, targets::Destination},
+    },
+    webhooks::Secret,
+};
+use hmac::{Hmac, KeyInit, Mac};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use sha2::Sha256;
+use sqlx::MySqlPool;
+use tokio::time::timeout;
+
+use super::message;
+
+/// Longest wait for an answer, the connection included.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Sends webhooks.
+pub(super) struct Sender {
+    pub(super) pool: MySqlPool,
+    client: Client<HttpsConnector<HttpConnector>, Body>,
+}
+
+impl Sender {
+    pub(super) fn new(pool: MySqlPool) -> Self {
+        let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1();
+        // It follows no redirect: nobody but the URL's owner hears of it.
+        Self { pool, client: Client::builder(TokioExecutor::new()).build(connector.build()) }
+    }
+
+    /// Sends one; `None` when there is nothing to report any more.
+    pub(super) async fn attempt(
+        &self,
+        destination: &Destination,
+        delivery: &Delivery,
+    ) -> sqlx::Result<Option<Answer>> {
+        let image = match delivery.event {
+            Some(_) => query::image(&self.pool, delivery.image).await?,
+            None => None,
+        };
+        let Some(body) = message::body(delivery, image.as_ref()) else { return Ok(None) };
+        let begun = Instant::now();
+        let sent = async { self.send(destination, &delivery.id(), body?).await };
+        let (status, problem) = match timeout(TIMEOUT, sent).await {
+            Ok(Ok(status)) if status.is_success() => (Some(status), None),
+            Ok(Ok(status)) => (Some(status), Some(format!("the answer was {status}"))),
+            Ok(Err(error)) => (None, Some(format!("{error:#}"))),
+            Err(_) => (None, Some(format!("there was no answer within {TIMEOUT:?}"))),
+        };
+        Ok(Some(Answer { status: status.map(|status| status.as_u16()), problem, took: begun.elapsed() }))
+    }
+
+    async fn send(&self, destination: &Destination, id: &str, body: String) -> anyhow::Result<StatusCode> {
+        let seconds = Utc::now().timestamp().to_string();
+        let signature = sign(&destination.secret, id, &seconds, &body);
+        let request = Request::post(destination.url.as_str())
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, concat!("kube-face/", env!("CARGO_PKG_VERSION")))
+            .header("webhook-id", id)
+            .header("webhook-timestamp", seconds)
+            .header("webhook-signature", signature);
+        Ok(self.client.request(request.body(Body::from(body))?).await?.status())
+    }
+}
+
+/// The signature over id, time and body, as version 1 of the specification writes it.
+fn sign(secret: &Secret, id: &str, seconds: &str, body: &str) -> String {
+    // HMAC takes keys of any length.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.bytes()) else { return String::new() };
+    mac.update(format!("{id}.{seconds}.{body}").as_bytes());
+    format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_that_of_the_specifications_example() {
+        let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let signature =
+            sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", r#"{"test": 2432232314}"#);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+}
