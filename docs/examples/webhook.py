@@ -24,6 +24,13 @@ def is_ours(secret: str, name: str, seconds: str, signatures: str, body: bytes) 
     return not is_late and any(hmac.compare_digest(right, one) for one in signatures.split(" "))
 
 
+def summary(message: dict) -> str:
+    """What happened, on one line."""
+    data = message["data"]
+    image = data.get("image", data)  # a test has none
+    return f"{message['type']} {image.get('id')} {image.get('path')} {data.get('person')}"
+
+
 class Hook(BaseHTTPRequestHandler):
     heard = set()  # of the last ones; keep them where they outlive the process
 
@@ -35,8 +42,7 @@ class Hook(BaseHTTPRequestHandler):
             return
         if name not in self.heard:  # the same one may come again
             self.heard.add(name)
-            told = json.loads(body)
-            print(told["type"], told["data"]["id"], told["data"]["path"], told["data"]["person"], flush=True)
+            print(summary(json.loads(body)), flush=True)
         self.send_response(204)
         self.end_headers()
 

@@ -51,13 +51,13 @@ impl Event {
 pub struct TargetUrl(String);
 
 impl TargetUrl {
-    /// Longest URL, in bytes.
+    /// Longest URL, in bytes, written as the URL standard does: with a path and escapes.
     pub const LONGEST: usize = 2000;
 
     /// Reads an http or https URL with a host and without a user; `None` when the text is none.
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
-        let is_target = text.len() <= Self::LONGEST
+        let is_target = url.as_str().len() <= Self::LONGEST
             && ["http", "https"].contains(&url.scheme())
             && url.username().is_empty()
             && url.password().is_none();

@@ -51,12 +51,13 @@ struct WebhookTargets {
 #[schema(as = NewWebhookTarget)]
 struct New {
     /// An http or https URL. Processors have to reach it.
-    #[schema(max_length = 2000, format = "uri", example = "https://example.org/hook")]
+    #[schema(max_length = 1999, format = "uri", example = "https://example.org/hook")]
     url: String,
     /// What is sent to it.
     #[schema(min_items = 1)]
     events: Vec<Event>,
     /// The key of the signatures: `whsec_` and 24 to 64 bytes in Base64. Without one, a new one is made.
+    #[schema(pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$")]
     secret: Option<String>,
 }
 
@@ -73,15 +74,16 @@ struct AddedWebhookTarget {
 /// What is changed of a target. What is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = WebhookTargetEdit)]
+#[schema(as = WebhookTargetEdit, min_properties = 1)]
 struct Changes {
     /// An http or https URL.
-    #[schema(max_length = 2000, format = "uri", example = "https://example.org/hook")]
+    #[schema(max_length = 1999, format = "uri", example = "https://example.org/hook")]
     url: Option<String>,
     /// What is sent to it.
     #[schema(min_items = 1)]
     events: Option<Vec<Event>>,
     /// The key of the signatures.
+    #[schema(pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$")]
     secret: Option<String>,
     /// Whether its webhooks wait.
     paused: Option<bool>,

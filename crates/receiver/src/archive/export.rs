@@ -69,7 +69,7 @@ impl From<Problem> for Broken {
     (status = OK, description = "A tar", body = Picture, content_type = "application/x-tar"),
     (status = NOT_IMPLEMENTED, description = "The receiver has no folder of known people, so the archive would lack their pictures"),
 ))]
-pub async fn export(
+pub async fn export_all(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
 ) -> Result<Response, Problem> {

@@ -69,7 +69,7 @@ const LONGEST_HEAD: usize = 64 << 10;
     (status = NOT_IMPLEMENTED, description = "The receiver has no folder of known people"),
     (status = INSUFFICIENT_STORAGE, description = "The disk is full"),
 ))]
-pub async fn import(
+pub async fn import_all(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     request: Request,

@@ -36,7 +36,7 @@ const COMPLETE: &str = "complete.json";
 const PICTURES: &str = "known_people";
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(export::export)).routes(routes!(import::import))
+    OpenApiRouter::new().routes(routes!(export::export_all)).routes(routes!(import::import_all))
 }
 
 /// What an archive says first.

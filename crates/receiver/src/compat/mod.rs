@@ -29,7 +29,7 @@ const BULK: &str = "/images/post";
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(single)).routes(routes!(bulk))
+    OpenApiRouter::new().routes(routes!(post_image)).routes(routes!(post_images))
 }
 
 /// Post the path of a picture
@@ -39,7 +39,7 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     (status = OK, description = "Stored and announced, or known already", content((String = "text/plain"), (PathJson = "application/json"))),
     (status = ACCEPTED, description = "Stored; announced later", content((String = "text/plain"), (PathJson = "application/json"))),
 ))]
-async fn single(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+async fn post_image(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
     answer(&receiver, Route::Single, request).await
 }
 
@@ -51,7 +51,7 @@ async fn single(State(receiver): State<Arc<Receiver>>, request: Request) -> Resp
     (status = ACCEPTED, description = "All stored; some announced later", content((String = "text/plain"), (PathsJson = "application/json"))),
     (status = MULTI_STATUS, description = "Some stored and some not", content((String = "text/plain"), (PathsJson = "application/json"))),
 ))]
-async fn bulk(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+async fn post_images(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
     answer(&receiver, Route::Bulk, request).await
 }
 

@@ -38,7 +38,7 @@ const NAMED: usize = 20;
 const ROUTE: &str = "/faces/corrections";
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(correct_all)).routes(routes!(clear_cluster))
+    OpenApiRouter::new().routes(routes!(correct_faces)).routes(routes!(clear_cluster))
 }
 
 /// What to say of which faces. Beside `faces` or `cluster` one other field has to be there.
@@ -131,7 +131,7 @@ impl CorrectedFaces {
     (status = PAYLOAD_TOO_LARGE, description = "More than 1,000 faces, or a body that is too large"),
     (status = UNPROCESSABLE_ENTITY, description = "A face or the person is not there; nothing was changed"),
 ))]
-async fn correct_all(
+async fn correct_faces(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     request: Request,

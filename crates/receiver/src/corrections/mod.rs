@@ -34,9 +34,9 @@ use crate::{
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new()
-        .routes(routes!(choose, forget))
-        .routes(routes!(reject))
-        .routes(routes!(undo))
+        .routes(routes!(assign_face, clear_face))
+        .routes(routes!(reject_face))
+        .routes(routes!(undo_change))
         .merge(many::routes())
         .merge(suggestions::routes())
 }
@@ -86,7 +86,7 @@ struct CorrectedImage {
     (status = NOT_FOUND, description = "There is no such face"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such person"),
 ))]
-async fn choose(
+async fn assign_face(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     Id(face): Id,
@@ -113,7 +113,7 @@ async fn choose(
     (status = NOT_FOUND, description = "There is no such face"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such person"),
 ))]
-async fn reject(
+async fn reject_face(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     Id(face): Id,
@@ -130,7 +130,7 @@ async fn reject(
     (status = OK, description = "Its image as it is now", body = CorrectedImage),
     (status = NOT_FOUND, description = "There is no such face"),
 ))]
-async fn forget(
+async fn clear_face(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     Id(face): Id,
@@ -178,7 +178,7 @@ enum Undone {
     (status = NOT_FOUND, description = "There is no such correction"),
     (status = CONFLICT, description = "It does not count any more: something newer was said, or it was taken back before"),
 ))]
-async fn undo(
+async fn undo_change(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     Id(entry): Id,

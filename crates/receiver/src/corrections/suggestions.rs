@@ -24,7 +24,7 @@ use crate::http::{error::Problem, format, state::Receiver};
 const MOST: usize = 100;
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(suggested))
+    OpenApiRouter::new().routes(routes!(list_suggestions))
 }
 
 /// Which suggestions.
@@ -85,7 +85,7 @@ struct AllSuggested {
     (status = OK, description = "Faces and clusters to ask about", body = AllSuggested),
     (status = BAD_REQUEST, description = "limit or skip is none"),
 ))]
-async fn suggested(
+async fn list_suggestions(
     State(receiver): State<Arc<Receiver>>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {

@@ -30,10 +30,10 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("1");
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new()
-        .routes(routes!(image))
-        .routes(routes!(retry))
-        .routes(routes!(retry_failed))
-        .routes(routes!(batch))
+        .routes(routes!(get_image))
+        .routes(routes!(retry_image))
+        .routes(routes!(retry_images))
+        .routes(routes!(get_batch))
 }
 
 /// What became of an image
@@ -44,7 +44,7 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     (status = ACCEPTED, description = "It waits or is in work", body = ImageStatus, headers(("Retry-After" = u32, description = "Seconds"))),
     (status = NOT_FOUND, description = "There is no such image"),
 ))]
-async fn image(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
+async fn get_image(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
     let image = receiver.image(id).await?;
     Ok(if image.is_done() { format::fresh(StatusCode::OK, &image) } else { accepted(&image) })
 }
@@ -55,7 +55,7 @@ async fn image(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Resp
     (status = NOT_FOUND, description = "There is no such image"),
     (status = CONFLICT, description = "It did not fail"),
 ))]
-async fn retry(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
+async fn retry_image(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
     let revived = images::retry(&receiver.pool, ImageId(id)).await?;
     let image = receiver.image(id).await?;
     if !revived {
@@ -99,7 +99,7 @@ struct Retried {
 #[utoipa::path(post, path = "/images/retry", tag = "images", request_body = WhichFailed, responses(
     (status = ACCEPTED, description = "How many wait again", body = Retried),
 ))]
-async fn retry_failed(State(receiver): State<Arc<Receiver>>, request: Request) -> Result<Response, Problem> {
+async fn retry_images(State(receiver): State<Arc<Receiver>>, request: Request) -> Result<Response, Problem> {
     let body = receiver.body(request).await?;
     let wanted = r#"{} for all failed images, or a reason, as in {"reason":"the file is empty"}"#;
     let WhichFailed { reason } = request::object(&body.bytes, wanted)?;
@@ -125,7 +125,7 @@ async fn retry_failed(State(receiver): State<Arc<Receiver>>, request: Request) -
         (status = OK, description = "How many of them wait, are in work, are done, have failed", body = BatchStatus),
         (status = UNPROCESSABLE_ENTITY, description = "These are no ids, too many, or a range that ends before it begins"),
     ))]
-async fn batch(
+async fn get_batch(
     State(receiver): State<Arc<Receiver>>,
     ranges: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {

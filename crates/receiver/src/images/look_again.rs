@@ -33,10 +33,10 @@ const LISTED: u32 = 100;
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new()
-        .routes(routes!(look_again_at))
-        .routes(routes!(start_run, list_runs))
-        .routes(routes!(show_run))
-        .routes(routes!(stop_run))
+        .routes(routes!(look_again))
+        .routes(routes!(start_look_again_run, list_look_again_runs))
+        .routes(routes!(get_look_again_run))
+        .routes(routes!(stop_look_again_run))
 }
 
 /// Look at an image again
@@ -48,7 +48,7 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     (status = NOT_FOUND, description = "There is no such image"),
     (status = CONFLICT, description = "It is not processed"),
 ))]
-async fn look_again_at(
+async fn look_again(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     Id(id): Id,
@@ -141,7 +141,7 @@ const WANTED: &str =
     (status = ACCEPTED, description = "The run", body = Run, headers(("Location" = String, description = "Where to ask how far it is"))),
     (status = CONFLICT, description = "Face-recog is of a release that does not name its detector, and so nothing is older"),
 ))]
-async fn start_run(
+async fn start_look_again_run(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     request: Request,
@@ -173,7 +173,7 @@ struct Runs {
 #[utoipa::path(get, path = "/look-again", tag = "images", responses(
     (status = OK, description = "The newest hundred", body = Runs),
 ))]
-async fn list_runs(State(receiver): State<Arc<Receiver>>) -> Result<Response, Problem> {
+async fn list_look_again_runs(State(receiver): State<Arc<Receiver>>) -> Result<Response, Problem> {
     let runs = look_again::runs(&receiver.pool, LISTED).await?;
     Ok(format::fresh(StatusCode::OK, &Runs { runs }))
 }
@@ -192,7 +192,7 @@ struct Progress {
     (status = OK, description = "How many of its images were looked at, are open, have failed", body = Progress),
     (status = NOT_FOUND, description = "There is no such run"),
 ))]
-async fn show_run(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
+async fn get_look_again_run(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
     let run = look_again::run(&receiver.pool, id).await?.ok_or_else(|| no_such_run(id))?;
     let failed_images = look_again::failures(&receiver.pool, run.id).await?;
     Ok(format::fresh(StatusCode::OK, &Progress { run, failed_images }))
@@ -205,7 +205,7 @@ async fn show_run(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<R
     (status = OK, description = "The run as it is now", body = Run),
     (status = NOT_FOUND, description = "There is no such run"),
 ))]
-async fn stop_run(
+async fn stop_look_again_run(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     Id(id): Id,

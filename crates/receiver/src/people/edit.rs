@@ -42,7 +42,7 @@ pub(super) struct Edit {
     (status = NOT_FOUND, description = "There is no such person"),
     (status = UNPROCESSABLE_ENTITY, description = "The name is none, or the face is not theirs"),
 ))]
-pub(super) async fn edit(
+pub(super) async fn edit_person(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     Id(id): Id,

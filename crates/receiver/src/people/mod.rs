@@ -45,10 +45,10 @@ const PAGE: u32 = 100;
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new()
-        .routes(routes!(list, add))
-        .routes(routes!(one, edit::edit, delete))
-        .routes(routes!(merge))
-        .routes(routes!(name_stranger))
+        .routes(routes!(list_people, add_person))
+        .routes(routes!(get_person, edit::edit_person, delete_person))
+        .routes(routes!(merge_people))
+        .routes(routes!(name_cluster))
 }
 
 /// From where on to list.
@@ -77,7 +77,7 @@ struct People {
     (status = OK, description = "A page of them", body = People),
     (status = BAD_REQUEST, description = "That is no id to begin after"),
 ))]
-async fn list(
+async fn list_people(
     State(receiver): State<Arc<Receiver>>,
     after: Result<Query<After>, QueryRejection>,
 ) -> Result<Response, Problem> {
@@ -112,7 +112,7 @@ const NAME: &str = r#"a name, as in {"name":"Ada Lovelace"}"#;
     (status = CREATED, description = "The new person", body = Known, headers(("Location" = String, description = "Where to ask for them"))),
     (status = CONFLICT, description = "Who was added under this key before is gone"),
 ))]
-async fn add(
+async fn add_person(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     request: Request,
@@ -140,7 +140,7 @@ async fn add(
     (status = OK, description = "Their name, the base names of their pictures, and where they were seen", body = Known),
     (status = NOT_FOUND, description = "There is no such person"),
 ))]
-async fn one(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
+async fn get_person(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
     Ok(format::fresh(StatusCode::OK, &receiver.person(id).await?))
 }
 
@@ -193,7 +193,7 @@ struct How {
     (status = NOT_IMPLEMENTED, description = "The receiver has no folder of known people to erase pictures from"),
     (status = INSUFFICIENT_STORAGE, description = "The disk is full"),
 ))]
-async fn delete(
+async fn delete_person(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     Id(id): Id,
@@ -277,7 +277,7 @@ struct Into {
     (status = NOT_FOUND, description = "There is no such person"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such person to stay, or it is the same"),
 ))]
-async fn merge(
+async fn merge_people(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     Id(id): Id,
@@ -324,7 +324,7 @@ struct Identity {
     (status = CONFLICT, description = "Somebody said of each of its faces that it is not this person"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such person, or the name is none"),
 ))]
-async fn name_stranger(
+async fn name_cluster(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     Id(stranger): Id,

@@ -28,7 +28,7 @@ const PAGE: u32 = 100;
 const AT_ONCE: usize = 2048;
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(name, remove)).routes(routes!(unnamed))
+    OpenApiRouter::new().routes(routes!(name_picture, remove_picture)).routes(routes!(list_unnamed_pictures))
 }
 
 /// A picture of somebody.
@@ -94,7 +94,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PictureAt {
     (status = CONFLICT, description = "It is another person's"),
     (status = UNPROCESSABLE_ENTITY, description = "That is no picture's name"),
 ))]
-async fn name(
+async fn name_picture(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     PictureAt(id, picture): PictureAt,
@@ -132,7 +132,7 @@ struct Removed {
     (status = UNPROCESSABLE_ENTITY, description = "That is no picture's name"),
     (status = INSUFFICIENT_STORAGE, description = "The disk is full"),
 ))]
-async fn remove(
+async fn remove_picture(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
     PictureAt(id, picture): PictureAt,
@@ -170,7 +170,7 @@ struct Unnamed {
     (status = OK, description = "A page of them", body = Unnamed),
     (status = BAD_REQUEST, description = "That is no name to begin after"),
 ))]
-async fn unnamed(
+async fn list_unnamed_pictures(
     State(receiver): State<Arc<Receiver>>,
     after: Result<Query<After>, QueryRejection>,
 ) -> Result<Response, Problem> {

@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
-    OpenApiRouter::new().routes(routes!(upload))
+    OpenApiRouter::new().routes(routes!(upload_images))
 }
 
 /// Upload pictures
@@ -51,7 +51,7 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
         (status = NOT_IMPLEMENTED, description = "Uploads are switched off"),
         (status = INSUFFICIENT_STORAGE, description = "The disk is full, or UPLOADS_QUOTA is used up"),
     ))]
-async fn upload(
+async fn upload_images(
     State(receiver): State<Arc<Receiver>>,
     named: Result<Query<Named>, QueryRejection>,
     request: Request,

@@ -33,7 +33,7 @@ const PAGE: u32 = 500;
 pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
     OpenApiRouter::new()
         .routes(routes!(start_import, list_imports))
-        .routes(routes!(show_import))
+        .routes(routes!(get_import))
         .routes(routes!(list_imported_pictures))
         .routes(routes!(stop_import))
 }
@@ -118,7 +118,7 @@ async fn list_imports(State(receiver): State<Arc<Receiver>>) -> Result<Response,
     (status = OK, description = "How many of its pictures were looked at, and what became of them", body = Import),
     (status = NOT_FOUND, description = "There is no such run"),
 ))]
-async fn show_import(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
+async fn get_import(State(receiver): State<Arc<Receiver>>, Id(id): Id) -> Result<Response, Problem> {
     Ok(format::fresh(StatusCode::OK, &run(&receiver, id).await?))
 }
 
