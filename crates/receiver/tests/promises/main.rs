@@ -6,6 +6,7 @@
 
 mod access;
 mod archive;
+mod clients;
 mod corrections;
 mod deleting;
 mod errors;

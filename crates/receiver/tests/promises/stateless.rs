@@ -22,14 +22,14 @@ use crate::{
 const JPEG: &[u8] = b"\xff\xd8\xff a photograph of Ada";
 
 /// A receiver, and a face-recog that sees one face on each picture.
-struct Looking {
-    stack: Stack,
+pub struct Looking {
+    pub stack: Stack,
     face_recog: FakeFaceRecog,
     folder: PrivateFolder,
 }
 
 impl Looking {
-    async fn start(more: &[&str]) -> Self {
+    pub async fn start(more: &[&str]) -> Self {
         Self::with(|_| Reply::name("hannibal_1.jpg"), more).await
     }
 
