@@ -66,6 +66,7 @@ const SETTINGS: &[(&str, &str, &[&str])] = &[
     ("MAX_UPLOAD", "--max-upload", &[RECEIVER]),
     ("UPLOADS_QUOTA", "--uploads-quota", &[RECEIVER]),
     ("WATCH", "--watch", &[RECEIVER]),
+    ("STATELESS_RATE", "--stateless-rate", &[RECEIVER]),
     ("AUTH_TOKENS", "--auth-tokens", &[RECEIVER, FRONTEND]),
     ("WEBHOOK_URL", "--webhook-url", &[IMAGE_PROCESSOR]),
     ("WEBHOOK_SECRET", "--webhook-secret", &[IMAGE_PROCESSOR]),

@@ -114,6 +114,7 @@ pub async fn run(
             settings.body_timeout,
         ),
         stateless: stateless::bounds::Bounds::new(settings.max_upload, settings.body_timeout, memory.clone()),
+        stateless_rate: stateless::rate::Rate::new(settings.stateless_rate.per_minute()),
         archives: archive::turn::Turn::default(),
         archive_patience: settings.body_timeout,
         face_client: FaceClient::new(&settings.grpc_address)?,

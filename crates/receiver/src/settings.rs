@@ -1,6 +1,6 @@
 //! What can be set.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use common::settings::{
@@ -63,6 +63,38 @@ pub struct Settings {
     /// How often to look into UNKNOWN_PEOPLE for new pictures, like 5s; off leaves it to those who post
     #[arg(long, env = "WATCH", value_name = "WATCH", default_value = "off", value_parser = watch)]
     pub watch: Watch,
+    /// Requests a minute that one token may send to /recognise, /verify and /search, like 60; off allows any number
+    #[arg(long, env = "STATELESS_RATE", value_name = "STATELESS_RATE", default_value = "off", value_parser = rate)]
+    pub stateless_rate: Rate,
+}
+
+/// How often one token may ask about pictures that are not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    /// As often as there is room.
+    Off,
+    /// So many times a minute.
+    PerMinute(NonZeroU32),
+}
+
+impl Rate {
+    /// The requests a minute, if they are limited.
+    pub fn per_minute(self) -> Option<NonZeroU32> {
+        match self {
+            Self::Off => None,
+            Self::PerMinute(requests) => Some(requests),
+        }
+    }
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    match text {
+        "off" => Ok(Rate::Off),
+        _ => text
+            .parse()
+            .map(Rate::PerMinute)
+            .map_err(|_| "off is needed, or requests a minute, like 60".to_owned()),
+    }
 }
 
 /// How often the folder of unknown people is looked into.
@@ -133,6 +165,14 @@ mod tests {
     fn the_settings_are_a_valid_command_line() {
         use clap::CommandFactory;
         Settings::command().debug_assert();
+    }
+
+    #[test]
+    fn a_rate_is_a_number_of_requests_a_minute_or_off() {
+        assert_eq!((rate("off"), rate("60").map(Rate::per_minute)), (Ok(Rate::Off), Ok(NonZeroU32::new(60))));
+        for wrong in ["", "0", "-1", "1/s", "4294967296"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

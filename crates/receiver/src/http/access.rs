@@ -11,7 +11,7 @@ use std::{net::IpAddr, sync::Arc};
 use axum::{
     extract::{MatchedPath, Request, State},
     http::{
-        HeaderValue, Method,
+        HeaderValue, Method, StatusCode,
         header::{RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
@@ -27,7 +27,7 @@ use crate::{
     archive,
     compat::format_of,
     http::{body::reject, error::Problem, format::Format, state::Receiver},
-    stateless::SEARCH,
+    stateless::{self, SEARCH},
     webhooks,
 };
 
@@ -39,7 +39,7 @@ pub async fn authorize(State(receiver): State<Arc<Receiver>>, mut request: Reque
         Ok(()) => sender(&receiver, credential.as_deref(), peer).await,
         Err(denied) => Err(denied.into()),
     };
-    match who.and_then(|who| may_pass(&request, who)) {
+    match who.and_then(|who| may_pass(&receiver, &request, who)) {
         Ok(who) => {
             request.extensions_mut().insert(who);
             next.run(request).await
@@ -52,6 +52,8 @@ pub async fn authorize(State(receiver): State<Arc<Receiver>>, mut request: Reque
 enum Refused {
     /// Its sender, if known, may not do it.
     Denied(Denied, Option<Who>),
+    /// Its sender asks too often; the next time counts after so many seconds.
+    TooOften(u64),
     /// Nobody knows now who its sender is.
     Unknown(Problem),
 }
@@ -74,10 +76,15 @@ async fn sender(receiver: &Receiver, credential: Option<&str>, peer: IpAddr) -> 
 }
 
 /// Fails unless this is somebody who may do what the request asks for.
-fn may_pass(request: &Request, who: Who) -> Result<Who, Refused> {
+fn may_pass(receiver: &Receiver, request: &Request, who: Who) -> Result<Who, Refused> {
     let route = route(request);
     let may = who.needs(needed(request.method(), route));
     match may.and_then(|()| if route == SEARCH { who.may_search() } else { Ok(()) }) {
+        // Where nobody has a token, nobody can be told from others by it.
+        Ok(()) if stateless::ROUTES.contains(&route) && !receiver.access.is_open() => {
+            receiver.stateless_rate.count(&who.name).map_err(Refused::TooOften)?;
+            Ok(who)
+        }
         Ok(()) => Ok(who),
         Err(denied) => Err(Refused::Denied(denied, Some(who))),
     }
@@ -114,10 +121,22 @@ async fn refuse(receiver: &Receiver, refused: Refused, peer: IpAddr, request: Re
             receiver.access.note_refusal(denied, who.as_ref(), peer, request.method(), route(&request));
             denied_answer(denied, format)
         }
+        Refused::TooOften(seconds) => {
+            let detail = format!(
+                "this token asks more often than STATELESS_RATE allows; try again in {seconds} seconds"
+            );
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_often", detail);
+            come_back_after(problem.respond(format), seconds)
+        }
         Refused::Unknown(problem) => problem.respond(format),
     };
     let (head, body) = request.into_parts();
     reject(&head.headers, body).await;
+    response
+}
+
+fn come_back_after(mut response: Response, seconds: u64) -> Response {
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
@@ -128,9 +147,7 @@ fn denied_answer(denied: Denied, format: Format) -> Response {
         Denied::NoToken | Denied::WrongToken | Denied::SessionOver => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        Denied::TooMany(seconds) => {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
+        Denied::TooMany(seconds) => return come_back_after(response, seconds),
         Denied::OtherSite | Denied::Rebound | Denied::Forbidden { .. } | Denied::NoSearch => {}
     }
     response

@@ -24,7 +24,7 @@ use crate::{
     },
     ingest::Ingest,
     people::{folder::KnownPeople, import::labelled::UnknownPeople},
-    stateless::bounds::Bounds,
+    stateless::{bounds::Bounds, rate::Rate},
     uploads::intake::Intake,
 };
 
@@ -47,6 +47,8 @@ pub struct Receiver {
     pub examples: Intake,
     /// Takes pictures that are looked at and not kept.
     pub stateless: Bounds,
+    /// How often a token may have that done.
+    pub stateless_rate: Rate,
     /// Whose turn it is to export or to import everything.
     pub archives: Turn,
     /// How long an archive that is being sent may stand still.

@@ -2,9 +2,10 @@
 //!
 //! A picture is held in memory only ([`sent`]), and only until face-recog has it. face-recog has a queue of its own for these
 //! calls, so that they and the images that are posted do not hold each other up. Here only so many are under way at once, and of
-//! one address half of these: so one client cannot fill that queue. A client that disconnects is not worked for any longer.
+//! one address half of these: so one client cannot fill that queue. Each token has a [`rate`], where that is set. A client that disconnects is not worked for any longer.
 
 pub mod bounds;
+pub mod rate;
 mod recognise;
 mod search;
 pub mod sent;
@@ -18,7 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::http::state::Receiver;
 
 /// The routes of this module.
-const ROUTES: [&str; 3] = ["/recognise", "/verify", SEARCH];
+pub const ROUTES: [&str; 3] = ["/recognise", "/verify", SEARCH];
 
 /// The route that needs the right to search.
 pub const SEARCH: &str = "/search";

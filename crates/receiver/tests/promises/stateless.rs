@@ -66,6 +66,25 @@ impl Looking {
     }
 }
 
+#[tokio::test]
+async fn a_token_that_asks_too_often_hears_when_to_come_back_and_others_are_served() {
+    let looking = Looking::start(&[TOKENS, "--stateless-rate=2"]).await;
+    let ask = async |token: &str, route: &str| {
+        let request = looking.stack.receiver.build(route).bearer_auth(token).body(JPEG);
+        looking.stack.receiver.send(request).await
+    };
+    for _ in 0..2 {
+        assert_eq!(ask("two", "/recognise").await.status, StatusCode::OK);
+    }
+    let refused = ask("two", "/recognise").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!((1..=31).contains(&refused.header("retry-after").parse::<u64>().unwrap()), "{}", refused.body);
+    assert!(refused.body.contains(r#""code":"too_often""#), "{}", refused.body);
+    assert_eq!(ask("three", "/recognise").await.status, StatusCode::OK);
+    let posted = looking.stack.receiver.build("/image/post").bearer_auth("two").body(r#"{"path":"/a.jpg"}"#);
+    assert_eq!(looking.stack.receiver.send(posted).await.status, StatusCode::OK, "what is kept has no rate");
+}
+
 fn files(folder: &Path) -> usize {
     fs::read_dir(folder).unwrap().count()
 }
