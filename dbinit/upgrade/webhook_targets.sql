@@ -6,7 +6,8 @@ CREATE TABLE IF NOT EXISTS webhook_targets (
     secret     VARCHAR(255)  NOT NULL COMMENT 'key of the signatures, whsec_…',
     events     VARCHAR(255)  NOT NULL COMMENT 'what is sent, like image.processed,person.seen',
     paused     BOOLEAN       NOT NULL DEFAULT FALSE,
-    created_at TIMESTAMP(6)  NOT NULL DEFAULT CURRENT_TIMESTAMP(6)
+    created_at TIMESTAMP(6)  NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+    removed_at TIMESTAMP(6)  NULL     COMMENT 'it is gone when nothing is left that waits for it'
 ) CHARACTER SET utf8mb4 COLLATE {bin};
 
 CREATE TABLE IF NOT EXISTS webhook_attempts (
@@ -18,7 +19,7 @@ CREATE TABLE IF NOT EXISTS webhook_attempts (
     status   SMALLINT UNSIGNED NULL     COMMENT 'of the answer',
     problem  VARCHAR(255)      NULL     COMMENT 'why it was not delivered',
     took_ms  INT UNSIGNED      NOT NULL,
-    KEY webhook_attempts_target (target, id)
+    KEY webhook_attempts_target (target, at)
 ) CHARACTER SET utf8mb4 COLLATE {bin};
 
 -- Written with an image's result, deleted when it was delivered. The table `webhooks` is that of earlier releases, which send to

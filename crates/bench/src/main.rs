@@ -10,6 +10,7 @@ mod gallery;
 mod growth;
 mod kept;
 mod load;
+mod people;
 mod plot;
 mod processor;
 mod receiver;
@@ -49,11 +50,13 @@ enum Part {
     Processor,
     /// A page of a million rows, beside its query.
     Frontend,
+    /// Import of 10,000 people by three pictures each.
+    People,
     /// Two replicas of face-recog beside two whole systems.
     Spread,
     /// Rate and memory by what waits and by the number of processors.
     Growth,
-    /// 100,000 and a million kept faces, most of them of people who were seen once; taking all of it out.
+    /// 100,000 and a million kept faces, most of them of people who were seen once; the export of all of it.
     Kept,
 }
 
@@ -77,6 +80,7 @@ async fn measure() -> anyhow::Result<()> {
             Part::Receiver => receiver::measure(&mut report).await?,
             Part::Processor => processor::measure(&mut report).await?,
             Part::Frontend => frontend::measure(&mut report).await?,
+            Part::People => people::measure(&mut report).await?,
             Part::Spread => spread::measure(&mut report).await?,
             Part::Growth => growth::measure(&mut report).await?,
             Part::Kept => kept::measure(&mut report).await?,

@@ -35,6 +35,11 @@ pub const MAX_YAW: f32 = 0.7;
 /// 20 to 40 pixels high, up to 4 % of others are within 0.6 of each other, and none within 0.5.
 pub const SMALL_FACES_TOLERANCE: f64 = 0.5;
 
+/// Whether an unknown face is seen well enough to belong to a cluster.
+pub fn can_be_grouped(height: i32, sharpness: f32, turned: f32) -> bool {
+    height >= MIN_COMPARED_HEIGHT && sharpness >= MIN_SHARPNESS && turned <= MAX_YAW
+}
+
 /// Whether a face of this height, in pixels, resembles others more than a large one does.
 pub fn is_small(height: i32) -> bool {
     height < MIN_REFERENCE_HEIGHT

@@ -38,8 +38,8 @@ use crate::{face_client::FaceClient, webhooks::Webhooks, worker::Worker};
 pub use settings::Settings;
 
 /// Connections to the database beside those of the images in work: the sweep's, that for looking again, the backlog's, the
-/// quarantine's lock, three for comparing again, and one for webhooks.
-const SPARE_CONNECTIONS: u32 = 8;
+/// quarantine's lock, three for comparing again, and five for webhooks.
+const SPARE_CONNECTIONS: u32 = 12;
 
 /// Images need the database only for moments: so many connections serve any number of them.
 const MAX_CONNECTIONS: u32 = 32;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
 use common::db::faces::{Found, FoundFace, Nearest};
 use common::db::images::{self, ClaimOutcome, Failure, Fenced, Outcome, Recognised};
-use common::db::webhooks::targets::{self, Edit};
+use common::db::webhooks::targets::{self, Added, Edit};
 use common::db::webhooks::{self, WEBHOOK_URL, Wanted};
 use common::models::Person;
 use common::webhooks::{Event, Secret, TargetUrl};
@@ -93,7 +93,10 @@ impl World {
     /// A target at `url` that was added.
     async fn add(&self, url: &str, events: &[Event]) -> u32 {
         let (url, secret) = (TargetUrl::parse(url).unwrap(), Secret::parse(SECRET).unwrap());
-        targets::add(&self.pool, &url, &secret, events, "a test").await.unwrap().unwrap()
+        match targets::add(&self.pool, &url, &secret, events, "a test").await.unwrap() {
+            Added::As(id) => id,
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn pause(&self, target: u32, paused: bool) {
@@ -285,6 +288,7 @@ async fn after_three_days_it_is_given_up_and_what_is_deleted_is_not_delivered() 
     assert_eq!(world.waiting().await, 2);
     sqlx::raw_sql(
         "UPDATE webhook_deliveries SET ended_at = NOW(6) - INTERVAL 73 HOUR WHERE image_id = 1;
+         UPDATE webhook_deliveries SET ended_at = NOW(6) - INTERVAL 2 MINUTE WHERE image_id = 2;
          DELETE FROM images WHERE id = 2",
     )
     .execute(&world.pool)
@@ -325,7 +329,7 @@ async fn each_target_gets_the_events_that_it_wants() {
     let new = of_type(&of_added, "face.new");
     assert_eq!((new.len(), of_added.lock().unwrap().len()), (1, 3));
     assert_eq!(new[0]["data"]["image"]["id"], 1);
-    assert!(!new[0]["data"]["faces"].as_array().unwrap().is_empty());
+    assert_eq!(new[0]["data"]["faces"].as_array().unwrap().len(), 1, "the blurred one is none to report");
     for (headers, body) in &*of_added.lock().unwrap() {
         assert!(is_ours(headers, body));
     }
@@ -341,6 +345,11 @@ async fn what_was_corrected_before_it_was_sent_is_not_reported() {
     world.image("/group.jpg", group()).await;
     // Somebody says that none of the faces matters.
     sqlx::raw_sql("UPDATE faces SET person = -1, chosen = -1; UPDATE images SET person = -1")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    // As long ago as every server of a cluster needs to have the result.
+    sqlx::raw_sql("UPDATE webhook_deliveries SET ended_at = NOW(6) - INTERVAL 2 MINUTE")
         .execute(&world.pool)
         .await
         .unwrap();
@@ -439,4 +448,61 @@ async fn what_an_earlier_release_left_in_its_outbox_is_delivered() {
     let mut names = [name(0), name(1)];
     names.sort();
     assert_eq!(names, ["1-0000000000000007", "2-0000000000000008"], "under the ids of that release");
+}
+
+#[tokio::test]
+async fn what_one_server_does_not_have_yet_is_asked_for_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = World::delivering_to(listener.local_addr().unwrap().port()).await;
+    let heard = listen(listener, 0).await;
+    // As if the server that is read had not applied the image.
+    sqlx::raw_sql("INSERT INTO webhook_deliveries (target, event, image_id, claim) VALUES (0, 'image.processed', 1, 7)")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let attempts = async || {
+        sqlx::query_scalar("SELECT attempts > 0 FROM webhook_deliveries").fetch_one(&world.pool).await.unwrap()
+    };
+    let deadline = Instant::now() + SOON;
+    while !attempts().await {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    images::store(&world.pool, &["/a.jpg"]).await.unwrap();
+    world.until_all_is_delivered().await;
+    assert_eq!(of_type(&heard, "image.processed").len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_later_release_noted_is_left_to_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = World::delivering_to(listener.local_addr().unwrap().port()).await;
+    let heard = listen(listener, 0).await;
+    sqlx::raw_sql("INSERT INTO webhook_deliveries (target, event, image_id, claim) VALUES (0, 'image.moved', 1, 7)")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    world.image("/a.jpg", recognised()).await;
+    world.until("the other is delivered", async || heard.lock().unwrap().len() == 1).await;
+    world.until("it is gone", async || world.waiting().await == 1).await;
+    assert_eq!(of_type(&heard, "image.processed").len(), 1);
+}
+
+#[tokio::test]
+async fn only_the_last_attempts_are_kept() {
+    let world = World::delivering_to(Port::reserve().unwrap().to_string().parse().unwrap()).await;
+    world.image("/a.jpg", recognised()).await;
+    let kept = async || -> i64 {
+        sqlx::query_scalar("SELECT COUNT(*) FROM webhook_attempts").fetch_one(&world.pool).await.unwrap()
+    };
+    sqlx::raw_sql(
+        "INSERT INTO webhook_attempts (target, event, image_id, took_ms, at)
+         SELECT 0, 'image.processed', 1, 0, NOW(6) - INTERVAL 1 HOUR FROM information_schema.columns LIMIT 500",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    assert!(kept().await >= 500);
+    // Each attempt that fails may be the one that tidies.
+    world.until("old ones go", async || kept().await < 100).await;
 }

@@ -8,10 +8,11 @@ use axum::{
     http::{HeaderValue, StatusCode, header::LOCATION},
     response::{IntoResponse, Response},
 };
+use chrono::Utc;
 use common::{
     db::webhooks::{
         self,
-        targets::{self, Edit, MOST, Target},
+        targets::{self, Added, Edit, MOST, Target},
     },
     webhooks::{Event, Secret, TargetUrl},
 };
@@ -110,7 +111,7 @@ async fn list_webhooks(State(receiver): State<Arc<Receiver>>) -> Result<Response
 #[utoipa::path(post, path = "/webhooks", tag = "webhooks", request_body = New, responses(
     (status = CREATED, description = "The target, with its secret", body = AddedWebhookTarget,
      headers(("Location" = String, description = "Where to change it"))),
-    (status = CONFLICT, description = "There are 20 already"),
+    (status = CONFLICT, description = "There are 20 already, or one with this URL"),
 ))]
 async fn add_webhook(
     State(receiver): State<Arc<Receiver>>,
@@ -127,12 +128,20 @@ async fn add_webhook(
             Problem::internal()
         })?,
     };
-    let added = targets::add(&receiver.pool, &url, &secret, &events, &who.name).await?;
-    let id = added.ok_or_else(|| {
-        let detail = format!("there are {MOST} targets, and more are not allowed: remove one first");
-        Problem::new(StatusCode::CONFLICT, "too_many_webhooks", detail)
-    })?;
-    let target = target(&receiver, id.into()).await?;
+    let id = match targets::add(&receiver.pool, &url, &secret, &events, &who.name).await? {
+        Added::As(id) => id,
+        Added::Before(same) => {
+            let detail = format!("webhook target {same} has this URL already: change that one");
+            return Err(Problem::new(StatusCode::CONFLICT, "same_url", detail));
+        }
+        Added::TooMany => {
+            let detail = format!("there are {MOST} targets, and more are not allowed: remove one first");
+            return Err(Problem::new(StatusCode::CONFLICT, "too_many_webhooks", detail));
+        }
+    };
+    let url = url.as_str().to_owned();
+    let (created_at, attempts) = (Utc::now(), Vec::new());
+    let target = Target { id, url, events, paused: false, created_at, waiting: 0, attempts };
     let mut response =
         format::fresh(StatusCode::CREATED, &AddedWebhookTarget { target, secret: secret.text() });
     if let Ok(location) = HeaderValue::try_from(format!("{ROUTE}/{id}")) {

@@ -17,7 +17,7 @@ pub async fn newest(pool: &MySqlPool) -> sqlx::Result<String> {
              (SELECT MAX(ended_at) FROM look_again_runs),
              (SELECT SUM(looked_at) + SUM(state) FROM people_imports),
              (SELECT SUM(problem IS NOT NULL) FROM people_imports),
-             (SELECT MAX(id) FROM webhook_attempts),
+             (SELECT MAX(id) FROM webhook_attempts WHERE event = 'test'),
              (SELECT MAX(id) FROM audit))",
     )
     .fetch_one(pool)

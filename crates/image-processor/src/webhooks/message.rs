@@ -7,6 +7,7 @@ use common::{
         webhooks::Delivery,
     },
     models::Person,
+    quality::can_be_grouped,
     webhooks::Event,
 };
 use serde::Serialize;
@@ -49,7 +50,10 @@ pub(super) fn body(delivery: &Delivery, image: Option<&ImageStatus>) -> Option<s
         }
         Some(Event::FaceNew) => {
             let faces =
-                faces(&|face| face.person.is_none() && face.correction.is_none() && face.sharpness > 0.0);
+                faces(&|face| {
+                let FaceStatus { person, correction, area, sharpness, turned, .. } = face;
+                person.is_none() && correction.is_none() && can_be_grouped(area.height, *sharpness, *turned)
+            });
             Data::Faces { image: image.filter(|_| !faces.is_empty())?, faces }
         }
         None => Data::Test {},

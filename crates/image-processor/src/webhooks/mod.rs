@@ -17,7 +17,7 @@ use common::{
         pool,
         webhooks::{
             self, Delivery, WEBHOOK_URL, Wanted,
-            attempts::{self, Answer},
+            attempts,
             targets::{self, Destination},
         },
     },
@@ -31,7 +31,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::send::Sender;
+use self::send::{Attempted, Sender};
 
 /// Webhooks of one target that are sent at once.
 const AT_ONCE: usize = 16;
@@ -39,8 +39,8 @@ const AT_ONCE: usize = 16;
 /// How often the database is asked for what is due, and for the targets.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// A processor has what it sends for this long: more than an attempt takes.
-const LEASE: Duration = Duration::from_secs(60);
+/// Least time between two such questions, when much is due.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The first pause after a failure; each is twice as long as the one before, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -89,7 +89,10 @@ impl Webhooks {
         loop {
             match self.round(&mut sending).await {
                 // As soon as one of those that are sent now has ended, its place can be taken.
-                Ok(true) => drop(timeout(ASK_EVERY, sending.join_next()).await),
+                Ok(true) => {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                    drop(timeout(ASK_EVERY, sending.join_next()).await);
+                }
                 Ok(false) => tokio::time::sleep(ASK_EVERY).await,
                 Err(error) => {
                     if retry::is_news(&format!("webhooks: {error}")) {
@@ -104,30 +107,20 @@ impl Webhooks {
 
     /// Begins to send what is due, as far as there are places; whether there may be more.
     async fn round(&mut self, sending: &mut JoinSet<()>) -> sqlx::Result<bool> {
-        let pool = &self.sender.pool;
-        let destinations = targets::destinations(pool).await?;
-        webhooks::take_over(pool).await?;
-        let due = webhooks::due(pool).await?;
-        self.know(destinations);
+        let pool = self.sender.pool.clone();
+        self.know(targets::destinations(&pool).await?);
+        self.tidy().await;
         let mut is_more = false;
-        for target in due {
-            let Some(destination) = self.destinations.get(&target) else {
-                // Those for WEBHOOK_URL wait until it is set again.
-                if target != WEBHOOK_URL {
-                    webhooks::forget(&self.sender.pool, target).await?;
-                }
-                continue;
-            };
-            if destination.paused {
-                continue;
-            }
+        let destinations: Vec<_> = self.destinations.values().filter(|one| !one.paused).cloned().collect();
+        for destination in destinations {
+            let target = destination.target;
             let places = self.places.entry(target).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
             let free = places.available_permits();
             if free == 0 {
                 is_more = true;
                 continue;
             }
-            let taken = webhooks::take(&self.sender.pool, target, free, LEASE).await?;
+            let taken = webhooks::take(&pool, target, free).await?;
             is_more |= taken.len() == free;
             for delivery in taken {
                 // They are given back by those tasks alone, so there are as many as before.
@@ -140,6 +133,23 @@ impl Webhooks {
             }
         }
         Ok(is_more)
+    }
+
+    /// Takes over what an earlier release left, and deletes what waits for removed targets. Neither holds up what can be sent.
+    async fn tidy(&self) {
+        let pool = &self.sender.pool;
+        let tidied = async {
+            webhooks::take_over(pool).await?;
+            for target in targets::removed(pool).await? {
+                targets::clear(pool, target).await?;
+            }
+            sqlx::Result::Ok(())
+        };
+        if let Err(error) = tidied.await
+            && retry::is_news(&format!("webhooks: {error}"))
+        {
+            tracing::warn!(%error, "cannot tidy the outbox of webhooks");
+        }
     }
 
     /// Takes note of today's targets.
@@ -165,15 +175,25 @@ fn wanted_by(destination: &Destination) -> Wanted {
 
 /// Sends one, and notes what became of it. What cannot be noted is sent again after its lease.
 async fn settle(sender: &Sender, destination: &Destination, delivery: &Delivery) {
-    let pool = &sender.pool;
     let (result, noted) = match sender.attempt(destination, delivery).await {
-        Ok(None) => ("gone", webhooks::done(pool, delivery).await),
-        Ok(Some(answer)) => {
-            if let Err(error) = attempts::note(pool, delivery, &answer).await {
+        Ok(Attempted::Answered(answer)) => {
+            let pool = sender.database().await;
+            if let Err(error) = attempts::note(&pool, delivery, &answer).await {
                 tracing::debug!(%error, "cannot note what a webhook's target answered");
             }
-            settle_answered(pool, delivery, &answer).await
+            match &answer.problem {
+                None => ("delivered", webhooks::done(&pool, delivery).await),
+                Some(reason) => settle_failed(&pool, delivery, reason).await,
+            }
         }
+        Ok(Attempted::NotNeeded) if delivery.is_applied => {
+            ("gone", webhooks::done(&*sender.database().await, delivery).await)
+        }
+        // The server that was asked may not have the result yet.
+        Ok(Attempted::NotNeeded) => {
+            ("failed", webhooks::later(&*sender.database().await, delivery, FIRST_PAUSE).await)
+        }
+        Ok(Attempted::TooLate) => settle_failed(&*sender.database().await, delivery, "it is too old").await,
         Err(error) => ("failed", Err(error)),
     };
     metrics::counter!("webhooks_total", "result" => result).increment(1);
@@ -182,26 +202,23 @@ async fn settle(sender: &Sender, destination: &Destination, delivery: &Delivery)
     }
 }
 
-async fn settle_answered(
+async fn settle_failed(
     pool: &MySqlPool,
     delivery: &Delivery,
-    answer: &Answer,
+    reason: &str,
 ) -> (&'static str, sqlx::Result<()>) {
-    let Delivery { target, image, event, .. } = delivery;
-    match &answer.problem {
-        None => ("delivered", webhooks::done(pool, delivery).await),
-        // Who asked for it looks at the answer, and asks again.
-        Some(_) if event.is_none() => ("failed", webhooks::done(pool, delivery).await),
-        Some(reason) if delivery.too_old => {
-            tracing::error!(target, %image, reason, "a webhook is given up");
-            ("given_up", webhooks::done(pool, delivery).await)
-        }
-        Some(reason) => {
-            let pause = pause_after(delivery.attempts);
-            tracing::warn!(target, %image, reason, retry_in = ?pause, "a webhook failed");
-            ("failed", webhooks::later(pool, delivery, pause).await)
-        }
+    let Delivery { target, image, .. } = delivery;
+    if delivery.event.is_none() {
+        // Who asked for a test looks at the answer, and asks again.
+        return ("failed", webhooks::done(pool, delivery).await);
     }
+    if delivery.too_old {
+        tracing::error!(target, %image, reason, "a webhook is given up");
+        return ("given_up", webhooks::done(pool, delivery).await);
+    }
+    let pause = pause_after(delivery.attempts);
+    tracing::warn!(target, %image, reason, retry_in = ?pause, "a webhook failed");
+    ("failed", webhooks::later(pool, delivery, pause).await)
 }
 
 /// A pause that grows with the failures; each processor draws its own part of it anew.

@@ -2,7 +2,10 @@
 //!
 //! Headers and signature are those of the Standard Webhooks specification, for which there are libraries in many languages.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Deref,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -28,16 +31,33 @@ use hyper_util::{
 };
 use sha2::Sha256;
 use sqlx::MySqlPool;
-use tokio::time::timeout;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use super::message;
 
 /// Longest wait for an answer, the connection included.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Webhooks that use the database at once, of all that are sent: images need its connections, too.
+const AT_THE_DATABASE: usize = 4;
+
+/// What came of an attempt.
+pub(super) enum Attempted {
+    /// It was sent, and answered or not.
+    Answered(Answer),
+    /// There is nothing to report: it was corrected or deleted.
+    NotNeeded,
+    /// It failed before, and is too old to be sent again.
+    TooLate,
+}
+
 /// Sends webhooks.
 pub(super) struct Sender {
     pub(super) pool: MySqlPool,
+    at_the_database: Semaphore,
     client: Client<HttpsConnector<HttpConnector>, Body>,
 }
 
@@ -45,20 +65,30 @@ impl Sender {
     pub(super) fn new(pool: MySqlPool) -> Self {
         let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1();
         // It follows no redirect: nobody but the URL's owner hears of it.
-        Self { pool, client: Client::builder(TokioExecutor::new()).build(connector.build()) }
+        let client = Client::builder(TokioExecutor::new()).build(connector.build());
+        Self { pool, at_the_database: Semaphore::new(AT_THE_DATABASE), client }
     }
 
-    /// Sends one; `None` when there is nothing to report any more.
+    /// The database, in its turn.
+    pub(super) async fn database(&self) -> Database<'_> {
+        // It is never closed.
+        Database { pool: &self.pool, _turn: self.at_the_database.acquire().await.ok() }
+    }
+
+    /// Sends one.
     pub(super) async fn attempt(
         &self,
         destination: &Destination,
         delivery: &Delivery,
-    ) -> sqlx::Result<Option<Answer>> {
+    ) -> sqlx::Result<Attempted> {
+        if delivery.too_old && delivery.attempts > 0 {
+            return Ok(Attempted::TooLate);
+        }
         let image = match delivery.event {
-            Some(_) => query::image(&self.pool, delivery.image).await?,
+            Some(_) => query::image(&*self.database().await, delivery.image).await?,
             None => None,
         };
-        let Some(body) = message::body(delivery, image.as_ref()) else { return Ok(None) };
+        let Some(body) = message::body(delivery, image.as_ref()) else { return Ok(Attempted::NotNeeded) };
         let begun = Instant::now();
         let sent = async { self.send(destination, &delivery.id(), body?).await };
         let (status, problem) = match timeout(TIMEOUT, sent).await {
@@ -67,7 +97,8 @@ impl Sender {
             Ok(Err(error)) => (None, Some(format!("{error:#}"))),
             Err(_) => (None, Some(format!("there was no answer within {TIMEOUT:?}"))),
         };
-        Ok(Some(Answer { status: status.map(|status| status.as_u16()), problem, took: begun.elapsed() }))
+        let status = status.map(|status| status.as_u16());
+        Ok(Attempted::Answered(Answer { status, problem, took: begun.elapsed() }))
     }
 
     async fn send(&self, destination: &Destination, id: &str, body: String) -> anyhow::Result<StatusCode> {
@@ -80,6 +111,20 @@ impl Sender {
             .header("webhook-timestamp", seconds)
             .header("webhook-signature", signature);
         Ok(self.client.request(request.body(Body::from(body))?).await?.status())
+    }
+}
+
+/// A turn at the database.
+pub(super) struct Database<'a> {
+    pool: &'a MySqlPool,
+    _turn: Option<SemaphorePermit<'a>>,
+}
+
+impl Deref for Database<'_> {
+    type Target = MySqlPool;
+
+    fn deref(&self) -> &MySqlPool {
+        self.pool
     }
 }
 

@@ -38,11 +38,12 @@ async fn a_target_is_added_changed_paused_and_removed_and_shows_its_secret_once(
 
     assert_eq!(world.send("DELETE", "/webhooks/1", Value::Null).await.status, StatusCode::NO_CONTENT);
     world.refused("DELETE", "/webhooks/1", Value::Null, 404, "there is no webhook target 1").await;
-    let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries")
-        .fetch_one(&world.stack.rows.0)
+    assert_eq!(world.get("/webhooks").await["webhooks"].as_array().unwrap().len(), 1);
+    let secrets: Vec<String> = sqlx::query_scalar("SELECT CONCAT(url, secret) FROM webhook_targets WHERE id = 1")
+        .fetch_all(&world.stack.rows.0)
         .await
         .unwrap();
-    assert_eq!(left, 0, "what waited for it goes with it");
+    assert_eq!(secrets, [""], "its secret goes at once");
     let noted = [
         "add webhook: webhook 1",
         "add webhook: webhook 2",
@@ -71,18 +72,19 @@ async fn what_is_no_target_is_refused_with_what_would_be_one() {
     }
     world.refused("PATCH", "/webhooks/7", json!({"paused": true}), 404, "no webhook target 7").await;
     world.refused("PATCH", "/webhooks/7", json!({}), 422, "does not say what is asked for").await;
-    for _ in 0..20 {
-        world.done("POST", "/webhooks", json!({"url": URL, "events": ["face.new"]}), 201).await;
+    let numbered = |number: u32| json!({"url": format!("{URL}/{number}"), "events": ["face.new"]});
+    for number in 1..=20 {
+        world.done("POST", "/webhooks", numbered(number), 201).await;
     }
-    let one_more = json!({"url": URL, "events": ["face.new"]});
-    world.refused("POST", "/webhooks", one_more, 409, "there are 20 targets").await;
+    world.refused("POST", "/webhooks", numbered(21), 409, "there are 20 targets").await;
+    world.refused("POST", "/webhooks", numbered(3), 409, "webhook target 3 has this URL already").await;
 }
 
 #[tokio::test]
 async fn only_admins_see_and_change_them() {
     let stack = Stack::start_with(&[TOKENS]).await;
     for (method, route) in
-        [("GET", "/webhooks"), ("POST", "/webhooks"), ("DELETE", "/webhooks/1"), ("POST", "/webhooks/1/test")]
+        [("GET", "/webhooks"), ("POST", "/webhooks"), ("HEAD", "/webhooks"), ("PATCH", "/webhooks/1"), ("DELETE", "/webhooks/1"), ("POST", "/webhooks/1/test")]
     {
         let url = format!("http://{}{route}", stack.receiver.address);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();

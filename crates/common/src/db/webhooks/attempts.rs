@@ -15,8 +15,8 @@ use crate::{
 /// Attempts that are kept of each target, at least.
 const KEPT: u32 = 20;
 
-/// Old attempts go when one is noted whose id this divides.
-const TIDY_EVERY: u64 = 16;
+/// Old attempts go with one of so many new ones, at random.
+const TIDY_EVERY: u32 = 16;
 
 /// An attempt to deliver a webhook, and in JSON a part of the API's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -65,7 +65,7 @@ pub struct Answer {
 /// The newest attempts of a target, the newest first.
 pub async fn last(pool: &MySqlPool, target: u32, limit: u32) -> sqlx::Result<Vec<Attempt>> {
     let select = "SELECT at, event, CAST(image_id AS UNSIGNED) AS image_id, status, problem, took_ms
-                  FROM webhook_attempts WHERE target = ? ORDER BY id DESC LIMIT ?";
+                  FROM webhook_attempts WHERE target = ? ORDER BY at DESC, id DESC LIMIT ?";
     until_done(|| sqlx::query_as(select).bind(target).bind(limit).fetch_all(pool)).await
 }
 
@@ -78,20 +78,21 @@ pub async fn note(pool: &MySqlPool, delivery: &Delivery, answer: &Answer) -> sql
             "INSERT INTO webhook_attempts (target, event, image_id, status, problem, took_ms) VALUES (?, ?, ?, ?, ?, ?)",
         );
         let insert = insert.bind(delivery.target).bind(delivery.name()).bind(delivery.image.0);
-        let insert = insert.bind(answer.status).bind(&problem).bind(took);
-        if insert.execute(pool).await?.last_insert_id() % TIDY_EVERY == 0 {
-            sqlx::query(
-                "DELETE old FROM webhook_attempts AS old JOIN (
-                     SELECT id FROM webhook_attempts WHERE target = ? ORDER BY id DESC LIMIT 1 OFFSET ?) AS last
-                 ON old.target = ? AND old.id <= last.id",
-            )
-            .bind(delivery.target)
-            .bind(KEPT)
-            .bind(delivery.target)
-            .execute(pool)
-            .await?;
-        }
-        Ok(())
+        insert.bind(answer.status).bind(&problem).bind(took).execute(pool).await.map(drop)
+    })
+    .await?;
+    if rand::random_range(0..TIDY_EVERY) == 0 { tidy(pool, delivery.target).await } else { Ok(()) }
+}
+
+/// Deletes those before the newest.
+async fn tidy(pool: &MySqlPool, target: u32) -> sqlx::Result<()> {
+    let oldest = "SELECT at FROM webhook_attempts WHERE target = ? ORDER BY at DESC LIMIT 1 OFFSET ?";
+    let delete = "DELETE FROM webhook_attempts WHERE target = ? AND at < ?";
+    until_done(|| async {
+        let oldest: Option<DateTime<Utc>> =
+            sqlx::query_scalar(oldest).bind(target).bind(KEPT - 1).fetch_optional(pool).await?;
+        let Some(oldest) = oldest else { return Ok(()) };
+        sqlx::query(delete).bind(target).bind(oldest).execute(pool).await.map(drop)
     })
     .await
 }

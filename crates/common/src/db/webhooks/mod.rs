@@ -28,7 +28,13 @@ pub const GIVE_UP: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 /// A test in the column `event`, and in `type`.
 pub const TEST: &str = "test";
 
-/// Rows of an earlier release that are taken over at once.
+/// A processor has what it sends for this long: more than an attempt takes.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// A server of a cluster that answers a read has applied what was written so long ago.
+const APPLIED: Duration = Duration::from_secs(60);
+
+/// Rows that one statement changes, at most.
 const PORTION: u32 = 1000;
 
 /// Which events a target wants.
@@ -44,6 +50,8 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     row: u64,
+    /// Whether this release can send it. What a later one noted waits for one of that.
+    is_known: bool,
     /// Who gets it.
     pub target: u32,
     /// What it reports; `None` for a test.
@@ -59,6 +67,8 @@ pub struct Delivery {
     pub ended_at: DateTime<Utc>,
     /// Whether that is longer ago than [`GIVE_UP`].
     pub too_old: bool,
+    /// Whether what it reports can be read from every server: what is not there was corrected or deleted.
+    pub is_applied: bool,
 }
 
 impl Delivery {
@@ -170,47 +180,41 @@ pub async fn take_over(pool: &MySqlPool) -> sqlx::Result<()> {
         .bind(PORTION)
         .fetch_all(&mut *transaction)
         .await?;
-        for (image, claim) in rows {
-            sqlx::query(
-                "INSERT IGNORE INTO webhook_deliveries (target, event, image_id, claim, attempts, ended_at)
-                 SELECT ?, IF(status = 1, ?, ?), image_id, claim, attempts, ended_at FROM webhooks WHERE image_id = ? AND claim = ?",
-            )
-            .bind(WEBHOOK_URL)
-            .bind(Event::ImageProcessed.name())
-            .bind(Event::ImageFailed.name())
-            .bind(image)
-            .bind(claim)
-            .execute(&mut *transaction)
-            .await?;
-            let delete = sqlx::query("DELETE FROM webhooks WHERE image_id = ? AND claim = ?");
-            delete.bind(image).bind(claim).execute(&mut *transaction).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut insert = QueryBuilder::<MySql>::new("INSERT IGNORE INTO webhook_deliveries
+            (target, event, image_id, claim, attempts, ended_at) SELECT ");
+        insert.push_bind(WEBHOOK_URL).push(", IF(status = 1, ").push_bind(Event::ImageProcessed.name());
+        insert.push(", ").push_bind(Event::ImageFailed.name());
+        insert.push("), image_id, claim, attempts, ended_at FROM webhooks WHERE (image_id, claim) IN ");
+        let mut delete = QueryBuilder::<MySql>::new("DELETE FROM webhooks WHERE (image_id, claim) IN ");
+        for statement in [&mut insert, &mut delete] {
+            statement.push_tuples(&rows, |mut row, (image, claim)| {
+                row.push_bind(*image).push_bind(*claim);
+            });
+            statement.build().execute(&mut *transaction).await?;
         }
         transaction.commit().await
     })
     .await
 }
 
-/// The targets for which something is due.
-pub async fn due(pool: &MySqlPool) -> sqlx::Result<Vec<u32>> {
-    let select = "SELECT target FROM webhook_deliveries GROUP BY target HAVING MIN(due_at) <= NOW(6)";
-    until_done(|| sqlx::query_scalar(select).fetch_all(pool)).await
-}
-
 /// Leases up to `limit` that are due for a target, the longest due first.
-pub async fn take(
-    pool: &MySqlPool,
-    target: u32,
-    limit: usize,
-    lease: Duration,
-) -> sqlx::Result<Vec<Delivery>> {
+pub async fn take(pool: &MySqlPool, target: u32, limit: usize) -> sqlx::Result<Vec<Delivery>> {
+    let is_any = "SELECT EXISTS (SELECT * FROM webhook_deliveries WHERE target = ? AND due_at <= NOW(6))";
+    if !until_done(|| sqlx::query_scalar::<_, bool>(is_any).bind(target).fetch_one(pool)).await? {
+        return Ok(Vec::new());
+    }
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let due: Vec<Delivery> = sqlx::query_as(
             "SELECT id, target, event, CAST(image_id AS UNSIGNED) AS image_id, claim, person, attempts, ended_at,
-                    ended_at < NOW(6) - INTERVAL ? MICROSECOND AS too_old
+                    ended_at < NOW(6) - INTERVAL ? MICROSECOND AS too_old, ended_at < NOW(6) - INTERVAL ? MICROSECOND AS is_applied
              FROM webhook_deliveries WHERE target = ? AND due_at <= NOW(6) ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
         )
         .bind(micros(GIVE_UP))
+        .bind(micros(APPLIED))
         .bind(target)
         .bind(limit as u64)
         .fetch_all(&mut *transaction)
@@ -221,8 +225,8 @@ pub async fn take(
             let take = sqlx::query(
                 "UPDATE webhook_deliveries SET due_at = NOW(6) + INTERVAL ? MICROSECOND WHERE id = ? AND due_at <= NOW(6)",
             );
-            let take = take.bind(micros(lease)).bind(delivery.row);
-            if take.execute(&mut *transaction).await?.rows_affected() == 1 {
+            let take = take.bind(micros(LEASE)).bind(delivery.row);
+            if take.execute(&mut *transaction).await?.rows_affected() == 1 && delivery.is_known {
                 taken.push(delivery);
             }
         }
@@ -249,17 +253,11 @@ pub async fn later(pool: &MySqlPool, delivery: &Delivery, pause: Duration) -> sq
     .await
 }
 
-/// Nobody gets what was noted for a target that was removed meanwhile.
-pub async fn forget(pool: &MySqlPool, target: u32) -> sqlx::Result<()> {
-    let delete =
-        "DELETE FROM webhook_deliveries WHERE target = ? AND target NOT IN (SELECT id FROM webhook_targets)";
-    until_done(|| async { sqlx::query(delete).bind(target).execute(pool).await.map(drop) }).await
-}
-
 impl FromRow<'_, MySqlRow> for Delivery {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
         let event: String = row.try_get("event")?;
         Ok(Self {
+            is_known: event == TEST || Event::parse(&event).is_some(),
             row: row.try_get("id")?,
             target: row.try_get("target")?,
             event: Event::parse(&event),
@@ -269,6 +267,7 @@ impl FromRow<'_, MySqlRow> for Delivery {
             attempts: row.try_get("attempts")?,
             ended_at: row.try_get("ended_at")?,
             too_old: row.try_get("too_old")?,
+            is_applied: row.try_get("is_applied")?,
         })
     }
 }

@@ -8,8 +8,11 @@ use utoipa::ToSchema;
 use crate::{
     db::{
         audit::{self, Action, Subject},
-        pool::until_done,
-        webhooks::attempts::{self, Attempt},
+        pool::{micros, until_done},
+        webhooks::{
+            LEASE, PORTION,
+            attempts::{self, Attempt},
+        },
     },
     webhooks::{Event, Secret, TargetUrl},
 };
@@ -57,6 +60,17 @@ pub struct Destination {
     pub paused: bool,
 }
 
+/// What became of a new target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It has this number.
+    As(u32),
+    /// This one has the same URL.
+    Before(u32),
+    /// There are [`MOST`].
+    TooMany,
+}
+
 /// What is changed of a target; `None` stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
@@ -96,7 +110,7 @@ fn column(events: &[Event]) -> String {
 
 /// All targets, in the order in which they were added, each with its last `attempts`.
 pub async fn list(pool: &MySqlPool, attempts: u32) -> sqlx::Result<Vec<Target>> {
-    let select = "SELECT id, url, events, paused, created_at FROM webhook_targets ORDER BY id";
+    let select = "SELECT id, url, events, paused, created_at FROM webhook_targets WHERE removed_at IS NULL ORDER BY id";
     let mut targets: Vec<Target> = until_done(|| sqlx::query_as(select).fetch_all(pool)).await?;
     let waiting = "SELECT CAST(COUNT(*) AS UNSIGNED) FROM (SELECT 1 FROM webhook_deliveries WHERE target = ? LIMIT ?) AS first";
     for target in &mut targets {
@@ -114,7 +128,7 @@ pub async fn one(pool: &MySqlPool, id: u64, attempts: u32) -> sqlx::Result<Optio
 
 /// Where processors send what, beside WEBHOOK_URL.
 pub async fn destinations(pool: &MySqlPool) -> sqlx::Result<Vec<Destination>> {
-    let select = "SELECT id, url, secret, events, paused FROM webhook_targets ORDER BY id";
+    let select = "SELECT id, url, secret, events, paused FROM webhook_targets WHERE removed_at IS NULL ORDER BY id";
     let rows: Vec<MySqlRow> = until_done(|| sqlx::query(select).fetch_all(pool)).await?;
     let mut destinations = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -128,29 +142,35 @@ pub async fn destinations(pool: &MySqlPool) -> sqlx::Result<Vec<Destination>> {
     Ok(destinations)
 }
 
-/// Adds a target, if there are not too many: its id.
+/// Adds a target, unless there are too many, or one with this URL.
 pub async fn add(
     pool: &MySqlPool,
     url: &TargetUrl,
     secret: &Secret,
     events: &[Event],
     who: &str,
-) -> sqlx::Result<Option<u32>> {
+) -> sqlx::Result<Added> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let insert = sqlx::query("INSERT INTO webhook_targets (url, secret, events) VALUES (?, ?, ?)");
         let insert = insert.bind(url.as_str()).bind(secret.text()).bind(column(events));
         let id = insert.execute(&mut *transaction).await?.last_insert_id();
         // Of two at once, the later one waits here until the other's transaction has ended.
-        let count = "SELECT CAST(COUNT(*) AS UNSIGNED) FROM webhook_targets FOR UPDATE";
-        let count: u64 = sqlx::query_scalar(count).fetch_one(&mut *transaction).await?;
-        if count > MOST as u64 {
+        let others = "SELECT id, url FROM webhook_targets WHERE removed_at IS NULL AND id <> ? FOR UPDATE";
+        let others: Vec<(u32, String)> =
+            sqlx::query_as(others).bind(id).fetch_all(&mut *transaction).await?;
+        // It was asked for twice, perhaps because the first answer was lost.
+        if let Some((same, _)) = others.iter().find(|(_, other)| other == url.as_str()) {
             transaction.rollback().await?;
-            return Ok(None);
+            return Ok(Added::Before(*same));
+        }
+        if others.len() >= MOST {
+            transaction.rollback().await?;
+            return Ok(Added::TooMany);
         }
         audit::note(&mut transaction, who, Action::AddWebhook, Subject::Webhook(id), &()).await?;
         transaction.commit().await?;
-        Ok(u32::try_from(id).ok())
+        Ok(Added::As(u32::try_from(id).unwrap_or_default()))
     })
     .await
 }
@@ -171,9 +191,12 @@ pub async fn edit(pool: &MySqlPool, id: u64, edit: &Edit, who: &str) -> sqlx::Re
         let update = update.bind(edit.events.as_deref().map(column)).bind(edit.paused).bind(id);
         update.execute(&mut *transaction).await?;
         if edit.paused == Some(false) {
-            // What waited for its pause to end, or for the next try, is due at once.
-            let resume = sqlx::query("UPDATE webhook_deliveries SET due_at = NOW(6) WHERE target = ? AND due_at > NOW(6)");
-            resume.bind(id).execute(&mut *transaction).await?;
+            // What waits long for its next attempt is due at once. Nearer ones may be leased.
+            let resume = sqlx::query(
+                "UPDATE webhook_deliveries SET due_at = NOW(6) WHERE target = ? AND due_at > NOW(6) + INTERVAL ? MICROSECOND LIMIT ?",
+            );
+            let resume = resume.bind(id).bind(micros(LEASE)).bind(PORTION);
+            resume.execute(&mut *transaction).await?;
         }
         let action = match edit.paused {
             Some(true) => Action::PauseWebhook,
@@ -187,19 +210,16 @@ pub async fn edit(pool: &MySqlPool, id: u64, edit: &Edit, who: &str) -> sqlx::Re
     .await
 }
 
-/// Removes a target with all that waits for it; false when there is none with this number.
+/// Removes a target: nothing more is sent to it. False when there is none with this number. Processors delete what waits for it.
 pub async fn remove(pool: &MySqlPool, id: u64, who: &str) -> sqlx::Result<bool> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         if !lock(&mut transaction, id).await? {
             return Ok(false);
         }
-        for delete in [
-            "DELETE FROM webhook_targets WHERE id = ?",
-            "DELETE FROM webhook_deliveries WHERE target = ?",
-            "DELETE FROM webhook_attempts WHERE target = ?",
-        ] {
-            sqlx::query(delete).bind(id).execute(&mut *transaction).await?;
+        let update = "UPDATE webhook_targets SET removed_at = NOW(6), url = '', secret = '' WHERE id = ?";
+        for statement in [update, "DELETE FROM webhook_attempts WHERE target = ?"] {
+            sqlx::query(statement).bind(id).execute(&mut *transaction).await?;
         }
         audit::note(&mut transaction, who, Action::RemoveWebhook, Subject::Webhook(id), &()).await?;
         transaction.commit().await?;
@@ -208,8 +228,29 @@ pub async fn remove(pool: &MySqlPool, id: u64, who: &str) -> sqlx::Result<bool> 
     .await
 }
 
+/// Targets that were removed.
+pub async fn removed(pool: &MySqlPool) -> sqlx::Result<Vec<u32>> {
+    let select = "SELECT id FROM webhook_targets WHERE removed_at IS NOT NULL";
+    until_done(|| sqlx::query_scalar(select).fetch_all(pool)).await
+}
+
+/// Deletes some of what waits for a target that was removed, and at last the target. Not at once: a processor that did not know of
+/// the removal yet may have noted something for it.
+pub async fn clear(pool: &MySqlPool, target: u32) -> sqlx::Result<()> {
+    until_done(|| async {
+        let delete = sqlx::query("DELETE FROM webhook_deliveries WHERE target = ? LIMIT ?");
+        let delete = delete.bind(target).bind(PORTION);
+        if delete.execute(pool).await?.rows_affected() == 0 {
+            let delete = "DELETE FROM webhook_targets WHERE id = ? AND removed_at < NOW(6) - INTERVAL 1 MINUTE";
+            sqlx::query(delete).bind(target).execute(pool).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// Whether there is this target, which then stays until the transaction ends.
 async fn lock(transaction: &mut MySqlConnection, id: u64) -> sqlx::Result<bool> {
-    let select = sqlx::query("SELECT id FROM webhook_targets WHERE id = ? FOR UPDATE").bind(id);
-    Ok(select.fetch_optional(transaction).await?.is_some())
+    let select = "SELECT id FROM webhook_targets WHERE id = ? AND removed_at IS NULL FOR UPDATE";
+    Ok(sqlx::query(select).bind(id).fetch_optional(transaction).await?.is_some())
 }
