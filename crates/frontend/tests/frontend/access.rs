@@ -247,3 +247,22 @@ async fn with_tokens_the_name_does_not_matter() {
         StatusCode::OK
     );
 }
+
+#[tokio::test]
+async fn only_admins_see_who_is_notified() {
+    let stage = set().await;
+    stage
+        .sql("INSERT INTO webhook_targets (url, secret, events) VALUES ('https://example.org/s3cret', 'x', 'face.new')")
+        .await;
+    for (token, status) in
+        [("one", StatusCode::FORBIDDEN), ("two", StatusCode::FORBIDDEN), ("three", StatusCode::OK)]
+    {
+        for accept in ["text/html", "application/json"] {
+            let bearer = format!("Bearer {token}");
+            let headers = [("authorization", bearer.as_str()), ("accept", accept)];
+            let answer = send(stage.frontend.address(), Method::GET, "/webhooks", &headers, "").await;
+            assert_eq!(answer.status(), status, "{token} {accept}");
+            assert_eq!(answer.text().await.unwrap().contains("s3cret"), status == StatusCode::OK);
+        }
+    }
+}
