@@ -456,12 +456,17 @@ async fn what_one_server_does_not_have_yet_is_asked_for_again() {
     let world = World::delivering_to(listener.local_addr().unwrap().port()).await;
     let heard = listen(listener, 0).await;
     // As if the server that is read had not applied the image.
-    sqlx::raw_sql("INSERT INTO webhook_deliveries (target, event, image_id, claim) VALUES (0, 'image.processed', 1, 7)")
-        .execute(&world.pool)
-        .await
-        .unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO webhook_deliveries (target, event, image_id, claim) VALUES (0, 'image.processed', 1, 7)",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
     let attempts = async || {
-        sqlx::query_scalar("SELECT attempts > 0 FROM webhook_deliveries").fetch_one(&world.pool).await.unwrap()
+        sqlx::query_scalar("SELECT attempts > 0 FROM webhook_deliveries")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap()
     };
     let deadline = Instant::now() + SOON;
     while !attempts().await {
@@ -478,10 +483,12 @@ async fn what_a_later_release_noted_is_left_to_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let world = World::delivering_to(listener.local_addr().unwrap().port()).await;
     let heard = listen(listener, 0).await;
-    sqlx::raw_sql("INSERT INTO webhook_deliveries (target, event, image_id, claim) VALUES (0, 'image.moved', 1, 7)")
-        .execute(&world.pool)
-        .await
-        .unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO webhook_deliveries (target, event, image_id, claim) VALUES (0, 'image.moved', 1, 7)",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
     world.image("/a.jpg", recognised()).await;
     world.until("the other is delivered", async || heard.lock().unwrap().len() == 1).await;
     world.until("it is gone", async || world.waiting().await == 1).await;

@@ -49,8 +49,7 @@ pub(super) fn body(delivery: &Delivery, image: Option<&ImageStatus>) -> Option<s
             Data::Person { person, faces, image: image? }
         }
         Some(Event::FaceNew) => {
-            let faces =
-                faces(&|face| {
+            let faces = faces(&|face| {
                 let FaceStatus { person, correction, area, sharpness, turned, .. } = face;
                 person.is_none() && correction.is_none() && can_be_grouped(area.height, *sharpness, *turned)
             });

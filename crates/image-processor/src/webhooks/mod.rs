@@ -16,8 +16,7 @@ use common::{
     db::{
         pool,
         webhooks::{
-            self, Delivery, WEBHOOK_URL, Wanted,
-            attempts,
+            self, Delivery, WEBHOOK_URL, Wanted, attempts,
             targets::{self, Destination},
         },
     },
@@ -109,7 +108,12 @@ impl Webhooks {
     async fn round(&mut self, sending: &mut JoinSet<()>) -> sqlx::Result<bool> {
         let pool = self.sender.pool.clone();
         self.know(targets::destinations(&pool).await?);
-        self.tidy().await;
+        // It holds up nothing that can be sent.
+        if let Err(error) = tidy(&pool).await
+            && retry::is_news(&format!("webhooks: {error}"))
+        {
+            tracing::warn!(%error, "cannot tidy the outbox of webhooks");
+        }
         let mut is_more = false;
         let destinations: Vec<_> = self.destinations.values().filter(|one| !one.paused).cloned().collect();
         for destination in destinations {
@@ -135,23 +139,6 @@ impl Webhooks {
         Ok(is_more)
     }
 
-    /// Takes over what an earlier release left, and deletes what waits for removed targets. Neither holds up what can be sent.
-    async fn tidy(&self) {
-        let pool = &self.sender.pool;
-        let tidied = async {
-            webhooks::take_over(pool).await?;
-            for target in targets::removed(pool).await? {
-                targets::clear(pool, target).await?;
-            }
-            sqlx::Result::Ok(())
-        };
-        if let Err(error) = tidied.await
-            && retry::is_news(&format!("webhooks: {error}"))
-        {
-            tracing::warn!(%error, "cannot tidy the outbox of webhooks");
-        }
-    }
-
     /// Takes note of today's targets.
     fn know(&mut self, destinations: Vec<Destination>) {
         let all = destinations.into_iter().map(Arc::new).chain(self.of_setting.clone());
@@ -171,6 +158,15 @@ impl Webhooks {
 
 fn wanted_by(destination: &Destination) -> Wanted {
     Wanted { target: destination.target, events: destination.events.clone() }
+}
+
+/// Takes over what an earlier release left, and deletes what waits for removed targets.
+async fn tidy(pool: &MySqlPool) -> sqlx::Result<()> {
+    webhooks::take_over(pool).await?;
+    for target in targets::removed(pool).await? {
+        targets::clear(pool, target).await?;
+    }
+    Ok(())
 }
 
 /// Sends one, and notes what became of it. What cannot be noted is sent again after its lease.

@@ -39,10 +39,11 @@ async fn a_target_is_added_changed_paused_and_removed_and_shows_its_secret_once(
     assert_eq!(world.send("DELETE", "/webhooks/1", Value::Null).await.status, StatusCode::NO_CONTENT);
     world.refused("DELETE", "/webhooks/1", Value::Null, 404, "there is no webhook target 1").await;
     assert_eq!(world.get("/webhooks").await["webhooks"].as_array().unwrap().len(), 1);
-    let secrets: Vec<String> = sqlx::query_scalar("SELECT CONCAT(url, secret) FROM webhook_targets WHERE id = 1")
-        .fetch_all(&world.stack.rows.0)
-        .await
-        .unwrap();
+    let secrets: Vec<String> =
+        sqlx::query_scalar("SELECT CONCAT(url, secret) FROM webhook_targets WHERE id = 1")
+            .fetch_all(&world.stack.rows.0)
+            .await
+            .unwrap();
     assert_eq!(secrets, [""], "its secret goes at once");
     let noted = [
         "add webhook: webhook 1",
@@ -83,9 +84,14 @@ async fn what_is_no_target_is_refused_with_what_would_be_one() {
 #[tokio::test]
 async fn only_admins_see_and_change_them() {
     let stack = Stack::start_with(&[TOKENS]).await;
-    for (method, route) in
-        [("GET", "/webhooks"), ("POST", "/webhooks"), ("HEAD", "/webhooks"), ("PATCH", "/webhooks/1"), ("DELETE", "/webhooks/1"), ("POST", "/webhooks/1/test")]
-    {
+    for (method, route) in [
+        ("GET", "/webhooks"),
+        ("POST", "/webhooks"),
+        ("HEAD", "/webhooks"),
+        ("PATCH", "/webhooks/1"),
+        ("DELETE", "/webhooks/1"),
+        ("POST", "/webhooks/1/test"),
+    ] {
         let url = format!("http://{}{route}", stack.receiver.address);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let request = client.request(method.parse().unwrap(), url).bearer_auth("two");

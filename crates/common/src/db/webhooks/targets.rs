@@ -128,7 +128,8 @@ pub async fn one(pool: &MySqlPool, id: u64, attempts: u32) -> sqlx::Result<Optio
 
 /// Where processors send what, beside WEBHOOK_URL.
 pub async fn destinations(pool: &MySqlPool) -> sqlx::Result<Vec<Destination>> {
-    let select = "SELECT id, url, secret, events, paused FROM webhook_targets WHERE removed_at IS NULL ORDER BY id";
+    let select =
+        "SELECT id, url, secret, events, paused FROM webhook_targets WHERE removed_at IS NULL ORDER BY id";
     let rows: Vec<MySqlRow> = until_done(|| sqlx::query(select).fetch_all(pool)).await?;
     let mut destinations = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -157,8 +158,7 @@ pub async fn add(
         let id = insert.execute(&mut *transaction).await?.last_insert_id();
         // Of two at once, the later one waits here until the other's transaction has ended.
         let others = "SELECT id, url FROM webhook_targets WHERE removed_at IS NULL AND id <> ? FOR UPDATE";
-        let others: Vec<(u32, String)> =
-            sqlx::query_as(others).bind(id).fetch_all(&mut *transaction).await?;
+        let others: Vec<(u32, String)> = sqlx::query_as(others).bind(id).fetch_all(&mut *transaction).await?;
         // It was asked for twice, perhaps because the first answer was lost.
         if let Some((same, _)) = others.iter().find(|(_, other)| other == url.as_str()) {
             transaction.rollback().await?;
@@ -241,7 +241,8 @@ pub async fn clear(pool: &MySqlPool, target: u32) -> sqlx::Result<()> {
         let delete = sqlx::query("DELETE FROM webhook_deliveries WHERE target = ? LIMIT ?");
         let delete = delete.bind(target).bind(PORTION);
         if delete.execute(pool).await?.rows_affected() == 0 {
-            let delete = "DELETE FROM webhook_targets WHERE id = ? AND removed_at < NOW(6) - INTERVAL 1 MINUTE";
+            let delete =
+                "DELETE FROM webhook_targets WHERE id = ? AND removed_at < NOW(6) - INTERVAL 1 MINUTE";
             sqlx::query(delete).bind(target).execute(pool).await?;
         }
         Ok(())
