@@ -46,12 +46,12 @@ async fn a_target_is_added_changed_paused_and_removed_and_shows_its_secret_once(
             .unwrap();
     assert_eq!(secrets, [""], "its secret goes at once");
     let noted = [
-        "add webhook: webhook 1",
-        "add webhook: webhook 2",
-        "change webhook: webhook 1",
-        "pause webhook: webhook 1",
-        "resume webhook: webhook 1",
-        "remove webhook: webhook 1",
+        "add: webhook 1",
+        "add: webhook 2",
+        "change: webhook 1",
+        "pause: webhook 1",
+        "resume: webhook 1",
+        "remove: webhook 1",
     ];
     assert_eq!(events_of_the_audit(&world).await, noted);
 }

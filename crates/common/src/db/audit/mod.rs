@@ -115,11 +115,11 @@ impl Action {
             Self::StopImportingPeople => "stop importing people",
             Self::Export => "export",
             Self::Import => "import",
-            Self::AddWebhook => "add webhook",
-            Self::ChangeWebhook => "change webhook",
-            Self::PauseWebhook => "pause webhook",
-            Self::ResumeWebhook => "resume webhook",
-            Self::RemoveWebhook => "remove webhook",
+            Self::AddWebhook => "add",
+            Self::ChangeWebhook => "change",
+            Self::PauseWebhook => "pause",
+            Self::ResumeWebhook => "resume",
+            Self::RemoveWebhook => "remove",
             Self::Undo => "undo",
         }
     }
