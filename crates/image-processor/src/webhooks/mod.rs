@@ -6,11 +6,7 @@
 mod message;
 mod send;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use common::{
     db::{
@@ -143,8 +139,7 @@ impl Webhooks {
     fn know(&mut self, destinations: Vec<Destination>) {
         let all = destinations.into_iter().map(Arc::new).chain(self.of_setting.clone());
         self.destinations = all.map(|destination| (destination.target, destination)).collect();
-        let known: HashSet<u32> = self.destinations.keys().copied().collect();
-        self.places.retain(|target, _| known.contains(target));
+        self.places.retain(|target, _| self.destinations.contains_key(target));
         let mut wanted: Vec<Wanted> =
             self.destinations.values().map(|destination| wanted_by(destination)).collect();
         wanted.sort_by_key(|wanted| wanted.target);
@@ -171,25 +166,23 @@ async fn tidy(pool: &MySqlPool) -> sqlx::Result<()> {
 
 /// Sends one, and notes what became of it. What cannot be noted is sent again after its lease.
 async fn settle(sender: &Sender, destination: &Destination, delivery: &Delivery) {
-    let (result, noted) = match sender.attempt(destination, delivery).await {
+    let attempted = sender.attempt(destination, delivery).await;
+    let _turn = sender.turn().await;
+    let pool = &sender.pool;
+    let (result, noted) = match attempted {
         Ok(Attempted::Answered(answer)) => {
-            let pool = sender.database().await;
-            if let Err(error) = attempts::note(&pool, delivery, &answer).await {
+            if let Err(error) = attempts::note(pool, delivery, &answer).await {
                 tracing::debug!(%error, "cannot note what a webhook's target answered");
             }
             match &answer.problem {
-                None => ("delivered", webhooks::done(&pool, delivery).await),
-                Some(reason) => settle_failed(&pool, delivery, reason).await,
+                None => ("delivered", webhooks::done(pool, delivery).await),
+                Some(reason) => settle_failed(pool, delivery, reason).await,
             }
         }
-        Ok(Attempted::NotNeeded) if delivery.is_applied => {
-            ("gone", webhooks::done(&*sender.database().await, delivery).await)
-        }
+        Ok(Attempted::NotNeeded) if delivery.is_applied => ("gone", webhooks::done(pool, delivery).await),
         // The server that was asked may not have the result yet.
-        Ok(Attempted::NotNeeded) => {
-            ("failed", webhooks::later(&*sender.database().await, delivery, FIRST_PAUSE).await)
-        }
-        Ok(Attempted::TooLate) => settle_failed(&*sender.database().await, delivery, "it is too old").await,
+        Ok(Attempted::NotNeeded) => ("failed", webhooks::later(pool, delivery, FIRST_PAUSE).await),
+        Ok(Attempted::TooLate) => settle_failed(pool, delivery, "it is too old").await,
         Err(error) => ("failed", Err(error)),
     };
     metrics::counter!("webhooks_total", "result" => result).increment(1);

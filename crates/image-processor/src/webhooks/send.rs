@@ -2,10 +2,7 @@
 //!
 //! Headers and signature are those of the Standard Webhooks specification, for which there are libraries in many languages.
 
-use std::{
-    ops::Deref,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum::{
     body::Body,
@@ -69,10 +66,10 @@ impl Sender {
         Self { pool, at_the_database: Semaphore::new(AT_THE_DATABASE), client }
     }
 
-    /// The database, in its turn.
-    pub(super) async fn database(&self) -> Database<'_> {
+    /// A turn at the database.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
-        Database { pool: &self.pool, _turn: self.at_the_database.acquire().await.ok() }
+        self.at_the_database.acquire().await.ok()
     }
 
     /// Sends one.
@@ -85,7 +82,10 @@ impl Sender {
             return Ok(Attempted::TooLate);
         }
         let image = match delivery.event {
-            Some(_) => query::image(&*self.database().await, delivery.image).await?,
+            Some(_) => {
+                let _turn = self.turn().await;
+                query::image(&self.pool, delivery.image).await?
+            }
             None => None,
         };
         let Some(body) = message::body(delivery, image.as_ref()) else { return Ok(Attempted::NotNeeded) };
@@ -111,20 +111,6 @@ impl Sender {
             .header("webhook-timestamp", seconds)
             .header("webhook-signature", signature);
         Ok(self.client.request(request.body(Body::from(body))?).await?.status())
-    }
-}
-
-/// A turn at the database.
-pub(super) struct Database<'a> {
-    pool: &'a MySqlPool,
-    _turn: Option<SemaphorePermit<'a>>,
-}
-
-impl Deref for Database<'_> {
-    type Target = MySqlPool;
-
-    fn deref(&self) -> &MySqlPool {
-        self.pool
     }
 }
 

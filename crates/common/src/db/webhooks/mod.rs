@@ -255,12 +255,13 @@ pub async fn later(pool: &MySqlPool, delivery: &Delivery, pause: Duration) -> sq
 
 impl FromRow<'_, MySqlRow> for Delivery {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
-        let event: String = row.try_get("event")?;
+        let name: String = row.try_get("event")?;
+        let event = Event::parse(&name);
         Ok(Self {
-            is_known: event == TEST || Event::parse(&event).is_some(),
+            is_known: event.is_some() || name == TEST,
             row: row.try_get("id")?,
             target: row.try_get("target")?,
-            event: Event::parse(&event),
+            event,
             image: ImageId(row.try_get("image_id")?),
             claim: row.try_get("claim")?,
             person: row.try_get("person")?,

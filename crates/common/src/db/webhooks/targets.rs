@@ -218,9 +218,7 @@ pub async fn remove(pool: &MySqlPool, id: u64, who: &str) -> sqlx::Result<bool> 
             return Ok(false);
         }
         let update = "UPDATE webhook_targets SET removed_at = NOW(6), url = '', secret = '' WHERE id = ?";
-        for statement in [update, "DELETE FROM webhook_attempts WHERE target = ?"] {
-            sqlx::query(statement).bind(id).execute(&mut *transaction).await?;
-        }
+        sqlx::query(update).bind(id).execute(&mut *transaction).await?;
         audit::note(&mut transaction, who, Action::RemoveWebhook, Subject::Webhook(id), &()).await?;
         transaction.commit().await?;
         Ok(true)
@@ -234,16 +232,19 @@ pub async fn removed(pool: &MySqlPool) -> sqlx::Result<Vec<u32>> {
     until_done(|| sqlx::query_scalar(select).fetch_all(pool)).await
 }
 
-/// Deletes some of what waits for a target that was removed, and at last the target. Not at once: a processor that did not know of
+/// Deletes some of what waits for a target that was removed, and at last its attempts and the target. Not at once: a processor that did not know of
 /// the removal yet may have noted something for it.
 pub async fn clear(pool: &MySqlPool, target: u32) -> sqlx::Result<()> {
     until_done(|| async {
         let delete = sqlx::query("DELETE FROM webhook_deliveries WHERE target = ? LIMIT ?");
         let delete = delete.bind(target).bind(PORTION);
         if delete.execute(pool).await?.rows_affected() == 0 {
-            let delete =
-                "DELETE FROM webhook_targets WHERE id = ? AND removed_at < NOW(6) - INTERVAL 1 MINUTE";
-            sqlx::query(delete).bind(target).execute(pool).await?;
+            for delete in [
+                "DELETE FROM webhook_attempts WHERE target = ?",
+                "DELETE FROM webhook_targets WHERE id = ? AND removed_at < NOW(6) - INTERVAL 1 MINUTE",
+            ] {
+                sqlx::query(delete).bind(target).execute(pool).await?;
+            }
         }
         Ok(())
     })
