@@ -133,15 +133,21 @@ strategy:
         path: tokens
 {{- end }}
 
-{{/* Settings of a service, and its other environment variables. Takes its values. */}}
+{{/* Settings of a service, and its other environment variables. Takes the root and the service's values. */}}
 {{- define "kube-face.settings" -}}
-{{- range $name, $value := .settings }}
+{{- $root := index . 0 -}}
+{{- $service := index . 1 -}}
+{{- range $name, $value := $service.settings }}
 - name: {{ $name }}
   {{- /* A large number would be written with an exponent. */}}
   {{- if and (kindIs "float64" $value) (eq (float64 (int64 $value)) $value) }}{{ $value = int64 $value }}{{ end }}
   value: {{ $value | toString | quote }}
 {{- end }}
-{{- with .extraEnv }}
+{{- if ne $root.Values.traces.endpoint "off" }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ $root.Values.traces.endpoint | quote }}
+{{- end }}
+{{- with $service.extraEnv }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
@@ -171,8 +177,8 @@ strategy:
 {{ ternary "/unknown_people/uploads" "off" .Values.uploads.enabled }}
 {{- end }}
 
-{{/* Port of webhook.url: its own, or that of its scheme. */}}
-{{- define "kube-face.webhookPort" -}}
-{{- $url := urlParse .Values.webhook.url -}}
+{{/* Port of a URL: its own, or that of its scheme. Takes the URL. */}}
+{{- define "kube-face.portOf" -}}
+{{- $url := urlParse . -}}
 {{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) }}
 {{- end }}

@@ -29,7 +29,7 @@ pub enum Threads {
 /// `service` gets the supervisor of its loops, whose token is cancelled by SIGTERM or SIGINT. From then it has `drain` to
 /// finish. The exit code is 0 after a clean end, 1 after an error, a broken loop, a panic, an overrun drain or a second signal.
 pub fn run<F>(
-    name: &str,
+    name: &'static str,
     threads: Threads,
     drain: Duration,
     service: impl FnOnce(Supervisor) -> F,
@@ -37,7 +37,7 @@ pub fn run<F>(
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    telemetry::init();
+    let telemetry = telemetry::init(name);
     raise_open_files();
     let mut runtime = match threads {
         Threads::PerCore => Builder::new_multi_thread(),
@@ -81,6 +81,7 @@ where
     });
     // Work on blocking threads that nobody waits for any more must not hold the process.
     runtime.shutdown_background();
+    telemetry.end();
     code
 }
 

@@ -107,6 +107,7 @@ impl Receiver {
         head.uri = self.address(&head.uri).ok_or(Problem::NoSuchPage)?;
         head.headers = chosen(&head.headers, &PASSED_ON);
         head.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        web::hand_on_trace(&mut head.headers);
         head.version = Default::default();
         head.extensions.clear();
         let request = Request::from_parts(head, Body::new(Limited::new(body, MAX_BODY)));

@@ -23,6 +23,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 use crate::{
     Settings,
@@ -171,7 +172,7 @@ impl Worker {
         metrics::gauge!("images_in_work").increment(1.0);
         let attempt = self.recognise(claim).await;
         drop(slot);
-        let outcome = self.store(claim, attempt).await;
+        let outcome = self.store(claim, attempt).instrument(tracing::info_span!("store")).await;
         metrics::gauge!("images_in_work").decrement(1.0);
         metrics::histogram!("image_work_seconds").record(begun.elapsed().as_secs_f64());
         outcome
@@ -196,7 +197,8 @@ impl Worker {
         if !self.breaker.is_closed() {
             return Attempt::NotNow("the circuit breaker is open");
         }
-        let answer = self.face_client.identify(claim.id, &claim.path).await;
+        let called = tracing::info_span!("face_recog");
+        let answer = self.face_client.identify(claim.id, &claim.path).instrument(called).await;
         drop(turn);
         match answer {
             Ok(answer) => {
@@ -287,9 +289,10 @@ impl Worker {
     }
 }
 
-/// What is logged while somebody works on an image names it.
+/// What is logged while somebody works on an image names it. A message carries nothing but the id, as the original's: so the
+/// trace of an image begins anew here.
 pub(crate) fn span(claim: &Claim) -> tracing::Span {
-    tracing::info_span!("image", image_id = %claim.id)
+    tracing::info_span!("image", otel.kind = "consumer", image_id = claim.id.0)
 }
 
 /// Counts an image for as long as it waits, however that ends.

@@ -138,8 +138,8 @@ fn with_all_values_every_setting_is_one_that_the_program_takes() {
                 let binary = binary(container.image());
                 let mut arguments = vec!["program".to_owned()];
                 for (name, value) in container.values() {
-                    // RUST_LOG and TZ are of libraries, and the latter came as extraEnv.
-                    if !["RUST_LOG", "TZ"].contains(&name) {
+                    // These are of libraries; TZ came as extraEnv.
+                    if !["OTEL_EXPORTER_OTLP_ENDPOINT", "RUST_LOG", "TZ"].contains(&name) {
                         arguments.extend([format!("--{}", binary.setting(name).unwrap()), value.to_owned()]);
                     }
                 }
@@ -247,6 +247,9 @@ fn what_values_ask_for_reaches_the_objects() {
     // A webhook has to get out.
     let out = rendered["NetworkPolicy image-processor"]["spec"]["egress"].to_string();
     assert!(out.contains("8443") && out.contains("9443"), "{out}");
+    assert_eq!(env["OTEL_EXPORTER_OTLP_ENDPOINT"], "http://collector.example.org:4318");
+    let out = rendered["NetworkPolicy kube-face-traces"]["spec"]["egress"].to_string();
+    assert!(out.contains("4318"), "{out}");
     let rules = &rendered["PrometheusRule kube-face"]["spec"];
     let alerts: Value = serde_saphyr::from_str(&read("docs/monitoring/alerts.yaml")).unwrap();
     assert_eq!(rules, &alerts);

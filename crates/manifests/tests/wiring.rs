@@ -424,8 +424,9 @@ fn compose_sets_only_what_each_binary_knows_and_names_only_hosts_that_it_starts(
         assert!(image.starts_with(&format!("kube-face/{target}:")), "{name}: {image} is built from {target}");
         let binary = binary(image);
         for (setting, value) in service["environment"].as_object().unwrap() {
-            // RUST_LOG is of the library that logs.
-            let known = binary.setting(setting).is_some() || setting == "RUST_LOG";
+            // Of the libraries that log and trace.
+            let of_libraries = ["OTEL_EXPORTER_OTLP_ENDPOINT", "RUST_LOG"];
+            let known = binary.setting(setting).is_some() || of_libraries.contains(&setting.as_str());
             assert!(known, "{name}: {image} does not know {setting}");
             let value = value.as_str().unwrap_or_default();
             let host = match setting.as_str() {

@@ -115,9 +115,7 @@ impl FaceClient {
 }
 
 fn patient<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(PATIENCE);
-    request
+    rpc::request(message, PATIENCE)
 }
 
 /// Why there is no answer about a picture that was sent.

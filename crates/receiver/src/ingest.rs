@@ -18,6 +18,7 @@ use common::{
 };
 use nsq_client::{Producer, ProducerConfig};
 use sqlx::MySqlPool;
+use tracing::{Instrument, Span};
 
 /// Paths stored by one transaction, in one statement if there are so many.
 const CHUNK: usize = images::LONGEST_INSERT;
@@ -109,19 +110,28 @@ impl Ingest {
     /// Takes paths in and answers with their images in the same order: of all, or of those before the database
     /// failed.
     pub async fn take(&self, paths: &[&str]) -> Taken {
-        let (rows, why) = match paths {
-            [path] => match self.single_rows.call((*path).to_owned()).await {
-                Some(Ok(row)) => (vec![row], Kind::Away),
-                Some(Err(why)) => (Vec::new(), why),
-                None => (Vec::new(), Kind::Away),
-            },
-            paths => store(&self.pool, paths).await,
+        let stored = async {
+            match paths {
+                [path] => match self.single_rows.call((*path).to_owned()).await {
+                    Some(Ok(row)) => (vec![row], Kind::Away),
+                    Some(Err(why)) => (Vec::new(), why),
+                    None => (Vec::new(), Kind::Away),
+                },
+                paths => store(&self.pool, paths).await,
+            }
         };
+        let (rows, why) = stored.instrument(tracing::info_span!("store")).await;
         let new: Vec<ImageId> = rows.iter().filter(|row| row.created).map(|row| row.id).collect();
-        let queued = match new[..] {
-            [id] => self.single_messages.call(id).await.unwrap_or(false),
-            _ => announce(&self.producer, &new).await,
+        let announced = async {
+            match new[..] {
+                [id] => self.single_messages.call(id).await.unwrap_or(false),
+                _ => announce(&self.producer, &new).await,
+            }
         };
+        let queued = announced.instrument(tracing::info_span!("publish")).await;
+        if let [row] = rows[..] {
+            Span::current().record("image_id", row.id.0);
+        }
         rows.iter().zip(paths).for_each(|(row, path)| tell(row, path, queued));
         Taken { images: rows.into_iter().map(|row| Image::of(row, queued)).collect(), why }
     }

@@ -4,7 +4,15 @@
 
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint, Error};
+use opentelemetry::global::get_text_map_propagator;
+use opentelemetry_http::HeaderInjector;
+use tonic::{
+    Request,
+    metadata::MetadataMap,
+    transport::{Channel, Endpoint, Error},
+};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 tonic::include_proto!("facerecog");
 
@@ -31,6 +39,17 @@ pub fn endpoint(address: &str) -> Result<Endpoint, Error> {
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE))
+}
+
+/// A call: the server is told when nobody waits for its answer any more, and of the trace that it is made in.
+pub fn request<T>(message: T, patience: Duration) -> Request<T> {
+    let (context, mut headers) = (Span::current().context(), Default::default());
+    get_text_map_propagator(|propagator| {
+        propagator.inject_context(&context, &mut HeaderInjector(&mut headers))
+    });
+    let mut request = Request::from_parts(MetadataMap::from_headers(headers), Default::default(), message);
+    request.set_timeout(patience);
+    request
 }
 
 /// Metadata of a call: the id of the image that it is made for. It stands in the log alone.

@@ -19,4 +19,4 @@ pub use accept::prefers_json;
 pub use headers::security_headers;
 pub use peer::Peer;
 pub use serve::{Limits, bind, serve};
-pub use trace::{REQUEST_ID, trace};
+pub use trace::{REQUEST_ID, continue_trace, hand_on_trace, trace};

@@ -12,3 +12,4 @@ mod stateless;
 mod stopping;
 mod system;
 mod telling;
+mod traces;

@@ -81,7 +81,8 @@ impl FaceEngine {
     /// The faces of an upright picture, the surest first. `pause` is called before each face that is described but the first:
     /// a crowd takes long.
     pub fn faces(&mut self, picture: &RgbImage, mut pause: impl FnMut(&mut Self)) -> Vec<Face> {
-        let detected = self.detect(picture);
+        let detected = tracing::info_span!("detect").in_scope(|| self.detect(picture));
+        let _span = tracing::info_span!("embed", faces = detected.len()).entered();
         let mut faces: Vec<Face> = detected
             .iter()
             .map(|detection| Face { place: detection.place(), score: detection.score, description: None })

@@ -167,16 +167,19 @@ fn enqueue<Tools>(queue: &Sender<Job<Tools>>, job: Job<Tools>) -> Result<(), Poo
     })
 }
 
-/// Wraps work so that it is skipped when nobody waits for its answer, and cannot take its thread down.
+/// Wraps work so that it is skipped when nobody waits for its answer, cannot take its thread down, and is part of the span in
+/// which it was asked for.
 fn job<Tools, T: Send + 'static>(
     work: impl FnOnce(&mut Tools, &Waiting<Tools>) -> T + Send + 'static,
 ) -> (Job<Tools>, oneshot::Receiver<Result<T, PoolError>>) {
     let (give, answer) = oneshot::channel();
+    let span = tracing::Span::current();
     let job = Box::new(move |tools: &mut Tools, waiting: &Waiting<Tools>| {
         if give.is_closed() {
             metrics::counter!("facerecog_abandoned_total").increment(1);
             return;
         }
+        let _in_span = span.enter();
         // The tools hold no invariants that a panic could break halfway: their state lives in C++.
         let result = catch_unwind(AssertUnwindSafe(|| work(tools, waiting))).map_err(|panic| {
             tracing::error!(panic = panic_message(&*panic), "recognition panicked");

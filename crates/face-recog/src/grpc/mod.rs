@@ -232,6 +232,7 @@ impl Service {
 
 /// Reads and decodes a picture. Blocks.
 pub(crate) fn open(folder: &Folder, path: &str) -> Result<Picture, PictureError> {
+    let _span = tracing::info_span!("decode").entered();
     let bytes = folder.read(path)?;
     timed("decode", || picture::decode(&bytes))
 }
@@ -269,10 +270,17 @@ pub(crate) fn pool_status(error: PoolError, path: &str) -> Status {
     }
 }
 
-/// What is logged during a call that is made for an image names it.
+/// What is logged during a call names the image that it is made for. The call is part of its caller's trace.
 fn span(call: &tonic::codegen::http::Request<()>) -> tracing::Span {
+    let method = call.uri().path().trim_start_matches('/');
+    // Kubernetes asks without end.
+    if method.starts_with("grpc.") {
+        return tracing::Span::none();
+    }
     let image = call.headers().get(rpc::IMAGE_ID).and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
-    image.map_or_else(tracing::Span::none, |id| tracing::info_span!("image", image_id = id))
+    let span = tracing::info_span!("call", otel.name = method, otel.kind = "server", image_id = image);
+    web::continue_trace(&span, call.headers());
+    span
 }
 
 pub(crate) fn picture_status(error: PictureError, path: &str) -> Status {

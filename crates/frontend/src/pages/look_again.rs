@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use rpc::{MatchRequest, faces_client::FacesClient};
 use sqlx::MySqlPool;
 use tokio::sync::watch;
-use tonic::{Request, transport::Channel};
+use tonic::transport::Channel;
 
 use crate::{Frontend, error::Problem};
 
@@ -54,8 +54,7 @@ impl Detector {
     /// `None` where face-recog is away, or of a release that does not tell.
     async fn ask(&self) -> Option<String> {
         // Without embeddings nothing is compared.
-        let mut request = Request::new(MatchRequest::default());
-        request.set_timeout(PATIENCE);
+        let request = rpc::request(MatchRequest::default(), PATIENCE);
         let answer = self.client.clone().r#match(request).await;
         let detector = answer.map(|answer| answer.into_inner().detector);
         detector.ok().filter(|detector| !detector.is_empty())

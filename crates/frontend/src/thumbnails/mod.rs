@@ -25,7 +25,7 @@ use rpc::{Area, CropRequest, faces_client::FacesClient};
 use serde::Deserialize;
 use sqlx::MySqlPool;
 use tokio::{sync::Semaphore, time::Instant};
-use tonic::{Code, Request, transport::Channel};
+use tonic::{Code, transport::Channel};
 
 use crate::{
     Frontend,
@@ -160,8 +160,7 @@ impl Thumbnails {
     async fn make(&self, crop: CropRequest) -> Result<Vec<u8>, Missing> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let mut request = Request::new(crop.clone());
-            request.set_timeout(end.saturating_duration_since(Instant::now()));
+            let request = rpc::request(crop.clone(), end.saturating_duration_since(Instant::now()));
             let status = match self.client.clone().crop(request).await {
                 Ok(answer) => return Ok(answer.into_inner().jpeg),
                 Err(status) => status,

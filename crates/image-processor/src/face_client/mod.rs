@@ -226,9 +226,7 @@ fn about<T>(image: ImageId, message: T, end: Instant) -> Request<T> {
 
 /// Tells the server when nobody waits for the answer any more.
 fn limited<T>(message: T, end: Instant) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(end.saturating_duration_since(Instant::now()));
-    request
+    rpc::request(message, end.saturating_duration_since(Instant::now()))
 }
 
 impl From<FindResponse> for Answer {

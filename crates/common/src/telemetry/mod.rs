@@ -1,28 +1,63 @@
-//! Logs: structured lines on standard error, from `info` up wherever `RUST_LOG` does not say otherwise.
+//! What a process tells of itself: logs, as structured lines on standard error, from `info` up wherever `RUST_LOG` does not say
+//! otherwise; and, where the environment names a collector, [`traces`].
 //!
 //! Each event is one line, whatever names and errors say: a line break in one of them is escaped.
 
+mod fields;
+mod traces;
+
 use std::io::{self, IsTerminal, Write};
 
-use tracing_subscriber::{EnvFilter, filter::ParseError};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{LevelFilter, ParseError},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
-/// Starts logging for this process. A `RUST_LOG` that cannot be read counts as `info`, and is named.
-pub fn init() {
+use crate::telemetry::{fields::WithoutMarks, traces::Traces};
+
+/// What has to be ended with the process.
+#[must_use = "the last spans are sent at its end"]
+pub struct Telemetry(Option<Traces>);
+
+impl Telemetry {
+    /// Sends the last spans, where any are sent. Blocks, for at most 2 s.
+    pub fn end(self) {
+        if let Some(traces) = self.0 {
+            traces.end();
+        }
+    }
+}
+
+/// Starts logs and traces of this process, which is an instance of `service`. A `RUST_LOG` that cannot be read counts as
+/// `info`, and is named. A collector that cannot be sent to is named, too: the service does without it.
+pub fn init(service: &'static str) -> Telemetry {
     let wish = std::env::var("RUST_LOG").unwrap_or_default();
     let (filter, refused) = match filter(&wish) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new("info"), Some(error)),
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let (traces, not_sent) = match Traces::from_env(service) {
+        Ok(traces) => (traces, None),
+        Err(error) => (None, Some(error)),
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .fmt_fields(WithoutMarks)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(|| OneLine(io::stderr()));
-    if subscriber.try_init().is_err() {
-        return; // a test has started it already
+        .with_writer(|| OneLine(io::stderr()))
+        .with_filter(filter);
+    let spans = traces.as_ref().map(|traces| traces.layer().with_filter(LevelFilter::INFO));
+    if tracing_subscriber::registry().with(lines).with(spans).try_init().is_err() {
+        return Telemetry(None); // a test has started it already
     }
     if let Some(error) = refused {
         tracing::warn!(RUST_LOG = wish, %error, "cannot read RUST_LOG, using info");
     }
+    if let Some(error) = not_sent {
+        tracing::warn!("no traces are sent: {error:#}");
+    }
+    Telemetry(traces)
 }
 
 /// Writes each event as one line. It comes as a whole, with its end.
