@@ -52,9 +52,9 @@ test-mysql: setup ## run the same tests, but none of the faults, on a real MySQL
 	cargo build --workspace --bins
 	$(DEVSTACK) --mysql .cache/mysql -- cargo test --workspace --exclude faults --no-fail-fast | $(SUM_UP)
 
-snapshots: setup ## renew what tests compare with: docs/openapi.json
+snapshots: setup ## renew what tests compare with: docs/openapi.json and crates/frontend/tests/pages
 	cargo build --workspace --bins
-	RENEW=1 $(DEVSTACK) -- cargo test --workspace --test promises what_programs_can_ask
+	RENEW=1 $(DEVSTACK) -- cargo test --workspace --test promises --test frontend only_where_a_reviewer_sees_it
 
 faults: setup ## make every fault of docs/reliability.md happen, and show that nothing is lost; FAULT=23 for one
 	cargo build --release --workspace --bins

@@ -42,6 +42,7 @@ mod port;
 mod process;
 mod server;
 mod service;
+mod snapshot;
 mod stack;
 
 pub use crowd::{PEOPLE as PEOPLE_IN_CROWD, crowd};
@@ -54,4 +55,5 @@ pub use port::Port;
 pub use process::{Process, Program, spawn_bound_to_us};
 pub use server::Server;
 pub use service::{Finished, Service};
+pub use snapshot::snapshot;
 pub use stack::{Stack, environment};

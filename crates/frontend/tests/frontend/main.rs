@@ -16,6 +16,7 @@ mod pages;
 mod people;
 mod people_import;
 mod sessions;
+mod snapshots;
 mod table;
 mod thumbnails;
 mod unknown;

@@ -1,7 +1,5 @@
 //! Programs find the whole API described, and people a page to try it.
 
-use std::fs;
-
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -82,17 +80,7 @@ async fn what_programs_can_ask_changes_only_where_a_reviewer_sees_it() {
     let stack = Stack::start().await;
     let answer = stack.receiver.request("GET", "/openapi.json").await;
     let document: Value = serde_json::from_str(&answer.body).unwrap();
-    let today = format!("{document:#}\n");
-    let path = devstack::paths::workspace().join("docs/openapi.json");
-    if std::env::var_os("RENEW").is_some() {
-        fs::write(&path, &today).unwrap();
-    }
-    let written = fs::read_to_string(&path).unwrap();
-    let differs = written.lines().zip(today.lines()).position(|(written, today)| written != today);
-    assert!(
-        written == today,
-        "docs/openapi.json differs from line {differs:?} on; `make snapshots` renews it"
-    );
+    devstack::snapshot("docs/openapi.json", &format!("{document:#}\n"));
 }
 
 #[tokio::test]
