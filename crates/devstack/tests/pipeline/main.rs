@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod from_the_original;
 mod journey;
 mod mixed_fleet;
 mod outages;
