@@ -256,6 +256,30 @@ fn what_values_ask_for_reaches_the_objects() {
 }
 
 #[test]
+fn keda_scales_what_works_on_images_by_those_that_wait() {
+    let rendered = rendered(&["--set", "keda.enabled=true", "--namespace", "faces"]);
+    for (app, deployment) in [("face-recog", "face-recog"), ("image-processor", "image-processor-deployment")]
+    {
+        let scaled = &rendered[&format!("ScaledObject {app}")]["spec"];
+        assert_eq!(
+            (text(scaled, "/scaleTargetRef/name"), &scaled["minReplicaCount"]),
+            (deployment, &json!(0))
+        );
+        assert_eq!(rendered[&format!("Deployment {deployment}")]["spec"].get("replicas"), None, "{app}");
+        for other in ["HorizontalPodAutoscaler", "PodDisruptionBudget"] {
+            assert!(!rendered.contains_key(&format!("{other} {app}")), "{other} {app}");
+        }
+    }
+    let connection = text(&rendered["Secret kube-face-secret"], "/stringData/mysql_keda");
+    assert!(
+        connection.starts_with("kube:") && connection.ends_with("@tcp(mysql.faces:3306)/kube"),
+        "{connection}"
+    );
+    let policy = rendered["NetworkPolicy mysql"]["spec"]["ingress"].to_string();
+    assert!(policy.contains(r#""kubernetes.io/metadata.name":"keda""#), "{policy}");
+}
+
+#[test]
 fn unknown_and_contradicting_values_are_rejected_in_words() {
     for (value, words) in [
         ("nope=1", "additional properties 'nope' not allowed"),
