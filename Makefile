@@ -23,7 +23,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
                END { printf "%d passed, %d failed\n", passed, failed }'
 
-.PHONY: help setup demo run test test-mysql snapshots faults soak bench accuracy fuzz images kube-test release-dry-run check clean
+.PHONY: help setup demo run test test-mysql snapshots screenshots faults soak bench accuracy fuzz images kube-test release-dry-run check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ test-mysql: setup ## run the same tests, but none of the faults, on a real MySQL
 snapshots: setup ## renew what tests compare with: docs/openapi.json and crates/frontend/tests/pages
 	cargo build --workspace --bins
 	RENEW=1 $(DEVSTACK) -- cargo test --workspace --test promises --test frontend only_where_a_reviewer_sees_it
+
+screenshots: setup ## take pictures of every page into docs/screenshots, on a desktop and on a phone
+	@setup/install test
+	cargo build --workspace --bins
+	$(DEVSTACK) -- cargo test -p frontend --test browser -- --ignored screenshots
 
 faults: setup ## make every fault of docs/reliability.md happen, and show that nothing is lost; FAULT=23 for one
 	cargo build --release --workspace --bins

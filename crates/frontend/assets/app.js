@@ -94,6 +94,54 @@ function updateSection(part, fresh) {
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
+const fresh = document.getElementById("fresh");
+let isFreshWanted = false; // the button was pressed
+const cardsOf = (page) => [...page.querySelectorAll(".day .card")];
+
+// New pictures would push away those that are being looked at: they are left out of the new page, and wait behind a button.
+// What they have pushed off its end stays. How many wait.
+function holdBack(next) {
+  const [here, there] = [main(), next].map(cardsOf);
+  if (!fresh || isFreshWanted || !here.length || !there.length) return 0;
+  const [shown, told] = [here, there].map((cards) => new Set(cards.map(({ id }) => id)));
+  const known = there.findIndex(({ id }) => shown.has(id));
+  const held = known < 0 ? there : there.slice(0, known);
+  if (!held.length) return 0;
+  const end = there.at(-1).closest(".day").nextElementSibling;
+  for (const card of held) {
+    const day = card.closest(".day");
+    card.remove();
+    if (!day.querySelector(".card")) day.remove();
+  }
+  for (const card of here.slice(here.findLastIndex(({ id }) => told.has(id)) + 1)) {
+    const day = card.closest(".day");
+    let rows = next.querySelector(`[id="${day.id}"] [data-rows]`);
+    if (!rows) {
+      const copy = day.cloneNode(true);
+      rows = copy.querySelector("[data-rows]");
+      rows.replaceChildren();
+      next.insertBefore(copy, end);
+    }
+    rows.append(card.cloneNode(true));
+  }
+  return held.length;
+}
+
+function tellFresh(count) {
+  if (!fresh) return;
+  isFreshWanted = false;
+  fresh.hidden = !count;
+  fresh.textContent = `${count} new`;
+}
+
+fresh?.addEventListener("click", () => {
+  isFreshWanted = true;
+  etag = null;
+  scrollTo({ top: 0 });
+  main().focus({ preventScroll: true });
+  refresh();
+});
+
 async function ask() {
   const headers = { Accept: "text/html" };
   if (etag) headers["If-None-Match"] = etag;
@@ -102,7 +150,10 @@ async function ask() {
   // What the page was about may be gone, and may come back: a cluster all of whose faces were named, and an undo.
   if (!answer.ok && answer.status !== 404) throw new Error(`status ${answer.status}`);
   const html = await answer.text();
-  updateSections(main(), new DOMParser().parseFromString(html, "text/html").querySelector("main"));
+  const next = new DOMParser().parseFromString(html, "text/html").querySelector("main");
+  const held = holdBack(next);
+  updateSections(main(), next);
+  tellFresh(held);
   main().setAttribute("data-live", "");
   etag = answer.headers.get("ETag");
 }

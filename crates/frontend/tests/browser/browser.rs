@@ -71,7 +71,12 @@ impl Browser {
         Self { client, session, _driver: driver, _port: port, _folder: folder }
     }
 
-    async fn command(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, String> {
+    pub(crate) async fn command(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, String> {
         let mut request = self.client.request(method, format!("{}{path}", self.session));
         if let Some(body) = body {
             request = request.json(&body);
@@ -108,6 +113,12 @@ impl Browser {
     /// What a script of the test returns.
     pub async fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", json!({ "script": script, "args": [] })).await.unwrap()
+    }
+
+    /// What a script of the test hands to `done`, its last argument.
+    pub async fn run_until_done(&self, script: &str) -> Value {
+        let script = format!("const done = arguments[0]; {script}");
+        self.post("/execute/async", json!({ "script": script, "args": [] })).await.unwrap()
     }
 
     /// The elements that a CSS selector finds now.
@@ -193,6 +204,21 @@ impl Browser {
         let keyboard = json!({ "type": "key", "id": "keyboard", "actions": keys });
         let mouse = json!({ "type": "pointer", "id": "mouse", "actions": moves });
         self.post("/actions", json!({ "actions": [keyboard, mouse] })).await.unwrap();
+    }
+
+    /// Draws with the mouse on an element, from one place to another, in pixels from its middle.
+    pub async fn drag_on(&self, selector: &str, from: (i32, i32), to: (i32, i32)) {
+        self.counts(selector, 1).await;
+        let element = json!({ ELEMENT: self.elements(selector).await[0] });
+        let at = |(x, y): (i32, i32)| json!({ "type": "pointerMove", "origin": element, "x": x, "y": y });
+        let moves = [
+            at(from),
+            json!({ "type": "pointerDown", "button": 0 }),
+            at(to),
+            json!({ "type": "pointerUp", "button": 0 }),
+        ];
+        let mouse = json!({ "type": "pointer", "id": "mouse", "actions": moves });
+        self.post("/actions", json!({ "actions": [mouse] })).await.unwrap();
     }
 
     /// Waits until an element is seen that has these words.

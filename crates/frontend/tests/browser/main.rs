@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod accessible;
 mod browser;
+mod device;
 mod keeper;
+mod measures;
 mod namer;
 mod reader;
 mod reviewer;
 mod scene;
+mod screenshots;
 mod selector;

@@ -71,6 +71,27 @@ async fn an_open_gallery_follows_what_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn new_pictures_wait_behind_a_button_while_others_are_looked_at() {
+    let scene = Scene::set().await;
+    let browser = Browser::start(true).await;
+    let first = scene.post("obama2.jpg", "first.jpg").await;
+    browser.open(&scene.page("/gallery")).await;
+    browser.sees(&format!("#image-{first}"), "Barack Obama").await;
+    let second = scene.post("coffee.png", "second.png").await;
+    browser.sees("#fresh", "1 new").await;
+    let third = scene.post("chelsea.png", "third.png").await;
+    browser.sees("#fresh", "2 new").await;
+    assert_eq!(browser.count(".card").await, 1, "what is looked at stays where it is");
+    browser.click("#fresh").await;
+    for image in [second, third] {
+        browser.sees(&format!("#image-{image}"), "No face").await;
+    }
+    assert_eq!((browser.count(".card").await, browser.text("#fresh").await), (3, String::new()));
+    assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_half_typed_filter_and_an_upload_survive_the_first_picture() {
     let scene = Scene::set().await;
     let browser = Browser::start(true).await;

@@ -1,7 +1,8 @@
 //! Everything that a page needs around it, with two known people and pictures to show.
 
-use std::fs;
+use std::{fs, time::Duration};
 
+use common::db::corrections::{Correction, correct};
 use devstack::{Database, PrivateFolder, Stack, paths};
 use serde_json::{Value, json};
 use sqlx::MySqlPool;
@@ -43,6 +44,51 @@ impl Scene {
         .unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { stack, pool, client, _database: database, _folder: folder }
+    }
+
+    /// With pictures of all kinds on it, which have all been looked at: people, a crowd, new faces that look alike, one without
+    /// a face, one that failed, and names and paths of all lengths.
+    pub async fn furnish(&self) {
+        devstack::crowd().unwrap().save(self.stack.unknown_people().join("crowd.png")).unwrap();
+        let long = format!("{}.jpg", "a picture with a very long name ".repeat(7));
+        for (photograph, name) in [
+            ("obama2.jpg", "team/speech.jpg"),
+            ("obama3.jpg", &long),
+            ("astronaut.png", "astronaut.png"),
+            ("astronaut.png", "the same.png"),
+            ("coffee.png", "cup.png"),
+            ("chelsea.png", "cat.png"),
+            ("", "missing.jpg"),
+            ("", "crowd.png"),
+        ] {
+            fs::create_dir_all(self.stack.unknown_people().join("team")).unwrap();
+            self.post(photograph, name).await;
+        }
+        sqlx::query("INSERT INTO person (id, name) VALUES (6, ?), (7, 'عائشة بنت أحمد')")
+            .bind("Ada Augusta ".repeat(20).trim())
+            .execute(&self.pool)
+            .await
+            .unwrap();
+        sqlx::raw_sql(
+            "INSERT INTO webhook_targets (id, url, secret, events, paused) VALUES
+                 (1, 'https://hooks.example.org/faces', 'whsec_s3cret', 'image.processed', FALSE);
+             INSERT INTO webhook_attempts (target, event, image_id, status, problem, took_ms) VALUES
+                 (1, 'image.processed', 1, 204, NULL, 17), (1, 'image.processed', 2, 503, 'the answer was 503', 9)",
+        )
+        .execute(&self.pool)
+        .await
+        .unwrap();
+        let left = async || -> i64 {
+            let waiting = "SELECT (SELECT COUNT(*) FROM images WHERE status IN (0, 3)) + (SELECT COUNT(*) = 0 FROM clusters)";
+            sqlx::query_scalar(waiting).fetch_one(&self.pool).await.unwrap()
+        };
+        while left().await > 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let crowd = "SELECT id FROM faces WHERE image_id = 8 ORDER BY id LIMIT 3";
+        for face in sqlx::query_scalar::<_, u64>(crowd).fetch_all(&self.pool).await.unwrap() {
+            correct(&self.pool, face, Correction::Ignore, "ada").await.unwrap();
+        }
     }
 
     /// The address of a page.
