@@ -69,7 +69,8 @@ pub fn report(engine: &mut FaceEngine, tolerance: f64, keep: Option<&Path>) -> R
             .unwrap_or_default();
         println!(
             "  {name:22} {person:8} score {:.2}, {} pixels high{nearest}",
-            face.score, face.place.height
+            face.score.unwrap_or_default(),
+            face.place.height
         );
         let is_reference = references.iter().all(|reference| reference.person != person);
         if is_reference {

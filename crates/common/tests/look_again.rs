@@ -9,7 +9,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use common::{
     db::{
         corrections::{self, Assignee, Corrected, Correction},
-        faces::{Found, FoundFace, Nearest, clusters},
+        faces::{
+            Found, FoundFace, Nearest, clusters,
+            draw::{Drawn, draw},
+        },
         images::{
             self, Claim, ClaimOutcome, FaceStatus, Failure, Fenced, ImageStatus, Outcome, Recognised, delete,
             look_again::{self, Filter, Portion},
@@ -213,6 +216,53 @@ async fn of_faces_that_are_not_found_again_those_stay_that_somebody_corrected() 
     assert!(now[0].0 > left.0, "it is another");
     assert_eq!((now[1].0, now[2].0), (middle.0, right.0));
     assert_eq!(image(&pool, id).await.person.unwrap().id, HANNIBAL);
+}
+
+#[tokio::test]
+async fn a_face_that_a_person_drew_stays_where_nothing_is_found() {
+    let (_database, pool) = migrated().await;
+    let id = looked_at(&pool, "/crowd.jpg", &[]).await;
+    let Drawn::Done { face: drawn, entry } =
+        draw(&pool, id, &before(&[(RIGHT, near("hannibal_1.jpg", 0.3))]), WHO, None).await.unwrap()
+    else {
+        panic!("it is not drawn");
+    };
+    assert_eq!(faces(&pool, id).await, [(drawn, RIGHT.before[0], Some(HANNIBAL))]);
+    assert_eq!(image(&pool, id).await.person.unwrap().id, HANNIBAL, "as if it had been found");
+
+    look_again(&pool, id, &today(&[(LEFT, None)])).await;
+    let now = faces(&pool, id).await;
+    assert_eq!(now[1], (drawn, RIGHT.before[0], Some(HANNIBAL)), "behind the one that was found");
+    // Today's detector sees it, too: it is one face.
+    look_again(&pool, id, &today(&[(LEFT, None), (RIGHT, None)])).await;
+    let now = faces(&pool, id).await;
+    assert_eq!((now.len(), now[1].0, now[1].1), (2, drawn, RIGHT.today[0]));
+
+    assert_eq!(undo(&pool, entry).await, Some(id.0));
+    assert_eq!(faces(&pool, id).await.len(), 1);
+    assert_eq!(undo(&pool, entry).await, None, "it was undone");
+}
+
+#[tokio::test]
+async fn a_drawn_face_that_has_a_name_is_not_removed_by_undoing_its_box() {
+    let (_database, pool) = migrated().await;
+    let id = looked_at(&pool, "/crowd.jpg", &[]).await;
+    let Drawn::Done { face, entry } = draw(&pool, id, &before(&[(LEFT, None)]), WHO, None).await.unwrap()
+    else {
+        panic!("it is not drawn");
+    };
+    let now = image(&pool, id).await;
+    assert_eq!(now.reason.as_deref(), Some("no face on it is that of a known person"));
+    let named = say(&pool, face, Correction::Assign(SKARLSO)).await;
+    assert_eq!(undo(&pool, entry).await, None);
+    assert_eq!(undo(&pool, named).await, Some(id.0));
+    assert_eq!(undo(&pool, entry).await, Some(id.0));
+    assert_eq!(image(&pool, id).await.reason.as_deref(), Some("no face was found"), "as before");
+
+    let waiting = images::store(&pool, &["/waits.jpg"]).await.unwrap()[0].id;
+    let found = before(&[(LEFT, None)]);
+    assert_eq!(draw(&pool, waiting, &found, WHO, None).await.unwrap(), Drawn::NotProcessed);
+    assert_eq!(draw(&pool, ImageId(4711), &found, WHO, None).await.unwrap(), Drawn::NoSuchImage);
 }
 
 #[tokio::test]

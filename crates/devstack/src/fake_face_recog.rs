@@ -13,9 +13,9 @@ use rpc::health_check_server::{HealthCheck, HealthCheckServer};
 use rpc::identify_server::{Identify, IdentifyServer};
 use rpc::recognise_server::{Recognise, RecogniseServer};
 use rpc::{
-    ChangesRequest, ChangesResponse, CropRequest, CropResponse, Empty, Face, FindRequest, FindResponse,
-    HealthCheckResponse, IdentifyRequest, IdentifyResponse, MatchRequest, MatchResponse, Matched, NOT_FOUND,
-    Nearest, NearestPictures, RecogniseRequest, RecogniseResponse,
+    Area, ChangesRequest, ChangesResponse, CropRequest, CropResponse, DescribeRequest, Empty, Face,
+    FindRequest, FindResponse, HealthCheckResponse, IdentifyRequest, IdentifyResponse, MatchRequest,
+    MatchResponse, Matched, NOT_FOUND, Nearest, NearestPictures, RecogniseRequest, RecogniseResponse,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -330,6 +330,23 @@ impl Faces for FakeFaceRecog {
             gallery: GALLERY,
             detector,
             taken: self.0.taken.lock().unwrap().clone(),
+        }))
+    }
+
+    async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<FindResponse>, Status> {
+        let DescribeRequest { image_path: path, area } = request.into_inner();
+        let detector = self.detector()?;
+        let name = self.follow_script(&path).await?;
+        let Area { left, top, width, height } = area.unwrap_or_default();
+        let found = self.faces(&path, name).pop().unwrap_or_default();
+        Ok(Response::new(FindResponse {
+            faces: vec![Face { left, top, width, height, score: None, ..found }],
+            width: 640,
+            height: 480,
+            model: MODEL.to_owned(),
+            gallery: GALLERY,
+            detector,
+            taken: String::new(),
         }))
     }
 

@@ -8,13 +8,21 @@ use std::fs;
 
 use face_recog::engine::MOST_DESCRIBED;
 use image::{RgbImage, imageops};
-use rpc::{Face, FindRequest, FindResponse, MatchRequest, MatchResponse, faces_client::FacesClient};
+use rpc::{
+    Area, DescribeRequest, Face, FindRequest, FindResponse, MatchRequest, MatchResponse,
+    faces_client::FacesClient,
+};
 use support::{World, eventually, photograph, pixels};
 use tonic::{Code, Status};
 
 async fn find(world: &World, path: &str) -> Result<FindResponse, Status> {
     let request = FindRequest { image_path: path.to_owned(), known: false };
     Ok(FacesClient::new(world.channel()).find(request).await?.into_inner())
+}
+
+async fn describe(world: &World, path: &str, area: Area) -> Result<FindResponse, Status> {
+    let request = DescribeRequest { image_path: path.to_owned(), area: Some(area) };
+    Ok(FacesClient::new(world.channel()).describe(request).await?.into_inner())
 }
 
 async fn compare(world: &World, embeddings: Vec<Vec<u8>>, model: &str) -> Result<MatchResponse, Status> {
@@ -102,6 +110,40 @@ async fn a_face_that_is_too_small_to_compare_is_a_box_without_an_embedding() {
     let [face] = &found.faces[..] else { panic!("{:?}", found.faces) };
     assert!(face.height < 20 && face.score.unwrap() > 0.7, "{face:?}");
     assert!(face.embedding.is_empty() && face.nearest.is_none() && face.sharpness == 0.0, "{face:?}");
+}
+
+#[tokio::test]
+async fn a_face_in_a_box_that_somebody_drew_is_described_like_one_that_was_found() {
+    let world = World::with_known(&["obama.jpg", "biden.jpg"]).await;
+    let picture = together("obama2.jpg", "biden.jpg");
+    let found = find_pixels(&world, &picture).await.faces;
+    for face in &found {
+        // Nobody draws it exactly.
+        let (width, height) = (face.width as i32, face.height as i32);
+        let area = Area {
+            left: face.left - width / 6,
+            top: face.top + height / 8,
+            width: face.width + face.width / 5,
+            height: face.height,
+        };
+        let drawn = describe(&world, "pixels.png", area).await.unwrap();
+        assert_eq!((drawn.width, drawn.height), picture.dimensions());
+        let [described] = &drawn.faces[..] else { panic!("{:?}", drawn.faces) };
+        assert_eq!(name(described), name(face));
+        let at = (described.left, described.top, described.width, described.height);
+        assert_eq!(at, (area.left, area.top, area.width, area.height), "where it was drawn");
+        assert_eq!(described.score, None);
+        let distance = described.nearest.as_ref().unwrap().distance - face.nearest.as_ref().unwrap().distance;
+        assert!(distance.abs() < 0.05, "{distance}");
+    }
+
+    let nobody = Area { left: 5, top: 5, width: 15, height: 15 };
+    let small = describe(&world, "pixels.png", nobody).await.unwrap();
+    assert!(small.faces[0].embedding.is_empty(), "too small to be compared");
+    let beside = Area { left: 100_000, ..nobody };
+    assert_eq!(describe(&world, "pixels.png", beside).await.unwrap_err().code(), Code::OutOfRange);
+    let nothing = Area { width: 0, ..nobody };
+    assert_eq!(describe(&world, "missing.png", nothing).await.unwrap_err().code(), Code::NotFound);
 }
 
 #[tokio::test]

@@ -29,6 +29,9 @@ pub static SELECTION: Asset =
 /// What answers questions by keys.
 pub static REVIEW: Asset =
     Asset::new("review.js", "text/javascript; charset=utf-8", include_str!("../assets/review.js"));
+/// What draws the box of a face.
+pub static DRAW: Asset =
+    Asset::new("draw.js", "text/javascript; charset=utf-8", include_str!("../assets/draw.js"));
 /// What stands for a picture that cannot be shown.
 pub static PLACEHOLDER: Asset =
     Asset::new("placeholder.svg", "image/svg+xml", include_str!("../assets/placeholder.svg"));
@@ -70,7 +73,7 @@ pub async fn send(
     format: Format,
     headers: HeaderMap,
 ) -> Response {
-    let Some(asset) = [&STYLE, &SCRIPT, &ACTIONS, &SELECTION, &REVIEW, &PLACEHOLDER, &ICON]
+    let Some(asset) = [&STYLE, &SCRIPT, &ACTIONS, &SELECTION, &REVIEW, &DRAW, &PLACEHOLDER, &ICON]
         .into_iter()
         .find(|asset| asset.name == name)
     else {

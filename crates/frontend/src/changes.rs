@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use axum::{
     Form, Router,
-    extract::{DefaultBodyLimit, FromRequest, Request, State},
+    extract::{DefaultBodyLimit, FromRequest, Path, Request, State},
     http::{HeaderMap, Method, StatusCode, Uri, header::REFERER},
     response::{IntoResponse, Response},
     routing::post,
@@ -38,10 +38,11 @@ pub fn key() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// `POST /faces`, `POST /undo`, `POST /people`, `POST /people/import` and `POST /webhooks`
+/// `POST /faces`, `POST /images/{id}/faces`, `POST /undo`, `POST /people`, `POST /people/import` and `POST /webhooks`
 pub fn routes() -> Router<Frontend> {
     Router::new()
         .route("/faces", post(correct))
+        .route("/images/{id}/faces", post(draw))
         .route("/undo", post(undo))
         .route("/people/import", post(import))
         .merge(people::routes())
@@ -154,6 +155,20 @@ async fn enrolled(frontend: &Frontend, headers: &HeaderMap, done: Done, said: &V
         Err(_) => What::AssignAlone,
     };
     Done { what, ..done }
+}
+
+/// A face that was not found gets a box.
+async fn draw(
+    State(frontend): State<Frontend>,
+    headers: HeaderMap,
+    Path(image): Path<u64>,
+    fields: Fields,
+) -> Result<Response, Refused> {
+    let number = |name| fields.number::<i32>(name).ok_or_else(unreadable);
+    let body = json!({ "x": number("x")?, "y": number("y")?, "width": number("width")?, "height": number("height")? });
+    let key = fields.first("key");
+    let said = send(&frontend, &headers, &format!("/images/{image}/faces"), &body, key).await?;
+    Ok(back(&headers, Done { faces: 1, ..done_by(What::Draw, &said) }))
 }
 
 async fn undo(

@@ -48,6 +48,8 @@ pub enum What {
     ResumeWebhook,
     /// A target of webhooks was removed.
     RemoveWebhook,
+    /// A face that was not found got a box.
+    Draw,
     /// Another change was undone.
     Undo,
     /// No face was selected.
@@ -55,7 +57,7 @@ pub enum What {
 }
 
 impl What {
-    const ALL: [(&str, Self); 18] = [
+    const ALL: [(&str, Self); 19] = [
         ("assign", Self::Assign),
         ("enrol", Self::Enrol),
         ("assign-alone", Self::AssignAlone),
@@ -72,6 +74,7 @@ impl What {
         ("pause-webhook", Self::PauseWebhook),
         ("resume-webhook", Self::ResumeWebhook),
         ("remove-webhook", Self::RemoveWebhook),
+        ("draw", Self::Draw),
         ("undo", Self::Undo),
         ("nothing", Self::Nothing),
     ];
@@ -111,6 +114,7 @@ impl Done {
             What::PauseWebhook => "Paused. Its webhooks wait until it is resumed".to_owned(),
             What::ResumeWebhook => "Resumed".to_owned(),
             What::RemoveWebhook => "Removed, with the webhooks that waited".to_owned(),
+            What::Draw => "Face added. It can be named like any other".to_owned(),
             What::Undo => "Undone".to_owned(),
             What::Nothing => "Nothing was changed: select faces first".to_owned(),
         }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use common::{
     db::{
-        faces::Found,
+        faces::{Found, NO_FACE},
         images::{Failure, Outcome, Recognised},
     },
     models::Person,
@@ -81,7 +81,7 @@ fn why_nobody(distance: Option<f64>, faces: Option<usize>, found: Option<&Found>
     let Some(faces) = faces else { return "nobody known was found".to_owned() };
     let left_out = found.map(LeftOut::of).unwrap_or_default();
     match (faces, distance) {
-        (0, _) => "no face was found".to_owned(),
+        (0, _) => NO_FACE.to_owned(),
         (1, _) if left_out.too_small == 1 => "a face was found, but it is too small to compare".to_owned(),
         (_, None) if left_out.too_small == faces => format!("{faces} faces, all too small to compare"),
         (1, Some(distance)) => {

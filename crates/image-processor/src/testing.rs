@@ -19,8 +19,8 @@ use common::{
 };
 use devstack::Database;
 use rpc::{
-    Change, ChangesRequest, ChangesResponse, CropRequest, CropResponse, Empty, FindRequest, FindResponse,
-    HealthCheckResponse, MatchRequest, MatchResponse, Matched,
+    Change, ChangesRequest, ChangesResponse, CropRequest, CropResponse, DescribeRequest, Empty, FindRequest,
+    FindResponse, HealthCheckResponse, MatchRequest, MatchResponse, Matched,
     faces_server::{Faces, FacesServer},
     health_check_server::{HealthCheck, HealthCheckServer},
 };
@@ -139,6 +139,10 @@ impl Replica {
 impl Faces for Replica {
     async fn find(&self, _: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
         Err(Status::internal("nobody asks"))
+    }
+
+    async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<FindResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
     }
 
     async fn r#match(&self, request: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {

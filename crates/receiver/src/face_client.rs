@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use common::db::images::Area;
 use futures_util::stream;
 use rpc::{
-    CropRequest, FindRequest, FindResponse, MatchRequest, RecogniseRequest, RecogniseResponse,
-    faces_client::FacesClient, recognise_client::RecogniseClient,
+    CropRequest, DescribeRequest, FindRequest, FindResponse, MatchRequest, RecogniseRequest,
+    RecogniseResponse, faces_client::FacesClient, recognise_client::RecogniseClient,
 };
 use tonic::{Code, Request, transport::Channel};
 
@@ -52,6 +52,20 @@ impl FaceClient {
         match self.client.clone().find(request).await {
             Ok(answer) => Ok(answer.into_inner()),
             Err(status) => Err(problem(&status, (!known).then_some(path))),
+        }
+    }
+
+    /// The one face that somebody drew a box around on a picture in the folder of unknown people.
+    pub async fn describe(&self, path: &str, area: Area) -> Result<FindResponse, Problem> {
+        let request = patient(DescribeRequest { image_path: path.to_owned(), area: Some(wire(area)) });
+        match self.client.clone().describe(request).await {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) if status.code() == Code::OutOfRange => {
+                let detail = "the box is beside the picture; it is in pixels of the upright picture";
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_box", detail))
+            }
+            Err(status) if status.code() == Code::Unimplemented => Err(not_recognised(&status)),
+            Err(status) => Err(problem(&status, Some(path))),
         }
     }
 
@@ -102,16 +116,19 @@ impl FaceClient {
 
     /// What is around a face, as a JPEG. With `known` the picture lies in the folder of known people.
     pub async fn crop(&self, path: &str, face: Area, known: bool) -> Result<Vec<u8>, Problem> {
-        // Widths and heights are never negative.
-        let length = |pixels: i32| u32::try_from(pixels).unwrap_or_default();
-        let area =
-            rpc::Area { left: face.x, top: face.y, width: length(face.width), height: length(face.height) };
-        let request = patient(CropRequest { image_path: path.to_owned(), area: Some(area), side: 0, known });
+        let area = Some(wire(face));
+        let request = patient(CropRequest { image_path: path.to_owned(), area, side: 0, known });
         match self.client.clone().crop(request).await {
             Ok(answer) => Ok(answer.into_inner().jpeg),
             Err(status) => Err(problem(&status, (!known).then_some(path))),
         }
     }
+}
+
+fn wire(Area { x, y, width, height }: Area) -> rpc::Area {
+    // Widths and heights are never negative.
+    let length = |pixels: i32| u32::try_from(pixels).unwrap_or_default();
+    rpc::Area { left: x, top: y, width: length(width), height: length(height) }
 }
 
 fn patient<T>(message: T) -> Request<T> {

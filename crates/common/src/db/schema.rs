@@ -35,7 +35,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 30] = [
+const UPGRADES: [Upgrade; 31] = [
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -174,6 +174,7 @@ const UPGRADES: [Upgrade; 30] = [
         table: "webhook_deliveries",
         sign: "webhook_deliveries_due",
     },
+    Upgrade { sql: include_str!("../../../../dbinit/upgrade/drawn.sql"), table: "faces", sign: "drawn" },
 ];
 
 /// Why the schema is not today's yet.

@@ -8,7 +8,7 @@ use common::{
     db::{
         audit::{self, Change},
         corrections,
-        faces::{self, Found, FoundFace, Nearest, clusters},
+        faces::{self, Found, FoundFace, Nearest, clusters, draw},
         images, people, pool, schema,
     },
     models::ImageId,
@@ -98,6 +98,9 @@ pub async fn undo(pool: &MySqlPool, entry: u64) -> Option<u64> {
         Change::Corrections(corrections) => {
             let undone = corrections::undo(pool, entry, &corrections, WHO).await.unwrap();
             undone.map(|undone| undone.of.faces as u64)
+        }
+        Change::Drawing(drawing) => {
+            draw::undo(pool, entry, &drawing, WHO).await.unwrap().map(|image| image.0)
         }
         Change::Naming(naming) => {
             clusters::undo(pool, entry, &naming, WHO).await.unwrap().map(|undone| undone.of)

@@ -34,8 +34,8 @@ pub const MOST_DESCRIBED: usize = 100;
 pub struct Face {
     /// Its box.
     pub place: Place,
-    /// How sure the detector is that it is a face: 0 to 1.
-    pub score: f32,
+    /// How sure the detector is that it is a face: 0 to 1. `None` where a person says so.
+    pub score: Option<f32>,
     /// What else is seen of it; `None` of a face that is too small to be compared, or one of too many.
     pub description: Option<Description>,
 }
@@ -85,7 +85,11 @@ impl FaceEngine {
         let _span = tracing::info_span!("embed", faces = detected.len()).entered();
         let mut faces: Vec<Face> = detected
             .iter()
-            .map(|detection| Face { place: detection.place(), score: detection.score, description: None })
+            .map(|detection| Face {
+                place: detection.place(),
+                score: Some(detection.score),
+                description: None,
+            })
             .collect();
         let mut largest: Vec<usize> = (0..faces.len()).collect();
         largest.sort_by_key(|&index| std::cmp::Reverse(faces[index].place.height));
@@ -104,10 +108,20 @@ impl FaceEngine {
         let largest = detected.iter().max_by(|one, other| one.height.total_cmp(&other.height));
         let face = largest.map(|detection| Face {
             place: detection.place(),
-            score: detection.score,
+            score: Some(detection.score),
             description: self.describe(picture, detection),
         });
         (detected.len(), face)
+    }
+
+    /// The face in a box that a person drew. Where the detector sees one there when it looks at nothing else, its box shows better
+    /// where brow and chin are.
+    pub fn drawn(&mut self, picture: &RgbImage, place: Place) -> Face {
+        let (left, top) = (place.left as f32, place.top as f32);
+        let (width, height) = (place.width as f32, place.height as f32);
+        let drawn = Detection { left, top, width, height, score: 0.0 };
+        let detection = self.detector.detect_near(picture, &drawn).unwrap_or(drawn);
+        Face { place, score: None, description: self.describe(picture, &detection) }
     }
 
     fn detect(&mut self, picture: &RgbImage) -> Vec<Detection> {

@@ -6,15 +6,15 @@ use std::{iter, slice};
 
 use common::{embedding, quality::match_tolerance};
 use rpc::{
-    ChangesRequest, ChangesResponse, CropRequest, CropResponse, FindRequest, FindResponse, MatchRequest,
-    MatchResponse, Matched, Nearest, faces_server::Faces,
+    Area, ChangesRequest, ChangesResponse, CropRequest, CropResponse, DescribeRequest, FindRequest,
+    FindResponse, MatchRequest, MatchResponse, Matched, Nearest, faces_server::Faces,
 };
 use tonic::{Request, Response, Status};
 
 use crate::{
-    engine::{DETECTOR, Embedding, Face, timed},
+    engine::{DETECTOR, Embedding, Face, Place, timed},
     gallery::{self, Gallery},
-    grpc::{Service, note_failure, pool_status},
+    grpc::{Service, note_failure, open, picture_status, pool_status},
     picture::Picture,
 };
 
@@ -53,6 +53,30 @@ impl Faces for Service {
         metrics::counter!("facerecog_identify_total", "outcome" => outcome).increment(1);
         tracing::debug!(outcome, "looked for faces");
         found.map(|found| Response::new(FindResponse { model: self.model.to_string(), gallery: id, ..found }))
+    }
+
+    async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<FindResponse>, Status> {
+        let DescribeRequest { image_path: path, area } = request.into_inner();
+        let area = area.ok_or_else(|| Status::invalid_argument("there is no box to look into"))?;
+        let (gallery, tolerance) = (self.gallery()?, self.tolerance);
+        let id = gallery_id(&gallery, tolerance);
+        let (folder, owned) = (self.folder(false), path.clone());
+        let described = self.pool.run_direct(move |engine, _| {
+            let picture = open(&folder, &owned)?;
+            let Some(place) = place(&picture, &area) else { return Ok(None) };
+            let faces = [engine.drawn(&picture.pixels, place)];
+            let mut found = described(&picture, &faces, &gallery, tolerance);
+            // As it was drawn: the pixels may be a smaller copy.
+            for face in &mut found.faces {
+                (face.left, face.top, face.width, face.height) =
+                    (area.left, area.top, area.width, area.height);
+            }
+            Ok(Some(found))
+        });
+        let described = described.await.map_err(|error| pool_status(error, &path))?;
+        let found = described.map_err(|error| picture_status(error, &path))?;
+        let found = found.ok_or_else(|| Status::out_of_range("the box is beside the picture"))?;
+        Ok(Response::new(FindResponse { model: self.model.to_string(), gallery: id, ..found }))
     }
 
     async fn r#match(&self, request: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {
@@ -136,12 +160,28 @@ pub(crate) fn described(
             sharpness: described.map_or(0.0, |described| described.sharpness),
             turned: described.map_or(0.0, |described| described.turned),
             nearest: nearest(face, picture, gallery, tolerance),
-            score: Some(face.score),
+            score: face.score,
         }
     };
     let faces = timed("search", || faces.iter().map(face).collect());
     let taken = picture.taken.map(|taken| taken.to_string()).unwrap_or_default();
     FindResponse { faces, width, height, detector: DETECTOR.to_owned(), taken, ..FindResponse::default() }
+}
+
+/// Where a box is on the pixels of a picture, which may be a smaller copy. `None` where it is beside the picture.
+fn place(picture: &Picture, area: &Area) -> Option<Place> {
+    let shrunk = |length: f64| length / scale(picture);
+    let place = Place {
+        left: shrunk(area.left.into()).round() as i64,
+        top: shrunk(area.top.into()).round() as i64,
+        width: shrunk(area.width.into()).round().max(1.0) as u32,
+        height: shrunk(area.height.into()).round().max(1.0) as u32,
+    };
+    let is_on = |start: i64, length: u32, whole: u32| {
+        (1 << 20) > length && start < i64::from(whole) && start + i64::from(length) > 0
+    };
+    let (width, height) = picture.pixels.dimensions();
+    (is_on(place.left, place.width, width) && is_on(place.top, place.height, height)).then_some(place)
 }
 
 /// How many times more pixels a side has in the file: those that are kept may be a smaller copy.

@@ -78,6 +78,7 @@ impl Entry {
             return false;
         }
         is_one_of(&[Action::AssignCluster])
+            || is_one_of(&[Action::Draw]) && self.page.is_some()
             || is_one_of(&Action::OF_A_FACE) && (self.page.is_some() || self.faces.is_some())
             || is_one_of(&[Action::Rename, Action::Hide, Action::Show, Action::SetCover])
                 && self.name.is_some()

@@ -117,6 +117,11 @@ impl Image {
         face::people(self.faces.iter().filter_map(|face| face.person.as_ref()))
     }
 
+    /// Whether a face that was not found can be added.
+    fn can_be_drawn_on(&self) -> bool {
+        self.frame.editor && self.line.processed() && self.line.width.is_some() && self.line.height.is_some()
+    }
+
     fn outlines(&self) -> Vec<Outline<'_>> {
         let (Some(width @ 1..), Some(height @ 1..)) = (self.line.width, self.line.height) else {
             return Vec::new();

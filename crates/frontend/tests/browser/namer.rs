@@ -144,3 +144,44 @@ async fn pictures_are_added_tried_again_and_corrected() {
     assert_eq!(browser.complaints().await, [""; 0]);
     browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_face_that_was_missed_is_drawn_with_the_mouse_or_typed_and_undone() {
+    let scene = Scene::set().await;
+    let image = scene.post("coffee.png", "cup.png").await;
+    let faces = async || -> i64 {
+        let select =
+            sqlx::query_scalar("SELECT COUNT(*) FROM faces WHERE drawn AND width > 20 AND height > 20");
+        select.fetch_one(&scene.pool).await.unwrap()
+    };
+    for scripts in [true, false] {
+        let browser = Browser::start(scripts).await;
+        browser.open(&scene.page(&format!("/images/{image}"))).await;
+        browser.sees(".details h2", "Unknown").await;
+        browser
+            .until("it is processed", async || {
+                browser.open(&scene.page(&format!("/images/{image}"))).await;
+                browser.count(".draw summary").await > 0
+            })
+            .await;
+        browser.click(".draw summary").await;
+        if scripts {
+            browser.drag_on(".stage .drawing", (-40, -50), (40, 60)).await;
+        } else {
+            for (name, pixels) in [("x", "100"), ("y", "80"), ("width", "90"), ("height", "100")] {
+                browser.type_into(&format!(".draw [name={name}]"), pixels).await;
+            }
+        }
+        browser.click(".draw button").await;
+        browser.sees(".notice", "Face added").await;
+        browser.sees(".head h2", "One face").await;
+        assert_eq!(faces().await, 1);
+        browser.click(".notice button").await;
+        browser.sees(".notice", "Undone").await;
+        assert_eq!(faces().await, 0);
+        if scripts {
+            assert_eq!(browser.complaints().await, [""; 0]);
+        }
+        browser.close().await;
+    }
+}

@@ -11,8 +11,8 @@ use std::{
 use devstack::{Port, PrivateFolder};
 use reqwest::{Method, StatusCode};
 use rpc::{
-    ChangesRequest, ChangesResponse, CropRequest, CropResponse, FindRequest, FindResponse, MatchRequest,
-    MatchResponse,
+    ChangesRequest, ChangesResponse, CropRequest, CropResponse, DescribeRequest, FindRequest, FindResponse,
+    MatchRequest, MatchResponse,
     faces_server::{Faces, FacesServer},
 };
 use tonic::{Request, Response, Status};
@@ -29,6 +29,10 @@ struct Cropper {
 #[tonic::async_trait]
 impl Faces for Cropper {
     async fn find(&self, _: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
+        Err(Status::unimplemented("only crops"))
+    }
+
+    async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<FindResponse>, Status> {
         Err(Status::unimplemented("only crops"))
     }
 

@@ -1,5 +1,7 @@
-//! What people say about faces: who it is, who it is not, and that they take it back. Of many faces at once: [`many`].
+//! What people say about faces: who it is, who it is not, and that they take it back. Of many faces at once: [`many`]. Where a face is that
+//! was not found: [`draw`].
 
+mod draw;
 pub mod many;
 mod suggestions;
 
@@ -15,7 +17,7 @@ use common::{
     db::{
         audit::{self, Change, Undoable},
         corrections::{self, Corrected, Correction},
-        faces::clusters,
+        faces::{self, clusters},
         images::ImageStatus,
         people::{self, Known},
     },
@@ -37,6 +39,7 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
         .routes(routes!(assign_face, clear_face))
         .routes(routes!(reject_face))
         .routes(routes!(undo_change))
+        .merge(draw::routes())
         .merge(many::routes())
         .merge(suggestions::routes())
 }
@@ -169,7 +172,7 @@ enum Undone {
 
 /// Undo a correction
 ///
-/// What had been said before it counts again, and what was done with it goes: a picture that somebody became known by, and a
+/// What had been said before it counts again, a face that was drawn goes, and what was done with it goes: a picture that somebody became known by, and a
 /// person who became known, unless more is known of them by now. Two people who were merged are two again. Nothing that was said
 /// since is lost: then this is refused until that was undone. What gives somebody their old name or cover again, hides or shows
 /// them, splits or takes away a person or takes away a picture, needs the role admin.
@@ -208,6 +211,10 @@ async fn undo_change(
             let undone = corrections::undo(pool, entry, &corrections, name).await?.ok_or_else(outdated)?;
             let corrections::Restored { faces, .. } = without_files(&receiver, undone).await?;
             return Ok(format::fresh(StatusCode::OK, &Restored { faces }));
+        }
+        Change::Drawing(drawing) => {
+            let image = faces::draw::undo(pool, entry, &drawing, name).await?.ok_or_else(outdated)?;
+            return Ok(format::fresh(StatusCode::OK, &receiver.image(image.0).await?));
         }
         Change::Naming(naming) => {
             let undone = clusters::undo(pool, entry, &naming, name).await?.ok_or_else(outdated)?;

@@ -1,6 +1,9 @@
 //! Whoever knows better than the recognition can say so, and take it back.
 
+use devstack::{FakeFaceRecog, Reply};
+use rpc::{Face, Nearest};
 use serde_json::{Value, json};
+use tonic::Status;
 
 use crate::stack::{Answer, Stack};
 
@@ -192,4 +195,70 @@ async fn a_correction_that_says_nothing_changes_nothing() {
     assert_eq!(image_now(&stack).await, before);
     let noted: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM audit").fetch_one(&stack.rows.0).await.unwrap();
     assert_eq!(noted, 0);
+}
+
+/// A processed image without a face, 640 × 480 pixels, and a face-recog that describes what is drawn on it.
+async fn without_a_face() -> (Stack, FakeFaceRecog) {
+    let face_recog = FakeFaceRecog::start(|path| match path {
+        "/a.jpg" => Reply::name("hannibal_1.jpg"),
+        _ => Reply::error(Status::out_of_range("beside")),
+    })
+    .await;
+    face_recog.tell_faces("yunet", |_| {
+        let nearest = Nearest { image_name: "hannibal_1.jpg".to_owned(), distance: 0.3, is_match: true };
+        vec![Face { sharpness: 50.0, nearest: Some(nearest), ..Face::default() }]
+    });
+    let stack = Stack::start_with(&[&format!("--grpc-address={}", face_recog.address())]).await;
+    for path in ["/a.jpg", "/beside.jpg", "/waits.jpg"] {
+        stack.receiver.post_path(path).await;
+    }
+    let update = "UPDATE images SET status = 1, person = -1, reason = 'no face was found' WHERE id < 3";
+    sqlx::raw_sql(update).execute(&stack.rows.0).await.unwrap();
+    (stack, face_recog)
+}
+
+#[tokio::test]
+async fn a_face_that_was_not_found_is_drawn_once_and_its_box_can_be_taken_back() {
+    let (stack, _face_recog) = without_a_face().await;
+    let before = image_now(&stack).await;
+    let body = r#"{"x":10,"y":20,"width":60,"height":70}"#;
+    let draw = async || {
+        let url = format!("http://{}/images/1/faces", stack.receiver.address);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        stack.receiver.send(client.post(url).header("idempotency-key", "once").body(body)).await
+    };
+    let answer = draw().await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.body);
+    let drawn: Value = serde_json::from_str(&answer.body).unwrap();
+    let face = &drawn["faces"][0];
+    assert_eq!((&drawn["face"], &drawn["person"]["id"]), (&face["id"], &json!(HANNIBAL)));
+    assert_eq!((&face["box"], &face["score"]), (&serde_json::from_str(body).unwrap(), &json!(null)));
+    let again: Value = serde_json::from_str(&draw().await.body).unwrap();
+    assert_eq!((&again["face"], &again["undo"]), (&drawn["face"], &drawn["undo"]), "it was drawn before");
+
+    let answer = say(&stack, "POST", drawn["undo"].as_str().unwrap(), "").await;
+    assert_eq!(answer.status.as_u16(), 200);
+    let mut now: Value = serde_json::from_str(&answer.body).unwrap();
+    now["updated_at"] = before["updated_at"].clone();
+    for size in ["width", "height"] {
+        assert!(now[size].take().is_number(), "it is known now");
+    }
+    assert_eq!(now, before);
+}
+
+#[tokio::test]
+async fn what_is_no_box_on_a_processed_image_is_not_drawn() {
+    let (stack, _face_recog) = without_a_face().await;
+    let body = r#"{"x":10,"y":20,"width":60,"height":70}"#;
+    let refused = |id: u32, body| ("POST", format!("/images/{id}/faces"), body);
+    for ((method, route, body), status, words) in [
+        (refused(1, r#"{"x":10,"y":20,"width":0,"height":70}"#), 422, "is no box"),
+        (refused(1, r#"{"x":10,"y":20,"width":60}"#), 422, "a box in pixels"),
+        (refused(1, r#"{"x":10,"y":20,"width":60,"height":70,"z":1}"#), 422, "a box in pixels"),
+        (refused(2, body), 422, "beside the picture"),
+        (refused(4711, body), 404, "there is no image 4711"),
+        (refused(3, body), 409, "is not processed"),
+    ] {
+        assert_refused(&stack, (method, &route, body), status, words).await;
+    }
 }

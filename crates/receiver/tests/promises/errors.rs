@@ -1,5 +1,7 @@
 //! What is wrong with a request is said with a status, in words, and for each path by itself.
 
+use std::{collections::BTreeSet, fs, path::Path};
+
 use crate::stack::{Answer, Stack};
 
 /// One line that begins as errors do, and says this.
@@ -181,4 +183,35 @@ async fn when_every_path_is_wrong_nothing_is_stored() {
     );
     assert_eq!(answer.body.lines().count(), 3);
     assert_eq!(stack.rows.count().await, 0);
+}
+
+/// The text of every Rust file in a folder.
+fn source(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| if path.is_dir() { source(&path) } else { fs::read_to_string(path).unwrap() })
+        .collect()
+}
+
+#[test]
+fn the_guide_lists_every_code_that_a_program_can_meet_and_no_other() {
+    let crates = devstack::paths::workspace().join("crates");
+    let source = source(&crates.join("receiver/src")) + &source(&crates.join("web/src"));
+    let guide = fs::read_to_string(devstack::paths::workspace().join("docs/api.md")).unwrap();
+    let table = guide.split_once("| status | codes |").unwrap().1.split("\n\n").next().unwrap();
+    let listed: BTreeSet<&str> = table.split('`').skip(1).step_by(2).collect();
+
+    let new = source.split("Problem::new(").skip(1).filter_map(|rest| rest.split(',').nth(1));
+    let not_found = source.split("Problem::not_found(").skip(1).filter_map(|rest| rest.split(',').next());
+    // Where a name stands in place of a code, it is one of those that others give.
+    let codes = new.chain(not_found).filter_map(|argument| argument.trim().strip_prefix('"')?.strip_suffix('"'));
+    for code in codes {
+        assert!(listed.contains(code), "docs/api.md does not list {code}");
+    }
+    for code in listed {
+        assert!(
+            source.contains(&format!("\"{code}\"")),
+            "docs/api.md lists {code}, which nothing answers with"
+        );
+    }
 }

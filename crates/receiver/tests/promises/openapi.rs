@@ -27,6 +27,7 @@ async fn the_document_describes_every_route_and_every_reference_in_it_leads_some
         ("/look-again/{id}", "get"),
         ("/look-again/{id}/stop", "post"),
         ("/batches/{ranges}", "get"),
+        ("/images/{id}/faces", "post"),
         ("/faces/{id}/person", "put"),
         ("/faces/{id}/person", "delete"),
         ("/faces/{id}/rejections", "post"),

@@ -7,8 +7,8 @@ use std::{
 };
 
 use rpc::{
-    ChangesRequest, ChangesResponse, CropRequest, CropResponse, Face, FindRequest, FindResponse,
-    MatchRequest, MatchResponse, Nearest,
+    ChangesRequest, ChangesResponse, CropRequest, CropResponse, DescribeRequest, Face, FindRequest,
+    FindResponse, MatchRequest, MatchResponse, Nearest,
     faces_server::{Faces, FacesServer},
     recognise_server::RecogniseServer,
 };
@@ -81,6 +81,10 @@ impl Faces for Scissors {
             (_, false) => vec![face(100, LOOK, None)],
         };
         Ok(Response::new(FindResponse { faces, model: "dlib".to_owned(), ..FindResponse::default() }))
+    }
+
+    async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<FindResponse>, Status> {
+        Err(Status::unimplemented("only cuts"))
     }
 
     async fn r#match(&self, _: Request<MatchRequest>) -> Result<Response<MatchResponse>, Status> {

@@ -51,6 +51,8 @@ pub enum Action {
     Ignore,
     /// All corrections of a face were taken back.
     Clear,
+    /// A face that no detector found got a box.
+    Draw,
     /// All faces of a cluster were assigned to a person.
     AssignCluster,
     /// An image, or a run of many, is looked at again.
@@ -107,6 +109,7 @@ impl Action {
             Self::Reject => "reject",
             Self::Ignore => "ignore",
             Self::Clear => "forget",
+            Self::Draw => "draw",
             Self::AssignCluster => "name stranger",
             Self::LookAgain => "look again",
             Self::StopLookingAgain => "stop looking again",
@@ -177,6 +180,8 @@ pub enum Change {
     Correction(CorrectionChange),
     /// The same for several faces, corrected at once.
     Corrections(CorrectionsChange),
+    /// A face that got a box, which [`draw::undo`](crate::db::faces::draw::undo) takes back.
+    Drawing(Drawing),
     /// A name for a cluster, which [`clusters::undo`](crate::db::faces::clusters::undo) takes back.
     Naming(Naming),
     /// Another name for somebody known, which [`people::undo`](crate::db::people::undo) takes back.
@@ -267,6 +272,20 @@ impl From<CorrectionChange> for CorrectionsChange {
         let person = one.chosen();
         let CorrectionChange { face, new, before, after, cluster } = one;
         Self { new, faces: 1, person, parts: vec![Alike { faces: vec![face], cluster, before, after }] }
+    }
+}
+
+/// A face that got a box, as the audit keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Drawing {
+    pub(crate) face: u64,
+    pub(crate) image: u64,
+}
+
+impl Drawing {
+    /// The face.
+    pub fn face(&self) -> u64 {
+        self.face
     }
 }
 

@@ -14,6 +14,7 @@
 pub mod cluster_page;
 pub mod cluster_sizes;
 pub mod clusters;
+pub mod draw;
 pub mod page;
 pub mod rematch;
 pub(crate) mod renew;
@@ -30,6 +31,9 @@ use crate::{
     models::{ImageId, NOBODY, Person},
     taken::Taken,
 };
+
+/// The reason of an image without a face.
+pub const NO_FACE: &str = "no face was found";
 
 /// A face as face-recog found it.
 #[derive(Clone, Debug, PartialEq)]

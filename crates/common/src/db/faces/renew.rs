@@ -4,8 +4,8 @@
 //! | found before | found now | the row |
 //! |---|---|---|
 //! | yes | yes: the boxes [`overlap`] | keeps its id, corrections, audit and cluster; gets the new box, embedding and match |
-//! | yes, with a correction | no | stays as it is, behind those that were found |
-//! | yes, without one | no | goes |
+//! | yes, with a correction, or drawn by a person | no | stays as it is, behind those that were found |
+//! | yes, but none of these | no | goes |
 //! | no | yes | is new |
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ const ASIDE: u16 = 1 << 15;
 struct Old {
     id: u64,
     area: [i32; 4],
-    /// Whether a person said something about it that counts.
+    /// Whether a person drew it, or said something about it that counts.
     is_corrected: bool,
     /// Whether it has an embedding that can be compared with what is found now.
     is_comparable: bool,
@@ -93,7 +93,7 @@ async fn old_faces(transaction: &mut MySqlConnection, image: ImageId, model: &st
         .await?;
     let select = sqlx::query_as(
         "SELECT id, x, y, width, height,
-                chosen IS NOT NULL OR EXISTS (SELECT * FROM face_rejections WHERE face_id = faces.id),
+                drawn OR chosen IS NOT NULL OR EXISTS (SELECT * FROM face_rejections WHERE face_id = faces.id),
                 model = ? AND LENGTH(embedding) > 0
          FROM faces WHERE image_id = ? ORDER BY position",
     );

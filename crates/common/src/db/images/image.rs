@@ -105,7 +105,7 @@ pub struct FaceStatus {
     /// The cluster of unknown faces that look like this one: the id of its first face.
     #[serde(rename = "stranger")]
     pub cluster: Option<u64>,
-    /// How sure the detector is that it is a face: 0 to 1; `null` where an earlier version looked.
+    /// How sure the detector is that it is a face: 0 to 1; `null` where an earlier version looked, or a person drew the box.
     pub score: Option<f32>,
     /// Variance of the Laplacian; little is blurred. 0 of a face that is too small to be compared.
     pub sharpness: f32,

@@ -10,7 +10,7 @@ mod yunet;
 
 use common::overlap::overlap;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer, images::ImageRef};
-use image::RgbImage;
+use image::{RgbImage, imageops};
 use rpc::MOST_FACES;
 
 pub(crate) use runtime::Runtime;
@@ -114,6 +114,18 @@ impl FaceDetector {
         faces
     }
 
+    /// The face that fills most of `place` and of which that fills most, on the part of the picture around it.
+    pub fn detect_near(&mut self, picture: &RgbImage, place: &Detection) -> Option<Detection> {
+        let (left, from, width) = around(place.left, place.width, picture.width())?;
+        let (top, row, height) = around(place.top, place.height, picture.height())?;
+        let part = imageops::crop_imm(picture, left, top, width, height).to_image();
+        let near = Detection { left: from, top: row, ..*place };
+        let same = |face: &Detection| overlap(face.area(), near.area());
+        let seen = self.detect(&part).into_iter().filter(|face| same(face) > SAME_FACE);
+        let best = seen.max_by(|one, other| same(one).total_cmp(&same(other)))?;
+        Some(Detection { left: best.left + left as f32, top: best.top + top as f32, ..best })
+    }
+
     /// Candidates on a copy whose longest side has `side` pixels, in its pixels, and how many times smaller it is than the
     /// picture. A closer look tells of small faces alone: larger ones were seen whole by the look before.
     fn look(&mut self, picture: &RgbImage, side: u32, closer: bool) -> (f32, Vec<Detection>) {
@@ -159,6 +171,14 @@ impl FaceDetector {
         }
         copy
     }
+}
+
+/// Along one side of a picture: what is twice as long as a box on both sides of it, as far as the picture goes. Where that begins,
+/// where the box begins in it, and how long it is; `None` where the box is beside the picture.
+fn around(start: f32, length: f32, whole: u32) -> Option<(u32, f32, u32)> {
+    let first = (start - length).max(0.0).floor();
+    let last = (start + 2.0 * length).min(whole as f32).ceil();
+    (first < last && start + length > 0.0).then_some((first as u32, start - first, (last - first) as u32))
 }
 
 /// Without those that stand for the same face as a surer one; the surest first.
