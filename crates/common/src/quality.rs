@@ -14,7 +14,7 @@ pub const MIN_REFERENCE_HEIGHT: i32 = 48;
 /// Measured: a face 32 pixels high, saved as a JPEG of quality 50, was at 0.595 from somebody else's; none below 0.57.
 pub const SMALL_FACE_MARGIN: f64 = 0.05;
 
-/// Greatest distance at which a face of [`MIN_REFERENCE_HEIGHT`] or more may show whoever is nearest, so that it is worth asking.
+/// Greatest distance at which a face of [`MIN_REFERENCE_HEIGHT`] or more may show the nearest person, so that it is worth asking.
 /// Measured: faces of other people begin at 0.61 to 0.65.
 pub const SUGGESTION_TOLERANCE: f64 = 0.65;
 

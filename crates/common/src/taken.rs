@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 /// The first photograph that is left was taken in this year.
 const FIRST_YEAR: i32 = 1826;
 
-/// How far a camera's clock may be ahead: a day for its place, and one for whoever set it.
+/// How far a camera's clock may be ahead: a day for its time zone, and one for a wrong setting.
 const AHEAD: TimeDelta = TimeDelta::days(2);
 
 /// Most minutes that a place is away from UTC.

@@ -105,7 +105,7 @@ impl Secret {
         &self.0
     }
 
-    /// As it is written down. Whoever has it can sign webhooks.
+    /// As it is written down. It is secret: with it anybody can sign webhooks.
     pub fn text(&self) -> String {
         format!("{}{}", Self::PREFIX, BASE64_STANDARD.encode(&self.0))
     }

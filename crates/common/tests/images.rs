@@ -427,16 +427,16 @@ async fn a_suspect_loses_no_try_and_stays_a_suspect() {
     let (_database, pool) = migrated().await;
     let id = store_one(&pool).await;
     let first = claim(&pool, id).await;
-    assert!(!first.suspect);
+    assert!(!first.quarantined);
     assert_eq!(finish(&pool, &first, &Outcome::Quarantined).await, Fenced::Written);
     assert_eq!(row(&pool, id).await, (Status::Pending, -1, None, 0));
     let second = claim(&pool, id).await;
-    assert!(second.suspect);
+    assert!(second.quarantined);
     assert_eq!(fail(&pool, &second, &failure(true), true).await, Fenced::Written);
     images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap();
     assert_eq!(release(&pool, &claim(&pool, id).await).await, Fenced::Written);
     let overdue = images::claim_overdue(&pool, Duration::ZERO, LEASE, 10).await.unwrap();
-    assert!(overdue[0].suspect);
+    assert!(overdue[0].quarantined);
 }
 
 #[tokio::test]

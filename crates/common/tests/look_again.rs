@@ -244,6 +244,19 @@ async fn a_face_that_a_person_drew_stays_where_nothing_is_found() {
 }
 
 #[tokio::test]
+async fn an_image_with_a_drawn_face_never_says_that_it_has_none() {
+    let (_database, pool) = migrated().await;
+    let id = looked_at(&pool, "/crowd.jpg", &[]).await;
+    let unknown = Nearest { image_name: "hannibal_1.jpg".to_owned(), distance: 0.8, is_match: false };
+    draw(&pool, id, &before(&[(LEFT, Some(unknown))]), WHO, None).await.unwrap();
+    let drawn = image(&pool, id).await;
+    look_again(&pool, id, &today(&[])).await;
+    let now = image(&pool, id).await;
+    assert_eq!((now.distance, &now.reason), (Some(0.8), &drawn.reason));
+    assert_eq!(now.reason.as_deref(), Some("no face on it is that of a known person"));
+}
+
+#[tokio::test]
 async fn a_drawn_face_that_has_a_name_is_not_removed_by_undoing_its_box() {
     let (_database, pool) = migrated().await;
     let id = looked_at(&pool, "/crowd.jpg", &[]).await;
@@ -261,6 +274,10 @@ async fn a_drawn_face_that_has_a_name_is_not_removed_by_undoing_its_box() {
 
     let waiting = images::store(&pool, &["/waits.jpg"]).await.unwrap()[0].id;
     let found = before(&[(LEFT, None)]);
+    let named = looked_at(&pool, "/original.jpg", &[]).await;
+    execute(&pool, "UPDATE images SET person = 2, reason = NULL WHERE path = '/original.jpg'").await;
+    assert_eq!(draw(&pool, named, &found, WHO, None).await.unwrap(), Drawn::NamedWithoutFaces);
+    assert_eq!(image(&pool, named).await.person_id, Some(SKARLSO), "the original's name stays");
     assert_eq!(draw(&pool, waiting, &found, WHO, None).await.unwrap(), Drawn::NotProcessed);
     assert_eq!(draw(&pool, ImageId(4711), &found, WHO, None).await.unwrap(), Drawn::NoSuchImage);
 }

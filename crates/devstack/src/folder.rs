@@ -15,7 +15,7 @@ const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(60);
 
 /// A folder that only its owner's user can read, deleted on drop.
 ///
-/// A process that is killed cannot delete its folder. So its owner holds a lock on it, and whoever makes the next
+/// A process that is killed cannot delete its folder. So its owner holds a lock on it, and the owner of the next
 /// folder deletes those that nobody holds any more.
 pub struct PrivateFolder {
     path: PathBuf,

@@ -99,28 +99,31 @@ let isFreshWanted = false; // the button was pressed
 const cardsOf = (page) => [...page.querySelectorAll(".day .card")];
 
 // New pictures would push away those that are being looked at: they are left out of the new page, and wait behind a button.
-// What they have pushed off its end stays. How many wait.
+// What they have pushed off the end of a full page stays. How many wait.
 function holdBack(next) {
   const [here, there] = [main(), next].map(cardsOf);
-  if (!fresh || isFreshWanted || !here.length || !there.length) return 0;
+  if (!fresh || isFreshWanted || !here.length) return 0;
   const [shown, told] = [here, there].map((cards) => new Set(cards.map(({ id }) => id)));
-  const known = there.findIndex(({ id }) => shown.has(id));
-  const held = known < 0 ? there : there.slice(0, known);
-  if (!held.length) return 0;
-  const end = there.at(-1).closest(".day").nextElementSibling;
+  const last = there.findLastIndex(({ id }) => shown.has(id));
+  const held = there.filter(({ id }, at) => !shown.has(id) && (last < 0 || at < last));
+  const end = here.findLastIndex(({ id }) => told.has(id)) + 1;
+  const pushed = next.querySelector("#older") ? here.slice(end, end + held.length) : [];
+  // Where nothing would be left, what is new is better than nothing.
+  if (!held.length || (held.length === there.length && !pushed.length)) return 0;
+  const after = there.at(-1).closest(".day").nextElementSibling;
   for (const card of held) {
     const day = card.closest(".day");
     card.remove();
     if (!day.querySelector(".card")) day.remove();
   }
-  for (const card of here.slice(here.findLastIndex(({ id }) => told.has(id)) + 1)) {
+  for (const card of pushed) {
     const day = card.closest(".day");
     let rows = next.querySelector(`[id="${day.id}"] [data-rows]`);
     if (!rows) {
       const copy = day.cloneNode(true);
       rows = copy.querySelector("[data-rows]");
       rows.replaceChildren();
-      next.insertBefore(copy, end);
+      next.insertBefore(copy, after);
     }
     rows.append(card.cloneNode(true));
   }

@@ -23,9 +23,11 @@ function layer() {
   return layer;
 }
 
-// Shows the box that the numbers tell.
+// Shows the box that the numbers tell. Meanwhile the picture is ours: no update of the page replaces it.
 function showBox() {
-  if (!drawing()?.querySelector("details").open) return stage()?.querySelector(".drawing")?.remove();
+  const isOpen = Boolean(drawing()?.querySelector("details").open);
+  stage()?.closest("article").toggleAttribute("data-own", isOpen);
+  if (!isOpen) return stage()?.querySelector(".drawing")?.remove();
   const box = layer().querySelector("rect");
   for (const name of PARTS) box.setAttribute(name, Math.max(field(name).valueAsNumber || 0, 0));
 }

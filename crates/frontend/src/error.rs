@@ -29,9 +29,9 @@ pub enum Problem {
     WrongMethod,
     /// Nobody takes changes here.
     ReadOnly,
-    /// Whoever asks is no admin.
+    /// The reader is no admin.
     AdminsOnly,
-    /// Whoever asks may not look.
+    /// The reader may not look.
     Denied(Denied),
     /// A page of another site asks for a change.
     OtherSite,

@@ -1,6 +1,6 @@
 //! HTML for people, JSON for programs, and neither sent twice.
 
-use std::convert::Infallible;
+use std::{borrow::Cow, convert::Infallible};
 
 use axum::{
     extract::FromRequestParts,
@@ -25,7 +25,7 @@ impl Format {
     /// An answer with an ETag; 304 if the client names the same one, as an open page does.
     pub fn answer(self, request: &HeaderMap, mut body: String) -> Response {
         body.shrink_to_fit();
-        let etag = etag(body.as_bytes());
+        let etag = etag(without_keys(&body).as_bytes());
         let kind = match self {
             Self::Html => "text/html; charset=utf-8",
             Self::Json => "application/json",
@@ -50,6 +50,23 @@ impl<S: Sync> FromRequestParts<S> for Format {
 /// The ETag of what is answered. It is weak: answers may be compressed, so the same one need not be the same bytes.
 pub fn etag(bytes: &[u8]) -> String {
     format!("W/\"{:016x}\"", fingerprint(bytes))
+}
+
+/// What a page says, without what is made anew for each of its forms: a key, or a secret that is proposed. Otherwise no page with
+/// a form would ever be the same.
+fn without_keys(page: &str) -> Cow<'_, str> {
+    const MADE: [(&str, usize); 2] = [(r#"name="key" value=""#, 32), (r#"required value="whsec_"#, 44)];
+    let mut page = Cow::Borrowed(page);
+    for (before, length) in MADE {
+        if page.contains(before) {
+            let mut parts = page.split(before);
+            let first = parts.next().unwrap_or_default().to_owned();
+            let without =
+                parts.fold(first, |text, part| text + before + part.get(length..).unwrap_or_default());
+            page = Cow::Owned(without);
+        }
+    }
+    page
 }
 
 /// Whether the client holds what [`etag`] names.
@@ -79,6 +96,15 @@ pub const fn fingerprint(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_the_same_whatever_key_its_form_has() {
+        let page =
+            |key: char| format!(r#"<input name="key" value="{}"> and more"#, key.to_string().repeat(32));
+        assert_eq!(without_keys(&page('a')), without_keys(&page('b')));
+        assert_ne!(without_keys(&page('a')), without_keys(&(page('a') + ".")));
+        assert!(matches!(without_keys("no form"), Cow::Borrowed("no form")));
+    }
 
     #[test]
     fn an_etag_is_known_in_any_of_its_forms() {

@@ -1,4 +1,4 @@
-//! `GET /images/{id}/original`: a picture's file as it is, for whoever wants to see all of it, or keep it. face-recog reads it.
+//! `GET /images/{id}/original`: a picture's file as it is, to see all of it, or to keep it. face-recog reads it.
 
 use std::{future::ready, time::Duration};
 

@@ -55,7 +55,7 @@ impl Quarantine {
             match pool::lock(&self.pool, "suspect", self.patience, self.call).await {
                 Ok(lock) => Some(Turn { _lock: lock?, _queue: queue }),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot get the lock for a suspect");
+                    tracing::warn!(%error, "cannot get the lock for a quarantined image");
                     None
                 }
             }
@@ -65,7 +65,7 @@ impl Quarantine {
 }
 
 /// The failed attempt of a quarantined image in whose turn face-recog broke off.
-pub(crate) fn convicted() -> Failure {
+pub(crate) fn breaks_face_recog() -> Failure {
     Failure {
         reason:
             "face-recog broke off each time that it looked at this picture: the picture may be what kills it"

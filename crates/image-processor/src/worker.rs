@@ -152,7 +152,7 @@ impl Worker {
     /// Works on an image that is ours as soon as there is a slot for it, to the end. A quarantined one waits for its turn instead, so that
     /// those who wait for that keep no slot from others.
     pub(crate) async fn work_in_turn(&self, claim: &Claim) -> Next {
-        if claim.suspect {
+        if claim.quarantined {
             return self.work(claim, None).await;
         }
         let slot = {
@@ -186,9 +186,9 @@ impl Worker {
     }
 
     async fn call(&self, claim: &Claim) -> Attempt {
-        let turn = if claim.suspect {
+        let turn = if claim.quarantined {
             let Some(turn) = self.quarantine.turn().await else {
-                return Attempt::NotNow("other suspects are tried before it");
+                return Attempt::NotNow("other quarantined images are tried before it");
             };
             Some(turn)
         } else {
@@ -216,7 +216,11 @@ impl Worker {
             }
             Err(CallError::BrokeOff) => {
                 self.breaker.failed();
-                if claim.suspect { Attempt::Failed(quarantine::convicted()) } else { Attempt::Quarantined }
+                if claim.quarantined {
+                    Attempt::Failed(quarantine::breaks_face_recog())
+                } else {
+                    Attempt::Quarantined
+                }
             }
             Err(CallError::Broken(failure)) => {
                 self.breaker.failed();
@@ -277,7 +281,7 @@ impl Worker {
             }
             Outcome::Quarantined => {
                 tracing::warn!(path = ?claim.path, "face-recog broke off; the image is tried again apart from others");
-                ("suspected", Next::Again(pause_after(claim.attempts)))
+                ("quarantined", Next::Again(pause_after(claim.attempts)))
             }
             Outcome::Released => {
                 tracing::info!(path = ?claim.path, why, "given back");
@@ -343,7 +347,7 @@ mod tests {
     }
 
     impl World {
-        async fn with(suspect: bool, flags: &[&str]) -> Self {
+        async fn with(quarantined: bool, flags: &[&str]) -> Self {
             let (database, pool) = testing::migrated().await;
             let fixed = ["image-processor", "--db-username-password=u:p", "--processor-concurrency=1"];
             let settings = Settings::try_parse_from(fixed.iter().chain(flags)).unwrap();
@@ -353,7 +357,7 @@ mod tests {
             let wanted = tokio::sync::watch::Sender::default().subscribe();
             let worker = Worker::new(&settings, pool.clone(), face_client, breaker, wanted, &supervisor);
             let insert = sqlx::query("INSERT INTO images (path, status, suspect) VALUES ('/x.jpg', 0, ?)");
-            let id = insert.bind(suspect).execute(&pool).await.unwrap().last_insert_id();
+            let id = insert.bind(quarantined).execute(&pool).await.unwrap().last_insert_id();
             let claimed = worker.batches.claim(ImageId(id)).await.unwrap();
             let ClaimOutcome::Won(claim) = claimed else { panic!("it is free") };
             Self { worker, claim, _database: database }

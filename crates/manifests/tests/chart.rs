@@ -257,7 +257,8 @@ fn what_values_ask_for_reaches_the_objects() {
 
 #[test]
 fn keda_scales_what_works_on_images_by_those_that_wait() {
-    let rendered = rendered(&["--set", "keda.enabled=true", "--namespace", "faces"]);
+    let render = |arguments: &[&str]| rendered(arguments);
+    let rendered = render(&["--set", "keda.enabled=true", "--namespace", "faces"]);
     for (app, deployment) in [("face-recog", "face-recog"), ("image-processor", "image-processor-deployment")]
     {
         let scaled = &rendered[&format!("ScaledObject {app}")]["spec"];
@@ -270,6 +271,10 @@ fn keda_scales_what_works_on_images_by_those_that_wait() {
             assert!(!rendered.contains_key(&format!("{other} {app}")), "{other} {app}");
         }
     }
+    let query = text(&rendered["ScaledObject face-recog"]["spec"], "/triggers/0/metadata/query");
+    let example = read("docs/examples/keda.yaml");
+    let example = example.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(example.contains(query), "docs/examples/keda.yaml counts something else than {query}");
     let connection = text(&rendered["Secret kube-face-secret"], "/stringData/mysql_keda");
     assert!(
         connection.starts_with("kube:") && connection.ends_with("@tcp(mysql.faces:3306)/kube"),
@@ -277,6 +282,20 @@ fn keda_scales_what_works_on_images_by_those_that_wait() {
     );
     let policy = rendered["NetworkPolicy mysql"]["spec"]["ingress"].to_string();
     assert!(policy.contains(r#""kubernetes.io/metadata.name":"keda""#), "{policy}");
+
+    let outside = chart_values("outside");
+    let outside = render(&["--values", &outside, "--set", "keda.enabled=true,keda.minReplicas=2"]);
+    let authentication = &outside["TriggerAuthentication kube-face-database"]["spec"]["secretTargetRef"][0];
+    assert_eq!((text(authentication, "/name"), text(authentication, "/key")), ("faces", "mysql_keda"));
+    assert!(outside.contains_key("PodDisruptionBudget image-processor"), "two pods stay");
+    let own = render(&[
+        "--set",
+        "keda.enabled=true,keda.parameters=tls=preferred,mysql.bundled=false,mysql.external.host=db.example.org",
+        "--set",
+        "secret.mysqlUserpassword=kube:secret",
+    ]);
+    let connection = text(&own["Secret kube-face-secret"], "/stringData/mysql_keda");
+    assert_eq!(connection, "kube:secret@tcp(db.example.org:3306)/kube?tls=preferred");
 }
 
 #[test]

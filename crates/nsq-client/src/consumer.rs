@@ -146,7 +146,7 @@ impl ConsumerHandle {
 }
 
 impl Consumer {
-    /// Starts to consume. Needs a tokio runtime to spawn its tasks; never fails, since whoever is
+    /// Starts to consume. Needs a tokio runtime to spawn its tasks; never fails, since a server that is
     /// away is waited for. With a name that nsqd would refuse (see [`ConsumerConfig::check`]) the
     /// consumer logs an error and is closed from the start.
     pub fn start(config: ConsumerConfig) -> Consumer {

@@ -31,7 +31,7 @@ struct Entry {
 }
 
 impl Drop for Entry {
-    /// Whoever still holds the message holds it in vain; for an answered one nobody does.
+    /// A holder of the message holds it in vain; an answered one has none.
     fn drop(&mut self) {
         self.lost.store(true, Ordering::Release);
     }

@@ -367,7 +367,7 @@ impl Worker {
 
     async fn write_unsent(&mut self, connection: &mut Connection) -> Result<(), ConnectionError> {
         let due = Instant::now() + self.shared.config.request_timeout;
-        // Whoever gave up while this waited was told that it failed: better not to publish it.
+        // A caller that gave up while this waited was told that it failed: better not to publish it.
         self.unsent.retain(|request| !request.reply.is_closed());
         let mut commands = Vec::with_capacity(self.unsent.len());
         // From here on the messages may reach nsqd, so that no later connection sends them again.

@@ -154,7 +154,7 @@ fn problem(status: &tonic::Status, path: Option<&str>) -> Problem {
         Code::NotFound | Code::PermissionDenied if path.is_none() => {
             tracing::error!(%status, "face-recog cannot read what the receiver writes to the folder of known people");
             let detail =
-                "face-recog does not see the receiver's folder of known people; tell whoever runs this";
+                "face-recog does not see the receiver's folder of known people; tell an administrator";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "known_people_away", detail)
         }
         Code::NotFound => Problem::new(StatusCode::CONFLICT, "picture_gone", about_it),

@@ -99,7 +99,7 @@ pub enum Denied {
     #[error("this needs a token: send it in the header Authorization, as Bearer and the token")]
     NoToken,
     /// It has one that nobody was given.
-    #[error("this token is not valid here; ask whoever runs this for another")]
+    #[error("this token is not valid here; ask an administrator for another")]
     WrongToken,
     /// The login that it comes from is over: somebody logged out, or did nothing for long, or their token was revoked.
     #[error("this session is over; log in again")]
@@ -272,9 +272,7 @@ impl Access {
 
 fn say(tokens: &Tokens) {
     if tokens.are_off() {
-        tracing::warn!(
-            "AUTH_TOKENS is off: whoever reaches this port may look at everything and change everything"
-        );
+        tracing::warn!("AUTH_TOKENS is off: everybody who reaches this port can see and change everything");
     } else {
         tracing::info!(?tokens, "a token is needed for everything");
     }

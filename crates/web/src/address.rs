@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// A number for an address. Whoever has one address of IPv6 has a network of them: these have one number.
+/// A number for an address. A client with one address of IPv6 has a network of them: these have one number.
 pub fn network(peer: IpAddr) -> u64 {
     match peer.to_canonical() {
         IpAddr::V4(address) => u64::from(address.to_bits()),

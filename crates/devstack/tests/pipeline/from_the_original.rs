@@ -44,6 +44,12 @@ impl Original {
         let select = sqlx::query_as("select id, path, person, status from images order by id");
         select.fetch_all(&self.pool).await.unwrap()
     }
+
+    /// When each image changed last.
+    async fn changes(&self) -> Vec<(i32, String)> {
+        let select = sqlx::query_as("select id, cast(updated_at as char) from images order by id");
+        select.fetch_all(&self.pool).await.unwrap()
+    }
 }
 
 #[tokio::test]
@@ -138,6 +144,7 @@ async fn each_service_of_the_original_is_replaced_by_itself_and_all_come_back() 
     assert_eq!(original.table().await.last(), Some(&(again, "/unknown_people/again.jpg".to_owned(), 1, 1)));
 
     // And forward again: nothing is done twice.
+    let before = original.changes().await;
     let _processor = start("image-processor").await;
     let last = original.post(&picture("last.jpg"), true).await;
     eventually("our processor goes on", async || {
@@ -145,4 +152,5 @@ async fn each_service_of_the_original_is_replaced_by_itself_and_all_come_back() 
         rows.iter().any(|row| row.0 == last && row.3 == 1).then_some(())
     })
     .await;
+    assert_eq!(original.changes().await[..before.len()], before[..]);
 }

@@ -1,6 +1,6 @@
 //! Pictures that are sent instead of named: they are looked at, and nothing of them is kept.
 //!
-//! Whoever sends one waits for a worker in a queue beside that of the stored images ([`Pool::run_direct`]).
+//! The sender of one waits for a worker in a queue beside that of the stored images ([`Pool::run_direct`]).
 //!
 //! [`Pool::run_direct`]: crate::engine::pool::Pool::run_direct
 
@@ -34,7 +34,7 @@ const ARRIVAL: Duration = Duration::from_secs(10);
 const PERMIT: usize = 16 << 10;
 
 /// Memory for the files of pictures that are sent: as much as the largest takes. Who finds too little is not let wait, as
-/// whoever has it may be slow.
+/// its sender may be slow.
 #[derive(Clone, Debug)]
 pub struct SentPictures(Arc<Semaphore>);
 

@@ -258,7 +258,7 @@ fn words(denied: Denied) -> String {
         Denied::TooMany(seconds) => {
             format!("Too many wrong tokens came from here. Try again in {seconds} seconds.")
         }
-        _ => "This token is not valid. Ask whoever runs this for another.".to_owned(),
+        _ => "This token is not valid. Ask an administrator for another.".to_owned(),
     }
 }
 

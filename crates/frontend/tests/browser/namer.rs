@@ -157,10 +157,12 @@ async fn a_face_that_was_missed_is_drawn_with_the_mouse_or_typed_and_undone() {
     for scripts in [true, false] {
         let browser = Browser::start(scripts).await;
         browser.open(&scene.page(&format!("/images/{image}"))).await;
-        browser.sees(".details h2", "Unknown").await;
+        // By itself: the page may have been opened before the picture was looked at.
         browser
             .until("it is processed", async || {
-                browser.open(&scene.page(&format!("/images/{image}"))).await;
+                if !scripts {
+                    browser.open(&scene.page(&format!("/images/{image}"))).await;
+                }
                 browser.count(".draw summary").await > 0
             })
             .await;

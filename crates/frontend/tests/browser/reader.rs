@@ -1,5 +1,7 @@
 //! The reader's way: from the gallery to a picture, to a person, and on.
 
+use common::{db::images::delete, models::ImageId};
+
 use crate::{browser::Browser, scene::Scene};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,6 +90,24 @@ async fn new_pictures_wait_behind_a_button_while_others_are_looked_at() {
     }
     assert_eq!((browser.count(".card").await, browser.text("#fresh").await), (3, String::new()));
     assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_goes_though_new_pictures_wait() {
+    let scene = Scene::set().await;
+    let browser = Browser::start(true).await;
+    let oldest = scene.post("obama2.jpg", "oldest.jpg").await;
+    let stays = scene.post("coffee.png", "stays.png").await;
+    browser.open(&scene.page("/gallery")).await;
+    browser.sees(&format!("#image-{oldest}"), "Barack Obama").await;
+    browser.sees(&format!("#image-{stays}"), "No face").await;
+    scene.post("chelsea.png", "new.png").await;
+    browser.sees("#fresh", "1 new").await;
+    let removal = delete::delete(&scene.pool, ImageId(oldest), "ada").await.unwrap().unwrap();
+    removal.commit().await.unwrap();
+    browser.counts(".card", 1).await;
+    assert_eq!(browser.count(&format!("#image-{stays}")).await, 1);
     browser.close().await;
 }
 

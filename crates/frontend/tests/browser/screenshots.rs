@@ -41,8 +41,7 @@ async fn every_page_in_its_states() {
             take(&browser, device, name).await;
         }
         browser.open(&scene.page("/images/8")).await;
-        browser.press("j").await;
-        browser.press("x").await;
+        browser.click_holding("", ".face .pick input").await;
         browser.press("n").await;
         browser.sees("#naming-title", "Who is").await;
         take(&browser, device, "naming").await;

@@ -281,7 +281,7 @@ enum Outcome {
     /// The connection broke during the call.
     BrokeOff,
     Busy,
-    /// Whoever noticed first that the time is over said so: we, the transport or the server.
+    /// The first to notice that the time is over said so: we, the transport or the server.
     TooLate,
     Error(CallError),
 }

@@ -204,7 +204,7 @@ impl<'a> Upkeep<'a> {
         self.differing += 1;
         if self.differing.is_multiple_of(DIFFERING) {
             tracing::warn!(
-                "the replicas of face-recog know different people: kept faces are compared again, and strangers grouped, \
+                "the replicas of face-recog know different people: kept faces are compared again, and unknown faces grouped, \
                  once all of them see the same pictures"
             );
         }

@@ -15,6 +15,7 @@ use common::{
             Found, FoundFace, Nearest,
             draw::{self, Drawn},
         },
+        idempotency::{Key, recall},
         images::{Area, ImageStatus},
     },
     models::{ImageId, Status},
@@ -88,7 +89,7 @@ struct DrawnFace {
 ), responses(
     (status = OK, description = "The image as it is now", body = DrawnFace),
     (status = NOT_FOUND, description = "There is no such image"),
-    (status = CONFLICT, description = "It is not processed, its picture is gone, or it has 1,000 faces"),
+    (status = CONFLICT, description = "It is not processed, its picture is gone, it has 1,000 faces, or it has a name without a face and has to be looked at again first"),
     (status = UNPROCESSABLE_ENTITY, description = "The box is beside the picture"),
     (status = NOT_IMPLEMENTED, description = "face-recog is of a release that cannot do this"),
 ))]
@@ -107,6 +108,12 @@ async fn draw_face(
         return Err(request::BodyError::Shape("is no box", WANTED).into());
     }
     let key = idempotency::key(&headers, &who, &format!("/images/{id}/faces"), &body.bytes)?;
+    if let Some(key) = &key
+        && recall(&receiver.pool, key).await?.is_some()
+    {
+        let (face, entry) = drawn_before(&receiver, Some(key)).await?;
+        return answer(&receiver, id, face, entry).await;
+    }
     let image = receiver.image(id).await?;
     if image.status != Some(Status::Processed) && !image.looking_again {
         return Err(not_processed(id));
@@ -118,13 +125,29 @@ async fn draw_face(
         Drawn::Repeated => drawn_before(&receiver, key.as_ref()).await?,
         Drawn::NoSuchImage => return Err(no_such_image(id)),
         Drawn::NotProcessed => return Err(not_processed(id)),
+        Drawn::NamedWithoutFaces => {
+            let detail = format!(
+                "image {id} has a name, but no face: the original looked at it. Look at it again first (POST /images/{id}/look-again)"
+            );
+            return Err(Problem::new(StatusCode::CONFLICT, "look_again_first", detail));
+        }
         Drawn::TooMany => {
             let detail = format!("image {id} has {} faces, and can have no more", draw::MOST_FACES);
             return Err(Problem::new(StatusCode::CONFLICT, "too_many_faces", detail));
         }
     };
-    let drawn = DrawnFace { undo: undo_at(entry), face, image: receiver.image(id).await? };
-    Ok(format::fresh(StatusCode::OK, &drawn))
+    answer(&receiver, id, face, entry).await
+}
+
+/// The image with the face that was drawn, which may be gone by now.
+async fn answer(receiver: &Receiver, id: u64, face: u64, entry: u64) -> Result<Response, Problem> {
+    let image = receiver.image(id).await?;
+    if image.faces.iter().all(|known| known.id != face) {
+        let detail =
+            format!("the face that was drawn with entry {entry} is gone; take a new key for a new request");
+        return Err(Problem::new(StatusCode::CONFLICT, "made_and_gone", detail));
+    }
+    Ok(format::fresh(StatusCode::OK, &DrawnFace { undo: undo_at(entry), face, image }))
 }
 
 fn not_processed(id: u64) -> Problem {
@@ -133,10 +156,7 @@ fn not_processed(id: u64) -> Problem {
 }
 
 /// What was drawn before under the same key: the face, and the entry of the audit.
-async fn drawn_before(
-    receiver: &Receiver,
-    key: Option<&common::db::idempotency::Key>,
-) -> Result<(u64, u64), Problem> {
+async fn drawn_before(receiver: &Receiver, key: Option<&Key>) -> Result<(u64, u64), Problem> {
     let entry = idempotency::made(&receiver.pool, key).await?;
     match audit::undoable(&receiver.pool, entry).await? {
         Some(Undoable { change: Change::Drawing(drawing), .. }) => Ok((drawing.face(), entry)),

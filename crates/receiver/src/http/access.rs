@@ -64,7 +64,7 @@ impl From<Denied> for Refused {
     }
 }
 
-/// Who sends this token, or a session in its place: the frontend knows no more of whoever is logged in there. A cookie names
+/// Who sends this token, or a session in its place: the frontend knows no more of a reader who is logged in there. A cookie names
 /// nobody here, as another site can make a browser send it.
 async fn sender(receiver: &Receiver, credential: Option<&str>, peer: IpAddr) -> Result<Who, Refused> {
     let access = &receiver.access;

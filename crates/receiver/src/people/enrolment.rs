@@ -125,7 +125,7 @@ pub async fn give(
     let named = done(people::name_picture(&receiver.pool, id, &picture, part_of, who).await?)?;
     if matches!(named, Named::Done | Named::Already) {
         receiver.known_people.show(nameless).await?;
-        // Whoever erased them meanwhile, or took it back, found no file to remove.
+        // An erasure or an undo meanwhile found no file to remove.
         let mut connection = receiver.pool.acquire().await?;
         if people::by_image_names(&mut connection, &[&picture]).await?.is_empty() {
             receiver.known_people.remove(&picture).await?;
@@ -191,7 +191,7 @@ async fn shown(
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a_form", detail);
         return Err(refuse(problem, &headers, body).await);
     }
-    // Whoever has had a look does not know any more how much was announced.
+    // After a first look the announced length is not known any more.
     let body = receiver.examples.not_too_large(&headers, body).await?;
     let (beginning, body) = receiver.bodies.peek(body).await?;
     // Who asked first has been told to go on.
@@ -206,7 +206,7 @@ async fn shown(
     }
 }
 
-/// Whoever says that it is a picture is believed. curl says nothing; but no picture begins as JSON does, with ASCII that is
+/// A client that says that it is a picture is believed. curl says nothing; but no picture begins as JSON does, with ASCII that is
 /// none of R (WebP), G (GIF), B (BMP), I and M (TIFF).
 pub fn may_be_words(headers: &HeaderMap, beginning: &[u8]) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase()).unwrap_or_default();

@@ -222,11 +222,11 @@ fn why(error: io::Error) -> Problem {
             Problem::new(StatusCode::NOT_IMPLEMENTED, "no_known_people", detail)
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            let detail = "there is no room in the folder of known people; tell whoever runs this";
+            let detail = "there is no room in the folder of known people; tell an administrator";
             Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail)
         }
         _ => {
-            let detail = "the folder of known people cannot be written to; tell whoever runs this";
+            let detail = "the folder of known people cannot be written to; tell an administrator";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "known_people_away", detail)
         }
     }

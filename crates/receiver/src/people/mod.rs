@@ -215,7 +215,7 @@ async fn erase_all(receiver: &Receiver, id: u64, who: &Who) -> Result<Deleted, P
         tracing::info!(person = id, who = &*who.name, code = problem.code, "nobody is erased");
     })?;
     tracing::info!(person = id, who = &*who.name, pictures = pictures.len(), "somebody is to be erased");
-    // The files first: whoever the tables still tell of can be erased again.
+    // The files first: a person whom the tables still tell of can be erased again.
     erase_pictures(receiver, &pictures).await?;
     let deleted = done(people::delete(&receiver.pool, id, true, &who.name).await?)?;
     // One may have been added meanwhile.
@@ -315,19 +315,18 @@ struct Identity {
 
 /// Name a cluster of unknown faces
 ///
-/// It is said of every face of the group, but those of which somebody said that they are not this person. `null` ignores all of
-/// them. Either `person` or `name` has to be there; a new name needs the role admin.
+/// Every face of the group is assigned, except those that were rejected for this person. `null` ignores all of them. Either `person` or `name` has to be there; a new name needs the role admin.
 #[utoipa::path(post, path = "/strangers/{id}/person", tag = "people", params(("id" = u64, Path, description = "The group of faces")), request_body = Identity, responses(
     (status = OK, description = "Who it is, and on how many faces", body = CorrectedFaces),
     (status = FORBIDDEN, description = "The token does not allow to add people"),
     (status = NOT_FOUND, description = "There is no such group"),
-    (status = CONFLICT, description = "Somebody said of each of its faces that it is not this person"),
+    (status = CONFLICT, description = "Each of its faces was rejected for this person"),
     (status = UNPROCESSABLE_ENTITY, description = "There is no such person, or the name is none"),
 ))]
 async fn name_cluster(
     State(receiver): State<Arc<Receiver>>,
     Extension(who): Extension<Who>,
-    Id(stranger): Id,
+    Id(cluster): Id,
     request: Request,
 ) -> Result<Response, Problem> {
     let body = receiver.body(request).await?;
@@ -336,8 +335,7 @@ async fn name_cluster(
     let whom = match &identity {
         Identity { person: Some(Some(person)), name: None } => Assignee::Known(*person),
         Identity { person: Some(None), name: None } => {
-            return many::correct(&receiver, Faces::OfCluster(stranger), Correction::Ignore, &who, None)
-                .await;
+            return many::correct(&receiver, Faces::OfCluster(cluster), Correction::Ignore, &who, None).await;
         }
         Identity { person: None, name: Some(name) } => {
             who.needs(Role::Admin)?;
@@ -345,17 +343,18 @@ async fn name_cluster(
         }
         _ => return Err(request::BodyError::Shape("does not say what is asked for", wanted).into()),
     };
-    match clusters::name(&receiver.pool, stranger, whom, &who.name).await? {
+    match clusters::name(&receiver.pool, cluster, whom, &who.name).await? {
         Named::Done { person, faces, entry } => {
             Ok(format::fresh(StatusCode::OK, &CorrectedFaces::new(entry, Some(person), faces)))
         }
         Named::NoSuchCluster => {
-            let detail = format!("there is no stranger {stranger}; perhaps they have got a name meanwhile");
+            let detail =
+                format!("there is no cluster {cluster}; perhaps its faces have got a name meanwhile");
             Err(Problem::not_found("no_such_cluster", detail))
         }
         Named::NotThem => {
-            let detail = "somebody said of each face of this stranger that it is not this person; \
-                          if it is nevertheless, say so of the face itself";
+            let detail = "each face of this cluster was rejected for this person; \
+                          to assign one nevertheless, correct that face";
             Err(Problem::new(StatusCode::CONFLICT, "not_them", detail))
         }
         Named::NoSuchPerson => {

@@ -39,13 +39,13 @@ pub enum NotKept {
     #[error("the file is no JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF picture")]
     NotAPicture,
     /// There is no room for it.
-    #[error("there is no room for the file; tell whoever runs this, or send it again later")]
+    #[error("there is no room for the file; tell an administrator, or send it again later")]
     DiskFull,
     /// The other uploads take what all may take.
     #[error("the uploads have used up UPLOADS_QUOTA: delete images, or raise it")]
     QuotaUsed,
     /// The folder is away or cannot be written to, which the log tells more of.
-    #[error("the folder for the file cannot be written to; send it again later, or tell whoever runs this")]
+    #[error("the folder for the file cannot be written to; send it again later, or tell an administrator")]
     FolderAway,
 }
 

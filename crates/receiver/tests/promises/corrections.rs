@@ -244,6 +244,7 @@ async fn a_face_that_was_not_found_is_drawn_once_and_its_box_can_be_taken_back()
         assert!(now[size].take().is_number(), "it is known now");
     }
     assert_eq!(now, before);
+    assert!(draw().await.body.contains("made_and_gone"), "the key made a face that is gone");
 }
 
 #[tokio::test]

@@ -204,7 +204,8 @@ fn the_guide_lists_every_code_that_a_program_can_meet_and_no_other() {
     let new = source.split("Problem::new(").skip(1).filter_map(|rest| rest.split(',').nth(1));
     let not_found = source.split("Problem::not_found(").skip(1).filter_map(|rest| rest.split(',').next());
     // Where a name stands in place of a code, it is one of those that others give.
-    let codes = new.chain(not_found).filter_map(|argument| argument.trim().strip_prefix('"')?.strip_suffix('"'));
+    let codes =
+        new.chain(not_found).filter_map(|argument| argument.trim().strip_prefix('"')?.strip_suffix('"'));
     for code in codes {
         assert!(listed.contains(code), "docs/api.md does not list {code}");
     }

@@ -553,7 +553,7 @@ async fn a_stranger_gets_a_name_on_every_picture_and_loses_it_by_undoing() {
     for (image, name) in [(1, json!("Ada")), (2, json!("Ada")), (3, Value::Null)] {
         assert_eq!(world.get(&format!("/images/{image}")).await["person"]["name"], name);
     }
-    world.refused("POST", "/strangers/1/person", json!({"person": 3}), 404, "no stranger 1").await;
+    world.refused("POST", "/strangers/1/person", json!({"person": 3}), 404, "no cluster 1").await;
     let undone = world.done("POST", named["undo"].as_str().unwrap(), Value::Null, 200).await;
     assert_eq!(undone, json!({"stranger": 1}));
     assert_eq!(world.get("/images/1").await["person"], Value::Null);
@@ -564,7 +564,9 @@ async fn a_stranger_gets_a_name_on_every_picture_and_loses_it_by_undoing() {
     let named = world.done("POST", "/strangers/1/person", json!({"person": 3}), 200).await;
     assert_eq!((&named["faces"], world.get("/images/1").await["person"].clone()), (&json!(1), Value::Null));
     assert_eq!(world.get("/images/2").await["person"]["id"], 3);
-    world.refused("POST", "/strangers/1/person", json!({"person": 3}), 409, "not this person").await;
+    world
+        .refused("POST", "/strangers/1/person", json!({"person": 3}), 409, "was rejected for this person")
+        .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Names under which a browser on this machine may come where nobody needs a token.
 //!
-//! Whoever owns a name can lead it to 127.0.0.1 after their page was loaded (DNS rebinding): for the browser that page and
+//! The owner of a name can lead it to 127.0.0.1 after their page was loaded (DNS rebinding): for the browser that page and
 //! ours are one site then, and only `Host` tells. A browser that comes over the network is none of this: the name under
 //! which an Ingress or a Service is reached may be any.
 
@@ -63,7 +63,7 @@ mod tests {
             "localhost.example.com.",
             "a.b",
             "?.?",
-            // Whoever is in the same network may answer for these.
+            // Anybody in the same network may answer for these.
             "printer.local",
             "frontend.default.svc.cluster.local:80",
             "[evil.example.com]:8081",

@@ -280,6 +280,12 @@ impl From<CorrectionChange> for CorrectionsChange {
 pub struct Drawing {
     pub(crate) face: u64,
     pub(crate) image: u64,
+    /// What the image, which had no face, said before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// Its distance, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) distance: Option<f64>,
 }
 
 impl Drawing {

@@ -49,7 +49,7 @@ pub(super) async fn locked(
             let corrections = Corrections { chosen, ..Corrections::default() };
             (id, State { image: ImageId(image), person, cluster, corrections })
         }));
-        // Whoever was saying something about one of them has said it: they are locked.
+        // Corrections of them that were under way are done: they are locked.
         let mut select =
             QueryBuilder::<MySql>::new("SELECT face_id, person_id FROM face_rejections WHERE face_id IN ");
         push_list(&mut select, faces.iter().copied());

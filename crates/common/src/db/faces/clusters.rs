@@ -96,7 +96,7 @@ pub async fn first(pool: &MySqlPool, cluster: u64) -> sqlx::Result<Option<u64>> 
 }
 
 /// Puts faces into clusters, given as pairs of both; those that got a name or a word meanwhile stay out. Their images
-/// count as changed, so that whoever follows these hears of it.
+/// count as changed, so that those who follow these hear of it.
 pub async fn join(pool: &MySqlPool, faces: &[(u64, u64)]) -> sqlx::Result<()> {
     if faces.is_empty() {
         return Ok(());
@@ -168,7 +168,7 @@ pub async fn name(pool: &MySqlPool, cluster: u64, assignee: Assignee<'_>, who: &
                 None => return Ok(Named::NoSuchPerson),
             },
         };
-        // Whoever was saying something about one of them has said it: they are locked.
+        // Corrections of them that were under way are done: they are locked.
         let rejected: Vec<u64> = sqlx::query_scalar(
             "SELECT face_id FROM face_rejections JOIN faces ON faces.id = face_id
              WHERE stranger = ? AND person_id = ?",

@@ -35,6 +35,8 @@ pub enum Drawn {
     NoSuchImage,
     /// Nobody has looked at it yet, or that failed.
     NotProcessed,
+    /// It has a name, but no face: the original looked at it, which keeps none. The name would go.
+    NamedWithoutFaces,
     /// It has [`MOST_FACES`] already.
     TooMany,
 }
@@ -49,15 +51,19 @@ pub async fn draw(
 ) -> sqlx::Result<Drawn> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
-        // Whoever stores what was found on it waits, or has done so.
-        let select = "SELECT status = 1 OR look_again IS NOT NULL FROM images WHERE id = ? FOR UPDATE";
-        let select = sqlx::query_scalar::<_, bool>(select).bind(image.0);
-        match select.fetch_optional(&mut *transaction).await? {
-            None => return Ok(Drawn::NoSuchImage),
-            Some(false) => return Ok(Drawn::NotProcessed),
-            Some(true) => {}
+        // A processor that stores what it found on it waits, or has done so.
+        let select = "SELECT status = 1 OR look_again IS NOT NULL, COALESCE(person, -1) <> -1, reason, distance
+                      FROM images WHERE id = ? FOR UPDATE";
+        let row: Option<(bool, bool, Option<String>, Option<f64>)> =
+            sqlx::query_as(select).bind(image.0).fetch_optional(&mut *transaction).await?;
+        let Some((is_processed, is_named, reason, distance)) = row else { return Ok(Drawn::NoSuchImage) };
+        if !is_processed {
+            return Ok(Drawn::NotProcessed);
         }
         let (count, position) = places(&mut transaction, image).await?;
+        if count == 0 && is_named {
+            return Ok(Drawn::NamedWithoutFaces);
+        }
         if count >= MOST_FACES.into() {
             return Ok(Drawn::TooMany);
         }
@@ -76,7 +82,9 @@ pub async fn draw(
         let face: u64 = select.bind(image.0).bind(position).fetch_one(&mut *transaction).await?;
         sqlx::query("UPDATE faces SET drawn = TRUE WHERE id = ?").bind(face).execute(&mut *transaction).await?;
         settle(&mut transaction, &[image]).await?;
-        let change = Change::Drawing(Drawing { face, image: image.0 });
+        // Without a face again, the image says what it said before.
+        let (reason, distance) = if count == 0 { (reason, distance) } else { (None, None) };
+        let change = Change::Drawing(Drawing { face, image: image.0, reason, distance });
         let entry = audit::note(&mut transaction, who, Action::Draw, Subject::Face(face), &change).await?;
         if let Some(key) = key {
             let entry = i32::try_from(entry).map_err(|error| sqlx::Error::Encode(error.into()))?;
@@ -129,12 +137,18 @@ pub async fn undo(
         }
         cluster_sizes::count(&mut transaction, cluster.as_slice()).await?;
         if places(&mut transaction, image).await?.0 == 0 {
-            let update =
-                sqlx::query("UPDATE images SET person = ?, distance = NULL, reason = ? WHERE id = ?");
-            update.bind(NOBODY).bind(NO_FACE).bind(image.0).execute(&mut *transaction).await?;
+            let update = sqlx::query("UPDATE images SET person = ?, distance = ?, reason = ? WHERE id = ?");
+            let reason = drawing.reason.as_deref().unwrap_or(NO_FACE);
+            update
+                .bind(NOBODY)
+                .bind(drawing.distance)
+                .bind(reason)
+                .bind(image.0)
+                .execute(&mut *transaction)
+                .await?;
         }
         settle(&mut transaction, &[image]).await?;
-        let change = Change::Drawing(Drawing { face, image: image.0 });
+        let change = Change::Drawing(Drawing { face, image: image.0, reason: None, distance: None });
         audit::note_undo(&mut transaction, who, Subject::Face(face), &change, entry).await?;
         transaction.commit().await?;
         Ok(Some(image))

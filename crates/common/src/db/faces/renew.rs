@@ -30,18 +30,21 @@ struct Old {
     area: [i32; 4],
     /// Whether a person drew it, or said something about it that counts.
     is_corrected: bool,
+    /// Whether a person drew it.
+    is_drawn: bool,
     /// Whether it has an embedding that can be compared with what is found now.
     is_comparable: bool,
 }
 
 /// Renews the faces of an image, in the transaction that stores what was found on it, which has locked its row.
-/// [`faces::settle_wrong`] has to follow: it knows the rejections, and the names of this moment.
+/// [`faces::settle_wrong`] has to follow: it knows the rejections, and the names of this moment. Whether a drawn face is there that
+/// was not found: then the image has faces, whatever was found.
 pub(crate) async fn renew(
     transaction: &mut MySqlConnection,
     image: ImageId,
     found: &Found,
     names: &HashMap<String, Person>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     let old = old_faces(transaction, image, &found.model).await?;
     let areas: Vec<_> = old.iter().map(|face| face.area).collect();
     let new: Vec<_> = found.faces.iter().map(|face| face.area).collect();
@@ -74,6 +77,7 @@ pub(crate) async fn renew(
         }
     }
     faces::insert(transaction, &unseen, names).await?;
+    let has_drawn = stay.iter().any(|face| face.is_drawn);
     let behind = u16::try_from(found.faces.len()).unwrap_or(ASIDE);
     for (position, face) in (behind..).zip(stay) {
         sqlx::query("UPDATE faces SET position = ? WHERE id = ?")
@@ -82,7 +86,7 @@ pub(crate) async fn renew(
             .execute(&mut *transaction)
             .await?;
     }
-    Ok(())
+    Ok(has_drawn)
 }
 
 async fn old_faces(transaction: &mut MySqlConnection, image: ImageId, model: &str) -> sqlx::Result<Vec<Old>> {
@@ -92,17 +96,18 @@ async fn old_faces(transaction: &mut MySqlConnection, image: ImageId, model: &st
         .fetch_one(&mut *transaction)
         .await?;
     let select = sqlx::query_as(
-        "SELECT id, x, y, width, height,
+        "SELECT id, x, y, width, height, drawn,
                 drawn OR chosen IS NOT NULL OR EXISTS (SELECT * FROM face_rejections WHERE face_id = faces.id),
                 model = ? AND LENGTH(embedding) > 0
          FROM faces WHERE image_id = ? ORDER BY position",
     );
-    let rows: Vec<(u64, i32, i32, i32, i32, bool, bool)> =
+    let rows: Vec<(u64, i32, i32, i32, i32, bool, bool, bool)> =
         select.bind(model).bind(image.0).fetch_all(transaction).await?;
-    let old = |(id, x, y, width, height, is_corrected, is_comparable)| Old {
+    let old = |(id, x, y, width, height, is_drawn, is_corrected, is_comparable)| Old {
         id,
         area: [x, y, width, height],
         is_corrected,
+        is_drawn,
         is_comparable,
     };
     Ok(rows.into_iter().map(old).collect())

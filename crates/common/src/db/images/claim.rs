@@ -27,7 +27,7 @@ pub struct Claim {
     /// How often it failed before.
     pub attempts: u32,
     /// Whether face-recog broke off in a call for it: see [`Outcome::Quarantined`](crate::db::images::Outcome::Quarantined).
-    pub suspect: bool,
+    pub quarantined: bool,
     /// If it is looked at again: the run that wants it, or 0.
     pub look_again: Option<u32>,
     /// Whether faces were found on it before.
@@ -124,7 +124,7 @@ impl FromRow<'_, MySqlRow> for Claim {
             id: ImageId(u64::from(row.try_get::<i32, _>("id")?.unsigned_abs())),
             path: row.try_get("path")?,
             attempts: row.try_get::<i32, _>("attempts")?.unsigned_abs(),
-            suspect: row.try_get("suspect")?,
+            quarantined: row.try_get("suspect")?,
             look_again: row.try_get("look_again")?,
             has_faces: row.try_get("has_faces")?,
             token: row.try_get::<Option<u64>, _>("claim")?.unwrap_or_default(),

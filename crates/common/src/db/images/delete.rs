@@ -27,7 +27,7 @@ pub struct Removal {
 }
 
 impl Removal {
-    /// Whoever works on the image finds the row gone, and its result is dropped.
+    /// A processor that works on the image finds the row gone, and its result is dropped.
     pub async fn commit(self) -> sqlx::Result<()> {
         answered(self.transaction.commit()).await
     }
@@ -45,7 +45,7 @@ pub async fn delete(pool: &MySqlPool, id: ImageId, who: &str) -> sqlx::Result<Op
         let mut gone = vec![id];
         let upload = uploads::name_in(&path).map(str::to_owned);
         if let Some(name) = &upload {
-            // Whoever touches the file of an upload holds the row that an upload makes; nobody sees this one.
+            // Everything that touches the file of an upload holds the row that an upload makes; nobody sees this one.
             let Stored { id, created } = images::lock(&mut transaction, &uploads::path_of(name)).await?;
             gone.extend(created.then_some(id));
         }
@@ -115,7 +115,7 @@ pub async fn unreadable(
         .bind(upload)
         .fetch_all(&mut *transaction)
         .await?;
-        // Whoever touches the file of an upload holds the row that an upload makes.
+        // Everything that touches the file of an upload holds the row that an upload makes.
         let is_it = matches!(&images[..], [(only, path, true)] if *only == id.0 && *path == uploads::path_of(upload));
         Ok(is_it.then_some(transaction))
     })

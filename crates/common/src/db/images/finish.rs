@@ -89,7 +89,7 @@ impl Outcome {
 struct RowChange<'e> {
     status: Status,
     attempts: u32,
-    suspect: bool,
+    quarantined: bool,
     /// `None` leaves what is there.
     redeemable: Option<bool>,
     /// `None` leaves what is there, except where recognition ran.
@@ -111,7 +111,7 @@ impl<'e> RowChange<'e> {
         let released = Self {
             status: Status::Pending,
             attempts: claim.attempts,
-            suspect: claim.suspect,
+            quarantined: claim.quarantined,
             redeemable: None,
             reason: None,
             person: None,
@@ -146,7 +146,7 @@ impl<'e> RowChange<'e> {
                 ..released
             },
             Outcome::Released => released,
-            Outcome::Quarantined => Self { suspect: true, ..released },
+            Outcome::Quarantined => Self { quarantined: true, ..released },
         }
     }
 }
@@ -199,7 +199,7 @@ async fn finish_now(
             .push_bind(given.as_ref().map_or(0, |(claim, _)| claim.token));
         update.push(" AS UNSIGNED) AS claim, CAST(").push_bind(written.map_or(0, |row| row.status.code()));
         update.push(" AS SIGNED) AS status, CAST(").push_bind(written.map_or(0, |row| row.attempts));
-        update.push(" AS SIGNED) AS attempts, CAST(").push_bind(written.is_some_and(|row| row.suspect));
+        update.push(" AS SIGNED) AS attempts, CAST(").push_bind(written.is_some_and(|row| row.quarantined));
         update.push(" AS SIGNED) AS suspect, CAST(").push_bind(written.and_then(|row| row.redeemable));
         update.push(" AS SIGNED) AS redeemable, CAST(").push_bind(written.and_then(|row| row.person));
         update.push(" AS SIGNED) AS person, CAST(").push_bind(written.and_then(|row| row.distance));
@@ -296,17 +296,25 @@ async fn renew(
     outcomes: &[(&Claim, &Outcome)],
     names: &HashMap<String, Person>,
 ) -> sqlx::Result<()> {
-    let mut recognised = Vec::new();
+    let (mut recognised, mut with_drawn) = (Vec::new(), Vec::new());
     for (claim, outcome) in outcomes {
         if let Outcome::Recognised(recognition) = outcome {
-            if let Some(found) = &recognition.found {
-                renew::renew(transaction, claim.id, found, names).await?;
+            if let Some(found) = &recognition.found
+                && renew::renew(transaction, claim.id, found, names).await?
+            {
+                with_drawn.push(claim.id);
             }
             recognised.push(claim.id);
         } else if let (Some(run), Some(failure)) = (claim.look_again, outcome.failed()) {
             look_again::note_failure(transaction, claim.id, run, shortened(&failure.reason)).await?;
         }
     }
+    for image in &with_drawn {
+        // The detector found none, but a person did.
+        let update = sqlx::query("UPDATE images SET reason = NULL WHERE id = ? AND reason = ?");
+        update.bind(image.0).bind(faces::NO_FACE).execute(&mut *transaction).await?;
+    }
+    faces::settle(transaction, &with_drawn).await?;
     faces::settle_wrong(transaction, &recognised).await?;
     look_again::forget_failures(transaction, &recognised).await
 }

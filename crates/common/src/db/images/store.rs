@@ -145,7 +145,7 @@ async fn ids(
 }
 
 /// The row of an upload, as [`upload`] made or found it. Until this is committed or dropped it stands still, and a new one is
-/// not seen: meanwhile the file gets its name. So whoever deletes the image finds both, or neither.
+/// not seen: meanwhile the file gets its name. So a deletion finds both, or neither.
 #[derive(Debug)]
 #[must_use]
 pub struct Upload {

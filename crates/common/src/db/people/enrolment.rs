@@ -120,7 +120,7 @@ impl Candidate {
         let Some(Nearest { image_name: picture, distance, is_match: true }) = nearest else {
             return Ok(Ok(()));
         };
-        // Whoever said whom it shows knows better.
+        // A correction says whom it shows.
         if self.chosen.as_ref().is_some_and(|(chosen, _)| *chosen == person) {
             return Ok(Ok(()));
         }
@@ -175,7 +175,7 @@ pub async fn candidate(pool: &MySqlPool, face: u64) -> sqlx::Result<Option<Candi
         chosen: match (chosen, name) {
             (Some(NOBODY), _) => Some((NOBODY, "nobody".to_owned())),
             (Some(id), Some(name)) => Some((id, format!("{name} (person {id})"))),
-            // Whoever it was is no more.
+            // That person was deleted.
             _ => None,
         },
         rejected,

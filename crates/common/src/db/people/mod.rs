@@ -238,7 +238,7 @@ pub async fn name_picture(
         }
         let insert = sqlx::query("INSERT INTO person_images (image_name, person_id) VALUES (?, ?)");
         let insert = insert.bind(image_name).bind(person.id).execute(&mut *transaction).await?;
-        // Of rows with one name the first counts. This waits for whoever names the same picture now; and as they wait for
+        // Of rows with one name the first counts. This waits for another naming of the same picture; and as they wait for
         // this one, one of the two gives way, and finds the row of the other when it is repeated.
         let (row, id, name): (i32, i32, String) = sqlx::query_as(
             "SELECT pi.id, person.id, person.name FROM person_images AS pi JOIN person ON person.id = person_id

@@ -173,8 +173,8 @@ impl FaceDetector {
     }
 }
 
-/// Along one side of a picture: what is twice as long as a box on both sides of it, as far as the picture goes. Where that begins,
-/// where the box begins in it, and how long it is; `None` where the box is beside the picture.
+/// Along one side of a picture: a box and its length on both sides of it, as far as the picture goes. Where that begins, where the
+/// box begins in it, and how long it is; `None` where the box is beside the picture.
 fn around(start: f32, length: f32, whole: u32) -> Option<(u32, f32, u32)> {
     let first = (start - length).max(0.0).floor();
     let last = (start + 2.0 * length).min(whole as f32).ceil();
