@@ -101,8 +101,8 @@ async fn old_faces(transaction: &mut MySqlConnection, image: ImageId, model: &st
                 model = ? AND LENGTH(embedding) > 0
          FROM faces WHERE image_id = ? ORDER BY position",
     );
-    let rows: Vec<(u64, i32, i32, i32, i32, bool, bool, bool)> =
-        select.bind(model).bind(image.0).fetch_all(transaction).await?;
+    type Row = (u64, i32, i32, i32, i32, bool, bool, bool);
+    let rows: Vec<Row> = select.bind(model).bind(image.0).fetch_all(transaction).await?;
     let old = |(id, x, y, width, height, is_drawn, is_corrected, is_comparable)| Old {
         id,
         area: [x, y, width, height],
