@@ -130,7 +130,7 @@ function holdBack(next) {
   return held.length;
 }
 
-function tellFresh(count) {
+function showFresh(count) {
   if (!fresh) return;
   isFreshWanted = false;
   fresh.hidden = !count;
@@ -156,7 +156,7 @@ async function ask() {
   const next = new DOMParser().parseFromString(html, "text/html").querySelector("main");
   const held = holdBack(next);
   updateSections(main(), next);
-  tellFresh(held);
+  showFresh(held);
   main().setAttribute("data-live", "");
   etag = answer.headers.get("ETag");
 }

@@ -37,9 +37,15 @@ async fn forget_in(connection: &mut MySqlConnection) -> sqlx::Result<u64> {
     Ok(sqlx::query(delete).bind(FORGOTTEN_AT_ONCE).execute(connection).await?.rows_affected())
 }
 
-/// Remembers what a request makes, and forgets what is older than a day. False when its key is taken: then the
-/// transaction has to be given up. Waits for a transaction with the same key.
-pub(crate) async fn remember(transaction: &mut MySqlConnection, key: &Key, made: i32) -> sqlx::Result<bool> {
+/// Remembers the id of what a request makes, if it came under a key, and forgets what is older than a day. False when its key is
+/// taken: then the transaction has to be given up. Waits for a transaction with the same key.
+pub(crate) async fn remember(
+    transaction: &mut MySqlConnection,
+    key: Option<&Key>,
+    made: u64,
+) -> sqlx::Result<bool> {
+    let Some(key) = key else { return Ok(true) };
+    let made = i32::try_from(made).map_err(|error| sqlx::Error::Encode(error.into()))?;
     forget_in(&mut *transaction).await?;
     let insert = sqlx::query("INSERT INTO idempotency_keys (id, request, made) VALUES (?, ?, ?)");
     let insert = insert.bind(&key.id[..]).bind(&key.request[..]).bind(made);

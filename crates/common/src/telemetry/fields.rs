@@ -12,19 +12,19 @@ use tracing_subscriber::{
 };
 
 /// As tracing-subscriber writes them, without those that only say how a span is called in a trace (`otel.name`, `otel.kind`).
-pub(super) struct WithoutMarks;
+pub(super) struct WithoutOtelFields;
 
-impl<'writer> FormatFields<'writer> for WithoutMarks {
+impl<'writer> FormatFields<'writer> for WithoutOtelFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut visitor = Unmarked(DefaultVisitor::new(writer, true));
+        let mut visitor = OtelFieldsLeftOut(DefaultVisitor::new(writer, true));
         fields.record(&mut visitor);
         visitor.0.finish()
     }
 }
 
-struct Unmarked<'writer>(DefaultVisitor<'writer>);
+struct OtelFieldsLeftOut<'writer>(DefaultVisitor<'writer>);
 
-impl Visit for Unmarked<'_> {
+impl Visit for OtelFieldsLeftOut<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if !field.name().starts_with("otel.") {
             self.0.record_debug(field, value);

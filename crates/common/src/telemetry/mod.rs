@@ -15,7 +15,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::telemetry::{fields::WithoutMarks, traces::Traces};
+use crate::telemetry::{fields::WithoutOtelFields, traces::Traces};
 
 /// What has to be ended with the process.
 #[must_use = "the last spans are sent at its end"]
@@ -43,7 +43,7 @@ pub fn init(service: &'static str) -> Telemetry {
         Err(error) => (None, Some(error)),
     };
     let lines = tracing_subscriber::fmt::layer()
-        .fmt_fields(WithoutMarks)
+        .fmt_fields(WithoutOtelFields)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(|| OneLine(io::stderr()))
         .with_filter(filter);

@@ -42,7 +42,7 @@ impl Traces {
         }
         let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(Telling(exporter))
+            .with_batch_exporter(FailuresLogged(exporter))
             .with_resource(resource(service))
             .build();
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
@@ -83,9 +83,9 @@ fn resource(service: &'static str) -> Resource {
 
 /// Says once in a while that spans cannot be sent: without it they would be missed, and nobody knew why.
 #[derive(Debug)]
-struct Telling<E>(E);
+struct FailuresLogged<E>(E);
 
-impl<E: SpanExporter> SpanExporter for Telling<E> {
+impl<E: SpanExporter> SpanExporter for FailuresLogged<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let result = self.0.export(batch).await;

@@ -25,6 +25,12 @@ pub const PAGES: [(&str, &str); 13] = [
     ("webhooks", "/webhooks"),
 ];
 
+/// The script that finds faults.
+fn axe() -> String {
+    let axe = devstack::paths::workspace().join(".cache/browser/npm/node_modules/axe-core/axe.min.js");
+    std::fs::read_to_string(axe).expect("run `setup/checks` first")
+}
+
 /// Fails with what axe finds on the page that is open.
 async fn assert_accessible(browser: &Browser, axe: &str, what: &str) {
     let found = browser
@@ -45,8 +51,7 @@ async fn assert_fits(browser: &Browser, what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_can_be_used_by_everybody() {
-    let axe = devstack::paths::workspace().join(".cache/browser/npm/node_modules/axe-core/axe.min.js");
-    let axe = std::fs::read_to_string(axe).expect("run `setup/checks` first");
+    let axe = axe();
     let scene = Scene::set().await;
     scene.furnish().await;
     let cluster: u64 =
@@ -88,8 +93,7 @@ async fn with_open_parts(scene: &Scene, browser: &Browser, axe: &str, device: De
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_login_can_be_used_by_everybody() {
-    let axe = devstack::paths::workspace().join(".cache/browser/npm/node_modules/axe-core/axe.min.js");
-    let axe = std::fs::read_to_string(axe).expect("run `setup/checks` first");
+    let axe = axe();
     let token = "bob:editor:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3";
     let scene = Scene::set_with(&[("AUTH_TOKENS", token)]).await;
     let browser = Browser::start(true).await;

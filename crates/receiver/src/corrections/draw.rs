@@ -15,7 +15,6 @@ use common::{
             Found, FoundFace, Nearest,
             draw::{self, Drawn},
         },
-        idempotency::{Key, recall},
         images::{Area, ImageStatus},
     },
     models::{ImageId, Status},
@@ -108,11 +107,8 @@ async fn draw_face(
         return Err(request::BodyError::Shape("is no box", WANTED).into());
     }
     let key = idempotency::key(&headers, &who, &format!("/images/{id}/faces"), &body.bytes)?;
-    if let Some(key) = &key
-        && recall(&receiver.pool, key).await?.is_some()
-    {
-        let (face, entry) = drawn_before(&receiver, Some(key)).await?;
-        return answer(&receiver, id, face, entry).await;
+    if let Some(entry) = idempotency::made_before(&receiver.pool, key.as_ref()).await? {
+        return answer(&receiver, id, drawn_by(&receiver, entry).await?, entry).await;
     }
     let image = receiver.image(id).await?;
     if image.status != Some(Status::Processed) && !image.looking_again {
@@ -122,7 +118,10 @@ async fn draw_face(
     let drawn = draw::draw(&receiver.pool, ImageId(id), &kept(found), &who.name, key.as_ref()).await?;
     let (face, entry) = match drawn {
         Drawn::Done { face, entry } => (face, entry),
-        Drawn::Repeated => drawn_before(&receiver, key.as_ref()).await?,
+        Drawn::Repeated => {
+            let entry = idempotency::made(&receiver.pool, key.as_ref()).await?;
+            (drawn_by(&receiver, entry).await?, entry)
+        }
         Drawn::NoSuchImage => return Err(no_such_image(id)),
         Drawn::NotProcessed => return Err(not_processed(id)),
         Drawn::NamedWithoutFaces => {
@@ -143,9 +142,7 @@ async fn draw_face(
 async fn answer(receiver: &Receiver, id: u64, face: u64, entry: u64) -> Result<Response, Problem> {
     let image = receiver.image(id).await?;
     if image.faces.iter().all(|known| known.id != face) {
-        let detail =
-            format!("the face that was drawn with entry {entry} is gone; take a new key for a new request");
-        return Err(Problem::new(StatusCode::CONFLICT, "made_and_gone", detail));
+        return Err(idempotency::entry_gone(entry));
     }
     Ok(format::fresh(StatusCode::OK, &DrawnFace { undo: undo_at(entry), face, image }))
 }
@@ -155,17 +152,11 @@ fn not_processed(id: u64) -> Problem {
     Problem::new(StatusCode::CONFLICT, "not_processed", detail)
 }
 
-/// What was drawn before under the same key: the face, and the entry of the audit.
-async fn drawn_before(receiver: &Receiver, key: Option<&Key>) -> Result<(u64, u64), Problem> {
-    let entry = idempotency::made(&receiver.pool, key).await?;
+/// The face that an entry of the audit tells of.
+async fn drawn_by(receiver: &Receiver, entry: u64) -> Result<u64, Problem> {
     match audit::undoable(&receiver.pool, entry).await? {
-        Some(Undoable { change: Change::Drawing(drawing), .. }) => Ok((drawing.face(), entry)),
-        _ => {
-            let detail = format!(
-                "this Idempotency-Key made entry {entry}, of which nothing is known any more; take a new key for a new request"
-            );
-            Err(Problem::new(StatusCode::CONFLICT, "made_and_gone", detail))
-        }
+        Some(Undoable { change: Change::Drawing(drawing), .. }) => Ok(drawing.face()),
+        _ => Err(idempotency::entry_gone(entry)),
     }
 }
 

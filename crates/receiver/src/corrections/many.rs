@@ -207,12 +207,7 @@ async fn made_before(receiver: &Receiver, key: Option<&Key>) -> Result<Corrected
         Some(Undoable { change: Change::Corrections(many), assigns, .. }) => {
             (many.person().filter(|_| assigns), many.faces())
         }
-        _ => {
-            let detail = format!(
-                "this Idempotency-Key made correction {entry}, of which nothing is known any more; take a new key for a new request"
-            );
-            return Err(Problem::new(StatusCode::CONFLICT, "made_and_gone", detail));
-        }
+        _ => return Err(idempotency::entry_gone(entry)),
     };
     let person = match person.and_then(|person| u64::try_from(person).ok()) {
         Some(person) => people::one(&receiver.pool, person).await?,

@@ -29,22 +29,33 @@ pub fn key(headers: &HeaderMap, who: &Who, route: &str, body: &[u8]) -> Result<O
     Ok(Some(Key { id: id.finalize().into(), request: Sha256::digest(body).into() }))
 }
 
-/// The id of what the same request made under its key before.
-pub async fn made(pool: &MySqlPool, key: Option<&Key>) -> Result<u64, Problem> {
-    let remembered = match key {
-        Some(key) => idempotency::recall(pool, key).await?,
-        None => None,
-    };
-    match remembered {
-        Some(Remembered::Made(id)) => Ok(u64::try_from(id).unwrap_or_default()),
+/// The id of what the same request made under its key before, if it has one and did.
+pub async fn made_before(pool: &MySqlPool, key: Option<&Key>) -> Result<Option<u64>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    match idempotency::recall(pool, key).await? {
+        None => Ok(None),
+        Some(Remembered::Made(id)) => Ok(Some(u64::try_from(id).unwrap_or_default())),
         Some(Remembered::OtherRequest) => {
             let detail =
                 "this Idempotency-Key came with another body before; take a new key for a new request";
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", detail))
         }
-        // It was forgotten in this moment.
-        None => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "key_forgotten", "try again")),
     }
+}
+
+/// The same, of a request that was made under its key a moment ago.
+pub async fn made(pool: &MySqlPool, key: Option<&Key>) -> Result<u64, Problem> {
+    // It may have been forgotten in this moment.
+    let forgotten = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "key_forgotten", "try again");
+    made_before(pool, key).await?.ok_or_else(forgotten)
+}
+
+/// What the same request changed before is not known any more, or was undone.
+pub fn entry_gone(entry: u64) -> Problem {
+    let detail = format!(
+        "this Idempotency-Key made correction {entry}, of which nothing is known any more; take a new key for a new request"
+    );
+    Problem::new(StatusCode::CONFLICT, "made_and_gone", detail)
 }
 
 /// What the same request made before is no more; to make it again is another request.

@@ -140,13 +140,10 @@ pub async fn correct_all(
     until_all_done(|| async {
         let mut transaction = pool.begin().await?;
         let corrected = correct_in(&mut transaction, faces, correction, who).await?;
-        if let (Corrected::Done { entry, .. }, Some(key)) = (&corrected, key) {
-            let entry = i32::try_from(*entry).map_err(|error| sqlx::Error::Encode(error.into()))?;
-            if !remember(&mut transaction, key, entry).await? {
+        if let Corrected::Done { entry, .. } = &corrected {
+            if !remember(&mut transaction, key, *entry).await? {
                 return Ok(Corrected::Repeated);
             }
-        }
-        if matches!(corrected, Corrected::Done { .. }) {
             transaction.commit().await?;
         }
         Ok(corrected)

@@ -86,11 +86,8 @@ pub async fn draw(
         let (reason, distance) = if count == 0 { (reason, distance) } else { (None, None) };
         let change = Change::Drawing(Drawing { face, image: image.0, reason, distance });
         let entry = audit::note(&mut transaction, who, Action::Draw, Subject::Face(face), &change).await?;
-        if let Some(key) = key {
-            let entry = i32::try_from(entry).map_err(|error| sqlx::Error::Encode(error.into()))?;
-            if !remember(&mut transaction, key, entry).await? {
-                return Ok(Drawn::Repeated);
-            }
+        if !remember(&mut transaction, key, entry).await? {
+            return Ok(Drawn::Repeated);
         }
         transaction.commit().await?;
         Ok(Drawn::Done { face, entry })

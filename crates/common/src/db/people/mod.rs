@@ -89,9 +89,7 @@ pub async fn add(pool: &MySqlPool, name: &str, who: &str, key: Option<&Key>) -> 
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let person = insert(&mut transaction, name, who).await?;
-        if let Some(key) = key
-            && !remember(&mut transaction, key, person.id).await?
-        {
+        if !remember(&mut transaction, key, u64::from(person.id.unsigned_abs())).await? {
             return Ok(None);
         }
         transaction.commit().await?;
