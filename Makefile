@@ -12,8 +12,9 @@ CARGO_FUZZ := .cache/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 # Starts the database server around a command, and stops it afterwards.
 DEVSTACK := cargo run -q -p devstack --bin devstack -- exec
 
-# What `make demo` and `make run` start.
-DEMO := cargo build --release $(addprefix -p ,devstack receiver image-processor face-recog frontend) --bins
+# What `make demo` and `make run` start. Not the release profile: that takes four times as long to build,
+# and here the weights' own libraries do nearly all the work. `make test` uses the same build.
+DEMO := cargo build $(addprefix -p ,devstack receiver image-processor face-recog frontend) --bins
 
 # The container images, as compose.yaml and kube_files name them: kube-face/NAME:VERSION.
 IMAGES := receiver image-processor face-recog frontend redeemer retention face-recog-samples
@@ -33,11 +34,11 @@ setup: ## install what is missing: Debian packages, weights, photographs, queue 
 
 demo: setup ## show real photographs being recognised, from the first request to the table
 	$(DEMO)
-	target/release/demo
+	target/debug/demo
 
 run: setup ## start the whole stack and keep it until Ctrl-C
 	$(DEMO)
-	target/release/demo --keep
+	target/debug/demo --keep
 
 test: setup ## run every test but the longest of the faults, on real servers
 	@setup/install test
