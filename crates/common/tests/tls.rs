@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use common::{
     db::{
@@ -11,28 +11,8 @@ use common::{
     },
     settings::DatabaseSettings,
 };
-use devstack::{DatabaseServer, PrivateFolder};
+use devstack::{DatabaseServer, PrivateFolder, certificate_authority, certificates};
 use sqlx::{Connection, MySqlConnection};
-
-/// Runs `openssl` in a folder.
-fn openssl(folder: &Path, arguments: &str) {
-    let made = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
-    assert!(made.status.success(), "{arguments}: {}", String::from_utf8_lossy(&made.stderr));
-}
-
-/// A CA, and a certificate from it, of version 3 for `localhost`, or of version 1, which is for no name.
-fn certificates(folder: &Path, version: u8) {
-    openssl(folder, "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=CA -keyout ca.key -out ca.pem");
-    openssl(folder, "req -newkey rsa:2048 -nodes -subj /CN=server -keyout server.key -out server.csr");
-    fs::write(folder.join("names"), "subjectAltName = DNS:localhost").unwrap();
-    let names = if version == 3 { " -extfile names" } else { "" };
-    openssl(
-        folder,
-        &format!(
-            "x509 -req -in server.csr -days 2 -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem{names}"
-        ),
-    );
-}
 
 /// A server with a certificate of this version, and its settings by name.
 async fn server(
@@ -40,7 +20,7 @@ async fn server(
     version: u8,
     more: &[&str],
 ) -> (DatabaseServer, devstack::Database, DatabaseSettings) {
-    certificates(folder.path(), version);
+    certificates(folder.path(), version).unwrap();
     let options = ["cert=server.pem", "key=server.key", "ca=ca.pem"].map(|option| {
         let (name, file) = option.split_once('=').unwrap();
         format!("--ssl-{name}={}", folder.path().join(file).display())
@@ -89,10 +69,7 @@ async fn a_certificate_of_version_1_is_taken_where_none_is_verified() {
 async fn another_ca_or_another_name_is_refused_with_words_that_say_which() {
     let folder = PrivateFolder::new().unwrap();
     let (_server, _database, settings) = server(&folder, 3, &[]).await;
-    openssl(
-        folder.path(),
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=Other -keyout other.key -out other.pem",
-    );
+    certificate_authority(folder.path(), "other").unwrap();
     let of = |mode, ca| with(&settings, mode, folder.path(), Some(ca));
     for mode in [Mode::VerifyCa, Mode::VerifyIdentity] {
         assert_ne!(cipher(&of(mode, "ca.pem")).await.unwrap(), "", "{mode:?}");

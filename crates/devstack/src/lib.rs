@@ -31,6 +31,7 @@
 //!
 //! Declare the folder first: what is declared later is dropped, and so stopped, before it.
 
+mod certificates;
 mod crowd;
 mod database;
 mod database_server;
@@ -45,6 +46,7 @@ mod service;
 mod snapshot;
 mod stack;
 
+pub use certificates::{certificate_authority, certificates};
 pub use crowd::{PEOPLE as PEOPLE_IN_CROWD, crowd};
 pub use database::Database;
 pub use database_server::DatabaseServer;

@@ -1,13 +1,16 @@
 //! The whole system for one test, and what one does to it from outside.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use devstack::{Database, PrivateFolder, Stack, paths};
+use native_tls::{Identity, TlsAcceptor};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -191,16 +194,34 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
     }
 }
 
-/// A URL with this path, and the bodies of all that is sent there.
+/// Somebody at this path who answers every request with 200, and the bodies that they hear.
 pub fn listen(path: &str) -> (String, mpsc::Receiver<Vec<u8>>) {
+    let (address, bodies) = hear(Ok::<_, Infallible>);
+    (format!("http://{address}{path}"), bodies)
+}
+
+/// The same by HTTPS, with the certificate in this folder.
+pub fn listen_by_https(path: &str, certificate: &Path) -> (String, mpsc::Receiver<Vec<u8>>) {
+    let pem = |name: &str| fs::read(certificate.join(name)).unwrap();
+    let identity = Identity::from_pkcs8(&pem("server.pem"), &pem("server.key")).unwrap();
+    let acceptor = TlsAcceptor::new(identity).unwrap();
+    let (address, bodies) = hear(move |stream| acceptor.accept(stream));
+    (format!("https://localhost:{}{path}", address.port()), bodies)
+}
+
+/// Where somebody listens to the streams that come of connections, and what they hear.
+fn hear<S: Read + Write, E>(
+    accept: impl Fn(TcpStream) -> Result<S, E> + Send + 'static,
+) -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}{path}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
     let (sender, bodies) = mpsc::channel();
     // It ends with the test's process.
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap());
+            // The other side may not want our certificate.
+            let Ok(stream) = accept(stream.unwrap()) else { continue };
+            let mut lines = BufReader::new(stream);
             let (mut length, mut line) = (0, String::new());
             while lines.read_line(&mut line).unwrap() > 2 {
                 if let Some(value) = line.strip_prefix("content-length: ") {
@@ -210,10 +231,11 @@ pub fn listen(path: &str) -> (String, mpsc::Receiver<Vec<u8>>) {
             }
             let mut body = vec![0; length];
             lines.read_exact(&mut body).unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            lines.get_mut().write_all(answer).unwrap();
             // The test may have ended.
             let _ = sender.send(body);
         }
     });
-    (url, bodies)
+    (address, bodies)
 }

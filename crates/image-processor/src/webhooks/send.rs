@@ -4,13 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use axum::{
-    body::Body,
-    http::{
-        Request, StatusCode,
-        header::{CONTENT_TYPE, USER_AGENT},
-    },
-};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::Utc;
 use common::{
@@ -21,17 +14,10 @@ use common::{
     webhooks::Secret,
 };
 use hmac::{Hmac, KeyInit, Mac};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use reqwest::{Client, StatusCode, header::CONTENT_TYPE, redirect::Policy};
 use sha2::Sha256;
 use sqlx::MySqlPool;
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::message;
 
@@ -55,15 +41,18 @@ pub(super) enum Attempted {
 pub(super) struct Sender {
     pub(super) pool: MySqlPool,
     at_the_database: Semaphore,
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Client,
 }
 
 impl Sender {
-    pub(super) fn new(pool: MySqlPool) -> Self {
-        let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1();
-        // It follows no redirect: nobody but the URL's owner hears of it.
-        let client = Client::builder(TokioExecutor::new()).build(connector.build());
-        Self { pool, at_the_database: Semaphore::new(AT_THE_DATABASE), client }
+    /// Fails where the machine's root certificates cannot be used.
+    pub(super) fn new(pool: MySqlPool) -> reqwest::Result<Self> {
+        let client = Client::builder()
+            .user_agent(concat!("kube-face/", env!("CARGO_PKG_VERSION")))
+            .timeout(TIMEOUT)
+            .redirect(Policy::none()) // nobody but the URL's owner hears of it
+            .build()?;
+        Ok(Self { pool, at_the_database: Semaphore::new(AT_THE_DATABASE), client })
     }
 
     /// A turn at the database.
@@ -90,27 +79,32 @@ impl Sender {
         };
         let Some(body) = message::body(delivery, image.as_ref()) else { return Ok(Attempted::NotNeeded) };
         let begun = Instant::now();
-        let sent = async { self.send(destination, &delivery.id(), body?).await };
-        let (status, problem) = match timeout(TIMEOUT, sent).await {
-            Ok(Ok(status)) if status.is_success() => (Some(status), None),
-            Ok(Ok(status)) => (Some(status), Some(format!("the answer was {status}"))),
-            Ok(Err(error)) => (None, Some(format!("{error:#}"))),
-            Err(_) => (None, Some(format!("there was no answer within {TIMEOUT:?}"))),
+        let sent = async { Ok(self.send(destination, &delivery.id(), body?).await?) };
+        let (status, problem) = match sent.await {
+            Ok(status) if status.is_success() => (Some(status), None),
+            Ok(status) => (Some(status), Some(format!("the answer was {status}"))),
+            Err(error) => (None, Some(reason(error))),
         };
         let status = status.map(|status| status.as_u16());
         Ok(Attempted::Answered(Answer { status, problem, took: begun.elapsed() }))
     }
 
-    async fn send(&self, destination: &Destination, id: &str, body: String) -> anyhow::Result<StatusCode> {
+    async fn send(&self, destination: &Destination, id: &str, body: String) -> reqwest::Result<StatusCode> {
         let seconds = Utc::now().timestamp().to_string();
         let signature = sign(&destination.secret, id, &seconds, &body);
-        let request = Request::post(destination.url.as_str())
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("kube-face/", env!("CARGO_PKG_VERSION")))
-            .header("webhook-id", id)
-            .header("webhook-timestamp", seconds)
-            .header("webhook-signature", signature);
-        Ok(self.client.request(request.body(Body::from(body))?).await?.status())
+        let request = self.client.post(destination.url.as_str()).header(CONTENT_TYPE, "application/json");
+        let request = request.header("webhook-id", id).header("webhook-timestamp", seconds);
+        Ok(request.header("webhook-signature", signature).body(body).send().await?.status())
+    }
+}
+
+/// Why there was no answer.
+fn reason(error: anyhow::Error) -> String {
+    match error.downcast::<reqwest::Error>() {
+        Ok(error) if error.is_timeout() => format!("there was no answer within {TIMEOUT:?}"),
+        // The URL can hold a secret.
+        Ok(error) => format!("{:#}", anyhow::Error::new(error.without_url())),
+        Err(error) => format!("{error:#}"),
     }
 }
 
