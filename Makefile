@@ -32,13 +32,18 @@ help: ## list these targets
 setup: ## install what is missing: Debian packages, weights, photographs, queue servers
 	@setup/install
 
-demo: setup ## show real photographs being recognised, from the first request to the table
+demo: setup building ## show real photographs being recognised, from the first request to the table
 	$(DEMO)
 	target/debug/demo
 
-run: setup ## start the whole stack and keep it until Ctrl-C
+run: setup building ## start the whole stack and keep it until Ctrl-C
 	$(DEMO)
 	target/debug/demo --keep
+
+# The first build is long, and cargo does not say so.
+.PHONY: building
+building:
+	@[ -x target/debug/demo ] || echo 'building kube-face and what it stands on: about four minutes on two cores, once'
 
 test: setup ## run every test but the longest of the faults, on real servers
 	@setup/install test

@@ -14,7 +14,7 @@ use common::{
     db::{
         corrections::{self, Correction},
         images::{self, Claim, ClaimOutcome, Failure, Fenced, Outcome, Recognised, RedeemPolicy},
-        people, pool,
+        people,
     },
     models::{ImageId, NOBODY, Person, Status},
 };
@@ -440,28 +440,6 @@ async fn a_suspect_loses_no_try_and_stays_a_suspect() {
 }
 
 #[tokio::test]
-async fn a_lock_has_one_owner_at_a_time_and_goes_when_it_is_dropped() {
-    let (_database, pool) = migrated().await;
-    let lock = async |patience| pool::lock(&pool, "test", patience, LEASE).await.unwrap();
-    let first = lock(LEASE).await.unwrap();
-    assert!(lock(Duration::from_millis(100)).await.is_none());
-    let (_other_database, other_pool) = migrated().await;
-    let elsewhere = pool::lock(&other_pool, "test", LEASE, LEASE).await.unwrap();
-    assert!(elsewhere.is_some(), "another database has its own");
-    drop(first);
-    assert!(lock(LEASE).await.is_some());
-}
-
-#[tokio::test]
-async fn a_long_reason_is_cut_to_the_column() {
-    let (_database, pool) = migrated().await;
-    let id = store_one(&pool).await;
-    let long = Failure { reason: "é".repeat(300), ..failure(true) };
-    assert_eq!(fail(&pool, &claim(&pool, id).await, &long, true).await, Fenced::Written);
-    assert_eq!(row(&pool, id).await.2.unwrap(), "é".repeat(255));
-}
-
-#[tokio::test]
 async fn what_waits_unannounced_is_found_and_what_is_fresh_or_held_is_not() {
     let (_database, pool) = migrated().await;
     let stored = images::store(&pool, &["/old", "/fresh", "/held", "/abandoned", "/done"]).await.unwrap();
@@ -590,20 +568,6 @@ async fn to_be_abandoned_does_not_count_against_an_image() {
         let_leases_run_out(&pool).await;
         assert_eq!(images::redeem(&pool, &POLICY, ImageId(0), 100).await.unwrap().len(), 1);
     }
-}
-
-#[tokio::test]
-async fn a_lock_stays_with_whoever_shows_signs_of_life() {
-    let (_database, pool) = migrated().await;
-    let hold = Duration::from_millis(500);
-    let mut kept = pool::lock(&pool, "test", LEASE, hold).await.unwrap().unwrap();
-    let silent = pool::lock(&pool, "another", LEASE, hold).await.unwrap().unwrap();
-    // Until the silent one has lost its lock.
-    while pool::lock(&pool, "another", Duration::from_millis(100), hold).await.unwrap().is_none() {
-        kept.keep().await.unwrap();
-    }
-    assert!(pool::lock(&pool, "test", Duration::from_millis(100), hold).await.unwrap().is_none());
-    drop((kept, silent));
 }
 
 #[tokio::test]

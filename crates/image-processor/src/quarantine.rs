@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::db::{
     images::Failure,
-    pool::{self, Lock},
+    lock::{self, Lock},
 };
 use sqlx::MySqlPool;
 use tokio::{
@@ -20,15 +20,16 @@ use tokio::{
 
 use crate::Settings;
 
+/// The lock of the quarantined image that is tried.
+const LOCK: &str = "quarantine";
+
 /// Where quarantined images wait for their turn.
 pub(crate) struct Quarantine {
     pool: MySqlPool,
-    /// This processor's quarantined images wait here, so that only one of them waits on a connection to the database.
+    /// This processor's quarantined images wait here, so that only one of them asks the database.
     queue: Mutex<()>,
     /// Longest time to wait for a turn.
     patience: Duration,
-    /// Longest turn.
-    call: Duration,
 }
 
 /// While it lasts, no other quarantined image is tried anywhere.
@@ -39,7 +40,7 @@ pub(crate) struct Turn<'s> {
 
 impl Quarantine {
     pub(crate) fn new(settings: &Settings, pool: MySqlPool) -> Self {
-        Self { pool, queue: Mutex::default(), patience: settings.patience(), call: settings.identify_timeout }
+        Self { pool, queue: Mutex::default(), patience: settings.patience() }
     }
 
     /// Whether a quarantined image of this processor has a turn, or waits for one.
@@ -52,7 +53,7 @@ impl Quarantine {
     pub(crate) async fn turn(&self) -> Option<Turn<'_>> {
         let turn = async {
             let queue = self.queue.lock().await;
-            match pool::lock(&self.pool, "suspect", self.patience, self.call).await {
+            match lock::wait(&self.pool, LOCK, self.patience).await {
                 Ok(lock) => Some(Turn { _lock: lock?, _queue: queue }),
                 Err(error) => {
                     tracing::warn!(%error, "cannot get the lock for a quarantined image");

@@ -329,6 +329,7 @@ mod tests {
         db::{
             faces::{Found, FoundFace},
             images::ClaimOutcome,
+            lock,
         },
         models::ImageId,
     };
@@ -438,9 +439,7 @@ mod tests {
     #[tokio::test]
     async fn a_suspect_that_waits_for_its_turn_takes_no_slot_from_others() {
         let world = World::with(true, &[]).await;
-        let lock = Duration::from_secs(9);
-        let anothers = pool::lock(&world.worker.pool, "suspect", lock, 2 * lock).await;
-        let _anothers = anothers.unwrap().unwrap();
+        let _anothers = lock::take(&world.worker.pool, "quarantine").await.unwrap().unwrap();
         let work = world.work_in_turn();
         until(|| world.worker.quarantine.is_waited_for()).await;
         assert!(world.worker.free_slots(1).is_some());

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, Connection, MySql, MySqlConnection, MySqlPool, QueryBuilder,
+    Connection, MySql, MySqlConnection, MySqlPool, QueryBuilder,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions},
     pool::PoolConnection,
 };
@@ -205,75 +205,6 @@ where
 /// caller fills it up with rows that match nothing.
 pub(crate) fn table_of(row: &str, count: usize) -> String {
     vec![row; count.next_power_of_two()].join(" UNION ALL ")
-}
-
-/// What the server calls a lock, which counts for all its databases.
-const LOCK_NAME: &str = "LEFT(CONCAT_WS(' ', 'kube-face', ?, DATABASE()), 64)";
-
-/// A lock of the database server, which one process has at a time; given back when it is dropped.
-#[derive(Debug)]
-#[must_use]
-pub struct Lock {
-    // The lock lasts as long as its connection.
-    connection: PoolConnection<MySql>,
-    since: Instant,
-}
-
-impl Lock {
-    /// Shows a sign of life; fails when the lock may be somebody else's by now.
-    pub async fn keep(&mut self) -> sqlx::Result<()> {
-        if failover::left_since(self.since.into_std()) {
-            let elsewhere = "the lock's server stands aside: it is to be had at another";
-            return Err(io::Error::other(elsewhere).into());
-        }
-        answered(self.connection.ping()).await
-    }
-}
-
-/// Whether a process has the lock `name` now. Asking holds no connection, as waiting for the lock does.
-pub async fn is_locked(pool: &MySqlPool, name: &str) -> sqlx::Result<bool> {
-    let select = format!("SELECT IS_USED_LOCK({LOCK_NAME}) IS NOT NULL");
-    answered(sqlx::query_scalar(AssertSqlSafe(select)).bind(name).fetch_one(pool)).await
-}
-
-/// Waits at most `patience` for the lock `name`, which counts within this database; `None` when somebody else
-/// still has it.
-///
-/// It is taken away from a process that shows no sign of life for longer than `hold`: one that was frozen
-/// must not stop the others.
-pub async fn lock(
-    pool: &MySqlPool,
-    name: &str,
-    patience: Duration,
-    hold: Duration,
-) -> sqlx::Result<Option<Lock>> {
-    // Both servers count whole seconds here.
-    let (wait, idle) = (patience.as_secs() + 1, hold.as_secs() + 1);
-    let since = Instant::now();
-    let attempt = async {
-        let mut connection = pool.acquire().await?;
-        // Whatever becomes of this call, the connection never goes back to the pool with the lock.
-        connection.close_on_drop();
-        sqlx::query("SET SESSION wait_timeout = ?").bind(idle).execute(&mut *connection).await?;
-        let is_ours = take_lock(&mut connection, Some(name), wait).await?;
-        Ok(is_ours.then_some(Lock { connection, since }))
-    };
-    timeout(patience, attempt).await.unwrap_or(Ok(None)).inspect_err(failover::note)
-}
-
-/// Waits up to `seconds` for the lock `name` of the connection's database, or for the one that has no name; whether
-/// it is the connection's now. It goes when the connection does.
-pub(crate) async fn take_lock(
-    connection: &mut MySqlConnection,
-    name: Option<&str>,
-    seconds: u64,
-) -> sqlx::Result<bool> {
-    let locked: Option<i64> = sqlx::query_scalar(AssertSqlSafe(format!("SELECT GET_LOCK({LOCK_NAME}, ?)")))
-        .bind(name)
-        .bind(seconds)
-        .fetch_one(connection)
-        .await?;
-    Ok(locked == Some(1))
 }
 
 /// Makes a statement, or a transaction, again each time that it had to give way to another one in a deadlock: that one was

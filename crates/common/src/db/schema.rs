@@ -3,13 +3,16 @@
 //! All three take the same way: the original's three tables first, then the files of `dbinit/upgrade/`. MySQL
 //! cannot undo a schema change, so each upgrade ends with one statement that makes an index or a column, gives one
 //! another type or drops it, and that is the sign that it is done: whatever is interrupted is simply run again. Services that start at the same
-//! time take turns by a lock of the database server.
+//! time take turns by a [lock], whose table is made before all else.
+
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, Row};
 
 use crate::{
     db::{
-        pool::{answered, is_deadlock, take_lock},
+        lock,
+        pool::{answered, is_deadlock},
         tls,
     },
     retry,
@@ -17,9 +20,14 @@ use crate::{
 };
 
 const SETUP: &str = include_str!("../../../../dbinit/database_setup.sql");
+const LOCKS: Upgrade =
+    Upgrade { sql: include_str!("../../../../dbinit/upgrade/locks.sql"), table: "locks", sign: "owner" };
 
-/// How long one service waits while another upgrades, in seconds, before it says so and waits again.
-const LOCK_WAIT: u64 = 10;
+/// The lock of the service that upgrades.
+const LOCK: &str = "schema";
+
+/// How long one service waits while another upgrades, before it says so and waits again.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// Ids of rows that one statement of an upgrade changes.
 const PORTION: u64 = 10_000;
@@ -35,7 +43,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 31] = [
+const UPGRADES: [Upgrade; 32] = [
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -175,6 +183,7 @@ const UPGRADES: [Upgrade; 31] = [
         sign: "webhook_deliveries_due",
     },
     Upgrade { sql: include_str!("../../../../dbinit/upgrade/drawn.sql"), table: "faces", sign: "drawn" },
+    LOCKS,
 ];
 
 /// Why the schema is not today's yet.
@@ -206,7 +215,7 @@ pub async fn ensure_now(settings: &DatabaseSettings, pool: &MySqlPool) -> Result
         return Err(SchemaError::Certificate(problem.to_owned()));
     }
     let ensured = async {
-        if answered(upgrades_left(pool)).await?.is_empty() { Ok(()) } else { upgrade(settings).await }
+        if answered(upgrades_left(pool)).await?.is_empty() { Ok(()) } else { upgrade(settings, pool).await }
     };
     ensured.await.map_err(|error| match error {
         SchemaError::Database(error) => match tls::refused(&error, &settings.host) {
@@ -237,21 +246,21 @@ async fn upgrades_left<'c>(database: impl sqlx::MySqlExecutor<'c>) -> sqlx::Resu
     Ok(UPGRADES.iter().filter(left).collect())
 }
 
-/// Runs what is left, alone. On a connection of its own, which takes the lock with it when it closes.
-async fn upgrade(settings: &DatabaseSettings) -> Result<(), SchemaError> {
+/// Runs what is left, alone. On a connection of its own, as nobody knows how long a statement takes.
+async fn upgrade(settings: &DatabaseSettings, pool: &MySqlPool) -> Result<(), SchemaError> {
     let mut database = answered(MySqlConnection::connect_with(&settings.connect_options())).await?;
-    if !take_lock(&mut database, None, LOCK_WAIT).await? {
-        return Err(SchemaError::Busy);
-    }
+    let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut database).await?;
+    let binary = if version.contains("MariaDB") { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" };
+    // The files are ours, and so are both names of the collation.
+    let statements = |upgrade: &Upgrade| upgrade.sql.replace("{bin}", binary);
+    sqlx::raw_sql(AssertSqlSafe(statements(&LOCKS))).execute(&mut database).await?;
+    let Some(lock) = lock::wait(pool, LOCK, LOCK_WAIT).await? else { return Err(SchemaError::Busy) };
     let left = upgrades_left(&mut database).await?;
     if !left.is_empty() {
-        let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut database).await?;
-        let binary = if version.contains("MariaDB") { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" };
         sqlx::raw_sql(SETUP).execute(&mut database).await?;
         for upgrade in left {
             tracing::info!(table = upgrade.table, "upgrading the database");
-            // The files are ours, and so are both names of the collation.
-            let sql = upgrade.sql.replace("{bin}", binary);
+            let sql = statements(upgrade);
             let (portion, rest) = sql.split_once(END_OF_PORTION).unwrap_or(("", &sql));
             if !portion.is_empty() {
                 in_portions(&mut database, upgrade.table, portion).await?;
@@ -261,6 +270,7 @@ async fn upgrade(settings: &DatabaseSettings) -> Result<(), SchemaError> {
         report_dropped(&mut database).await?;
     }
     database.close().await?;
+    lock.release().await;
     Ok(())
 }
 

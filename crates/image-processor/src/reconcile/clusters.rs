@@ -19,7 +19,7 @@ use common::{
             self, cluster_sizes,
             clusters::{self, Clustered, Unclustered},
         },
-        pool::Lock,
+        lock::Lock,
     },
     embedding::{self, Embedding, squared_distance},
     quality::is_small,
@@ -97,7 +97,7 @@ impl Clustering {
     pub(crate) async fn round(
         &mut self,
         pool: &MySqlPool,
-        lock: &mut Lock,
+        lock: &Lock,
         (model, tolerance): (&str, f64),
         changed: bool,
     ) -> sqlx::Result<usize> {
@@ -156,7 +156,7 @@ impl Clustering {
     async fn group(
         &mut self,
         pool: &MySqlPool,
-        lock: &mut Lock,
+        lock: &Lock,
         reach: Reach,
         mut portion: Vec<Face>,
     ) -> sqlx::Result<usize> {
@@ -165,7 +165,7 @@ impl Clustering {
         }
         let begun = Instant::now();
         loop {
-            lock.keep().await?;
+            lock.held()?;
             let (searched, found) = self.search(portion, reach).await?;
             portion = searched;
             let first: BTreeSet<u64> = found.iter().flatten().map(|found| found.face).collect();
@@ -195,7 +195,7 @@ impl Clustering {
         })
         .await?;
         for (faces, joined) in portion.chunks(JOINED).zip(joined.chunks(JOINED)) {
-            lock.keep().await?;
+            lock.held()?;
             clusters::join(pool, joined).await?;
             for (face, &(id, cluster)) in faces.iter().zip(joined) {
                 if id == cluster {
@@ -247,7 +247,7 @@ impl Clustering {
     }
 
     /// Makes the clusters in memory, and their numbers in the table, what the faces make them.
-    async fn refresh(&mut self, pool: &MySqlPool, lock: &mut Lock) -> sqlx::Result<()> {
+    async fn refresh(&mut self, pool: &MySqlPool, lock: &Lock) -> sqlx::Result<()> {
         if self.read.is_none_or(|read| read.elapsed() >= ANEW) {
             (self.cluster_index, self.read) = (ClusterIndex::default(), Some(Instant::now()));
         }
@@ -279,7 +279,7 @@ impl Clustering {
                     self.cluster_index.push(first.cluster, first.id, probe);
                 }
             }
-            lock.keep().await?;
+            lock.held()?;
             if is_last {
                 break;
             }
@@ -363,7 +363,7 @@ fn joined(portion: &mut [Face], reach: Reach) -> Vec<(u64, u64)> {
 mod tests {
     use common::db::{
         corrections::{self, Correction},
-        pool,
+        lock,
     };
     use sqlx::AssertSqlSafe;
 
@@ -386,7 +386,7 @@ mod tests {
     impl World {
         async fn new() -> Self {
             let (database, pool) = testing::migrated().await;
-            let lock = pool::lock(&pool, "test", Duration::from_secs(1), ROUND).await.unwrap().unwrap();
+            let lock = lock::take(&pool, "test").await.unwrap().unwrap();
             Self { pool, lock, grouping: Clustering::default(), _database: database }
         }
 
@@ -401,7 +401,7 @@ mod tests {
 
         async fn round(&mut self, changed: bool) -> usize {
             let described = ("dlib", 0.6);
-            self.grouping.round(&self.pool, &mut self.lock, described, changed).await.unwrap()
+            self.grouping.round(&self.pool, &self.lock, described, changed).await.unwrap()
         }
 
         async fn execute(&self, sql: &str) {

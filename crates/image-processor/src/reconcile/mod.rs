@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use common::{
     db::{
-        faces, people,
-        pool::{self, Lock},
+        faces,
+        lock::{self, Lock},
+        people,
     },
     retry,
 };
@@ -46,9 +47,9 @@ const CLEARED_AT_ONCE: u32 = 500;
 /// After a change some take longer than others to see it.
 const DIFFERING: u32 = 60;
 
-/// One processor of all does this, for as long as it lives. This is how long it may take over one portion before another takes
-/// over, which would do the same and harm nothing; after each portion it says that it is still at it.
-const LOCK: (&str, Duration) = ("rematch", Duration::from_secs(60));
+/// The lock of the one processor that does this, for as long as it lives. After each portion it looks whether it still has it;
+/// another that did the same meanwhile would harm nothing.
+const LOCK: &str = "rematch";
 
 /// Rounds in a row, one minute of them, in which no replica of face-recog answered: another processor may reach them.
 const SILENT: u32 = 12;
@@ -116,18 +117,13 @@ impl<'a> Upkeep<'a> {
 
     /// `None` when another processor has it.
     async fn take_lead(&mut self) -> sqlx::Result<Option<Lead>> {
-        if let Some(mut lead) = self.lead.take()
+        if let Some(lead) = self.lead.take()
             // If not, another may have it by now, and change what this one knows.
-            && lead.lock.keep().await.is_ok()
+            && lead.lock.held().is_ok()
         {
             return Ok(Some(lead));
         }
-        let (name, hold) = LOCK;
-        if pool::is_locked(self.pool, name).await? {
-            return Ok(None);
-        }
-        let lock = pool::lock(self.pool, name, Duration::from_secs(1), hold).await?;
-        Ok(lock.map(Lead::new))
+        Ok(lock::take(self.pool, LOCK).await?.map(Lead::new))
     }
 
     async fn work(&mut self, lead: &mut Lead) -> sqlx::Result<()> {
@@ -154,7 +150,7 @@ impl<'a> Upkeep<'a> {
     /// Compares kept faces with the known people of today. On how many images that changed anything.
     async fn compare(&self, lead: &mut Lead, known: &MatchResponse) -> sqlx::Result<usize> {
         let today = Today { pool: self.pool, face_client: self.face_client, known };
-        let images = lead.comparing.round(today, &mut lead.lock).await?;
+        let images = lead.comparing.round(today, &lead.lock).await?;
         if images > 0 {
             tracing::info!(images, "the known people have changed, and so who is on these images");
         }
@@ -171,7 +167,7 @@ impl<'a> Upkeep<'a> {
         let (mut last, mut images) = (0, 0);
         while let Some((face, settled)) = faces::settle_after(self.pool, last, SETTLED_AT_ONCE).await? {
             (last, images) = (face, images + settled);
-            lead.lock.keep().await?;
+            lead.lock.held()?;
         }
         let mut cleared = 0;
         loop {
@@ -179,7 +175,7 @@ impl<'a> Upkeep<'a> {
                 0 => break,
                 images => cleared += images,
             }
-            lead.lock.keep().await?;
+            lead.lock.held()?;
         }
         if images > 0 || cleared > 0 {
             tracing::info!(

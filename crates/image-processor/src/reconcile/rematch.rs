@@ -12,7 +12,7 @@ use common::{
             self, Nearest,
             rematch::{self, Outdated},
         },
-        pool::Lock,
+        lock::Lock,
     },
     embedding::{self, Embedding, squared_distance},
     quality::match_tolerance,
@@ -87,7 +87,7 @@ impl Comparing {
 
     /// Compares faces that were not compared with the known people of today: the newest, and all when they have changed. On
     /// how many images that changed anything.
-    pub(crate) async fn round(&mut self, today: Today<'_>, lock: &mut Lock) -> sqlx::Result<usize> {
+    pub(crate) async fn round(&mut self, today: Today<'_>, lock: &Lock) -> sqlx::Result<usize> {
         let (known, now) = (today.known, Instant::now());
         if self.model != known.model {
             *self = Self { model: known.model.clone(), ..Self::default() };
@@ -128,7 +128,7 @@ impl Comparing {
     async fn look(
         &mut self,
         today: Today<'_>,
-        lock: &mut Lock,
+        lock: &Lock,
         (last, end, is_quick): (&mut u64, Instant, bool),
         images: &mut usize,
     ) -> sqlx::Result<bool> {
@@ -141,7 +141,7 @@ impl Comparing {
             let Some(changed) = changed? else { return Ok(false) };
             (*last, portion) = (until, next?);
             *images += changed;
-            lock.keep().await?;
+            lock.held()?;
             if Instant::now() >= end {
                 return Ok(portion.is_none());
             }
@@ -154,7 +154,7 @@ impl Comparing {
     async fn compare(
         &mut self,
         today: Today<'_>,
-        lock: &mut Lock,
+        lock: &Lock,
         outdated: Vec<Outdated>,
         is_quick: bool,
     ) -> sqlx::Result<Option<usize>> {
@@ -189,7 +189,7 @@ impl Comparing {
                 let now = if is_same(&face.nearest, &now) { face.nearest.clone() } else { now };
                 (face, now)
             }));
-            lock.keep().await?;
+            lock.held()?;
         }
         rematch::store(today.pool, self.gallery, &compared).await.map(Some)
     }
@@ -272,9 +272,7 @@ impl Changes {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::time::Duration;
-
-    use common::{db::pool, models::ImageId};
+    use common::{db::lock, models::ImageId};
     use sqlx::AssertSqlSafe;
 
     use super::*;
@@ -299,8 +297,7 @@ mod tests {
     impl World {
         async fn new() -> Self {
             let (database, pool) = testing::migrated().await;
-            let hold = Duration::from_secs(60);
-            let lock = pool::lock(&pool, "test", Duration::from_secs(1), hold).await.unwrap().unwrap();
+            let lock = lock::take(&pool, "test").await.unwrap().unwrap();
             let replica = Replica::start(0).await;
             replica.change(1, &[("old.jpg", Some(at(0.0)))]);
             let face_client = FaceClient::calling(&[replica.address]).await;
@@ -331,7 +328,7 @@ mod tests {
         async fn round(&mut self) -> usize {
             let known = self.face_client.known().await.pop().unwrap();
             let today = Today { pool: &self.pool, face_client: &self.face_client, known: &known };
-            self.comparing.round(today, &mut self.lock).await.unwrap()
+            self.comparing.round(today, &self.lock).await.unwrap()
         }
 
         /// The known picture nearest to each face, how far away it is in hundredths, and whether it matches.

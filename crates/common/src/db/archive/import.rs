@@ -2,19 +2,22 @@
 //!
 //! All of it is one transaction: nobody sees a part of it, and whatever breaks it off leaves nothing.
 
+use std::time::Duration;
+
 use sqlx::{AssertSqlSafe, MySql, MySqlPool, QueryBuilder, pool::PoolConnection};
 
 use super::{Columns, NextIds, Table, Value, columns, ids};
 use crate::db::{
     audit::{self, Action, Subject},
-    pool::{answered, take_lock},
+    lock::{self, Lock},
+    pool::answered,
 };
 
 /// The lock of the one import at a time.
 const LOCK: &str = "restore";
 
-/// Seconds that one waits for it: one that was broken off may still be ending.
-const PATIENCE: u64 = 2;
+/// How long one waits for it: one that was broken off may still be ending.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Holds when there are no people but the sample's (`database_setup.sql`).
 const ONLY_SAMPLE: &str = "
@@ -28,6 +31,7 @@ const ONLY_SAMPLE: &str = "
 #[derive(Debug)]
 pub struct Import {
     connection: PoolConnection<MySql>,
+    lock: Lock,
     columns: Columns,
 }
 
@@ -45,13 +49,11 @@ pub enum Begun {
 impl Import {
     /// Begins, if the database is empty. The people of the sample go, and notes of exports.
     pub async fn begin(pool: &MySqlPool) -> sqlx::Result<Begun> {
+        let Some(lock) = lock::wait(pool, LOCK, PATIENCE).await? else { return Ok(Begun::Busy) };
         let mut connection = pool.acquire().await?;
-        // It takes the transaction and the lock with it.
+        // It takes the transaction with it.
         connection.close_on_drop();
         answered(async {
-            if !take_lock(&mut connection, Some(LOCK), PATIENCE).await? {
-                return Ok(Begun::Busy);
-            }
             sqlx::raw_sql("START TRANSACTION").execute(&mut *connection).await?;
             for table in Table::ALL {
                 let has_rows = match table {
@@ -62,7 +64,7 @@ impl Import {
                     _ => format!("SELECT EXISTS (SELECT * FROM {})", table.name()),
                 };
                 if sqlx::query_scalar(AssertSqlSafe(has_rows)).fetch_one(&mut *connection).await? {
-                    roll_back(connection).await;
+                    roll_back(connection, lock).await;
                     return Ok(Begun::NotEmpty(table));
                 }
             }
@@ -70,7 +72,7 @@ impl Import {
                 "DELETE FROM person_images; DELETE FROM person; DELETE FROM audit WHERE action = 'export'";
             sqlx::raw_sql(empty).execute(&mut *connection).await?;
             let columns = columns(&mut connection).await?;
-            Ok(Begun::Yes(Self { connection, columns }))
+            Ok(Begun::Yes(Self { connection, lock, columns }))
         })
         .await
     }
@@ -122,7 +124,7 @@ impl Import {
                 Unfinished::Unknown(error)
             });
         }
-        release(self.connection).await;
+        release(self.connection, self.lock).await;
         Ok(())
     }
 
@@ -148,7 +150,7 @@ impl Import {
 
     /// Ends it without a trace.
     pub async fn give_up(self) {
-        roll_back(self.connection).await;
+        roll_back(self.connection, self.lock).await;
     }
 }
 
@@ -170,20 +172,17 @@ fn is_rolled_back(error: &sqlx::Error) -> bool {
 }
 
 /// Ends the transaction without a trace. Where that fails the end of the connection does it: COMMIT was never sent.
-async fn roll_back(mut connection: PoolConnection<MySql>) {
+async fn roll_back(mut connection: PoolConnection<MySql>, lock: Lock) {
     match answered(sqlx::raw_sql("ROLLBACK").execute(&mut *connection)).await {
-        Ok(_) => release(connection).await,
+        Ok(_) => release(connection, lock).await,
         Err(error) => tracing::warn!(%error, "the database will roll an import back by itself"),
     }
 }
 
-/// Gives the lock back before anybody hears of the end. The end of the connection does it, too, so what fails is only logged.
-async fn release(mut connection: PoolConnection<MySql>) {
-    let released = answered(async {
-        sqlx::raw_sql("DO RELEASE_ALL_LOCKS()").execute(&mut *connection).await?;
-        connection.close().await
-    });
-    if let Err(error) = released.await {
-        tracing::warn!(%error, "the lock of an import is not released at once");
+/// Gives the lock back before anybody hears of the end.
+async fn release(connection: PoolConnection<MySql>, lock: Lock) {
+    if let Err(error) = answered(connection.close()).await {
+        tracing::debug!(%error, "the connection of an import is not closed by its server");
     }
+    lock.release().await;
 }

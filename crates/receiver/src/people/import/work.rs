@@ -9,12 +9,13 @@ use std::{collections::VecDeque, io, sync::Arc, time::Duration, vec};
 use axum::http::StatusCode;
 use common::{
     db::{
+        lock::Lock,
         people::{
             self, Named, called,
             enrolment::{self, Candidate, Unfit},
             import::{self, Import, Outcome, Picture},
         },
-        pool::{self, Lock},
+        pool,
     },
     models::Person,
 };
@@ -67,7 +68,7 @@ pub async fn run(receiver: &Arc<Receiver>) {
 }
 
 /// Works on a run to its end.
-async fn work(receiver: &Arc<Receiver>, run: &Import, mut lock: Lock) -> Result<(), Problem> {
+async fn work(receiver: &Arc<Receiver>, run: &Import, lock: Lock) -> Result<(), Problem> {
     let labelled = receiver.unknown_people.labelled(&run.folder).ok_or_else(Problem::internal)?;
     let away = |error: io::Error| super::away(&labelled, &error);
     if labelled.is_gone().await.map_err(away)? {
@@ -104,7 +105,7 @@ async fn work(receiver: &Arc<Receiver>, run: &Import, mut lock: Lock) -> Result<
             match timeout(SIGN_OF_LIFE, looking.next()).await {
                 Ok(looked) => break looked,
                 // face-recog may be away for hours.
-                Err(_) => lock.keep().await?,
+                Err(_) => lock.held()?,
             }
         };
         let Some((picture, seen)) = looked else { break };
@@ -116,7 +117,7 @@ async fn work(receiver: &Arc<Receiver>, run: &Import, mut lock: Lock) -> Result<
         if !import::note(&receiver.pool, run.id, &line).await? {
             return Ok(());
         }
-        lock.keep().await?;
+        lock.held()?;
     }
     import::end(&receiver.pool, run.id).await?;
     tracing::info!(run = run.id, pictures = number, "people were imported");

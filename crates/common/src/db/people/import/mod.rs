@@ -4,8 +4,6 @@
 
 mod forget;
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, MySqlConnection, MySqlPool, Row as _, mysql::MySqlRow};
@@ -13,16 +11,16 @@ use utoipa::ToSchema;
 
 use crate::db::{
     audit::{self, Action, Subject},
-    pool::{self, Lock, until_done},
+    lock::{self, Lock},
+    pool::until_done,
     runs::RunState,
 };
 
 pub(crate) use forget::erase;
 pub use forget::{forget, is_erased};
 
-/// The lock of the receiver that works on runs, and how long it may show no sign of life.
+/// The lock of the receiver that works on runs.
 const LOCK: &str = "people import";
-const HOLD: Duration = Duration::from_secs(120);
 
 /// A run, and in JSON the answer of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -225,10 +223,10 @@ pub async fn stop(pool: &MySqlPool, id: u64, who: &str) -> sqlx::Result<Option<I
 pub async fn take(pool: &MySqlPool) -> sqlx::Result<Option<(Import, Lock)>> {
     let is_running = "SELECT EXISTS (SELECT * FROM people_imports WHERE state = 0)";
     let is_running: bool = until_done(|| sqlx::query_scalar(is_running).fetch_one(pool)).await?;
-    if !is_running || pool::is_locked(pool, LOCK).await? {
+    if !is_running {
         return Ok(None);
     }
-    let Some(lock) = pool::lock(pool, LOCK, Duration::from_secs(1), HOLD).await? else { return Ok(None) };
+    let Some(lock) = lock::take(pool, LOCK).await? else { return Ok(None) };
     // Another may have worked on it until now.
     let oldest = format!("SELECT {COLUMNS} FROM people_imports WHERE state = 0 ORDER BY id LIMIT 1");
     let oldest = until_done(|| sqlx::query_as(AssertSqlSafe(&oldest[..])).fetch_optional(pool)).await?;
