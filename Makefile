@@ -56,7 +56,7 @@ test-mysql: setup ## run the same tests, but none of the faults, on a real MySQL
 	@setup/install test
 	@setup/checks
 	cargo build --workspace --bins
-	$(DEVSTACK) --mysql .cache/mysql -- cargo test --workspace --exclude faults --no-fail-fast | $(SUM_UP)
+	$(DEVSTACK) --database mysql -- cargo test --workspace --exclude faults --no-fail-fast | $(SUM_UP)
 
 snapshots: setup ## renew what tests compare with: docs/openapi.json and crates/frontend/tests/pages
 	cargo build --workspace --bins

@@ -8,13 +8,20 @@ use anyhow::{Context, Result};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions, Connection};
 
+use crate::cluster;
+
 /// Environment variables in which `devstack exec` tells its command where the server is.
-pub(crate) const HOST: &str = "DEVSTACK_MYSQL_HOST";
-pub(crate) const PORT: &str = "DEVSTACK_MYSQL_PORT";
-pub(crate) const USER_PASSWORD: &str = "DEVSTACK_MYSQL_USERPASSWORD";
+const HOST: &str = "DEVSTACK_MYSQL_HOST";
+const PORT: &str = "DEVSTACK_MYSQL_PORT";
+const USER_PASSWORD: &str = "DEVSTACK_MYSQL_USERPASSWORD";
 
 /// How long dropping a database may take; the server is thrown away soon anyway.
 const DROPPED_WITHIN: Duration = Duration::from_secs(5);
+
+/// The variables that lead [`Database::fresh`] to this port of this machine.
+pub(crate) fn environment(port: u16, user_password: String) -> [(&'static str, String); 3] {
+    [(HOST, "127.0.0.1".to_owned()), (PORT, port.to_string()), (USER_PASSWORD, user_password)]
+}
 
 /// An empty database, which nobody else uses and which is dropped with this value.
 pub struct Database {
@@ -52,7 +59,27 @@ impl Database {
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {}", database.name));
         sqlx::raw_sql(create).execute(&mut connection).await?;
         connection.close().await?;
+        database.wait_until_everywhere().await?;
         Ok(database)
+    }
+
+    /// The nodes of a cluster have it one after the other, and connections lead to them in turn.
+    async fn wait_until_everywhere(&self) -> Result<()> {
+        let mut in_a_row = 0;
+        while in_a_row < cluster::NODES {
+            match self.options().connect().await {
+                Ok(connection) => {
+                    connection.close().await?;
+                    in_a_row += 1;
+                }
+                Err(sqlx::Error::Database(error)) if error.message().starts_with("Unknown database") => {
+                    in_a_row = 0;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// What a client needs to connect to this database.

@@ -12,6 +12,7 @@ use crate::paths;
 use crate::port::Port;
 use crate::process::{Process, Program};
 use crate::server::{Probe, Server};
+use crate::tidb;
 
 /// The user of tests and demo, who may do everything.
 const USER: &str = "kube";
@@ -46,7 +47,7 @@ const OPTIONS: [&str; 10] = [
 pub struct DatabaseServer {
     /// Stops it and starts it again; the data stays.
     pub server: Server,
-    port: Port,
+    ports: Vec<Port>,
 }
 
 impl DatabaseServer {
@@ -66,44 +67,34 @@ impl DatabaseServer {
         let port = Port::reserve()?;
         let name = format!("mariadb-{port}");
         let home = make_home(&folder.join(&name))?;
-        let data = format!("--datadir={}", home.join("data").display());
-        let tmp = format!("--tmpdir={}", home.join("tmp").display());
-
-        let installer = Program::new(paths::installed("mariadb-install-db")?)
-            .arguments([
-                "--no-defaults",
-                &data,
-                &tmp,
-                "--skip-test-db",
-                "--auth-root-authentication-method=normal",
-            ])
-            .arguments(user());
-        initialise(&name, &installer, folder).await?;
-
+        set_up_mariadb(&name, &home, folder).await?;
         let program = Program::new(paths::installed("mariadbd")?)
-            .arguments(["--no-defaults", &data, &tmp])
-            .arguments(OPTIONS)
-            .argument("--innodb-log-file-size=16M")
-            .argument(format!("--init-file={}", home.join(ACCOUNTS).display()))
-            .argument(format!("--port={port}"))
-            .arguments(user())
+            .arguments(Self::mariadb_options(&home, &port))
             .arguments(options);
-        Self::start(name, program, folder, port).await
+        Self::start(name, program, folder, vec![port]).await
+    }
+
+    /// How each MariaDB is started.
+    pub(crate) fn mariadb_options(home: &Path, port: &Port) -> impl Iterator<Item = String> {
+        let own = [
+            format!("--init-file={}", home.join(ACCOUNTS).display()),
+            format!("--port={port}"),
+            "--innodb-log-file-size=16M".to_owned(),
+        ];
+        let user = user().map(str::to_owned);
+        no_defaults(home).into_iter().chain(OPTIONS.map(str::to_owned)).chain(own).chain(user)
     }
 
     /// Starts an empty MySQL, with its data and log in `folder`.
     ///
-    /// `system` is the root of a Debian with `mysql-server-core`, as `make test-mysql` makes it. The server runs in it
-    /// by a change of root, in a mount namespace of its own: nothing is left mounted, however it ends. Needs root.
+    /// The server runs in a Debian of its own, as `setup/mysql` lays it down, by a change of root, in a mount namespace of its own: nothing is left mounted, however it ends. Needs root.
     ///
     /// # Errors
-    /// When `system` has no MySQL, or the server cannot be started or is not ready in time.
-    pub async fn mysql(folder: &Path, system: &Path) -> Result<Self> {
-        ensure!(
-            system.join("usr/sbin/mysqld").exists(),
-            "there is no MySQL in {}: run `make test-mysql`, which lays one there",
-            system.display()
-        );
+    /// When it is not there, or the server cannot be started or is not ready in time.
+    pub async fn mysql(folder: &Path) -> Result<Self> {
+        let system = paths::workspace().join(".cache/mysql");
+        let is_there = system.join("usr/sbin/mysqld").exists();
+        ensure!(is_there, "there is no MySQL in {}: run `setup/mysql` first", system.display());
         let port = Port::reserve()?;
         let name = format!("mysql-{port}");
         let home = make_home(&folder.join(&name))?;
@@ -111,7 +102,7 @@ impl DatabaseServer {
 
         let mysqld = Program::new(paths::installed("unshare")?)
             .arguments(["--mount", "--propagation=unchanged", "sh", "-euc", CHANGE_ROOT, "mysqld"])
-            .arguments([system, &home])
+            .arguments([&system, &home])
             .arguments([
                 "--no-defaults",
                 "--user=root",
@@ -127,15 +118,37 @@ impl DatabaseServer {
             .argument("--innodb-redo-log-capacity=32M")
             .argument(format!("--init-file=/mnt/{ACCOUNTS}"))
             .argument(format!("--port={port}"));
-        Self::start(name, program, folder, port).await
+        Self::start(name, program, folder, vec![port]).await
     }
 
-    async fn start(name: String, program: Program, folder: &Path, port: Port) -> Result<Self> {
-        let options = MySqlConnectOptions::new().host("127.0.0.1").port(port.number());
-        let probe = Probe::Sql(Box::new(options.username(USER).password(PASSWORD)));
+    /// Clients use the first of its ports.
+    pub(crate) async fn start(
+        name: String,
+        program: Program,
+        folder: &Path,
+        ports: Vec<Port>,
+    ) -> Result<Self> {
+        let probe = Probe::Sql(Box::new(options(ports[0].number())));
         let mut server = Server::new(name, program, probe, folder);
         server.start().await?;
-        Ok(Self { server, port })
+        Ok(Self { server, ports })
+    }
+
+    pub(crate) fn of(server: Server, ports: Vec<Port>) -> Self {
+        Self { server, ports }
+    }
+
+    /// Starts an empty TiDB, with its data and log in `folder`.
+    ///
+    /// # Errors
+    /// When it is not built, cannot be started or is not ready in time.
+    pub async fn tidb(folder: &Path) -> Result<Self> {
+        tidb::start(folder).await
+    }
+
+    /// What a client needs to connect to it.
+    pub(crate) fn options(&self) -> MySqlConnectOptions {
+        options(self.port())
     }
 
     /// Its host, always loopback.
@@ -145,7 +158,7 @@ impl DatabaseServer {
 
     /// Its TCP port.
     pub fn port(&self) -> u16 {
-        self.port.number()
+        self.ports[0].number()
     }
 
     /// The user who may do everything, as `user:password`.
@@ -155,11 +168,7 @@ impl DatabaseServer {
 
     /// What [`Database::fresh`] reads in a child process to find this server.
     pub fn environment(&self) -> [(&'static str, String); 3] {
-        [
-            (database::HOST, self.host().to_owned()),
-            (database::PORT, self.port().to_string()),
-            (database::USER_PASSWORD, self.user_password()),
-        ]
+        database::environment(self.port(), self.user_password())
     }
 
     /// Creates a database on this very server, for tests that stop or kill it.
@@ -187,17 +196,43 @@ const CHANGE_ROOT: &str = r#"
 /// The file of SQL that the server runs at each start, before it listens.
 const ACCOUNTS: &str = "accounts.sql";
 
-fn make_home(home: &Path) -> Result<PathBuf> {
-    let accounts = format!(
+/// The statements that make [`USER`].
+pub(crate) fn accounts() -> String {
+    format!(
         "CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\n\
          GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
-    );
+    )
+}
+
+pub(crate) fn make_home(home: &Path) -> Result<PathBuf> {
     fs::create_dir(home)
-        .and_then(|()| fs::write(home.join(ACCOUNTS), accounts))
+        .and_then(|()| fs::write(home.join(ACCOUNTS), accounts()))
         // In the system's temporary folder a server that starts deletes the temporary tables of the others.
         .and_then(|()| fs::create_dir(home.join("tmp")))
         .with_context(|| format!("cannot make the database folder {}", home.display()))?;
     Ok(home.to_path_buf())
+}
+
+/// Makes the data of a MariaDB in its home.
+pub(crate) async fn set_up_mariadb(name: &str, home: &Path, folder: &Path) -> Result<()> {
+    let installer = Program::new(paths::installed("mariadb-install-db")?)
+        .arguments(no_defaults(home))
+        .arguments(["--skip-test-db", "--auth-root-authentication-method=normal"])
+        .arguments(user());
+    initialise(name, &installer, folder).await
+}
+
+/// The options that come first: where a MariaDB has its data, whatever is configured on this machine.
+fn no_defaults(home: &Path) -> [String; 3] {
+    [
+        "--no-defaults".to_owned(),
+        format!("--datadir={}", home.join("data").display()),
+        format!("--tmpdir={}", home.join("tmp").display()),
+    ]
+}
+
+fn options(port: u16) -> MySqlConnectOptions {
+    MySqlConnectOptions::new().host("127.0.0.1").port(port).username(USER).password(PASSWORD)
 }
 
 /// The server refuses to run as root unless it is told that this is meant.

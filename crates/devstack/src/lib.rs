@@ -4,7 +4,7 @@
 //! owner is: dropped, panicked, interrupted or killed.
 //!
 //! ```text
-//! DatabaseServer  MariaDB, or a real MySQL       ─┐
+//! DatabaseServer  MariaDB, or a real MySQL; a Cluster of them ─┐
 //! Nsqlookupd, Nsqd  the queue                     ├─ are each a Server: start, stop, kill, pause, start again
 //! Service  receiver, image-processor, face-recog … ┘            which runs a Process
 //! Stack  all of these around a database
@@ -31,12 +31,15 @@
 //!
 //! Declare the folder first: what is declared later is dropped, and so stopped, before it.
 
+mod balancer;
 mod certificates;
+mod cluster;
 mod crowd;
 mod database;
 mod database_server;
 mod fake_face_recog;
 mod folder;
+mod galera;
 mod nsq;
 pub mod paths;
 mod port;
@@ -45,8 +48,11 @@ mod server;
 mod service;
 mod snapshot;
 mod stack;
+mod tidb;
 
+pub use balancer::Order;
 pub use certificates::{certificate_authority, certificates};
+pub use cluster::Cluster;
 pub use crowd::{PEOPLE as PEOPLE_IN_CROWD, crowd};
 pub use database::Database;
 pub use database_server::DatabaseServer;

@@ -1,13 +1,12 @@
 //! `devstack exec -- COMMAND`: a database server around a command, such as `cargo test`.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Parser;
-use devstack::{DatabaseServer, PrivateFolder};
+use clap::{Parser, ValueEnum};
+use devstack::{Cluster, DatabaseServer, Order, PrivateFolder};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,19 +18,33 @@ const GRACE: Duration = Duration::from_secs(10);
 enum Arguments {
     /// Runs a command with a database server around it, and ends as the command does.
     Exec {
-        /// Use a real MySQL instead of MariaDB: the root of a Debian that has mysql-server-core.
-        #[arg(long, value_name = "FOLDER")]
-        mysql: Option<PathBuf>,
+        /// Which database the command gets.
+        #[arg(long, value_enum, default_value_t)]
+        database: Kind,
         /// The command with its arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<String>,
     },
 }
 
+/// The databases that can be started here.
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Kind {
+    /// Debian's MariaDB.
+    #[default]
+    Mariadb,
+    /// A real MySQL, as `setup/mysql` lays it down.
+    Mysql,
+    /// Three MariaDBs in a Galera cluster, to which connections lead in turn.
+    Galera,
+    /// TiDB, as `setup/tidb` builds it.
+    Tidb,
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Arguments::Exec { mysql, command } = Arguments::parse();
-    match exec(mysql, &command).await {
+    let Arguments::Exec { database, command } = Arguments::parse();
+    match exec(database, &command).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("devstack: {error:#}");
@@ -41,21 +54,24 @@ async fn main() -> ExitCode {
 }
 
 /// Returns the exit code. Whatever happens, the server and the folder are gone with this function's variables.
-async fn exec(mysql: Option<PathBuf>, command: &[String]) -> Result<u8> {
+async fn exec(kind: Kind, command: &[String]) -> Result<u8> {
     let mut signals = Signals::listen()?;
     let folder = PrivateFolder::new()?;
     let start = async {
-        match &mysql {
-            None => DatabaseServer::mariadb(folder.path()).await,
-            Some(system) => DatabaseServer::mysql(folder.path(), &system.canonicalize()?).await,
-        }
+        let folder = folder.path();
+        anyhow::Ok(match kind {
+            Kind::Mariadb => Database::One(DatabaseServer::mariadb(folder).await?),
+            Kind::Mysql => Database::One(DatabaseServer::mysql(folder).await?),
+            Kind::Tidb => Database::One(DatabaseServer::tidb(folder).await?),
+            Kind::Galera => Database::Cluster(Cluster::galera(folder, Order::InTurn).await?),
+        })
     };
-    let server = tokio::select! {
-        server = start => server?,
+    let database = tokio::select! {
+        database = start => database?,
         signal = signals.next() => return Ok(code_of_signal(signal.as_raw())),
     };
 
-    let mut child = spawn(command, &server)?;
+    let mut child = spawn(command, &database)?;
     let status = tokio::select! {
         status = ended(&mut child) => status?,
         signal = signals.next() => end(&mut child, signal).await?,
@@ -63,10 +79,20 @@ async fn exec(mysql: Option<PathBuf>, command: &[String]) -> Result<u8> {
     Ok(status.code().map_or_else(|| code_of_signal(status.signal().unwrap_or_default()), |code| code as u8))
 }
 
-fn spawn(command: &[String], server: &DatabaseServer) -> Result<Child> {
+/// What runs around the command.
+enum Database {
+    One(DatabaseServer),
+    Cluster(Cluster),
+}
+
+fn spawn(command: &[String], database: &Database) -> Result<Child> {
     let (program, arguments) = command.split_first().context("no command given")?;
     let mut command = Command::new(program);
-    command.args(arguments).envs(server.environment());
+    let environment = match database {
+        Database::One(server) => server.environment(),
+        Database::Cluster(cluster) => cluster.environment(),
+    };
+    command.args(arguments).envs(environment);
     // `cargo run` describes this crate to us in variables. A cargo that we start must not take them for its own: build
     // scripts watch them, and half of the tree would be built anew.
     for (name, _) in std::env::vars_os() {

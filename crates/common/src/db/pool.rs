@@ -98,8 +98,13 @@ async fn prepare(connection: &mut MySqlConnection) -> sqlx::Result<()> {
     // that it has already, and hold up all who come after.
     let session =
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SET SESSION innodb_lock_wait_timeout = 3";
-    sqlx::raw_sql(session).execute(connection).await?;
-    Ok(())
+    sqlx::raw_sql(session).execute(&mut *connection).await?;
+    // A node of a Galera cluster first applies what the others have committed: a result is written by another connection than its
+    // claim, perhaps on another node, and would match no row. 1 is reading, 2 changing and deleting, 4 inserting.
+    match sqlx::raw_sql("SET SESSION wsrep_sync_wait = 7").execute(connection).await {
+        Err(error) if is_unknown_variable(&error) => Ok(()),
+        result => result.map(drop),
+    }
 }
 
 /// Of a statement that was broken off, a connection must first read the rest. sqlx waits for it without end,
@@ -253,11 +258,21 @@ pub fn is_duplicate(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_unique_violation())
 }
 
+/// Whether `error` says that the server has no such variable.
+fn is_unknown_variable(error: &sqlx::Error) -> bool {
+    const ER_UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
+    number(error) == Some(ER_UNKNOWN_SYSTEM_VARIABLE)
+}
+
+fn number(error: &sqlx::Error) -> Option<u16> {
+    let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
+    Some(error.number())
+}
+
 /// Whether `error` says that the statement gave way to another one, in a deadlock, and should be repeated.
 pub fn is_deadlock(error: &sqlx::Error) -> bool {
     const ER_LOCK_DEADLOCK: u16 = 1213;
-    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
-    error.is_some_and(|error| error.number() == ER_LOCK_DEADLOCK)
+    number(error) == Some(ER_LOCK_DEADLOCK)
 }
 
 #[cfg(test)]

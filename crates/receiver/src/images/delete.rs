@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use axum::{Extension, extract::State, http::StatusCode, response::Response};
-use common::{db::images::delete, models::ImageId};
+use common::{
+    db::{images::delete, pool::is_deadlock},
+    models::ImageId,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -54,15 +57,22 @@ async fn delete_image(
 }
 
 async fn delete(receiver: Arc<Receiver>, id: u64, who: Who) -> Result<DeletedImage, Problem> {
-    let Some(removal) = delete::delete(&receiver.pool, ImageId(id), &who.name).await? else {
-        return Err(no_such_image(id));
-    };
-    // As long as the row stands, this can be asked again.
-    let removed = match (&receiver.uploads, &removal.upload) {
-        (Some(uploads), Some(name)) => uploads.folder().remove(name).await?,
-        _ => false,
-    };
-    let path = removal.path.clone();
-    removal.commit().await?;
-    Ok(DeletedImage { id, path, removed })
+    let mut removed = false;
+    loop {
+        let Some(removal) = delete::delete(&receiver.pool, ImageId(id), &who.name).await? else {
+            return Err(no_such_image(id));
+        };
+        // As long as the row stands, this can be asked again.
+        if let (Some(uploads), Some(name)) = (&receiver.uploads, &removal.upload) {
+            removed |= uploads.folder().remove(name).await?;
+        }
+        let path = removal.path.clone();
+        match removal.commit().await {
+            // On another node of a Galera cluster somebody changed it meanwhile.
+            Err(error) if is_deadlock(&error) => {}
+            committed => {
+                return committed.map(|()| DeletedImage { id, path, removed }).map_err(Problem::from);
+            }
+        }
+    }
 }

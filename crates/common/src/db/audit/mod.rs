@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    db::pool::{push_list, until_done},
+    db::pool::{is_duplicate, push_list, until_done},
     models::{ImageId, NOBODY, Person},
 };
 
@@ -523,17 +523,20 @@ struct Links {
     part_of: Option<u64>,
 }
 
-/// Notes who took an entry back, which nobody did before, and what it changed.
+/// Notes who took an entry back, which nobody did before, and what it changed; false when somebody was first after all, on another
+/// node of a Galera cluster, where nobody waits for [`hold`].
 pub(crate) async fn note_undo(
     transaction: &mut MySqlConnection,
     who: &str,
     subject: Subject,
     detail: &impl Serialize,
     entry: u64,
-) -> sqlx::Result<()> {
-    insert(transaction, who, Action::Undo, subject, detail, Links { undoes: Some(entry), part_of: None })
-        .await?;
-    Ok(())
+) -> sqlx::Result<bool> {
+    let links = Links { undoes: Some(entry), part_of: None };
+    match insert(transaction, who, Action::Undo, subject, detail, links).await {
+        Err(error) if is_duplicate(&error) => Ok(false),
+        noted => noted.map(|_| true),
+    }
 }
 
 /// How many entries are older than `days`.

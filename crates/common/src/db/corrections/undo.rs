@@ -68,7 +68,9 @@ pub async fn undo(
         let pictures = people::undo_introduction(&mut transaction, entry, introduced).await?;
         rejoin(&mut transaction, &mut back).await?;
         let (subject, change) = entries::of(back, false, correction.person);
-        audit::note_undo(&mut transaction, who, subject, &change, entry).await?;
+        if !audit::note_undo(&mut transaction, who, subject, &change, entry).await? {
+            return Ok(None);
+        }
         transaction.commit().await?;
         Ok(Some(Undone { of: Restored { images, faces: restored.len() }, pictures }))
     })

@@ -247,7 +247,9 @@ pub async fn undo(
             again.build().execute(&mut *transaction).await?;
         }
         cluster_sizes::count(&mut transaction, &[cluster]).await?;
-        audit::note_undo(&mut transaction, who, Subject::person(person), &(), entry).await?;
+        if !audit::note_undo(&mut transaction, who, Subject::person(person), &(), entry).await? {
+            return Ok(None);
+        }
         let pictures =
             people::undo_introduction(&mut transaction, entry, Some(person).filter(|_| new)).await?;
         transaction.commit().await?;

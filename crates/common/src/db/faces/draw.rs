@@ -146,7 +146,9 @@ pub async fn undo(
         }
         settle(&mut transaction, &[image]).await?;
         let change = Change::Drawing(Drawing { face, image: image.0, reason: None, distance: None });
-        audit::note_undo(&mut transaction, who, Subject::Face(face), &change, entry).await?;
+        if !audit::note_undo(&mut transaction, who, Subject::Face(face), &change, entry).await? {
+            return Ok(None);
+        }
         transaction.commit().await?;
         Ok(Some(image))
     })

@@ -156,7 +156,8 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Stores what is new.
+    /// Stores what is new. On a Galera cluster the error can be a deadlock, when the same was stored on another node meanwhile; then
+    /// nothing is, and who asks again gets the other's row.
     pub async fn commit(self) -> sqlx::Result<Stored> {
         answered(self.transaction.commit()).await?;
         Ok(self.stored)

@@ -87,7 +87,9 @@ where
             }
             self.write(&mut transaction, *person, before).await?;
             let back = Edited { person: *person, before: after.clone(), after: before.clone() };
-            audit::note_undo(&mut transaction, who, subject, &(self.told)(back), entry).await?;
+            if !audit::note_undo(&mut transaction, who, subject, &(self.told)(back), entry).await? {
+                return Ok(None);
+            }
             transaction.commit().await?;
             Ok(Some(*person))
         })

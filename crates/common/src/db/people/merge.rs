@@ -162,7 +162,9 @@ pub async fn undo(pool: &MySqlPool, entry: u64, merge: &Merge, who: &str) -> sql
             }
         }
         touched.extend(self::touched(&mut transaction, None, pictures).await?);
-        audit::note_undo(&mut transaction, who, Subject::person(*id), &(), entry).await?;
+        if !audit::note_undo(&mut transaction, who, Subject::person(*id), &(), entry).await? {
+            return Ok(None);
+        }
         faces::settle(&mut transaction, &Vec::from_iter(touched)).await?;
         transaction.commit().await?;
         Ok(u64::try_from(*id).ok())

@@ -4,6 +4,8 @@
 
 mod forget;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, MySqlConnection, MySqlPool, Row as _, mysql::MySqlRow};
@@ -21,6 +23,9 @@ pub use forget::{forget, is_erased};
 
 /// The lock of the receiver that works on runs.
 const LOCK: &str = "people import";
+
+/// The lock of the request that starts a run, and how long another one waits for it.
+const STARTING: (&str, Duration) = ("people import starts", Duration::from_secs(5));
 
 /// A run, and in JSON the answer of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -139,6 +144,14 @@ impl FromRow<'_, MySqlRow> for Picture {
 
 /// Starts a run; one of the same folder that is running in the same way is the answer instead.
 pub async fn start(pool: &MySqlPool, folder: &str, dry_run: bool, who: &str) -> sqlx::Result<Import> {
+    let (name, patience) = STARTING;
+    let Some(lock) = lock::wait(pool, name, patience).await? else { return Err(sqlx::Error::PoolTimedOut) };
+    let run = started(pool, folder, dry_run, who).await;
+    lock.release().await;
+    run
+}
+
+async fn started(pool: &MySqlPool, folder: &str, dry_run: bool, who: &str) -> sqlx::Result<Import> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
         let same = format!(
@@ -151,18 +164,6 @@ pub async fn start(pool: &MySqlPool, folder: &str, dry_run: bool, who: &str) -> 
         let insert = sqlx::query("INSERT INTO people_imports (folder, dry_run, who) VALUES (?, ?, ?)");
         let insert = insert.bind(folder).bind(dry_run).bind(who);
         let id = insert.execute(&mut *transaction).await?.last_insert_id();
-        // Of two at once the first counts: this waits until its transaction has ended.
-        let first: u32 = sqlx::query_scalar(
-            "SELECT id FROM people_imports WHERE state = 0 AND folder = ? AND dry_run = ? ORDER BY id LIMIT 1 FOR UPDATE",
-        )
-        .bind(folder)
-        .bind(dry_run)
-        .fetch_one(&mut *transaction)
-        .await?;
-        if u64::from(first) != id {
-            transaction.rollback().await?;
-            return row(&mut *pool.acquire().await?, first.into()).await?.ok_or(sqlx::Error::RowNotFound);
-        }
         audit::note(&mut transaction, who, Action::ImportPeople, Subject::PeopleImport(id), &()).await?;
         let run = row(&mut transaction, id).await?.ok_or(sqlx::Error::RowNotFound)?;
         transaction.commit().await?;

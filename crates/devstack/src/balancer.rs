@@ -1,0 +1,119 @@
+//! One address for several database servers, as a load balancer before a cluster has it: new connections are led to servers that
+//! work, and those to one that does not work any more are cut.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{ConnectOptions, Connection};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::port::Port;
+
+/// How long the servers may take until all of them work.
+const WORKS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often each server is asked whether it works, and how long it may take to answer.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// Which of the servers that work get new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// All, one after the other.
+    InTurn,
+    /// The first of them.
+    First,
+}
+
+/// Stops listening, and cuts all connections, when it is dropped.
+pub(crate) struct Balancer {
+    port: Port,
+    _tasks: JoinSet<()>,
+}
+
+struct Node {
+    options: MySqlConnectOptions,
+    works: watch::Sender<bool>,
+}
+
+impl Balancer {
+    /// Stands before these servers. `works` is a query for a boolean.
+    pub(crate) async fn before(
+        servers: impl IntoIterator<Item = MySqlConnectOptions>,
+        works: &'static str,
+        order: Order,
+    ) -> Result<Self> {
+        let port = Port::reserve()?;
+        let listener = TcpListener::bind(("127.0.0.1", port.number())).await?;
+        let mut tasks = JoinSet::new();
+        let nodes: Arc<[Node]> =
+            servers.into_iter().map(|options| Node { options, works: watch::Sender::new(false) }).collect();
+        for index in 0..nodes.len() {
+            let nodes = nodes.clone();
+            tasks.spawn(async move {
+                loop {
+                    let node = &nodes[index];
+                    node.works.send_replace(matches!(
+                        timeout(ANSWER_WITHIN, node.asked(works)).await,
+                        Ok(Ok(true))
+                    ));
+                    sleep(ASK_EVERY).await;
+                }
+            });
+        }
+        timeout(WORKS_WITHIN, async {
+            while !nodes.iter().all(|node| *node.works.borrow()) {
+                sleep(ASK_EVERY).await;
+            }
+        })
+        .await
+        .context("not all servers of the cluster work")?;
+        tasks.spawn(async move {
+            let (turn, mut carrying) = (AtomicUsize::new(0), JoinSet::new());
+            while let Ok((client, _)) = listener.accept().await {
+                let first = if order == Order::InTurn { turn.fetch_add(1, Ordering::Relaxed) } else { 0 };
+                let nodes = nodes.clone();
+                carrying.spawn(async move { carry(client, &nodes, first).await });
+                while carrying.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self { port, _tasks: tasks })
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port.number()
+    }
+}
+
+impl Node {
+    async fn asked(&self, works: &'static str) -> sqlx::Result<bool> {
+        let mut connection: MySqlConnection = self.options.connect().await?;
+        let answer = sqlx::query_scalar(works).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(answer)
+    }
+}
+
+/// Carries bytes to the first server that works, from the one with this number on, until it works no more. A client that finds
+/// none is turned away.
+async fn carry(mut client: TcpStream, nodes: &[Node], first: usize) {
+    let in_order = (0..nodes.len()).map(|step| &nodes[(first + step) % nodes.len()]);
+    let Some(node) = in_order.into_iter().find(|node| *node.works.borrow()) else { return };
+    let Ok(mut server) = TcpStream::connect((node.options.get_host(), node.options.get_port())).await else {
+        return;
+    };
+    // Statements and answers are small, and somebody waits for each.
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let mut works = node.works.subscribe();
+    tokio::select! {
+        _ = copy_bidirectional(&mut client, &mut server) => {}
+        _ = works.wait_for(|works| !works) => {}
+    }
+}
