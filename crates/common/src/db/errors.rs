@@ -37,6 +37,11 @@ impl Kind {
     }
 }
 
+/// The number of an error of the server.
+pub(crate) fn number(error: &Error) -> Option<u16> {
+    Some(error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?.number())
+}
+
 /// What a server says when it stands aside, and what that means in words.
 pub(crate) fn why_other_server(error: &Error) -> Option<&'static str> {
     let error: &MySqlDatabaseError = error.as_database_error()?.try_downcast_ref()?;

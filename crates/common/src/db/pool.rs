@@ -4,14 +4,14 @@ use std::{io, sync::Arc, time::Duration};
 
 use sqlx::{
     Connection, MySql, MySqlConnection, MySqlPool, QueryBuilder,
-    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions},
+    mysql::{MySqlConnectOptions, MySqlPoolOptions},
     pool::PoolConnection,
 };
 use tokio::time::{Instant, timeout};
 
 use crate::{
     db::{
-        errors::Kind,
+        errors::{self, Kind},
         failover::{self, Watch},
     },
     retry,
@@ -261,18 +261,13 @@ pub fn is_duplicate(error: &sqlx::Error) -> bool {
 /// Whether `error` says that the server has no such variable.
 fn is_unknown_variable(error: &sqlx::Error) -> bool {
     const ER_UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
-    number(error) == Some(ER_UNKNOWN_SYSTEM_VARIABLE)
-}
-
-fn number(error: &sqlx::Error) -> Option<u16> {
-    let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
-    Some(error.number())
+    errors::number(error) == Some(ER_UNKNOWN_SYSTEM_VARIABLE)
 }
 
 /// Whether `error` says that the statement gave way to another one, in a deadlock, and should be repeated.
 pub fn is_deadlock(error: &sqlx::Error) -> bool {
     const ER_LOCK_DEADLOCK: u16 = 1213;
-    number(error) == Some(ER_LOCK_DEADLOCK)
+    errors::number(error) == Some(ER_LOCK_DEADLOCK)
 }
 
 #[cfg(test)]

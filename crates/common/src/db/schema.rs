@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, Row};
 
 use crate::{
     db::{
-        lock,
+        errors, lock,
         pool::{answered, is_deadlock},
         tls,
     },
@@ -265,7 +265,11 @@ async fn upgrade(settings: &DatabaseSettings, pool: &MySqlPool) -> Result<(), Sc
             if !portion.is_empty() {
                 in_portions(&mut database, upgrade.table, portion).await?;
             }
-            sqlx::raw_sql(AssertSqlSafe(rest.to_owned())).execute(&mut database).await?;
+            if version.contains("TiDB") {
+                in_parts(&mut database, rest).await?;
+            } else {
+                sqlx::raw_sql(AssertSqlSafe(rest.to_owned())).execute(&mut database).await?;
+            }
         }
         report_dropped(&mut database).await?;
     }
@@ -293,6 +297,40 @@ async fn in_portions(
         }
     }
     Ok(())
+}
+
+/// Runs statements on TiDB, which takes no ALTER TABLE that gives a column an index and makes or converts it, too: there each part
+/// is a statement, and those that are done already are passed over.
+async fn in_parts(database: &mut MySqlConnection, statements: &str) -> Result<(), SchemaError> {
+    for statement in parts(statements) {
+        match sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *database).await {
+            Err(error) if is_done_already(&error) => {}
+            result => result.map(drop)?,
+        }
+    }
+    Ok(())
+}
+
+/// The statements, each of which ends a line, and of an ALTER TABLE its parts, each of which begins one.
+fn parts(statements: &str) -> Vec<String> {
+    let is_code = |line: &&str| !line.trim_start().starts_with("--");
+    let code: String = statements.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect();
+    let of_one = |statement: &str| -> Vec<String> {
+        let altered =
+            statement.strip_prefix("ALTER TABLE ").and_then(|rest| rest.split_once(char::is_whitespace));
+        let Some((table, changes)) = altered else { return vec![statement.to_owned()] };
+        changes.split(",\n").map(|change| format!("ALTER TABLE {table} {}", change.trim())).collect()
+    };
+    code.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()).flat_map(of_one).collect()
+}
+
+/// Whether a column or a key is there that is to be made, or gone that is to be dropped.
+fn is_done_already(error: &sqlx::Error) -> bool {
+    const ER_DUP_FIELDNAME: u16 = 1060;
+    const ER_DUP_KEYNAME: u16 = 1061;
+    const ER_CANT_DROP_FIELD_OR_KEY: u16 = 1091;
+    let number = errors::number(error);
+    number.is_some_and(|it| [ER_DUP_FIELDNAME, ER_DUP_KEYNAME, ER_CANT_DROP_FIELD_OR_KEY].contains(&it))
 }
 
 /// Names the rows that gave way because the original had stored their path twice.
