@@ -99,13 +99,23 @@ async fn prepare(connection: &mut MySqlConnection) -> sqlx::Result<()> {
     let session =
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SET SESSION innodb_lock_wait_timeout = 3";
     sqlx::raw_sql(session).execute(&mut *connection).await?;
-    // A node of a Galera cluster first applies what the others have committed: a result is written by another connection than its
-    // claim, perhaps on another node, and would match no row. 1 is reading, 2 changing and deleting, 4 inserting.
-    match sqlx::raw_sql("SET SESSION wsrep_sync_wait = 7").execute(connection).await {
-        Err(error) if is_unknown_variable(&error) => Ok(()),
-        result => result.map(drop),
+    for own in OF_CLUSTERS {
+        match sqlx::raw_sql(own).execute(&mut *connection).await {
+            Err(error) if is_unknown_variable(&error) => {}
+            result => result.map(drop)?,
+        }
     }
+    Ok(())
 }
+
+/// What a connection to a cluster needs, and what other servers do not know.
+const OF_CLUSTERS: [&str; 2] = [
+    // A node of Galera first applies what the others have committed: a result is written by another connection than its claim,
+    // perhaps on another node, and would match no row. 1 is reading, 2 changing and deleting, 4 inserting.
+    "SET SESSION wsrep_sync_wait = 7",
+    // TiDB has no shared locks, and refuses to take one. Exclusive ones keep apart as much, and more.
+    "SET SESSION tidb_enable_shared_lock_promotion = ON",
+];
 
 /// Of a statement that was broken off, a connection must first read the rest. sqlx waits for it without end,
 /// and over TLS even to close the connection, so that the pool would fill with connections to a machine that
