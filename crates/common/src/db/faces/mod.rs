@@ -210,8 +210,9 @@ pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sq
         push_list(&mut held, images.iter().map(|image| image.0));
         held.push(" FOR UPDATE").build().fetch_one(&mut *transaction).await?;
 
+        // What an assignment reads of another one's column is its new value on MySQL, and its old one on TiDB: none does.
         let mut faces = QueryBuilder::<MySql>::new(format!(
-            "UPDATE faces SET person = {TODAY}, stranger = IF(person = -1 AND chosen IS NULL, stranger, NULL),
+            "UPDATE faces SET person = {TODAY}, stranger = IF(chosen IS NULL AND {TODAY} = -1, stranger, NULL),
                  shown_at = (SELECT shown_at FROM images WHERE images.id = image_id)
              WHERE image_id IN "
         ));
@@ -222,7 +223,7 @@ pub async fn settle(transaction: &mut MySqlConnection, images: &[ImageId]) -> sq
             "UPDATE images SET
                  distance = (SELECT faces.distance {SHOWN}),
                  person = (SELECT faces.person {SHOWN}),
-                 reason = IF(person = -1, COALESCE(reason, 'no face on it is that of a known person'), NULL)
+                 reason = IF((SELECT faces.person {SHOWN}) = -1, COALESCE(reason, 'no face on it is that of a known person'), NULL)
              WHERE (status = 1 OR look_again IS NOT NULL)
                  AND EXISTS (SELECT * FROM faces WHERE image_id = images.id) AND id IN "
         ));

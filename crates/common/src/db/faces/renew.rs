@@ -138,9 +138,9 @@ async fn update(
         update.push(", nearest = ").push_bind(nearest.map(|nearest| &nearest.image_name[..]));
         update.push(", distance = ").push_bind(nearest.map(|nearest| nearest.distance));
         update.push(", matches = ").push_bind(nearest.is_some_and(|nearest| nearest.is_match));
-        update.push(", person = COALESCE(chosen, ").push_bind(faces::owner(face, names)).push(")");
-        // Assignments count from left to right.
-        update.push(", stranger = IF(person = -1 AND chosen IS NULL, stranger, NULL)");
+        let owner = faces::owner(face, names);
+        update.push(", person = COALESCE(chosen, ").push_bind(owner).push(")");
+        update.push(", stranger = IF(chosen IS NULL AND ").push_bind(owner).push(" = -1, stranger, NULL)");
     }
     update.push(" WHERE id = ").push_bind(old.id);
     update.build().execute(transaction).await?;

@@ -105,7 +105,7 @@ async fn redeem_now(
     if images.is_empty() {
         return Ok(images);
     }
-    // Assignments count from left to right: the old status is read before it is set.
+    // The old status is read before it is set: assignments count from left to right, and on TiDB at once.
     let mut update = QueryBuilder::<MySql>::new(
         "UPDATE images SET redeems = redeems + (status = 2), status = 0, attempts = 0, claim = NULL, claimed_until = NULL
          WHERE id IN ",

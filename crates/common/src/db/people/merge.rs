@@ -35,7 +35,9 @@ pub async fn merge(pool: &MySqlPool, from: u64, into: u64, who: &str) -> sqlx::R
         let moved = moved(&mut transaction, gone.id, stays.id).await?;
         for statement in [
             "UPDATE person_images SET person_id = ? WHERE person_id = ?",
-            "UPDATE faces SET person = ?, chosen = IF(chosen IS NULL, NULL, person) WHERE person = ?",
+            "UPDATE faces JOIN person AS stays ON stays.id = ?
+                 SET faces.chosen = IF(faces.chosen IS NULL, NULL, stays.id), faces.person = stays.id
+                 WHERE faces.person = ?",
             "INSERT INTO face_rejections (face_id, person_id)
                  SELECT face_id, ? FROM face_rejections AS old WHERE person_id = ?
                  ON DUPLICATE KEY UPDATE face_id = VALUES(face_id)",
