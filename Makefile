@@ -24,7 +24,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
                END { printf "%d passed, %d failed\n", passed, failed }'
 
-.PHONY: help setup demo run test test-mysql snapshots screenshots faults soak bench accuracy fuzz images kube-test release-dry-run check clean
+.PHONY: help setup demo run test test-databases snapshots screenshots faults soak bench accuracy fuzz images kube-test release-dry-run check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,12 +51,15 @@ test: setup ## run every test but the longest of the faults, on real servers
 	cargo build --workspace --bins
 	$(DEVSTACK) -- cargo test --workspace --no-fail-fast | $(SUM_UP)
 
-test-mysql: setup ## run the same tests, but none of the faults, on a real MySQL in place of MariaDB (needs root; 700 MB in .cache/mysql)
-	@setup/mysql
+# The tests that need a database and no fault of it.
+ON_A_DATABASE := cargo test -p common -p receiver -p image-processor -p redeemer -p retention -p frontend -p devstack --no-fail-fast
+
+test-databases: setup ## run the tests on another database: DB=mysql (needs root, 700 MB in .cache), DB=galera, DB=tidb (builds it, 5 minutes)
+	@[[ "$(DB)" =~ ^(mysql|galera|tidb)$$ ]] || { echo 'say which: make test-databases DB=mysql, DB=galera or DB=tidb' >&2; exit 1; }
+	@setup/$(DB)
 	@setup/install test
-	@setup/checks
 	cargo build --workspace --bins
-	$(DEVSTACK) --database mysql -- cargo test --workspace --exclude faults --no-fail-fast | $(SUM_UP)
+	$(DEVSTACK) --database $(DB) -- $(ON_A_DATABASE) | $(SUM_UP)
 
 snapshots: setup ## renew what tests compare with: docs/openapi.json and crates/frontend/tests/pages
 	cargo build --workspace --bins
@@ -68,6 +71,7 @@ screenshots: setup ## take pictures of every page into docs/screenshots, on a de
 	$(DEVSTACK) -- cargo test -p frontend --test browser -- --ignored screenshots
 
 faults: setup ## make every fault of docs/reliability.md happen, and show that nothing is lost; FAULT=23 for one
+	@setup/galera
 	cargo build --release --workspace --bins
 	$(DEVSTACK) -- cargo test --release -p faults --no-fail-fast -- --include-ignored --test-threads=2 $(addprefix fault_,$(FAULT)) | $(SUM_UP)
 

@@ -35,7 +35,8 @@ pub enum Order {
 /// Stops listening, and cuts all connections, when it is dropped.
 pub(crate) struct Balancer {
     port: Port,
-    _tasks: JoinSet<()>,
+    nodes: Arc<[Node]>,
+    tasks: JoinSet<()>,
 }
 
 struct Node {
@@ -68,14 +69,9 @@ impl Balancer {
                 }
             });
         }
-        timeout(WORKS_WITHIN, async {
-            while !nodes.iter().all(|node| *node.works.borrow()) {
-                sleep(ASK_EVERY).await;
-            }
-        })
-        .await
-        .context("not all servers of the cluster work")?;
-        tasks.spawn(async move {
+        let mut balancer = Self { port, nodes: nodes.clone(), tasks };
+        balancer.until_all_work().await?;
+        balancer.tasks.spawn(async move {
             let (turn, mut carrying) = (AtomicUsize::new(0), JoinSet::new());
             while let Ok((client, _)) = listener.accept().await {
                 let first = if order == Order::InTurn { turn.fetch_add(1, Ordering::Relaxed) } else { 0 };
@@ -84,7 +80,18 @@ impl Balancer {
                 while carrying.try_join_next().is_some() {}
             }
         });
-        Ok(Self { port, _tasks: tasks })
+        Ok(balancer)
+    }
+
+    /// Waits until all servers work.
+    pub(crate) async fn until_all_work(&self) -> Result<()> {
+        let all = async {
+            for node in &*self.nodes {
+                node.works.subscribe().wait_for(|works| *works).await?;
+            }
+            anyhow::Ok(())
+        };
+        timeout(WORKS_WITHIN, all).await.context("not all servers of the cluster work")?
     }
 
     pub(crate) fn port(&self) -> u16 {

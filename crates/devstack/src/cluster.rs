@@ -25,10 +25,18 @@ impl Cluster {
     /// # Errors
     /// When something of it is not installed, cannot be started or is not ready in time.
     pub async fn galera(folder: &Path, order: Order) -> Result<Self> {
-        let nodes = galera::start(folder, NODES).await?;
+        let nodes = galera::start(folder, NODES, order).await?;
         let balancer =
             Balancer::before(nodes.iter().map(DatabaseServer::options), galera::WORKS, order).await?;
         Ok(Self { balancer, nodes })
+    }
+
+    /// Waits until all of its servers take part in it.
+    ///
+    /// # Errors
+    /// When one of them does not within a minute.
+    pub async fn until_whole(&self) -> Result<()> {
+        self.balancer.until_all_work().await
     }
 
     /// What [`Database::fresh`] reads in a child process to find this cluster.

@@ -147,7 +147,7 @@ impl DatabaseServer {
     }
 
     /// What a client needs to connect to it.
-    pub(crate) fn options(&self) -> MySqlConnectOptions {
+    pub fn options(&self) -> MySqlConnectOptions {
         options(self.port())
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::balancer::Order;
 use crate::database_server::{DatabaseServer, make_home, set_up_mariadb};
 use crate::paths;
 use crate::port::Port;
@@ -27,8 +28,8 @@ struct Ports {
     all_data: Port,
 }
 
-/// Starts so many nodes, one after the other.
-pub(crate) async fn start(folder: &Path, count: usize) -> Result<Vec<DatabaseServer>> {
+/// Starts so many nodes, one after the other, to which connections will lead in this order.
+pub(crate) async fn start(folder: &Path, count: usize, order: Order) -> Result<Vec<DatabaseServer>> {
     let scripts = paths::workspace().join(".cache/galera");
     ensure!(scripts.exists(), "{} is missing: run `setup/galera` first", scripts.display());
     let reserve =
@@ -38,7 +39,7 @@ pub(crate) async fn start(folder: &Path, count: usize) -> Result<Vec<DatabaseSer
     let peers = format!("--wsrep-cluster-address=gcomm://{}", peers.collect::<Vec<_>>().join(","));
     let mut nodes = Vec::new();
     for ports in ports {
-        nodes.push(node(folder, &scripts, &peers, ports, nodes.is_empty()).await?);
+        nodes.push(node(folder, &scripts, &peers, ports, order, nodes.is_empty()).await?);
     }
     Ok(nodes)
 }
@@ -48,6 +49,7 @@ async fn node(
     scripts: &Path,
     peers: &str,
     ports: Ports,
+    order: Order,
     is_first: bool,
 ) -> Result<DatabaseServer> {
     let port = Port::reserve()?;
@@ -71,15 +73,16 @@ async fn node(
         format!("--wsrep-provider={LIBRARY}"),
         peers.to_owned(),
         format!("--wsrep-node-address=127.0.0.1:{group}"),
-        // A node that is silent for two seconds is thrown out, and a network on one machine is never slow.
         format!(
             "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{group};ist.recv_addr=127.0.0.1:{changes};\
-             gcache.size=32M;evs.keepalive_period=PT0.3S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT5S"
+             gcache.size=32M"
         ),
         "--wsrep-sst-method=rsync".to_owned(),
         format!("--wsrep-sst-receive-address=127.0.0.1:{all_data}"),
         "--binlog-format=ROW".to_owned(),
         "--innodb-autoinc-lock-mode=2".to_owned(),
+        // Where all are written each counts in steps of its own.
+        format!("--wsrep-auto-increment-control={}", if order == Order::First { "OFF" } else { "ON" }),
     ]);
     let Ports { group, changes, all_data } = ports;
     DatabaseServer::start(name, program, folder, vec![port, group, changes, all_data]).await

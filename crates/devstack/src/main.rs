@@ -35,7 +35,7 @@ enum Kind {
     Mariadb,
     /// A real MySQL, as `setup/mysql` lays it down.
     Mysql,
-    /// Three MariaDBs in a Galera cluster, to which connections lead in turn.
+    /// Three MariaDBs in a Galera cluster; connections lead to the first that works.
     Galera,
     /// TiDB, as `setup/tidb` builds it.
     Tidb,
@@ -63,7 +63,7 @@ async fn exec(kind: Kind, command: &[String]) -> Result<u8> {
             Kind::Mariadb => Database::One(DatabaseServer::mariadb(folder).await?),
             Kind::Mysql => Database::One(DatabaseServer::mysql(folder).await?),
             Kind::Tidb => Database::One(DatabaseServer::tidb(folder).await?),
-            Kind::Galera => Database::Cluster(Cluster::galera(folder, Order::InTurn).await?),
+            Kind::Galera => Database::Cluster(Cluster::galera(folder, Order::First).await?),
         })
     };
     let database = tokio::select! {

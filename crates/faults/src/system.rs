@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use devstack::{
-    Database, DatabaseServer, FakeFaceRecog, Nsqd, Nsqlookupd, Port, PrivateFolder, Service, paths,
+    Cluster, Database, DatabaseServer, FakeFaceRecog, Nsqd, Nsqlookupd, Order, Port, PrivateFolder, Service,
+    paths,
 };
-use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
+use sqlx::{Executor, MySqlPool};
 
 use crate::client::{Answer, Book, Client};
 use crate::oracle;
@@ -51,6 +52,7 @@ pub struct Plan {
     frontend: bool,
     own_database: bool,
     standby: bool,
+    galera: Option<Order>,
     eyes: Eyes,
     links: Vec<Link>,
     settings: Vec<(String, String)>,
@@ -83,6 +85,11 @@ impl Plan {
         Self { standby: true, ..self }.through(Link::Database)
     }
 
+    /// With a Galera cluster of its own, to whose nodes connections lead in this order.
+    pub fn galera(self, order: Order) -> Self {
+        Self { galera: Some(order), ..self }
+    }
+
     /// Leads a connection through a proxy.
     pub fn through(mut self, link: Link) -> Self {
         self.links.push(link);
@@ -106,9 +113,14 @@ impl Plan {
             (false, true) => Some(DatabaseServer::mariadb(folder.path()).await.unwrap()),
             (false, false) => None,
         };
-        let database = match &database_server {
-            Some(server) => server.database().await.unwrap(),
-            None => Database::fresh().await.unwrap(),
+        let cluster = match self.galera {
+            Some(order) => Some(Cluster::galera(folder.path(), order).await.unwrap()),
+            None => None,
+        };
+        let database = match (&cluster, &database_server) {
+            (Some(cluster), _) => cluster.database().await.unwrap(),
+            (_, Some(server)) => server.database().await.unwrap(),
+            _ => Database::fresh().await.unwrap(),
         };
         let standby = match &database_server {
             Some(first) if self.standby => Some(standby::follow(first, folder.path()).await),
@@ -155,7 +167,18 @@ impl Plan {
         environment.extend(QUICK.map(|(name, value)| (name.to_owned(), value.to_owned())));
         environment.extend(self.settings);
 
-        let pool = MySqlPoolOptions::new().max_connections(4).connect_lazy_with(database.options());
+        let pool = MySqlPoolOptions::new().max_connections(4);
+        let pool = match &cluster {
+            // By the last node, which is told to have applied what all others have committed.
+            Some(cluster) => pool
+                .after_connect(|connection, _| {
+                    Box::pin(
+                        async move { connection.execute("SET SESSION wsrep_sync_wait = 15").await.map(drop) },
+                    )
+                })
+                .connect_lazy_with(cluster.nodes[2].options().database(&database.name)),
+            None => pool.connect_lazy_with(database.options()),
+        };
         let mut system = System {
             client: Client::new(Vec::new(), Arc::default()),
             receivers: Vec::new(),
@@ -170,6 +193,7 @@ impl Plan {
             database,
             database_server,
             standby,
+            cluster,
             environment,
             folder,
             _face_recog_port: face_recog_port,
@@ -258,6 +282,8 @@ pub struct System {
     /// Its server, if it is the system's own.
     pub database_server: Option<DatabaseServer>,
     standby: Option<DatabaseServer>,
+    /// The cluster of databases, if there is one. The test looks at the tables through its last server.
+    pub cluster: Option<Cluster>,
     environment: Vec<(String, String)>,
     /// Holds all logs.
     pub folder: PrivateFolder,
@@ -283,6 +309,7 @@ impl System {
             frontend: false,
             own_database: false,
             standby: false,
+            galera: None,
             eyes,
             links: Vec::new(),
             settings: Vec::new(),

@@ -8,6 +8,7 @@
 mod clients;
 mod database;
 mod face_recog;
+mod galera;
 mod input;
 mod look_again;
 mod pictures;
