@@ -24,7 +24,8 @@ async fn store(pool: &MySqlPool, count: usize) {
     images::store(pool, &paths).await.unwrap();
     execute(
         pool,
-        "UPDATE images SET taken_at = '1969-07-20' + INTERVAL (id * 7 % 5) DAY, shown_at = taken_at WHERE id % 7 > 0",
+        "UPDATE images SET taken_at = DATE_ADD('1969-07-20', INTERVAL id * 7 % 5 DAY),
+             shown_at = DATE_ADD('1969-07-20', INTERVAL id * 7 % 5 DAY) WHERE id % 7 > 0",
     )
     .await;
 }
@@ -117,8 +118,8 @@ async fn days_are_those_of_the_place_where_the_camera_was() {
     images::store(&pool, &["/late.jpg", "/midnight.jpg", "/posted.jpg"]).await.unwrap();
     execute(
         &pool,
-        "UPDATE images SET taken_at = '2024-05-17 23:59:59', taken_offset = -600, shown_at = taken_at WHERE id = 1;
-         UPDATE images SET taken_at = '2024-05-18 00:00:00', taken_offset = 840, shown_at = taken_at WHERE id = 2;
+        "UPDATE images SET taken_at = '2024-05-17 23:59:59', taken_offset = -600, shown_at = '2024-05-17 23:59:59' WHERE id = 1;
+         UPDATE images SET taken_at = '2024-05-18 00:00:00', taken_offset = 840, shown_at = '2024-05-18 00:00:00' WHERE id = 2;
          UPDATE images SET created_at = '2024-05-17 12:00:00', shown_at = created_at WHERE id = 3",
     )
     .await;

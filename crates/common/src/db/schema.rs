@@ -253,6 +253,11 @@ async fn upgrade(settings: &DatabaseSettings, pool: &MySqlPool) -> Result<(), Sc
     let binary = if version.contains("MariaDB") { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" };
     // The files are ours, and so are both names of the collation.
     let statements = |upgrade: &Upgrade| upgrade.sql.replace("{bin}", binary);
+    if version.contains("TiDB") {
+        // Names of people do not differ by the case of their letters alone, as on the other servers.
+        let default = "SET SESSION default_collation_for_utf8mb4 = 'utf8mb4_0900_ai_ci'";
+        sqlx::raw_sql(default).execute(&mut database).await?;
+    }
     sqlx::raw_sql(AssertSqlSafe(statements(&LOCKS))).execute(&mut database).await?;
     let Some(lock) = lock::wait(pool, LOCK, LOCK_WAIT).await? else { return Err(SchemaError::Busy) };
     let left = upgrades_left(&mut database).await?;

@@ -126,14 +126,15 @@ pub async fn face(pool: &MySqlPool, image: ImageId) -> u64 {
 /// Until a transaction waits for the lock of another.
 pub async fn until_somebody_waits(pool: &MySqlPool) {
     let end = Instant::now() + Duration::from_secs(10);
+    let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(pool).await.unwrap();
+    let waiting = if version.contains("TiDB") {
+        "SELECT COUNT(*) FROM information_schema.tidb_trx WHERE state = 'LockWaiting' AND db = DATABASE()"
+    } else {
+        "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'
+             AND trx_mysql_thread_id IN (SELECT id FROM information_schema.processlist WHERE db = DATABASE())"
+    };
     while Instant::now() < end {
-        let waiting: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'
-                 AND trx_mysql_thread_id IN (SELECT id FROM information_schema.processlist WHERE db = DATABASE())",
-        )
-        .fetch_one(pool)
-        .await
-        .unwrap();
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(pool).await.unwrap();
         if waiting > 0 {
             return;
         }

@@ -32,6 +32,7 @@ use crate::{
         audit::{self, Action, Change, Edited, Gone, Subject},
         faces,
         idempotency::{Key, remember},
+        lock,
         people::attribute::Attribute,
         pool::{answered, push_list, until_all_done, until_done},
     },
@@ -234,21 +235,26 @@ pub async fn name_picture(
         {
             return Ok(Changed::Done(Named::Undone));
         }
-        let insert = sqlx::query("INSERT INTO person_images (image_name, person_id) VALUES (?, ?)");
-        let insert = insert.bind(image_name).bind(person.id).execute(&mut *transaction).await?;
-        // Of rows with one name the first counts. This waits for another naming of the same picture; and as they wait for
-        // this one, one of the two gives way, and finds the row of the other when it is repeated.
-        let (row, id, name): (i32, i32, String) = sqlx::query_as(
-            "SELECT pi.id, person.id, person.name FROM person_images AS pi JOIN person ON person.id = person_id
-             WHERE image_name = ? ORDER BY pi.id LIMIT 1 FOR UPDATE",
+        // Nothing else keeps two people from getting the same picture: the original's table may have a name twice.
+        lock::turn(&mut transaction, &format!("picture {image_name}")).await?;
+        // Of rows with one name the first counts.
+        let owner: Option<(i32, String)> = sqlx::query_as(
+            "SELECT person.id, person.name FROM person_images AS pi JOIN person ON person.id = person_id
+             WHERE image_name = ? ORDER BY pi.id LIMIT 1",
         )
         .bind(image_name)
-        .fetch_one(&mut *transaction)
+        .fetch_optional(&mut *transaction)
         .await?;
-        if u64::try_from(row) != Ok(insert.last_insert_id()) {
+        if let Some((id, name)) = owner {
             let is_theirs = id == person.id;
-            return Ok(Changed::Done(if is_theirs { Named::Already } else { Named::Anothers(Person { id, name }) }));
+            return Ok(Changed::Done(if is_theirs {
+                Named::Already
+            } else {
+                Named::Anothers(Person { id, name })
+            }));
         }
+        let insert = sqlx::query("INSERT INTO person_images (image_name, person_id) VALUES (?, ?)");
+        insert.bind(image_name).bind(person.id).execute(&mut *transaction).await?;
         let person = Subject::person(person.id);
         audit::note_part(&mut transaction, who, Action::AddPhoto, person, &image_name, part_of).await?;
         let touched = touched(&mut transaction, None, &[image_name.to_owned()]).await?;

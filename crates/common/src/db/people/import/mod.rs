@@ -4,8 +4,6 @@
 
 mod forget;
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, MySqlConnection, MySqlPool, Row as _, mysql::MySqlRow};
@@ -23,9 +21,6 @@ pub use forget::{forget, is_erased};
 
 /// The lock of the receiver that works on runs.
 const LOCK: &str = "people import";
-
-/// The lock of the request that starts a run, and how long another one waits for it.
-const STARTING: (&str, Duration) = ("people import starts", Duration::from_secs(5));
 
 /// A run, and in JSON the answer of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -144,16 +139,9 @@ impl FromRow<'_, MySqlRow> for Picture {
 
 /// Starts a run; one of the same folder that is running in the same way is the answer instead.
 pub async fn start(pool: &MySqlPool, folder: &str, dry_run: bool, who: &str) -> sqlx::Result<Import> {
-    let (name, patience) = STARTING;
-    let Some(lock) = lock::wait(pool, name, patience).await? else { return Err(sqlx::Error::PoolTimedOut) };
-    let run = started(pool, folder, dry_run, who).await;
-    lock.release().await;
-    run
-}
-
-async fn started(pool: &MySqlPool, folder: &str, dry_run: bool, who: &str) -> sqlx::Result<Import> {
     until_done(|| async {
         let mut transaction = pool.begin().await?;
+        lock::turn(&mut transaction, "people import starts").await?;
         let same = format!(
             "SELECT {COLUMNS} FROM people_imports WHERE state = 0 AND folder = ? AND dry_run = ? LIMIT 1"
         );
