@@ -120,7 +120,7 @@ async fn days_are_those_of_the_place_where_the_camera_was() {
         &pool,
         "UPDATE images SET taken_at = '2024-05-17 23:59:59', taken_offset = -600, shown_at = '2024-05-17 23:59:59' WHERE id = 1;
          UPDATE images SET taken_at = '2024-05-18 00:00:00', taken_offset = 840, shown_at = '2024-05-18 00:00:00' WHERE id = 2;
-         UPDATE images SET created_at = '2024-05-17 12:00:00', shown_at = created_at WHERE id = 3",
+         UPDATE images SET created_at = '2024-05-17 12:00:00', shown_at = '2024-05-17 12:00:00' WHERE id = 3",
     )
     .await;
     let day = |text: &str| Some(text.parse().unwrap());

@@ -21,7 +21,7 @@ pub(crate) async fn start(folder: &Path) -> Result<DatabaseServer> {
     let name = format!("tidb-{port}");
     let home = folder.join(&name);
     fs::create_dir(&home).with_context(|| format!("cannot make {}", home.display()))?;
-    let program = Program::new(program).argument("-store=unistore").arguments([
+    let program = Program::new(program).working_folder(&home).argument("-store=unistore").arguments([
         format!("-path={}", home.display()),
         "-host=127.0.0.1".to_owned(),
         format!("-P={port}"),
