@@ -60,9 +60,9 @@ async fn exec(kind: Kind, command: &[String]) -> Result<u8> {
     let start = async {
         let folder = folder.path();
         anyhow::Ok(match kind {
-            Kind::Mariadb => Database::One(DatabaseServer::mariadb(folder).await?),
-            Kind::Mysql => Database::One(DatabaseServer::mysql(folder).await?),
-            Kind::Tidb => Database::One(DatabaseServer::tidb(folder).await?),
+            Kind::Mariadb => Database::One(DatabaseServer::mariadb(folder).await?.into()),
+            Kind::Mysql => Database::One(DatabaseServer::mysql(folder).await?.into()),
+            Kind::Tidb => Database::One(DatabaseServer::tidb(folder).await?.into()),
             Kind::Galera => Database::Cluster(Cluster::galera(folder, Order::First).await?),
         })
     };
@@ -81,7 +81,7 @@ async fn exec(kind: Kind, command: &[String]) -> Result<u8> {
 
 /// What runs around the command.
 enum Database {
-    One(DatabaseServer),
+    One(Box<DatabaseServer>),
     Cluster(Cluster),
 }
 
