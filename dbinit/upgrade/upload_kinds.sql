@@ -4,6 +4,6 @@
 ALTER TABLE images
     DROP KEY images_upload,
     DROP COLUMN upload,
-    ADD COLUMN upload CHAR(70) AS (IF(path RLIKE '(^|/)[0-9a-f]{64}[.](jpg|png|webp|gif|bmp|tif|heic|avif)$', SUBSTRING_INDEX(path, '/', -1), NULL))
+    ADD COLUMN upload CHAR(70) AS (NULLIF(REGEXP_SUBSTR(path, '[0-9a-f]{64}[.](jpg|png|webp|gif|bmp|tif|heic|avif)'), ''))
         VIRTUAL COMMENT 'name of the uploaded file that it may have: SHA-256 and extension',
     ADD KEY images_upload (upload);

@@ -107,7 +107,7 @@ impl Nsqd {
         body.extend(u32::try_from(message.len())?.to_be_bytes());
         body.extend(message);
         let url = format!("http://{}/mpub?topic={topic}&binary=true", self.http_address());
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
         client.post(url).body(body).send().await?.error_for_status()?;
         Ok(())
     }

@@ -61,7 +61,7 @@ pub async fn run(settings: Settings, readiness: Readiness, supervisor: Superviso
     let face_client = Arc::new(FaceClient::new(&settings.grpc_address, settings.identify_timeout));
     let webhooks = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
-        webhooks = Webhooks::new(&pool, settings.webhook()) => webhooks?,
+        webhooks = Webhooks::new(&pool, settings.webhook()) => webhooks,
     };
     let wanted = webhooks.wanted();
     let worker =

@@ -57,24 +57,20 @@ pub(crate) struct Webhooks {
 
 impl Webhooks {
     /// Delivers to `setting`, which are WEBHOOK_URL and WEBHOOK_SECRET, and to the targets in the database, for which it waits.
-    /// Fails where the machine's root certificates cannot be used.
-    pub(crate) async fn new(
-        database: &MySqlPool,
-        setting: Option<(TargetUrl, Secret)>,
-    ) -> reqwest::Result<Self> {
+    pub(crate) async fn new(database: &MySqlPool, setting: Option<(TargetUrl, Secret)>) -> Self {
         let of_setting = setting.map(|(url, secret)| {
             let events = vec![Event::ImageProcessed, Event::ImageFailed];
             Arc::new(Destination { target: WEBHOOK_URL, url, secret, events, paused: false })
         });
         let mut webhooks = Self {
-            sender: Arc::new(Sender::new(database.clone())?),
+            sender: Arc::new(Sender::new(database.clone())),
             of_setting,
             destinations: HashMap::new(),
             wanted: watch::Sender::default(),
             places: HashMap::new(),
         };
         webhooks.know(pool::until_ok("the targets of webhooks", || targets::destinations(database)).await);
-        Ok(webhooks)
+        webhooks
     }
 
     /// Who wants which events; a new target counts after [`ASK_EVERY`].

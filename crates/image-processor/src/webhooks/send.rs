@@ -2,7 +2,10 @@
 //!
 //! Headers and signature are those of the Standard Webhooks specification, for which there are libraries in many languages.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::Utc;
@@ -41,18 +44,25 @@ pub(super) enum Attempted {
 pub(super) struct Sender {
     pub(super) pool: MySqlPool,
     at_the_database: Semaphore,
-    client: Client,
+    /// Made for the first webhook: to read the root certificates takes a tenth of a second.
+    client: OnceLock<Client>,
 }
 
 impl Sender {
-    /// Fails where the machine's root certificates cannot be used.
-    pub(super) fn new(pool: MySqlPool) -> reqwest::Result<Self> {
+    pub(super) fn new(pool: MySqlPool) -> Self {
+        Self { pool, at_the_database: Semaphore::new(AT_THE_DATABASE), client: OnceLock::new() }
+    }
+
+    fn client(&self) -> reqwest::Result<&Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         let client = Client::builder()
             .user_agent(concat!("kube-face/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
             .redirect(Policy::none()) // nobody but the URL's owner hears of it
             .build()?;
-        Ok(Self { pool, at_the_database: Semaphore::new(AT_THE_DATABASE), client })
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// A turn at the database.
@@ -92,7 +102,7 @@ impl Sender {
     async fn send(&self, destination: &Destination, id: &str, body: String) -> reqwest::Result<StatusCode> {
         let seconds = Utc::now().timestamp().to_string();
         let signature = sign(&destination.secret, id, &seconds, &body);
-        let request = self.client.post(destination.url.as_str()).header(CONTENT_TYPE, "application/json");
+        let request = self.client()?.post(destination.url.as_str()).header(CONTENT_TYPE, "application/json");
         let request = request.header("webhook-id", id).header("webhook-timestamp", seconds);
         Ok(request.header("webhook-signature", signature).body(body).send().await?.status())
     }
