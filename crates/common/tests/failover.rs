@@ -8,13 +8,14 @@ mod support;
 use common::db::{
     errors::Kind,
     failover::{self, until_taken_over},
+    lock,
     pool::{self, HeldConnection},
 };
 use devstack::Database;
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool};
 use tokio::sync::Mutex;
 
-use support::settings;
+use support::{migrated, settings};
 
 /// What leaves connections behind does so in the whole process.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -111,18 +112,20 @@ async fn what_a_server_refuses_that_stands_aside_is_asked_again_on_a_new_connect
 }
 
 #[tokio::test]
-async fn a_kept_connection_is_left_behind_too() {
+async fn a_kept_connection_is_left_behind_too_and_a_lock_stays() {
     let _turn = TURN.lock().await;
-    let database = Database::fresh().await.unwrap();
-    let pool = pool::pool(&settings(&database), 4);
+    let (_database, pool) = migrated().await;
     let mut kept = HeldConnection::new(pool.clone());
     let mut connection = kept.take().await.unwrap();
     let old = id(&mut connection).await;
     kept.keep(connection, &Ok(()));
     let mut connection = kept.take().await.unwrap();
     assert_eq!(id(&mut connection).await, old);
+    let lock = lock::take(&pool, "lock").await.unwrap().unwrap();
+
     let error = say(&mut connection, 1836, "HY000", "Running in read-only mode").await;
     failover::note(&error);
     kept.keep::<()>(connection, &Err(error));
     assert_ne!(id(&mut kept.take().await.unwrap()).await, old);
+    lock.held().unwrap();
 }

@@ -11,7 +11,6 @@ use common::{
         corrections::{self, Correction},
         faces::clusters,
         images::{self, ClaimOutcome, Fenced, Outcome, Recognised, delete},
-        pool::is_deadlock,
         webhooks::Wanted,
     },
     models::ImageId,
@@ -28,14 +27,9 @@ const LEASE: Duration = Duration::from_secs(60);
 
 /// Deletes an image; whether there was one.
 async fn delete(pool: &MySqlPool, image: ImageId, who: &str) -> bool {
-    loop {
-        let Some(removal) = delete::delete(pool, image, who).await.unwrap() else { return false };
-        match removal.commit().await {
-            // As the receiver does: on another node of a Galera cluster somebody was first.
-            Err(error) if is_deadlock(&error) => {}
-            committed => return committed.map(|()| true).unwrap(),
-        }
-    }
+    let Some(removal) = delete::delete(pool, image, who).await.unwrap() else { return false };
+    removal.commit().await.unwrap();
+    true
 }
 
 async fn count(pool: &MySqlPool, table: &str) -> i64 {
