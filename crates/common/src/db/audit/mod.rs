@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, QueryBuilder};
 
 use crate::{
-    db::pool::{is_duplicate, push_list, until_done},
+    db::{
+        lock,
+        pool::{push_list, until_done},
+    },
     models::{ImageId, NOBODY, Person},
 };
 
@@ -507,6 +510,7 @@ pub(crate) async fn hold(
     entry: u64,
     actions: &[Action],
 ) -> sqlx::Result<bool> {
+    lock::turn(transaction, &format!("entry {entry}")).await?;
     let select = sqlx::query_scalar::<_, String>("SELECT action FROM audit WHERE id = ? FOR UPDATE");
     let action = select.bind(entry).fetch_optional(&mut *transaction).await?;
     if !action.is_some_and(|action| Action::is_one_of(&action, actions)) {
@@ -523,20 +527,17 @@ struct Links {
     part_of: Option<u64>,
 }
 
-/// Notes who took an entry back, which nobody did before, and what it changed; false when somebody was first after all, on another
-/// node of a Galera cluster, where nobody waits for [`hold`].
+/// Notes who took an entry back, which nobody did before, and what it changed.
 pub(crate) async fn note_undo(
     transaction: &mut MySqlConnection,
     who: &str,
     subject: Subject,
     detail: &impl Serialize,
     entry: u64,
-) -> sqlx::Result<bool> {
-    let links = Links { undoes: Some(entry), part_of: None };
-    match insert(transaction, who, Action::Undo, subject, detail, links).await {
-        Err(error) if is_duplicate(&error) => Ok(false),
-        noted => noted.map(|_| true),
-    }
+) -> sqlx::Result<()> {
+    insert(transaction, who, Action::Undo, subject, detail, Links { undoes: Some(entry), part_of: None })
+        .await?;
+    Ok(())
 }
 
 /// How many entries are older than `days`.

@@ -68,9 +68,7 @@ pub async fn undo(
         let pictures = people::undo_introduction(&mut transaction, entry, introduced).await?;
         rejoin(&mut transaction, &mut back).await?;
         let (subject, change) = entries::of(back, false, correction.person);
-        if !audit::note_undo(&mut transaction, who, subject, &change, entry).await? {
-            return Ok(None);
-        }
+        audit::note_undo(&mut transaction, who, subject, &change, entry).await?;
         transaction.commit().await?;
         Ok(Some(Undone { of: Restored { images, faces: restored.len() }, pictures }))
     })

@@ -247,9 +247,7 @@ pub async fn undo(
             again.build().execute(&mut *transaction).await?;
         }
         cluster_sizes::count(&mut transaction, &[cluster]).await?;
-        if !audit::note_undo(&mut transaction, who, Subject::person(person), &(), entry).await? {
-            return Ok(None);
-        }
+        audit::note_undo(&mut transaction, who, Subject::person(person), &(), entry).await?;
         let pictures =
             people::undo_introduction(&mut transaction, entry, Some(person).filter(|_| new)).await?;
         transaction.commit().await?;

@@ -146,9 +146,7 @@ pub async fn undo(
         }
         settle(&mut transaction, &[image]).await?;
         let change = Change::Drawing(Drawing { face, image: image.0, reason: None, distance: None });
-        if !audit::note_undo(&mut transaction, who, Subject::Face(face), &change, entry).await? {
-            return Ok(None);
-        }
+        audit::note_undo(&mut transaction, who, Subject::Face(face), &change, entry).await?;
         transaction.commit().await?;
         Ok(Some(image))
     })

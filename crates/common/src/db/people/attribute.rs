@@ -87,9 +87,7 @@ where
             }
             self.write(&mut transaction, *person, before).await?;
             let back = Edited { person: *person, before: after.clone(), after: before.clone() };
-            if !audit::note_undo(&mut transaction, who, subject, &(self.told)(back), entry).await? {
-                return Ok(None);
-            }
+            audit::note_undo(&mut transaction, who, subject, &(self.told)(back), entry).await?;
             transaction.commit().await?;
             Ok(Some(*person))
         })

@@ -164,9 +164,7 @@ pub async fn undo(pool: &MySqlPool, entry: u64, merge: &Merge, who: &str) -> sql
             }
         }
         touched.extend(self::touched(&mut transaction, None, pictures).await?);
-        if !audit::note_undo(&mut transaction, who, Subject::person(*id), &(), entry).await? {
-            return Ok(None);
-        }
+        audit::note_undo(&mut transaction, who, Subject::person(*id), &(), entry).await?;
         faces::settle(&mut transaction, &Vec::from_iter(touched)).await?;
         transaction.commit().await?;
         Ok(u64::try_from(*id).ok())
