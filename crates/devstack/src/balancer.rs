@@ -2,7 +2,6 @@
 //! work, and those to one that does not work any more are cut.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -59,12 +58,10 @@ impl Balancer {
         for index in 0..nodes.len() {
             let nodes = nodes.clone();
             tasks.spawn(async move {
+                let node = &nodes[index];
                 loop {
-                    let node = &nodes[index];
-                    node.works.send_replace(matches!(
-                        timeout(ANSWER_WITHIN, node.asked(works)).await,
-                        Ok(Ok(true))
-                    ));
+                    let answer = timeout(ANSWER_WITHIN, node.asked(works)).await;
+                    node.works.send_replace(matches!(answer, Ok(Ok(true))));
                     sleep(ASK_EVERY).await;
                 }
             });
@@ -72,11 +69,13 @@ impl Balancer {
         let mut balancer = Self { port, nodes: nodes.clone(), tasks };
         balancer.until_all_work().await?;
         balancer.tasks.spawn(async move {
-            let (turn, mut carrying) = (AtomicUsize::new(0), JoinSet::new());
+            let (mut first, mut carrying) = (0, JoinSet::new());
             while let Ok((client, _)) = listener.accept().await {
-                let first = if order == Order::InTurn { turn.fetch_add(1, Ordering::Relaxed) } else { 0 };
                 let nodes = nodes.clone();
                 carrying.spawn(async move { carry(client, &nodes, first).await });
+                if order == Order::InTurn {
+                    first += 1;
+                }
                 while carrying.try_join_next().is_some() {}
             }
         });

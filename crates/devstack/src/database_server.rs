@@ -87,7 +87,8 @@ impl DatabaseServer {
 
     /// Starts an empty MySQL, with its data and log in `folder`.
     ///
-    /// The server runs in a Debian of its own, as `setup/mysql` lays it down, by a change of root, in a mount namespace of its own: nothing is left mounted, however it ends. Needs root.
+    /// The server runs in a Debian of its own, as `setup/mysql` lays it down, by a change of root, in a mount namespace of its own:
+    /// nothing is left mounted, however it ends. Needs root.
     ///
     /// # Errors
     /// When it is not there, or the server cannot be started or is not ready in time.

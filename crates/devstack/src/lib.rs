@@ -4,9 +4,10 @@
 //! owner is: dropped, panicked, interrupted or killed.
 //!
 //! ```text
-//! DatabaseServer  MariaDB, or a real MySQL; a Cluster of them ─┐
+//! DatabaseServer  MariaDB, MySQL, TiDB           ─┐
 //! Nsqlookupd, Nsqd  the queue                     ├─ are each a Server: start, stop, kill, pause, start again
 //! Service  receiver, image-processor, face-recog … ┘            which runs a Process
+//! Cluster  three database servers with the same data
 //! Stack  all of these around a database
 //! Recogniser  a scripted face-recog for where the real one must misbehave
 //! ```
@@ -40,6 +41,7 @@ mod database_server;
 mod fake_face_recog;
 mod folder;
 mod galera;
+mod http;
 mod nsq;
 pub mod paths;
 mod port;
@@ -58,6 +60,7 @@ pub use database::Database;
 pub use database_server::DatabaseServer;
 pub use fake_face_recog::{FakeFaceRecog, Gate, Reply, SENT};
 pub use folder::PrivateFolder;
+pub use http::http_client;
 pub use nsq::{Nsqd, Nsqlookupd};
 pub use port::Port;
 pub use process::{Process, Program, spawn_bound_to_us};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::http::http_client;
 use crate::paths;
 use crate::port::Port;
 use crate::process::Program;
@@ -107,7 +108,7 @@ impl Nsqd {
         body.extend(u32::try_from(message.len())?.to_be_bytes());
         body.extend(message);
         let url = format!("http://{}/mpub?topic={topic}&binary=true", self.http_address());
-        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
+        let client = http_client().build()?;
         client.post(url).body(body).send().await?.error_for_status()?;
         Ok(())
     }

@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions, Connection};
 
+use crate::http::http_client;
 use crate::process::{Process, Program};
 
 /// Longer than any server here needs on a busy machine with two cores.
@@ -33,7 +34,7 @@ impl Probe {
         let answer = async {
             match self {
                 Self::Http(address) => {
-                    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
+                    let client = http_client().build()?;
                     client.get(address).send().await?.error_for_status()?;
                 }
                 Self::Sql(options) => {

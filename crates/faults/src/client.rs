@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use devstack::http_client;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -71,12 +72,7 @@ pub struct Client {
 impl Client {
     /// A client of the receivers at these addresses, `http://host:port` each.
     pub fn new(receivers: Vec<String>, book: Arc<Book>) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .tls_certs_only([])
-            .timeout(Duration::from_secs(60))
-            .build()
-            .unwrap();
+        let http = http_client().timeout(Duration::from_secs(60)).build().unwrap();
         Self { http, receivers, next: Arc::default(), book }
     }
 

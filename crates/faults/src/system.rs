@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use devstack::{
     Cluster, Database, DatabaseServer, FakeFaceRecog, Nsqd, Nsqlookupd, Order, Port, PrivateFolder, Service,
-    paths,
+    http_client, paths,
 };
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{Executor, MySqlPool};
@@ -471,7 +471,7 @@ impl System {
 
     /// The value of a metric without labels; 0 when there is none.
     pub async fn metric(service: &Service, name: &str) -> f64 {
-        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        let client = http_client().build().unwrap();
         let metrics = client.get(format!("http://{}/metrics", service.ops_address())).send().await.unwrap();
         let metrics = metrics.text().await.unwrap();
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());

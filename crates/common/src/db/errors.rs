@@ -39,13 +39,16 @@ impl Kind {
 
 /// The number of an error of the server.
 pub(crate) fn number(error: &Error) -> Option<u16> {
-    Some(error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?.number())
+    of_database(error).map(MySqlDatabaseError::number)
+}
+
+fn of_database(error: &Error) -> Option<&MySqlDatabaseError> {
+    error.as_database_error()?.try_downcast_ref()
 }
 
 /// What a server says when it stands aside, and what that means in words.
 pub(crate) fn why_other_server(error: &Error) -> Option<&'static str> {
-    let error: &MySqlDatabaseError = error.as_database_error()?.try_downcast_ref()?;
-    standing_aside(error)
+    of_database(error).and_then(standing_aside)
 }
 
 fn standing_aside(error: &MySqlDatabaseError) -> Option<&'static str> {

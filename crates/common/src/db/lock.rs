@@ -6,7 +6,6 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,6 +13,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{MySqlConnection, MySqlPool};
 use tokio::{
     runtime::Handle,
+    sync::watch,
     task::AbortHandle,
     time::{sleep, timeout},
 };
@@ -33,9 +33,10 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 #[must_use]
 pub struct Lock {
-    row: Row,
+    /// `None` when it was given back.
+    row: Option<Row>,
     /// Until when it is ours for certain.
-    until: Arc<Mutex<Instant>>,
+    until: watch::Receiver<Instant>,
     renewing: AbortHandle,
 }
 
@@ -50,16 +51,18 @@ struct Row {
 impl Lock {
     /// Fails when the lock may be somebody else's by now.
     pub fn held(&self) -> sqlx::Result<()> {
-        if Instant::now() < *locked(&self.until) {
+        if Instant::now() < *self.until.borrow() {
             return Ok(());
         }
-        let lost = format!("the lock {:?} may be another process's by now", self.row.name);
+        let lost = "a lock may be another process's by now: it could not be renewed in time";
         Err(io::Error::new(io::ErrorKind::TimedOut, lost).into())
     }
 
     /// Gives it back, and waits until it is.
-    pub async fn release(self) {
-        self.row.delete().await;
+    pub async fn release(mut self) {
+        if let Some(row) = self.row.take() {
+            row.delete().await;
+        }
     }
 }
 
@@ -67,8 +70,7 @@ impl Drop for Lock {
     fn drop(&mut self) {
         self.renewing.abort();
         // Where there is no runtime any more, the lease runs out.
-        if let Ok(runtime) = Handle::try_current() {
-            let row = self.row.clone();
+        if let (Some(row), Ok(runtime)) = (self.row.take(), Handle::try_current()) {
             runtime.spawn(async move { row.delete().await });
         }
     }
@@ -93,9 +95,9 @@ pub async fn take(pool: &MySqlPool, name: &'static str) -> sqlx::Result<Option<L
     if !row.insert().await? {
         return Ok(None);
     }
-    let until = Arc::new(Mutex::new(begun + LEASE));
-    let renewing = tokio::spawn(renew(row.clone(), until.clone())).abort_handle();
-    Ok(Some(Lock { row, until, renewing }))
+    let (renewed, until) = watch::channel(begun + LEASE);
+    let renewing = tokio::spawn(renew(row.clone(), renewed)).abort_handle();
+    Ok(Some(Lock { row: Some(row), until, renewing }))
 }
 
 /// Takes the lock `name`, for which it waits at most `patience`.
@@ -112,12 +114,14 @@ pub async fn wait(pool: &MySqlPool, name: &'static str, patience: Duration) -> s
 }
 
 /// Puts the lease off, until somebody else has the lock.
-async fn renew(row: Row, until: Arc<Mutex<Instant>>) {
+async fn renew(row: Row, until: watch::Sender<Instant>) {
     loop {
         sleep(RENEW_EVERY).await;
         let begun = Instant::now();
         match row.renew().await {
-            Ok(true) => *locked(&until) = begun + LEASE,
+            Ok(true) => {
+                until.send_replace(begun + LEASE);
+            }
             Ok(false) => return,
             // Perhaps next time. The owner hears of it when the lease is over.
             Err(error) => tracing::debug!(%error, lock = row.name, "cannot renew a lock"),
@@ -168,8 +172,4 @@ impl Row {
             tracing::debug!(%error, lock = self.name, "a lock is given back by the end of its lease");
         }
     }
-}
-
-fn locked(until: &Mutex<Instant>) -> MutexGuard<'_, Instant> {
-    until.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -27,5 +27,6 @@ pub mod pool;
 pub mod runs;
 pub mod schema;
 pub mod sessions;
+mod tidb;
 pub mod tls;
 pub mod webhooks;

@@ -11,9 +11,9 @@ use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, Row};
 
 use crate::{
     db::{
-        errors, lock,
+        lock,
         pool::{answered, is_deadlock},
-        tls,
+        tidb, tls,
     },
     retry,
     settings::DatabaseSettings,
@@ -252,14 +252,10 @@ async fn upgrade(settings: &DatabaseSettings, pool: &MySqlPool) -> Result<(), Sc
     let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut database).await?;
     let binary = if version.contains("MariaDB") { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" };
     // The files are ours, and so are both names of the collation.
-    let statements = |upgrade: &Upgrade| {
-        let sql = upgrade.sql.replace("{bin}", binary);
-        if version.contains("TiDB") { without_substr(&sql) } else { sql }
-    };
-    if version.contains("TiDB") {
-        // Names of people do not differ by the case of their letters alone, as on the other servers.
-        let default = "SET SESSION default_collation_for_utf8mb4 = 'utf8mb4_0900_ai_ci'";
-        sqlx::raw_sql(default).execute(&mut database).await?;
+    let statements = |upgrade: &Upgrade| upgrade.sql.replace("{bin}", binary);
+    let is_tidb = version.contains("TiDB");
+    if is_tidb {
+        tidb::prepare(&mut database).await?;
     }
     sqlx::raw_sql(AssertSqlSafe(statements(&LOCKS))).execute(&mut database).await?;
     let Some(lock) = lock::wait(pool, LOCK, LOCK_WAIT).await? else { return Err(SchemaError::Busy) };
@@ -273,8 +269,8 @@ async fn upgrade(settings: &DatabaseSettings, pool: &MySqlPool) -> Result<(), Sc
             if !portion.is_empty() {
                 in_portions(&mut database, upgrade.table, portion).await?;
             }
-            if version.contains("TiDB") {
-                in_parts(&mut database, rest).await?;
+            if is_tidb {
+                tidb::upgrade(&mut database, rest).await?;
             } else {
                 sqlx::raw_sql(AssertSqlSafe(rest.to_owned())).execute(&mut database).await?;
             }
@@ -305,46 +301,6 @@ async fn in_portions(
         }
     }
     Ok(())
-}
-
-/// The name of an upload in its path as TiDB can generate it: the last part of the path, where the whole of it is such a name.
-fn without_substr(sql: &str) -> String {
-    sql.replace("NULLIF(REGEXP_SUBSTR(path, '", "IF(path RLIKE '(^|/)")
-        .replace(")'), '')", ")$', SUBSTRING_INDEX(path, '/', -1), NULL)")
-}
-
-/// Runs statements on TiDB, which takes no ALTER TABLE that gives a column an index and makes or converts it, too: there each part
-/// is a statement, and those that are done already are passed over.
-async fn in_parts(database: &mut MySqlConnection, statements: &str) -> Result<(), SchemaError> {
-    for statement in parts(statements) {
-        match sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *database).await {
-            Err(error) if is_done_already(&error) => {}
-            result => result.map(drop)?,
-        }
-    }
-    Ok(())
-}
-
-/// The statements, each of which ends a line, and of an ALTER TABLE its parts, each of which begins one.
-fn parts(statements: &str) -> Vec<String> {
-    let is_code = |line: &&str| !line.trim_start().starts_with("--");
-    let code: String = statements.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect();
-    let of_one = |statement: &str| -> Vec<String> {
-        let altered =
-            statement.strip_prefix("ALTER TABLE ").and_then(|rest| rest.split_once(char::is_whitespace));
-        let Some((table, changes)) = altered else { return vec![statement.to_owned()] };
-        changes.split(",\n").map(|change| format!("ALTER TABLE {table} {}", change.trim())).collect()
-    };
-    code.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()).flat_map(of_one).collect()
-}
-
-/// Whether a column or a key is there that is to be made, or gone that is to be dropped.
-fn is_done_already(error: &sqlx::Error) -> bool {
-    const ER_DUP_FIELDNAME: u16 = 1060;
-    const ER_DUP_KEYNAME: u16 = 1061;
-    const ER_CANT_DROP_FIELD_OR_KEY: u16 = 1091;
-    let number = errors::number(error);
-    number.is_some_and(|it| [ER_DUP_FIELDNAME, ER_DUP_KEYNAME, ER_CANT_DROP_FIELD_OR_KEY].contains(&it))
 }
 
 /// Names the rows that gave way because the original had stored their path twice.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use devstack::{Database, DatabaseServer, PrivateFolder, Stack, crowd, paths};
+use devstack::{Database, DatabaseServer, PrivateFolder, Stack, crowd, http_client, paths};
 use serde::Deserialize;
 use sqlx::{ConnectOptions, Connection};
 use tokio::signal::unix::{SignalKind, signal};
@@ -319,7 +319,7 @@ fn check(rows: &[Row]) -> Result<()> {
 }
 
 fn http() -> Result<reqwest::Client> {
-    Ok(reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(30)).build()?)
+    Ok(http_client().timeout(Duration::from_secs(30)).build()?)
 }
 
 fn say(what: &str) {
