@@ -204,7 +204,7 @@ async fn images_of_before_are_shown_by_the_day_of_their_posting() {
     let today = shape(&pool).await;
     execute(
         &pool,
-        "ALTER TABLE images DROP KEY images_shown, DROP KEY images_person_shown, DROP COLUMN taken_at, DROP COLUMN taken_offset, DROP COLUMN shown_at;
+        "ALTER TABLE images DROP KEY images_shown, DROP KEY images_person_shown; ALTER TABLE images DROP COLUMN taken_at, DROP COLUMN taken_offset, DROP COLUMN shown_at;
          INSERT INTO images (id, path, created_at, updated_at) VALUES
              (1, '/a.jpg', '2024-05-17 09:30:00.25', '2024-05-18 10:00:00'), (10001, '/b.jpg', '2023-01-01', '2024-05-18 10:00:00');",
     )
@@ -226,7 +226,7 @@ async fn faces_of_before_get_the_dates_of_their_images() {
     let today = shape(&pool).await;
     execute(
         &pool,
-        "ALTER TABLE faces DROP KEY faces_shown, DROP COLUMN shown_at;
+        "ALTER TABLE faces DROP KEY faces_shown; ALTER TABLE faces DROP COLUMN shown_at;
          ALTER TABLE images DROP KEY images_person_shown;
          INSERT INTO images (id, path, shown_at) VALUES (1, '/a.jpg', '2024-05-17 09:30:00.25'), (2, '/b.jpg', '2023-01-01');
          INSERT INTO faces (id, image_id, position, x, y, width, height, embedding, model, sharpness, turned, gallery, matches) VALUES
