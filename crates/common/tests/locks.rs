@@ -11,7 +11,7 @@ use sqlx::MySqlPool;
 use support::{execute, migrated};
 
 /// Longer than a lease.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// As if the owner had shown no sign of life for the length of a lease.
 async fn let_leases_run_out(pool: &MySqlPool) {

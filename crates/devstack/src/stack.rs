@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,9 @@ use crate::nsq::{Nsqd, Nsqlookupd};
 use crate::paths;
 use crate::port::Port;
 use crate::service::{Finished, Service};
+
+/// Lines of each log that a failing test shows.
+const LAST_LINES: usize = 50;
 
 /// Longer than the redeemer tries before it gives up.
 const REDEEMED_WITHIN: Duration = Duration::from_secs(70);
@@ -33,6 +37,21 @@ pub struct Stack {
     receiver_port: Port,
     frontend_port: Port,
     _face_recog_port: Port,
+}
+
+/// A test that fails shows what the services said.
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        for service in [&self.receiver, &self.image_processor, &self.face_recog, &self.frontend] {
+            let log = fs::read_to_string(service.server.log()).unwrap_or_default();
+            let told: Vec<_> = log.lines().filter(|line| !line.contains("upgrading the database")).collect();
+            let last = &told[told.len().saturating_sub(LAST_LINES)..];
+            eprintln!("{}:\n{}", service.server.log().display(), last.join("\n"));
+        }
+    }
 }
 
 /// The settings that lead services to the queue, to a face-recog on the port `face_recog`, and to the two folders of

@@ -13,7 +13,7 @@ use devstack::{Database, Port, PrivateFolder, Process, Program, paths};
 use sqlx::{ConnectOptions, Connection};
 
 /// Far longer than any of these processes takes; only a failing test waits for it.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(90);
 
 const RECEIVER: &str = "receiver";
 const IMAGE_PROCESSOR: &str = "image-processor";

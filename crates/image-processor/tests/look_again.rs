@@ -24,7 +24,7 @@ use sqlx::MySqlPool;
 use support::Processor;
 
 /// Far longer than anything here takes; only a failing test waits for it.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 
 const WHO: &str = "a test";
 

@@ -26,7 +26,7 @@ use tonic::{Status, transport::Channel};
 use web::ops::Readiness;
 
 /// Longest wait for anything: far more than it takes, so that a slow machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A file that `make setup` fetched.
 fn fetched(folder: &str, name: &str) -> PathBuf {

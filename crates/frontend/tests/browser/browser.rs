@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Nothing takes this long unless it is broken.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// The name under which WebDriver hands elements around.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";

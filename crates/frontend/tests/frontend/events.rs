@@ -21,7 +21,7 @@ async fn next(events: &mut Response) -> String {
             }
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), event).await.expect("no event came")
+    tokio::time::timeout(std::time::Duration::from_secs(180), event).await.expect("no event came")
 }
 
 #[tokio::test]

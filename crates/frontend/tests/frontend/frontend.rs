@@ -176,7 +176,7 @@ pub async fn until<F: Future<Output = bool>>(condition: impl Fn() -> F) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.expect("it took too long");
+    tokio::time::timeout(std::time::Duration::from_secs(180), wait).await.expect("it took too long");
 }
 
 /// The text of each cell of the table's body, row by row, tags removed and blanks in a row made one.

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use web::ops::Readiness;
 
 /// Nothing here takes this long unless it is broken.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(90);
 
 /// A running receiver.
 pub struct Receiver {
