@@ -29,69 +29,34 @@ function appear(row) {
   row.animate([{ opacity: 0.2 }, { opacity: 1 }], 600);
 }
 
-// Both lists are in the same order. Rows that stay the same are not touched, so that scroll position, selection and
-// focus stay where they are.
-function updateRows(list, rows) {
-  const ids = new Set(rows.map((row) => row.id));
-  for (const row of [...list.children]) if (!ids.has(row.id)) row.remove();
-  rows.forEach((row, index) => {
-    const here = list.children[index];
-    if (here?.isEqualNode(row)) return;
-    const focused = here?.id === row.id ? controls(here).indexOf(document.activeElement) : -1;
-    if (here?.id === row.id) {
-      keepSelected(here, row);
-      here.replaceWith(row);
-    } else list.insertBefore(row, here ?? null);
-    if (focused >= 0) (controls(row)[focused] ?? controls(row)[0])?.focus({ preventScroll: true });
-    appear(row);
-  });
-}
-
 const controls = (row) => [...row.querySelectorAll("a, button, input")];
+const ROW = "[data-rows] > *";
 
-function keepSelected(here, row) {
-  const [old, fresh] = [here, row].map((row) => row.querySelector("input[type=checkbox]"));
-  if (old && fresh) fresh.checked = old.checked;
-}
+// A form that somebody fills in, an upload that is under way, and what a script has filled.
+const isReaders = (part) => (part.tagName === "FORM" && part.parentNode === main()) || "own" in (part.dataset ?? {});
 
-const kind = (part) => `${part.tagName}#${part.id}.${part.className}`;
+// What the reader has selected or opened is theirs, too.
+const READERS = ["checked", "open"];
 
-// The parts of the page that stand there already, each beside its new version, in the order of the new page.
-function pairs(here, next) {
-  const old = [...here.children];
-  let from = 0;
-  return [...next.children].map((fresh) => {
-    const at = old.findIndex((part, at) => at >= from && kind(part) === kind(fresh));
-    if (at < 0) return [null, fresh];
-    from = at + 1;
-    return [old[at], fresh];
+// Changes what differs, and nothing else: scroll position, selection and focus stay where they are.
+function show(next) {
+  const row = document.activeElement?.closest(ROW);
+  const at = row ? controls(row).indexOf(document.activeElement) : -1;
+  Idiomorph.morph(main(), next.childNodes, {
+    morphStyle: "innerHTML",
+    callbacks: {
+      beforeNodeMorphed: (node, fresh) => {
+        if (isReaders(node)) return false;
+        if (node.matches?.(ROW) && node.textContent !== fresh.textContent) appear(node);
+        return true;
+      },
+      beforeAttributeUpdated: (name) => !READERS.includes(name),
+      afterNodeAdded: (node) => node.matches?.(ROW) && appear(node),
+    },
   });
-}
-
-// A form that somebody fills in, an upload that is under way, and what a script has filled stay as they are, also when
-// other parts of the page come or go.
-function updateSections(here, next) {
-  const both = pairs(here, next);
-  const stay = new Set(both.map(([part]) => part));
-  for (const part of [...here.children]) if (!stay.has(part)) part.remove();
-  let place = here.firstElementChild;
-  for (const [part, fresh] of both) {
-    if (!part) here.insertBefore(fresh, place);
-    else {
-      place = part.nextElementSibling;
-      updateSection(part, fresh);
-    }
-  }
-}
-
-function updateSection(part, fresh) {
-  if (part.tagName === "FORM" || "own" in part.dataset || part.isEqualNode(fresh)) return;
-  const rows = part.matches("[data-rows]") ? part : part.querySelector("[data-rows]");
-  const freshRows = fresh.matches("[data-rows]") ? fresh : fresh.querySelector("[data-rows]");
-  if (rows && freshRows) return updateRows(rows, [...freshRows.children]);
-  const focused = part.contains(document.activeElement) ? document.activeElement.id : null;
-  part.replaceWith(fresh);
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  // The control that had the focus may be gone: the row has others.
+  if (at >= 0 && row.isConnected && document.activeElement === document.body)
+    (controls(row)[at] ?? controls(row)[0])?.focus({ preventScroll: true });
 }
 
 const fresh = document.getElementById("fresh");
@@ -155,7 +120,7 @@ async function ask() {
   const html = await answer.text();
   const next = new DOMParser().parseFromString(html, "text/html").querySelector("main");
   const held = holdBack(next);
-  updateSections(main(), next);
+  show(next);
   showFresh(held);
   main().setAttribute("data-live", "");
   etag = answer.headers.get("ETag");

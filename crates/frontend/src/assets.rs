@@ -17,6 +17,12 @@ use crate::{
 /// The design.
 pub static STYLE: Asset =
     Asset::new("style.css", "text/css; charset=utf-8", include_str!("../assets/style.css"));
+/// What changes a page into its new version, part by part: the file of the npm package, as it is.
+pub static IDIOMORPH: Asset = Asset::new(
+    "idiomorph-0.8.0.min.js",
+    "text/javascript; charset=utf-8",
+    include_str!("../assets/idiomorph/idiomorph-0.8.0.min.js"),
+);
 /// What keeps an open page up to date.
 pub static SCRIPT: Asset =
     Asset::new("app.js", "text/javascript; charset=utf-8", include_str!("../assets/app.js"));
@@ -37,6 +43,9 @@ pub static PLACEHOLDER: Asset =
     Asset::new("placeholder.svg", "image/svg+xml", include_str!("../assets/placeholder.svg"));
 /// The picture in the browser's tab.
 pub static ICON: Asset = Asset::new("favicon.svg", "image/svg+xml", include_str!("../assets/favicon.svg"));
+
+static ALL: [&Asset; 9] =
+    [&STYLE, &IDIOMORPH, &SCRIPT, &ACTIONS, &SELECTION, &REVIEW, &DRAW, &PLACEHOLDER, &ICON];
 
 /// A file that pages refer to.
 pub struct Asset {
@@ -73,10 +82,7 @@ pub async fn send(
     format: Format,
     headers: HeaderMap,
 ) -> Response {
-    let Some(asset) = [&STYLE, &SCRIPT, &ACTIONS, &SELECTION, &REVIEW, &DRAW, &PLACEHOLDER, &ICON]
-        .into_iter()
-        .find(|asset| asset.name == name)
-    else {
+    let Some(asset) = ALL.into_iter().find(|asset| asset.name == name) else {
         return Problem::NoSuchPage.answer(format);
     };
     // Another version's address: two releases run side by side, and this content must not be kept for that one.
@@ -87,5 +93,18 @@ pub async fn send(
         (StatusCode::NOT_MODIFIED, kept).into_response()
     } else {
         (kept, [(CONTENT_TYPE, asset.kind)], asset.body).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    #[test]
+    fn idiomorph_is_the_file_of_its_package() {
+        let hash = hex::encode(Sha256::digest(IDIOMORPH.body));
+        assert_eq!(hash, "4cbd535caf7663a51eda9bce6595371c384fc430d54b8d414e29a61167f19f96");
     }
 }
