@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use common::{
     breaker::CircuitBreaker,
-    db::{pool, schema},
+    db::{pool, schema, server},
     supervisor::Supervisor,
 };
 use tokio::task::AbortHandle;
@@ -54,7 +54,11 @@ pub async fn run(settings: Settings, readiness: Readiness, supervisor: Superviso
     );
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
-        () = schema::ensure(&settings.database, &pool) => readiness.ready(),
+        () = async {
+            schema::ensure(&settings.database, &pool).await;
+            readiness.ready();
+            server::warn(&pool).await;
+        } => {}
     }
 
     let breaker = Arc::new(CircuitBreaker::new(settings.breaker()));

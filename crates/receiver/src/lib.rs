@@ -40,7 +40,7 @@ mod webhooks;
 use std::sync::Arc;
 
 use common::{
-    db::{pool, schema, sessions::Sessions},
+    db::{pool, schema, server, sessions::Sessions},
     settings::UploadFolder,
     supervisor::Supervisor,
 };
@@ -126,8 +126,12 @@ pub async fn run(
     });
     let router = http::router(receiver.clone());
     let prepare = async {
-        if shutdown.run_until_cancelled(schema::ensure(&settings.database, &pool)).await.is_some() {
+        let ensured = async {
+            schema::ensure(&settings.database, &pool).await;
             readiness.ready();
+            server::warn(&pool).await;
+        };
+        if shutdown.run_until_cancelled(ensured).await.is_some() {
             // All of them read today's schema.
             let stopped = shutdown.clone();
             supervisor.spawn("people import", async move {

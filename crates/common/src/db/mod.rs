@@ -8,7 +8,7 @@
 //! - [`webhooks`]: their outbox, their targets, and what these answered last. [`idempotency`]: repeated requests. [`sessions`]: who is logged in.
 //! - [`archive`]: everything, exported and imported. [`runs`]: how far along work on many pictures is.
 //! - [`pool`] and [`schema`]: connections, and today's schema in any database. [`paging`]: long lists, page by page. [`errors`]: what an error means.
-//!   [`lock`]: what one process at a time does.
+//!   [`lock`]: what one process at a time does. [`server`]: what its users should know of how the server is set up.
 //!   [`failover`]: what happens when the database moves to another server. [`tls`]: how connections are encrypted.
 
 pub mod archive;
@@ -26,6 +26,7 @@ pub mod people;
 pub mod pool;
 pub mod runs;
 pub mod schema;
+pub mod server;
 pub mod sessions;
 mod tidb;
 pub mod tls;

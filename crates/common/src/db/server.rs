@@ -1,0 +1,159 @@
+//! How a server is set up, where that costs something which its users may not expect: asked once when a service starts, and said
+//! in the log. What each costs is told by docs/databases.md.
+
+use std::collections::HashMap;
+
+use sqlx::{MySqlPool, Row};
+
+use crate::db::pool::answered;
+
+/// Without `FOR UPDATE SKIP LOCKED`, sweeps wait for each other.
+const OLDEST_MARIADB: (u32, u32) = (10, 6);
+const OLDEST_MYSQL: (u32, u32) = (8, 0);
+
+/// Logs a warning for each setting of the server that costs something. What cannot be asked is left out: no service
+/// depends on it.
+pub async fn warn(pool: &MySqlPool) {
+    match warnings(pool).await {
+        Ok(warnings) => warnings.iter().for_each(|warning| tracing::warn!("the database server: {warning}")),
+        Err(error) => tracing::debug!(%error, "cannot ask how the database server is set up"),
+    }
+}
+
+/// A sentence for each setting of the server that costs something.
+///
+/// # Errors
+/// Those of the database.
+pub async fn warnings(pool: &MySqlPool) -> sqlx::Result<Vec<String>> {
+    // By name, because no server knows all of them.
+    let rows = answered(
+        sqlx::raw_sql(
+            "SHOW VARIABLES WHERE Variable_name IN (
+                 'version', 'read_only', 'transaction_isolation', 'tx_isolation', 'innodb_flush_log_at_trx_commit', 'log_bin',
+                 'sync_binlog', 'wsrep_on', 'group_replication_single_primary_mode', 'group_replication_group_name')",
+        )
+        .fetch_all(pool),
+    )
+    .await?;
+    let pair = |row: &sqlx::mysql::MySqlRow| Ok((row.try_get(0)?, row.try_get(1)?));
+    Ok(of(&Variables(rows.iter().map(pair).collect::<sqlx::Result<_>>()?)))
+}
+
+/// What a server says of its settings, by name.
+struct Variables(HashMap<String, String>);
+
+impl Variables {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn is(&self, name: &str, value: &str) -> bool {
+        self.get(name).is_some_and(|known| known.eq_ignore_ascii_case(value))
+    }
+}
+
+fn of(variables: &Variables) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let version = variables.get("version").unwrap_or_default();
+    let is_tidb = version.contains("TiDB");
+    if is_tidb {
+        warnings.push(format!("{version}: docs/databases.md says what was tested on TiDB"));
+    } else if let Some(oldest) = too_old(version) {
+        warnings.push(format!("version {version} is older than {oldest}, the oldest that is supported"));
+    }
+    if variables.is("read_only", "ON") {
+        warnings.push("read_only is ON: nothing can be stored".to_owned());
+    }
+    let isolation = variables.get("transaction_isolation").or_else(|| variables.get("tx_isolation"));
+    if let Some(isolation) = isolation.filter(|isolation| *isolation != "READ-COMMITTED") {
+        warnings.push(format!(
+            "the isolation level is {isolation} although READ-COMMITTED was set: a proxy may drop what a connection sets"
+        ));
+    }
+    if variables.get("innodb_flush_log_at_trx_commit").is_some_and(|value| value != "1") && !is_tidb {
+        warnings.push(
+            "innodb_flush_log_at_trx_commit is not 1: what was stored in the last second is lost when the machine fails"
+                .to_owned(),
+        );
+    }
+    if variables.is("log_bin", "ON")
+        && variables.get("sync_binlog").is_some_and(|value| value != "1")
+        && !is_tidb
+    {
+        warnings.push(
+            "sync_binlog is not 1: when the machine fails, replicas may miss what the server has stored"
+                .to_owned(),
+        );
+    }
+    if variables.is("wsrep_on", "ON") {
+        warnings.push("it is a node of Galera: docs/databases.md says what to expect".to_owned());
+    }
+    if variables.get("group_replication_group_name").is_some_and(|name| !name.is_empty()) {
+        let mode = if variables.is("group_replication_single_primary_mode", "OFF") {
+            "it is a member of a group with several primaries, which is not supported"
+        } else {
+            "it is a member of Group Replication: docs/databases.md says what to expect"
+        };
+        warnings.push(mode.to_owned());
+    }
+    warnings
+}
+
+/// The oldest version that would do, if this one does not.
+fn too_old(version: &str) -> Option<String> {
+    let (name, oldest) =
+        if version.contains("MariaDB") { ("MariaDB", OLDEST_MARIADB) } else { ("MySQL", OLDEST_MYSQL) };
+    let mut numbers = version.split('.').map(|number| number.parse().ok());
+    let (major, minor) = (numbers.next()??, numbers.next()??);
+    ((major, minor) < oldest).then(|| format!("{name} {}.{}", oldest.0, oldest.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(variables: &[(&str, &str)]) -> Vec<String> {
+        let all = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        of(&Variables(all.collect()))
+    }
+
+    #[test]
+    fn a_server_as_it_should_be_is_not_talked_about() {
+        for version in ["10.6.0-MariaDB-log", "12.3.2-MariaDB", "8.0.43", "9.5.0"] {
+            let usual = [
+                ("version", version),
+                ("read_only", "OFF"),
+                ("transaction_isolation", "READ-COMMITTED"),
+                ("innodb_flush_log_at_trx_commit", "1"),
+                ("log_bin", "OFF"),
+                ("sync_binlog", "0"),
+                ("wsrep_on", "OFF"),
+            ];
+            assert_eq!(said(&usual), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_too_old_is_told_with_the_oldest_that_will_do() {
+        for (version, oldest) in [("10.5.29-MariaDB", "MariaDB 10.6"), ("5.7.44-log", "MySQL 8.0")] {
+            let warnings = said(&[("version", version)]);
+            assert!(warnings[0].contains(version) && warnings[0].contains(oldest), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_told_and_so_is_a_proxy_that_drops_what_connections_set() {
+        for (name, value, words) in [
+            ("wsrep_on", "ON", "Galera"),
+            ("group_replication_group_name", "1b2c", "Group Replication"),
+            ("version", "8.0.11-TiDB-v8.5.4", "TiDB"),
+            ("tx_isolation", "REPEATABLE-READ", "REPEATABLE-READ although READ-COMMITTED"),
+        ] {
+            let warnings = said(&[(name, value)]);
+            assert!(warnings[0].contains(words), "{warnings:?}");
+        }
+        let several =
+            [("group_replication_group_name", "1b2c"), ("group_replication_single_primary_mode", "OFF")];
+        assert!(said(&several)[0].contains("not supported"));
+    }
+}
