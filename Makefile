@@ -51,9 +51,9 @@ test: setup ## run every test but the longest of the faults, on real servers
 	cargo build --workspace --bins
 	$(DEVSTACK) -- cargo test --workspace --no-fail-fast | $(SUM_UP)
 
-test-databases: setup ## run the same tests, but none of the faults, on another database: DB=mysql (needs root, 700 MB in .cache), DB=galera, DB=tidb (builds it, 5 minutes)
-	@[[ "$(DB)" =~ ^(mysql|galera|tidb)$$ ]] || { echo 'say which: make test-databases DB=mysql, DB=galera or DB=tidb' >&2; exit 1; }
-	@setup/$(DB)
+test-databases: setup ## run the same tests, but none of the faults, on another database: DB=mysql or DB=group (need root, 700 MB in .cache), DB=galera, DB=tidb (builds it, 5 minutes)
+	@[[ "$(DB)" =~ ^(mysql|group|galera|tidb)$$ ]] || { echo 'say which: make test-databases DB=mysql, DB=group, DB=galera or DB=tidb' >&2; exit 1; }
+	@setup/$(DB:group=mysql)
 	@setup/install test
 	@setup/checks
 	cargo build --workspace --bins
@@ -68,8 +68,9 @@ screenshots: setup ## take pictures of every page into docs/screenshots, on a de
 	cargo build --workspace --bins
 	$(DEVSTACK) -- cargo test -p frontend --test browser -- --ignored screenshots
 
-faults: setup ## make every fault of docs/reliability.md happen, and show that nothing is lost; FAULT=23 for one
+faults: setup ## make every fault of docs/reliability.md happen, and show that nothing is lost; FAULT=23 for one (needs root, 700 MB in .cache)
 	@setup/galera
+	@setup/mysql
 	cargo build --release --workspace --bins
 	$(DEVSTACK) -- cargo test --release -p faults --no-fail-fast -- --include-ignored --test-threads=2 $(addprefix fault_,$(FAULT)) | $(SUM_UP)
 

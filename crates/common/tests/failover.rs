@@ -66,7 +66,7 @@ async fn an_error_means_another_server_an_outage_a_refused_value_or_a_fault() {
         ("INSERT INTO small VALUES ('many')", Kind::Data),
         ("INSERT INTO small VALUES (NULL)", Kind::Fault),
     ] {
-        sqlx::raw_sql("CREATE TABLE IF NOT EXISTS small (number SMALLINT UNSIGNED NOT NULL)")
+        sqlx::raw_sql("CREATE TABLE IF NOT EXISTS small (number SMALLINT UNSIGNED NOT NULL PRIMARY KEY)")
             .execute(&mut *connection)
             .await
             .unwrap();

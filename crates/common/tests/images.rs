@@ -13,6 +13,7 @@ use std::{
 use common::{
     db::{
         corrections::{self, Correction},
+        errors::Kind,
         images::{self, Claim, ClaimOutcome, Failure, Fenced, Outcome, Recognised, RedeemPolicy},
         people,
     },
@@ -92,6 +93,18 @@ async fn a_path_is_stored_once_however_often_it_is_posted() {
     let second = images::store(&pool, &["/b", "/c"]).await.unwrap();
     assert_eq!(second.iter().map(|row| row.created).collect::<Vec<_>>(), [false, true]);
     assert_eq!(second[0].id, first[1].id);
+}
+
+#[tokio::test]
+async fn when_all_numbers_are_used_up_nothing_new_is_stored_and_the_error_says_so() {
+    let (_database, pool) = migrated().await;
+    execute(&pool, "ALTER TABLE images AUTO_INCREMENT = 2147483647").await;
+    let last = store_one(&pool).await;
+    assert_eq!(last.0, 2_147_483_647);
+    let error = images::store(&pool, &["/one more"]).await.unwrap_err();
+    assert_eq!(Kind::of(&error), Kind::UsedUp, "{error}");
+    let error = images::upload(&pool, "/uploads/one more", None).await.unwrap_err();
+    assert_eq!(Kind::of(&error), Kind::UsedUp, "{error}");
 }
 
 #[tokio::test]

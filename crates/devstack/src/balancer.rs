@@ -4,23 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
-use sqlx::{ConnectOptions, Connection};
+use anyhow::Result;
+use sqlx::mysql::MySqlConnectOptions;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::cluster::{ANSWER_WITHIN, ask};
 use crate::port::Port;
 
-/// How long the servers may take until all of them work.
-const WORKS_WITHIN: Duration = Duration::from_secs(60);
-
-/// How often each server is asked whether it works, and how long it may take to answer.
+/// How often each server is asked whether it works.
 const ASK_EVERY: Duration = Duration::from_millis(250);
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Which of the servers that work get new connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +30,7 @@ pub enum Order {
 /// Stops listening, and cuts all connections, when it is dropped.
 pub(crate) struct Balancer {
     port: Port,
-    nodes: Arc<[Node]>,
-    tasks: JoinSet<()>,
+    _tasks: JoinSet<()>,
 }
 
 struct Node {
@@ -60,15 +55,16 @@ impl Balancer {
             tasks.spawn(async move {
                 let node = &nodes[index];
                 loop {
-                    let answer = timeout(ANSWER_WITHIN, node.asked(works)).await;
+                    let answer = timeout(ANSWER_WITHIN, ask(&node.options, works)).await;
                     node.works.send_replace(matches!(answer, Ok(Ok(true))));
                     sleep(ASK_EVERY).await;
                 }
             });
         }
-        let mut balancer = Self { port, nodes: nodes.clone(), tasks };
-        balancer.until_all_work().await?;
-        balancer.tasks.spawn(async move {
+        while !nodes.iter().any(|node| *node.works.borrow()) {
+            sleep(ASK_EVERY).await;
+        }
+        tasks.spawn(async move {
             let (mut first, mut carrying) = (0, JoinSet::new());
             while let Ok((client, _)) = listener.accept().await {
                 let nodes = nodes.clone();
@@ -79,31 +75,11 @@ impl Balancer {
                 while carrying.try_join_next().is_some() {}
             }
         });
-        Ok(balancer)
-    }
-
-    /// Waits until all servers work.
-    pub(crate) async fn until_all_work(&self) -> Result<()> {
-        let all = async {
-            for node in &*self.nodes {
-                node.works.subscribe().wait_for(|works| *works).await?;
-            }
-            anyhow::Ok(())
-        };
-        timeout(WORKS_WITHIN, all).await.context("not all servers of the cluster work")?
+        Ok(Self { port, _tasks: tasks })
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port.number()
-    }
-}
-
-impl Node {
-    async fn asked(&self, works: &'static str) -> sqlx::Result<bool> {
-        let mut connection: MySqlConnection = self.options.connect().await?;
-        let answer = sqlx::query_scalar(works).fetch_one(&mut connection).await?;
-        connection.close().await?;
-        Ok(answer)
     }
 }
 

@@ -93,6 +93,12 @@ impl DatabaseServer {
     /// # Errors
     /// When it is not there, or the server cannot be started or is not ready in time.
     pub async fn mysql(folder: &Path) -> Result<Self> {
+        let (program, name, ports) = Self::set_up_mysql(folder).await?;
+        Self::start(name, program, folder, ports).await
+    }
+
+    /// Makes the data of a MySQL, and returns the program that serves it, its name and its port.
+    pub(crate) async fn set_up_mysql(folder: &Path) -> Result<(Program, String, Vec<Port>)> {
         let system = paths::workspace().join(".cache/mysql");
         let is_there = system.join("usr/sbin/mysqld").exists();
         ensure!(is_there, "there is no MySQL in {}: run `setup/mysql` first", system.display());
@@ -119,7 +125,7 @@ impl DatabaseServer {
             .argument("--innodb-redo-log-capacity=32M")
             .argument(format!("--init-file=/mnt/{ACCOUNTS}"))
             .argument(format!("--port={port}"));
-        Self::start(name, program, folder, vec![port]).await
+        Ok((program, name, vec![port]))
     }
 
     /// Clients use the first of its ports.
@@ -195,7 +201,7 @@ const CHANGE_ROOT: &str = r#"
 "#;
 
 /// The file of SQL that the server runs at each start, before it listens.
-const ACCOUNTS: &str = "accounts.sql";
+pub(crate) const ACCOUNTS: &str = "accounts.sql";
 
 /// The statements that make [`USER`].
 pub(crate) fn accounts() -> String {

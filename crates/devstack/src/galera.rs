@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use crate::balancer::Order;
+use crate::cluster::Statements;
 use crate::database_server::{DatabaseServer, make_home, set_up_mariadb};
 use crate::paths;
 use crate::port::Port;
@@ -14,9 +15,16 @@ use crate::process::Program;
 /// Where Debian's package `galera-4` puts the library.
 const LIBRARY: &str = "/usr/lib/galera/libgalera_smm.so";
 
-/// Whether a node takes part in its cluster, and so answers statements.
-pub(crate) const WORKS: &str = "SELECT variable_value = 'ON' FROM information_schema.global_status
-                                WHERE variable_name = 'wsrep_ready'";
+/// A node answers statements while it takes part in its cluster.
+const READY: &str =
+    "SELECT variable_value = 'ON' FROM information_schema.global_status WHERE variable_name = 'wsrep_ready'";
+
+pub(crate) const STATEMENTS: Statements = Statements {
+    takes_part: READY,
+    is_written: READY,
+    sees_all: "SET SESSION wsrep_sync_wait = 15",
+    joins_again: None,
+};
 
 /// Starts the server `$@`; the first time, when there is no state of a cluster in its data `$0` yet, as a cluster of its own.
 const FIRST: &str = r#"[ -e "$0/grastate.dat" ] || set -- "$@" --wsrep-new-cluster; exec "$@""#;

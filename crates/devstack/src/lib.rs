@@ -41,6 +41,7 @@ mod database_server;
 mod fake_face_recog;
 mod folder;
 mod galera;
+mod group;
 mod http;
 mod nsq;
 pub mod paths;
@@ -54,7 +55,7 @@ mod tidb;
 
 pub use balancer::Order;
 pub use certificates::{certificate_authority, certificates};
-pub use cluster::Cluster;
+pub use cluster::{Bond, Cluster};
 pub use crowd::{PEOPLE as PEOPLE_IN_CROWD, crowd};
 pub use database::Database;
 pub use database_server::DatabaseServer;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use devstack::{Cluster, DatabaseServer, Order, PrivateFolder};
+use devstack::{Bond, Cluster, DatabaseServer, Order, PrivateFolder};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,6 +37,8 @@ enum Kind {
     Mysql,
     /// Three MariaDBs in a Galera cluster; connections lead to the first that works.
     Galera,
+    /// Three MySQLs in Group Replication; connections lead to the primary.
+    Group,
     /// TiDB, as `setup/tidb` builds it.
     Tidb,
 }
@@ -63,7 +65,8 @@ async fn exec(kind: Kind, command: &[String]) -> Result<u8> {
             Kind::Mariadb => Database::One(DatabaseServer::mariadb(folder).await?.into()),
             Kind::Mysql => Database::One(DatabaseServer::mysql(folder).await?.into()),
             Kind::Tidb => Database::One(DatabaseServer::tidb(folder).await?.into()),
-            Kind::Galera => Database::Cluster(Cluster::galera(folder, Order::First).await?),
+            Kind::Galera => Database::Cluster(Cluster::start(folder, Bond::Galera(Order::First)).await?),
+            Kind::Group => Database::Cluster(Cluster::start(folder, Bond::Group).await?),
         })
     };
     let database = tokio::select! {

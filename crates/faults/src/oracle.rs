@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use sqlx::{Executor, MySqlPool};
+use devstack::Database;
+use sqlx::{ConnectOptions, Executor, MySqlPool};
 
 use crate::client::Book;
 use crate::wait::within;
@@ -25,8 +26,9 @@ const PROCESSED: i32 = 1;
 const FAILED: i32 = 2;
 
 /// Has every change of a status noted; the table `images` must be there.
-pub(crate) async fn install(pool: &MySqlPool) {
-    pool.execute(sqlx::raw_sql(CHANGES)).await.unwrap();
+pub(crate) async fn install(database: &Database) {
+    let mut connection = database.options().connect().await.unwrap();
+    connection.execute(sqlx::raw_sql(CHANGES)).await.unwrap();
 }
 
 /// Waits until no image is waiting or in work any more, for at most `limit`, and then judges:

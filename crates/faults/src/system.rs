@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use devstack::{
-    Cluster, Database, DatabaseServer, FakeFaceRecog, Nsqd, Nsqlookupd, Order, Port, PrivateFolder, Service,
+    Bond, Cluster, Database, DatabaseServer, FakeFaceRecog, Nsqd, Nsqlookupd, Port, PrivateFolder, Service,
     http_client, paths,
 };
 use sqlx::mysql::MySqlPoolOptions;
@@ -52,7 +52,7 @@ pub struct Plan {
     frontend: bool,
     own_database: bool,
     standby: bool,
-    galera: Option<Order>,
+    cluster: Option<Bond>,
     eyes: Eyes,
     links: Vec<Link>,
     settings: Vec<(String, String)>,
@@ -85,9 +85,9 @@ impl Plan {
         Self { standby: true, ..self }.through(Link::Database)
     }
 
-    /// With a Galera cluster of its own, to whose nodes connections lead in this order.
-    pub fn galera(self, order: Order) -> Self {
-        Self { galera: Some(order), ..self }
+    /// With a cluster of databases of its own.
+    pub fn cluster(self, bond: Bond) -> Self {
+        Self { cluster: Some(bond), ..self }
     }
 
     /// Leads a connection through a proxy.
@@ -113,8 +113,8 @@ impl Plan {
             (false, true) => Some(DatabaseServer::mariadb(folder.path()).await.unwrap()),
             (false, false) => None,
         };
-        let cluster = match self.galera {
-            Some(order) => Some(Cluster::galera(folder.path(), order).await.unwrap()),
+        let cluster = match self.cluster {
+            Some(bond) => Some(Cluster::start(folder.path(), bond).await.unwrap()),
             None => None,
         };
         let database = match (&cluster, &database_server) {
@@ -170,13 +170,13 @@ impl Plan {
         let pool = MySqlPoolOptions::new().max_connections(4);
         let pool = match &cluster {
             // By the last node, which is told to have applied what all others have committed.
-            Some(cluster) => pool
-                .after_connect(|connection, _| {
-                    Box::pin(
-                        async move { connection.execute("SET SESSION wsrep_sync_wait = 15").await.map(drop) },
-                    )
+            Some(cluster) => {
+                let sees_all = cluster.sees_all();
+                pool.after_connect(move |connection, _| {
+                    Box::pin(async move { connection.execute(sees_all).await.map(drop) })
                 })
-                .connect_lazy_with(cluster.nodes[2].options().database(&database.name)),
+                .connect_lazy_with(cluster.nodes[2].options().database(&database.name))
+            }
             None => pool.connect_lazy_with(database.options()),
         };
         let mut system = System {
@@ -216,7 +216,7 @@ impl Plan {
         for receiver in &mut system.receivers {
             receiver.service.server.wait_until_ready().await.unwrap();
         }
-        oracle::install(&system.pool).await;
+        oracle::install(&system.database).await;
         if let Eyes::Real(known) = &self.eyes {
             for name in known {
                 let person = "INSERT INTO person_images (image_name, person_id) VALUES (?, 2)";
@@ -309,7 +309,7 @@ impl System {
             frontend: false,
             own_database: false,
             standby: false,
-            galera: None,
+            cluster: None,
             eyes,
             links: Vec::new(),
             settings: Vec::new(),

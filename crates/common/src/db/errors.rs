@@ -12,6 +12,8 @@ pub enum Kind {
     Away,
     /// The database refuses a value. The same value is refused again.
     Data,
+    /// A table has no number left for another row.
+    UsedUp,
     /// The statement, the schema or this program is wrong. Asking again brings the same answer.
     Fault,
 }
@@ -68,17 +70,35 @@ fn standing_aside(error: &MySqlDatabaseError) -> Option<&'static str> {
     }
 }
 
+/// Whether a row got no number, because the column's last one is given out. Each server says it in a way of its own.
+fn is_used_up(error: &MySqlDatabaseError) -> bool {
+    match error.number() {
+        // MySQL gives out the last one again and again.
+        1062 => {
+            error.message().starts_with("Duplicate entry '2147483647' for key")
+                && error.message().contains("PRIMARY")
+        }
+        // MariaDB.
+        167 => error.message().contains("'id'"),
+        1467 => true,
+        _ => false,
+    }
+}
+
 fn of_server(error: &MySqlDatabaseError) -> Kind {
     // Too many connections of one user, and other bounds on what a user may do in an hour, stand among the wrong
     // statements.
     const BOUNDS: [u16; 2] = [1203, 1226];
     // Wrong statements that have no class of their own: collations that do not go together, a column without a value,
-    // a view that cannot be read, whose maker is gone, what TiDB does not do.
-    const FAULTS: [u16; 7] = [1267, 1270, 1271, 1356, 1364, 1449, 8200];
+    // a view that cannot be read, whose maker is gone, a table without a key in a group, what TiDB does not do.
+    const FAULTS: [u16; 8] = [1267, 1270, 1271, 1356, 1364, 1449, 3098, 8200];
     // A value that does not fit, where a server gives it no class of its own.
     const REFUSED: [u16; 2] = [1265, 1366];
     if standing_aside(error).is_some() {
         return Kind::OtherServer;
+    }
+    if is_used_up(error) {
+        return Kind::UsedUp;
     }
     match (error.number(), error.code().and_then(|state| state.get(..2))) {
         (number, _) if BOUNDS.contains(&number) => Kind::Away,

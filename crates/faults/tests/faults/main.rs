@@ -6,9 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod clients;
+mod clusters;
 mod database;
 mod face_recog;
-mod galera;
 mod input;
 mod look_again;
 mod pictures;

@@ -235,14 +235,20 @@ impl Image {
 
 /// What is said of a path that the database did not take.
 pub fn not_stored(path: &str, why: Kind) -> Problem {
-    if !why.is_outage() {
-        return Problem::internal();
-    }
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "not_stored",
-        format!("the image '{path}' is not stored because the database does not answer; post it again later"),
-    )
+    let (status, code, reason) = match why {
+        Kind::OtherServer | Kind::Away => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_stored",
+            "the database does not answer; post it again later",
+        ),
+        Kind::UsedUp => (
+            StatusCode::INSUFFICIENT_STORAGE,
+            "numbers_used_up",
+            "all numbers of images are used up; it needs an empty database",
+        ),
+        Kind::Data | Kind::Fault => return Problem::internal(),
+    };
+    Problem::new(status, code, format!("the image '{path}' is not stored because {reason}"))
 }
 
 impl Entry {

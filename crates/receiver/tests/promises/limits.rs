@@ -122,3 +122,13 @@ async fn a_post_that_the_database_leaves_waiting_is_turned_away_and_those_behind
     }
     assert_eq!(stack.rows.count().await, 23);
 }
+
+#[tokio::test]
+async fn when_all_numbers_are_used_up_a_post_is_told_so() {
+    let stack = Stack::start().await;
+    sqlx::raw_sql("ALTER TABLE images AUTO_INCREMENT = 2147483647").execute(&stack.rows.0).await.unwrap();
+    assert_eq!(stack.receiver.post_path("/last.jpg").await.status, 200);
+    let refused = stack.receiver.post_path("/one more.jpg").await;
+    assert_eq!(refused.status, 507);
+    assert!(refused.body.contains("all numbers of images are used up"), "{}", refused.body);
+}

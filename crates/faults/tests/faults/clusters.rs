@@ -1,13 +1,14 @@
-//! A Galera cluster of three servers, of which some go and come back.
+//! A cluster of three database servers, of which some go and come back.
 
 use std::time::Duration;
 
-use faults::{FakeFaceRecog, Load, Order, Sent, System, eventually, within};
+use faults::{Bond, FakeFaceRecog, Load, Order, Sent, System, eventually, within};
 use reqwest::StatusCode;
+use sqlx::{AssertSqlSafe, ConnectOptions};
 
 /// Two receivers and two processors on a cluster, and a load.
-async fn under_load(face_recog: &FakeFaceRecog, order: Order) -> (System, Load) {
-    let plan = System::with(face_recog).receivers(2).processors(2).galera(order);
+async fn under_load(face_recog: &FakeFaceRecog, bond: Bond) -> (System, Load) {
+    let plan = System::with(face_recog).receivers(2).processors(2).cluster(bond);
     let system = plan.start().await;
     let load = system.client.load("/unknown_people/", 4, Duration::from_millis(30));
     system.until_processed(100).await;
@@ -27,8 +28,7 @@ async fn until_more_are_processed(system: &System, more: i64) {
 async fn kill_and_bring_back(system: &mut System, node: usize) {
     system.cluster.as_mut().unwrap().nodes[node].server.kill().unwrap();
     until_more_are_processed(system, 50).await;
-    system.cluster.as_mut().unwrap().nodes[node].server.start().await.unwrap();
-    system.cluster.as_ref().unwrap().until_whole().await.unwrap();
+    system.cluster.as_mut().unwrap().bring_back(node).await.unwrap();
     until_more_are_processed(system, 50).await;
 }
 
@@ -66,7 +66,7 @@ async fn judge(system: &System, load: Load) {
 #[ignore = "takes long: `make faults` runs it"]
 async fn fault_42_where_all_servers_of_a_cluster_are_written_each_image_is_claimed_once() {
     let face_recog = FakeFaceRecog::quick().await;
-    let (system, load) = under_load(&face_recog, Order::InTurn).await;
+    let (system, load) = under_load(&face_recog, Bond::Galera(Order::InTurn)).await;
     until_more_are_processed(&system, 300).await;
     judge(&system, load).await;
     let processed: i64 = system.count(1).await;
@@ -78,7 +78,7 @@ async fn fault_42_where_all_servers_of_a_cluster_are_written_each_image_is_claim
 #[ignore = "takes long: `make faults` runs it"]
 async fn fault_43_a_cluster_whose_writer_is_killed_or_frozen_and_comes_back_loses_nothing() {
     let face_recog = FakeFaceRecog::quick().await;
-    let (mut system, load) = under_load(&face_recog, Order::First).await;
+    let (mut system, load) = under_load(&face_recog, Bond::Galera(Order::First)).await;
     kill_and_bring_back(&mut system, 0).await;
     freeze_and_bring_back(&mut system, 0).await;
     judge(&system, load).await;
@@ -88,7 +88,7 @@ async fn fault_43_a_cluster_whose_writer_is_killed_or_frozen_and_comes_back_lose
 #[ignore = "takes long: `make faults` runs it"]
 async fn fault_43_a_cluster_that_is_written_everywhere_while_servers_go_and_come_loses_nothing() {
     let face_recog = FakeFaceRecog::quick().await;
-    let (mut system, load) = under_load(&face_recog, Order::InTurn).await;
+    let (mut system, load) = under_load(&face_recog, Bond::Galera(Order::InTurn)).await;
     kill_and_bring_back(&mut system, 1).await;
     freeze_and_bring_back(&mut system, 0).await;
     judge(&system, load).await;
@@ -98,7 +98,7 @@ async fn fault_43_a_cluster_that_is_written_everywhere_while_servers_go_and_come
 #[ignore = "takes long: `make faults` runs it"]
 async fn fault_43_with_two_of_three_servers_gone_nothing_is_promised_and_then_all_goes_on() {
     let face_recog = FakeFaceRecog::quick().await;
-    let (mut system, load) = under_load(&face_recog, Order::First).await;
+    let (mut system, load) = under_load(&face_recog, Bond::Galera(Order::First)).await;
     for node in [0, 1] {
         system.cluster.as_mut().unwrap().nodes[node].server.kill().unwrap();
     }
@@ -113,5 +113,35 @@ async fn fault_43_with_two_of_three_servers_gone_nothing_is_promised_and_then_al
     }
     system.cluster.as_ref().unwrap().until_whole().await.unwrap();
     until_more_are_processed(&system, 50).await;
+    judge(&system, load).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long: `make faults` runs it"]
+async fn fault_44_a_group_whose_primary_is_killed_and_comes_back_loses_nothing() {
+    let face_recog = FakeFaceRecog::quick().await;
+    let (mut system, load) = under_load(&face_recog, Bond::Group).await;
+    kill_and_bring_back(&mut system, 0).await;
+    judge(&system, load).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long: `make faults` runs it"]
+async fn fault_44_a_group_whose_primary_is_handed_over_loses_nothing() {
+    let face_recog = FakeFaceRecog::quick().await;
+    let (system, load) = under_load(&face_recog, Bond::Group).await;
+    for next in [1, 0] {
+        let cluster = system.cluster.as_ref().unwrap();
+        let mut connection = cluster.nodes[next].options().connect().await.unwrap();
+        let uuid: String =
+            sqlx::query_scalar("SELECT @@server_uuid").fetch_one(&mut connection).await.unwrap();
+        let hand_over = AssertSqlSafe(format!("SELECT group_replication_set_as_primary('{uuid}')"));
+        sqlx::raw_sql(hand_over).execute(&mut connection).await.unwrap();
+        eventually("the next one is the primary", async || {
+            (cluster.written().await == Some(next)).then_some(())
+        })
+        .await;
+        until_more_are_processed(&system, 100).await;
+    }
     judge(&system, load).await;
 }
