@@ -41,11 +41,19 @@ pub static DRAW: Asset =
 /// What stands for a picture that cannot be shown.
 pub static PLACEHOLDER: Asset =
     Asset::new("placeholder.svg", "image/svg+xml", include_str!("../assets/placeholder.svg"));
+/// The icons that pages use: of the npm package lucide-static, each as it is, in one file.
+static ICONS: Asset =
+    Asset::new("lucide-1.62.0.svg", "image/svg+xml", include_str!("../assets/lucide/lucide-1.62.0.svg"));
 /// The picture in the browser's tab.
 pub static ICON: Asset = Asset::new("favicon.svg", "image/svg+xml", include_str!("../assets/favicon.svg"));
 
-static ALL: [&Asset; 9] =
-    [&STYLE, &IDIOMORPH, &SCRIPT, &ACTIONS, &SELECTION, &REVIEW, &DRAW, &PLACEHOLDER, &ICON];
+static ALL: [&Asset; 10] =
+    [&STYLE, &IDIOMORPH, &SCRIPT, &ACTIONS, &SELECTION, &REVIEW, &DRAW, &PLACEHOLDER, &ICONS, &ICON];
+
+/// One of the icons, beside words that say the same.
+pub fn icon(name: &'static str) -> String {
+    format!(r#"<svg class="icon" aria-hidden="true"><use href="{}#{name}"/></svg>"#, ICONS.url())
+}
 
 /// A file that pages refer to.
 pub struct Asset {
@@ -97,10 +105,28 @@ pub async fn send(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::fs;
+
     use sha2::{Digest, Sha256};
 
     use super::*;
+    use crate::view::frame::PARTS;
+
+    #[test]
+    fn every_icon_of_a_page_is_there() {
+        let there = |name: &str| ICONS.body.contains(&format!(r#"<symbol id="{name}""#));
+        assert!(PARTS.iter().all(|(.., name)| there(name)));
+        let templates = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/templates")).unwrap();
+        for template in templates {
+            let template = fs::read_to_string(template.unwrap().path()).unwrap();
+            for used in template.split(r#"icon(""#).skip(1) {
+                let name = used.split('"').next().unwrap();
+                assert!(there(name), "{name}");
+            }
+        }
+    }
 
     #[test]
     fn idiomorph_is_the_file_of_its_package() {

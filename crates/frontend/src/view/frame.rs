@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::done::Done;
 
-/// The parts of the site, each with its address.
-pub const PARTS: [(&str, &str); 5] = [
-    ("/gallery", "Photos"),
-    ("/unknown", "New faces"),
-    ("/people", "People"),
-    ("/", "Table"),
-    ("/audit", "Changes"),
+/// The parts of the site, each with its address and its icon.
+pub const PARTS: [(&str, &str, &str); 5] = [
+    ("/gallery", "Photos", "images"),
+    ("/unknown", "New faces", "scan-face"),
+    ("/people", "People", "users"),
+    ("/", "Table", "table"),
+    ("/audit", "Changes", "history"),
 ];
 
 /// What is around every page.
