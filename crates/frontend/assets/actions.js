@@ -1,4 +1,4 @@
-// Changes: buttons, dialogs, keys and dropped pictures. Everything is sent to /api, and the page then shows what is
+// Changes: buttons, dialogs and keys. Everything is sent to /api, and the page then shows what is
 // true afterwards (refresh, in app.js). A button says in its attributes what it does:
 //   data-send="METHOD address"  data-body='{…}'  data-done="words for the toast"
 //   data-ask="a question first"  data-then="where to go afterwards"
@@ -321,73 +321,4 @@ document.addEventListener("keydown", (event) => {
   if (!action) return;
   event.preventDefault();
   action();
-});
-
-// --- Pictures that are dropped or chosen ----------------------------------------------------------------------
-
-// The form that takes them on this page, if one does: the gallery's, or that of a person who becomes known by them.
-const taker = () => document.getElementById("upload");
-
-// Only the receiver knows whether it takes pictures for the gallery.
-async function offerUploads() {
-  if (!taker()?.hidden) return;
-  const answer = await fetch("/api/images?limit=1", { method: "HEAD" });
-  taker().hidden = !answer.headers.has("Accept-Post");
-}
-
-offerUploads().catch(() => { /* nor does anybody take them */ });
-
-// One after the other: the receiver has more to do than to take pictures, and progress means something.
-async function upload(files) {
-  if (!taker()) return tell("Pictures are added on the page Photos, or on the page of the person that they show");
-  // Not every system has a name for what telephones write.
-  const pictures = [...files].filter((file) => file.type.startsWith("image/") || /[.](heic|heif|avif)$/i.test(file.name));
-  if (!pictures.length) return tell("Only pictures can be added: JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF");
-  const { address } = taker().dataset;
-  const progress = taker().querySelector("progress");
-  progress.max = pictures.length;
-  progress.hidden = false;
-  let added = 0;
-  let known = 0;
-  const failed = [];
-  for (const [at, picture] of pictures.entries()) {
-    progress.value = at;
-    try {
-      const name = new URLSearchParams({ name: picture.name });
-      const { fresh } = await send("POST", "named" in taker().dataset ? `${address}?${name}` : address, picture);
-      if (fresh) added += 1;
-      else known += 1;
-    } catch (error) {
-      failed.push(`${picture.name}: ${error.message}`);
-    }
-  }
-  progress.hidden = true;
-  const words = [];
-  if (added) words.push(`${added} added`);
-  if (known) words.push(`${known} known already`);
-  if (failed.length) words.push(`${failed.length} refused (${failed[0]})`);
-  tell(words.join(", "));
-  refresh();
-}
-
-document.addEventListener("change", ({ target }) => {
-  if (!target.matches("#upload input")) return;
-  upload(target.files);
-  target.value = "";
-});
-
-const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
-document.addEventListener("dragover", (event) => {
-  if (!holdsFiles(event)) return;
-  event.preventDefault();
-  document.body.classList.add("dropping");
-});
-document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) document.body.classList.remove("dropping");
-});
-document.addEventListener("drop", (event) => {
-  if (!holdsFiles(event)) return;
-  event.preventDefault();
-  document.body.classList.remove("dropping");
-  upload(event.dataTransfer.files);
 });

@@ -26,12 +26,15 @@ pub static IDIOMORPH: Asset = Asset::new(
 /// What keeps an open page up to date.
 pub static SCRIPT: Asset =
     Asset::new("app.js", "text/javascript; charset=utf-8", include_str!("../assets/app.js"));
-/// What sends changes: buttons, keys and dropped pictures.
+/// What sends changes: buttons, dialogs and keys.
 pub static ACTIONS: Asset =
     Asset::new("actions.js", "text/javascript; charset=utf-8", include_str!("../assets/actions.js"));
 /// What selects faces and corrects many at once.
 pub static SELECTION: Asset =
     Asset::new("selection.js", "text/javascript; charset=utf-8", include_str!("../assets/selection.js"));
+/// What sends pictures.
+pub static UPLOAD: Asset =
+    Asset::new("upload.js", "text/javascript; charset=utf-8", include_str!("../assets/upload.js"));
 /// What answers questions by keys.
 pub static REVIEW: Asset =
     Asset::new("review.js", "text/javascript; charset=utf-8", include_str!("../assets/review.js"));
@@ -47,8 +50,8 @@ static ICONS: Asset =
 /// The picture in the browser's tab.
 pub static ICON: Asset = Asset::new("favicon.svg", "image/svg+xml", include_str!("../assets/favicon.svg"));
 
-static ALL: [&Asset; 10] =
-    [&STYLE, &IDIOMORPH, &SCRIPT, &ACTIONS, &SELECTION, &REVIEW, &DRAW, &PLACEHOLDER, &ICONS, &ICON];
+static ALL: [&Asset; 11] =
+    [&STYLE, &IDIOMORPH, &SCRIPT, &ACTIONS, &SELECTION, &UPLOAD, &REVIEW, &DRAW, &PLACEHOLDER, &ICONS, &ICON];
 
 /// One of the icons, beside words that say the same.
 pub fn icon(name: &'static str) -> String {

@@ -13,3 +13,4 @@ mod reviewer;
 mod scene;
 mod screenshots;
 mod selector;
+mod uploader;

@@ -121,7 +121,8 @@ async fn pictures_are_added_tried_again_and_corrected() {
     browser.sees("#toast", "1 added").await;
     browser.counts(".known .card", 1).await;
     browser.choose_file("#upload input", &paths::photographs().join("obama2.jpg")).await;
-    browser.sees("#toast", "1 refused (obama2.jpg: the face is already that of Barack Obama").await;
+    browser.sees("#toast", "1 refused").await;
+    browser.sees("#tray .refused", "the face is already that of Barack Obama").await;
     browser.open(&scene.page(&format!("/images/{missing}"))).await;
     browser.sees(".details h2", "<b>Grace</b>").await;
 

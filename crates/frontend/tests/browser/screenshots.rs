@@ -3,6 +3,7 @@
 use std::fs;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use devstack::paths;
 
 use crate::{
     accessible::PAGES,
@@ -34,6 +35,8 @@ async fn every_page_in_its_states() {
         take(&browser, device, "first-run").await;
     }
     scene.furnish().await;
+    let broken = scene.stack.unknown_people().join("broken.jpg");
+    fs::write(&broken, "no picture").unwrap();
     for device in [DESKTOP, PHONE] {
         browser.become_a(device).await;
         for (name, path) in PAGES {
@@ -45,6 +48,12 @@ async fn every_page_in_its_states() {
         browser.press("n").await;
         browser.sees("#naming-title", "Who is").await;
         take(&browser, device, "naming").await;
+        browser.open(&scene.page("/gallery")).await;
+        for picture in [paths::photographs().join("obama3.jpg"), broken.clone()] {
+            browser.choose_file("#upload input", &picture).await;
+        }
+        browser.sees("#tray .count", "2 sent").await;
+        take(&browser, device, "adding").await;
     }
     browser.become_a(DARK).await;
     browser.open(&scene.page("/gallery")).await;

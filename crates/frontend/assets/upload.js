@@ -1,0 +1,137 @@
+// Pictures that are chosen, or dropped on any page: sent one after the other, with a line for each that says what became of it.
+"use strict";
+
+const tray = document.getElementById("tray");
+let waiting = []; // what is to be sent, each with its line
+let isSending = false;
+let sent = { added: 0, known: 0, refused: 0 };
+
+// The form of this page that takes pictures: the gallery's, or that of a person who becomes known by them.
+const taker = () => document.getElementById("upload");
+
+// Only the receiver knows whether it takes pictures for the gallery.
+async function areTaken() {
+  const answer = await fetch("/api/images?limit=1", { method: "HEAD" });
+  return answer.headers.has("Accept-Post");
+}
+
+async function offerUploads() {
+  if (taker()?.hidden) taker().hidden = !(await areTaken());
+}
+
+offerUploads().catch(() => { /* nor does anybody take them */ });
+
+// Where pictures go from this page, and whether with their names; null for nowhere.
+async function destination() {
+  if (taker()) return taker().dataset;
+  return (await areTaken()) ? { address: "/api/images", named: "" } : null;
+}
+
+// Not every system has a name for what telephones write.
+const isPicture = ({ type, name }) => type.startsWith("image/") || /[.](heic|heif|avif)$/i.test(name);
+
+function lineFor({ name }) {
+  const line = tray.querySelector("template").content.cloneNode(true).firstElementChild;
+  line.querySelector("bdi").textContent = name;
+  tray.querySelector("ul").append(line);
+  return line;
+}
+
+function tellLine(line, words, { id, kind = "" } = {}) {
+  const status = line.querySelector("span");
+  status.textContent = words;
+  line.className = kind;
+  if (!id) return;
+  const link = document.createElement("a");
+  link.href = `/images/${id}`;
+  link.append(...line.querySelector("bdi").childNodes);
+  line.querySelector("bdi").append(link);
+}
+
+function showProgress() {
+  const all = tray.querySelectorAll("li").length;
+  const at = all - waiting.length;
+  const [progress, words] = ["progress", ".count"].map((part) => tray.querySelector(part));
+  Object.assign(progress, { max: all, value: at - 1, hidden: !isSending });
+  words.textContent = isSending ? `Sending ${at} of ${all}` : `${all} sent`;
+  tray.querySelector("[data-close-tray]").hidden = isSending;
+  tray.hidden = !all;
+}
+
+async function sendOne({ picture, line, to }) {
+  tellLine(line, "Sending…");
+  line.scrollIntoView({ block: "nearest" });
+  const name = new URLSearchParams({ name: picture.name });
+  try {
+    const { id, fresh } = await send("POST", "named" in to ? `${to.address}?${name}` : to.address, picture);
+    if (fresh) sent.added += 1;
+    else sent.known += 1;
+    tellLine(line, fresh ? "Added" : "Known already", { id: "named" in to ? id : null, kind: "done" });
+  } catch (error) {
+    sent.refused += 1;
+    tellLine(line, error.message, { kind: "refused" });
+  }
+}
+
+// One after the other: the receiver has more to do than to take pictures, and progress means something.
+async function sendAll() {
+  isSending = true;
+  while (waiting.length) {
+    const next = waiting.shift();
+    showProgress();
+    await sendOne(next);
+    refresh();
+  }
+  isSending = false;
+  showProgress();
+  const { added, known, refused } = sent;
+  sent = { added: 0, known: 0, refused: 0 };
+  const words = [];
+  if (added) words.push(`${added} added`);
+  if (known) words.push(`${known} known already`);
+  if (refused) words.push(`${refused} refused`);
+  tell(words.join(", "));
+}
+
+async function upload(files) {
+  const pictures = [...files].filter(isPicture);
+  if (!pictures.length) return tell("Only pictures can be added: JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF");
+  const to = await destination();
+  if (!to) return tell("No pictures can be added here: the receiver takes none (UPLOADS)");
+  for (const picture of pictures) waiting.push({ picture, to, line: lineFor(picture) });
+  if (!isSending) await sendAll();
+}
+
+const failed = (error) => tell(`That did not work: ${error.message}`);
+
+document.addEventListener("change", ({ target }) => {
+  if (!target.matches("#upload input")) return;
+  upload(target.files).catch(failed);
+  target.value = "";
+});
+
+document.addEventListener("click", ({ target }) => {
+  if (!target.closest?.("[data-close-tray]")) return;
+  tray.querySelector("ul").replaceChildren();
+  showProgress();
+  main().focus({ preventScroll: true });
+});
+
+// What was not sent yet would be lost with the page.
+window.addEventListener("beforeunload", (event) => { if (isSending) event.preventDefault(); });
+
+const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+document.addEventListener("dragover", (event) => {
+  if (!holdsFiles(event)) return;
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dropping");
+});
+document.addEventListener("drop", (event) => {
+  if (!holdsFiles(event)) return;
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  upload(event.dataTransfer.files).catch(failed);
+});
