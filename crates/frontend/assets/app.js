@@ -65,16 +65,17 @@ const cardsOf = (page) => [...page.querySelectorAll(".day .card")];
 
 // New pictures would push away those that are being looked at: they are left out of the new page, and wait behind a button.
 // What they have pushed off the end of a full page stays. How many wait.
-function holdBack(next) {
+async function holdBack(next) {
   const [here, there] = [main(), next].map(cardsOf);
   if (!fresh || isFreshWanted || !here.length) return 0;
   const [shown, told] = [here, there].map((cards) => new Set(cards.map(({ id }) => id)));
   const last = there.findLastIndex(({ id }) => shown.has(id));
   const held = there.filter(({ id }, at) => !shown.has(id) && (last < 0 || at < last));
+  if (!held.length) return 0;
   const end = here.findLastIndex(({ id }) => told.has(id)) + 1;
-  const pushed = next.querySelector("#older") ? here.slice(end, end + held.length) : [];
+  const pushed = await onOlderPage(next, here.slice(end, end + held.length));
   // Where nothing would be left, what is new is better than nothing.
-  if (!held.length || (held.length === there.length && !pushed.length)) return 0;
+  if (held.length === there.length && !pushed.length) return 0;
   const after = there.at(-1).closest(".day").nextElementSibling;
   for (const card of held) {
     const day = card.closest(".day");
@@ -90,9 +91,17 @@ function holdBack(next) {
       rows.replaceChildren();
       next.insertBefore(copy, after);
     }
-    rows.append(card.cloneNode(true));
+    rows.append(card);
   }
   return held.length;
+}
+
+// The same cards as they are now, on the page after this one.
+async function onOlderPage(page, cards) {
+  const older = page.querySelector("#older");
+  if (!older || !cards.length) return [];
+  const ids = new Set(cards.map(({ id }) => id));
+  return cardsOf((await read(older.href)).page).filter(({ id }) => ids.has(id));
 }
 
 function showFresh(count) {
@@ -110,20 +119,25 @@ fresh?.addEventListener("click", () => {
   refresh();
 });
 
-async function ask() {
-  const headers = { Accept: "text/html" };
-  if (etag) headers["If-None-Match"] = etag;
-  const answer = await fetch(location.href, { headers, signal: AbortSignal.timeout(ANSWER_WITHIN) });
-  if (answer.status === 304) return;
+async function read(address, headers = {}) {
+  const init = { headers: { Accept: "text/html", ...headers }, signal: AbortSignal.timeout(ANSWER_WITHIN) };
+  const answer = await fetch(address, init);
+  if (answer.status === 304) return null;
   // What the page was about may be gone, and may come back: a cluster all of whose faces were named, and an undo.
   if (!answer.ok && answer.status !== 404) throw new Error(`status ${answer.status}`);
-  const html = await answer.text();
-  const next = new DOMParser().parseFromString(html, "text/html").querySelector("main");
-  const held = holdBack(next);
-  show(next);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
+  return { page, version: answer.headers.get("ETag") };
+}
+
+async function ask() {
+  const next = await read(location.href, etag ? { "If-None-Match": etag } : {});
+  if (!next) return;
+  const held = await holdBack(next.page);
+  show(next.page);
   showFresh(held);
   main().setAttribute("data-live", "");
-  etag = answer.headers.get("ETag");
+  // While new pictures wait, cards of the page after this one are shown, too.
+  etag = held ? null : next.version;
 }
 
 async function turn() {

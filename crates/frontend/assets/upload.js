@@ -15,11 +15,15 @@ async function areTaken() {
   return answer.headers.has("Accept-Post");
 }
 
+// Until that is known the form has its place, but is not seen: nothing moves when it appears.
 async function offerUploads() {
-  if (taker()?.hidden) taker().hidden = !(await areTaken());
+  const form = taker();
+  if (!form || !("unsure" in form.dataset)) return;
+  form.hidden = !(await areTaken().catch(() => false));
+  delete form.dataset.unsure;
 }
 
-offerUploads().catch(() => { /* nor does anybody take them */ });
+offerUploads();
 
 // Where pictures go from this page, and whether with their names; null for nowhere.
 async function destination() {
@@ -80,10 +84,10 @@ async function sendAll() {
     const next = waiting.shift();
     showProgress();
     await sendOne(next);
-    refresh();
   }
   isSending = false;
   showProgress();
+  refresh();
   const { added, known, refused } = sent;
   sent = { added: 0, known: 0, refused: 0 };
   const words = [];

@@ -1,6 +1,7 @@
 //! The reader's way: from the gallery to a picture, to a person, and on.
 
 use common::{db::images::delete, models::ImageId};
+use sqlx::{MySql, QueryBuilder};
 
 use crate::{browser::Browser, scene::Scene};
 
@@ -108,6 +109,28 @@ async fn what_is_gone_goes_though_new_pictures_wait() {
     removal.commit().await.unwrap();
     browser.counts(".card", 1).await;
     assert_eq!(browser.count(&format!("#image-{stays}")).await, 1);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_many_new_pictures_have_pushed_off_the_page_is_kept_up_to_date() {
+    let scene = Scene::set().await;
+    let browser = Browser::start(true).await;
+    let [first, second] = [scene.post("coffee.png", "1.png").await, scene.post("coffee.png", "2.png").await];
+    browser.open(&scene.page("/gallery")).await;
+    browser.sees(&format!("#image-{first}"), "No face").await;
+    let mut many = QueryBuilder::<MySql>::new("INSERT INTO images (status, path) ");
+    many.push_values(0..60, |mut row, number| {
+        row.push(2).push_bind(format!("/unknown_people/{number}.png"));
+    });
+    many.build().execute(&scene.pool).await.unwrap();
+    browser.sees("#fresh", "48 new").await;
+    let fail = sqlx::query("UPDATE images SET status = 2, reason = 'it burned' WHERE id = ?").bind(first);
+    fail.execute(&scene.pool).await.unwrap();
+    browser.sees(&format!("#image-{first}"), "it burned").await;
+    let removal = delete::delete(&scene.pool, ImageId(second), "ada").await.unwrap().unwrap();
+    removal.commit().await.unwrap();
+    browser.counts(".card", 1).await;
     browser.close().await;
 }
 
