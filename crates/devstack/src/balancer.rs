@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sqlx::mysql::MySqlConnectOptions;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +14,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::cluster::{ANSWER_WITHIN, ask};
 use crate::port::Port;
+
+/// How long it may take until one of the servers works.
+const ONE_WORKS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How often each server is asked whether it works.
 const ASK_EVERY: Duration = Duration::from_millis(250);
@@ -61,9 +64,12 @@ impl Balancer {
                 }
             });
         }
-        while !nodes.iter().any(|node| *node.works.borrow()) {
-            sleep(ASK_EVERY).await;
-        }
+        let one_works = async {
+            while !nodes.iter().any(|node| *node.works.borrow()) {
+                sleep(ASK_EVERY).await;
+            }
+        };
+        timeout(ONE_WORKS_WITHIN, one_works).await.context("no server of the cluster works")?;
         tasks.spawn(async move {
             let (mut first, mut carrying) = (0, JoinSet::new());
             while let Ok((client, _)) = listener.accept().await {

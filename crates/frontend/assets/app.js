@@ -42,18 +42,24 @@ const READERS = ["checked", "open"];
 function show(next) {
   const row = document.activeElement?.closest(ROW);
   const at = row ? controls(row).indexOf(document.activeElement) : -1;
+  const altered = [];
   Idiomorph.morph(main(), next.childNodes, {
     morphStyle: "innerHTML",
     callbacks: {
       beforeNodeMorphed: (node, fresh) => {
         if (isReaders(node)) return false;
-        if (node.matches?.(ROW) && node.textContent !== fresh.textContent) appear(node);
+        if (node.matches?.(`${ROW}, article`) && node.textContent !== fresh.textContent) altered.push(node);
         return true;
       },
       beforeAttributeUpdated: (name) => !READERS.includes(name),
       afterNodeAdded: (node) => node.matches?.(ROW) && appear(node),
     },
   });
+  for (const part of altered) {
+    if (part.matches(ROW)) appear(part);
+    // What could not be shown before may be there now, at the same address.
+    for (const picture of part.querySelectorAll("img")) picture.src = picture.getAttribute("src");
+  }
   // The control that had the focus may be gone: the row has others.
   if (at >= 0 && row.isConnected && document.activeElement === document.body)
     (controls(row)[at] ?? controls(row)[0])?.focus({ preventScroll: true });
@@ -75,7 +81,7 @@ async function holdBack(next) {
   const end = here.findLastIndex(({ id }) => told.has(id)) + 1;
   const pushed = await onOlderPage(next, here.slice(end, end + held.length));
   // Where nothing would be left, what is new is better than nothing.
-  if (held.length === there.length && !pushed.length) return 0;
+  if (isFreshWanted || (held.length === there.length && !pushed.length)) return 0;
   const after = there.at(-1).closest(".day").nextElementSibling;
   for (const card of held) {
     const day = card.closest(".day");
@@ -106,7 +112,7 @@ async function onOlderPage(page, cards) {
 
 function showFresh(count) {
   if (!fresh) return;
-  isFreshWanted = false;
+  if (!count) isFreshWanted = false;
   fresh.hidden = !count;
   fresh.textContent = `${count} new`;
 }

@@ -2,9 +2,11 @@
 "use strict";
 
 const tray = document.getElementById("tray");
+const outcome = tray.querySelector(".outcome");
 let waiting = []; // what is to be sent, each with its line
 let isSending = false;
 let sent = { added: 0, known: 0, refused: 0 };
+let isDragged = false; // a picture of the page itself, which browsers call a file, too
 
 // The form of this page that takes pictures: the gallery's, or that of a person who becomes known by them.
 const taker = () => document.getElementById("upload");
@@ -12,6 +14,7 @@ const taker = () => document.getElementById("upload");
 // Only the receiver knows whether it takes pictures for the gallery.
 async function areTaken() {
   const answer = await fetch("/api/images?limit=1", { method: "HEAD" });
+  if (!answer.ok) throw new Error(`the answer has status ${answer.status}`);
   return answer.headers.has("Accept-Post");
 }
 
@@ -25,10 +28,13 @@ async function offerUploads() {
 
 offerUploads();
 
-// Where pictures go from this page, and whether with their names; null for nowhere.
+// Where pictures go from this page, and whether with their names.
 async function destination() {
   if (taker()) return taker().dataset;
-  return (await areTaken()) ? { address: "/api/images", named: "" } : null;
+  if (!isLive()) throw new Error("each answer leaves this page; add pictures on another one");
+  if (/^\/people\/\d+$/.test(location.pathname)) throw new Error("to add reference photos needs an admin");
+  if (!(await areTaken())) throw new Error("the receiver takes no pictures (UPLOADS)");
+  return { address: "/api/images", named: "" };
 }
 
 // Not every system has a name for what telephones write.
@@ -57,14 +63,14 @@ function showProgress() {
   const at = all - waiting.length;
   const [progress, words] = ["progress", ".count"].map((part) => tray.querySelector(part));
   Object.assign(progress, { max: all, value: at - 1, hidden: !isSending });
-  words.textContent = isSending ? `Sending ${at} of ${all}` : `${all} sent`;
+  words.textContent = isSending ? `Sending ${at} of ${all}` : "";
   tray.querySelector("[data-close-tray]").hidden = isSending;
   tray.hidden = !all;
 }
 
 async function sendOne({ picture, line, to }) {
   tellLine(line, "Sending…");
-  line.scrollIntoView({ block: "nearest" });
+  if (!tray.querySelector("ul").matches(":hover, :focus")) line.scrollIntoView({ block: "nearest" });
   const name = new URLSearchParams({ name: picture.name });
   try {
     const { id, fresh } = await send("POST", "named" in to ? `${to.address}?${name}` : to.address, picture);
@@ -80,6 +86,7 @@ async function sendOne({ picture, line, to }) {
 // One after the other: the receiver has more to do than to take pictures, and progress means something.
 async function sendAll() {
   isSending = true;
+  outcome.textContent = "";
   while (waiting.length) {
     const next = waiting.shift();
     showProgress();
@@ -94,14 +101,13 @@ async function sendAll() {
   if (added) words.push(`${added} added`);
   if (known) words.push(`${known} known already`);
   if (refused) words.push(`${refused} refused`);
-  tell(words.join(", "));
+  outcome.textContent = words.join(", ");
 }
 
 async function upload(files) {
   const pictures = [...files].filter(isPicture);
   if (!pictures.length) return tell("Only pictures can be added: JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF");
   const to = await destination();
-  if (!to) return tell("No pictures can be added here: the receiver takes none (UPLOADS)");
   for (const picture of pictures) waiting.push({ picture, to, line: lineFor(picture) });
   if (!isSending) await sendAll();
 }
@@ -117,6 +123,7 @@ document.addEventListener("change", ({ target }) => {
 document.addEventListener("click", ({ target }) => {
   if (!target.closest?.("[data-close-tray]")) return;
   tray.querySelector("ul").replaceChildren();
+  outcome.textContent = "";
   showProgress();
   main().focus({ preventScroll: true });
 });
@@ -124,7 +131,9 @@ document.addEventListener("click", ({ target }) => {
 // What was not sent yet would be lost with the page.
 window.addEventListener("beforeunload", (event) => { if (isSending) event.preventDefault(); });
 
-const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+const holdsFiles = (event) => !isDragged && event.dataTransfer?.types.includes("Files");
+document.addEventListener("dragstart", () => { isDragged = true; });
+document.addEventListener("dragend", () => { isDragged = false; });
 document.addEventListener("dragover", (event) => {
   if (!holdsFiles(event)) return;
   event.preventDefault();

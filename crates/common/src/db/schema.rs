@@ -13,7 +13,7 @@ use crate::{
     db::{
         lock,
         pool::{answered, is_deadlock},
-        tidb, tls,
+        server, tidb, tls,
     },
     retry,
     settings::DatabaseSettings,
@@ -195,6 +195,14 @@ pub enum SchemaError {
     /// The server's certificate is none that the settings allow.
     #[error("{0}")]
     Certificate(String),
+    /// The server lacks what the schema needs.
+    #[error("version {version} is older than {oldest}, the oldest that is supported")]
+    TooOld {
+        /// Of the server.
+        version: String,
+        /// That would do.
+        oldest: String,
+    },
     /// Another service is at it.
     #[error("another service is upgrading the database")]
     Busy,
@@ -250,6 +258,9 @@ async fn upgrades_left<'c>(database: impl sqlx::MySqlExecutor<'c>) -> sqlx::Resu
 async fn upgrade(settings: &DatabaseSettings, pool: &MySqlPool) -> Result<(), SchemaError> {
     let mut database = answered(MySqlConnection::connect_with(&settings.connect_options())).await?;
     let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut database).await?;
+    if let Some(oldest) = server::too_old(&version) {
+        return Err(SchemaError::TooOld { version, oldest });
+    }
     let binary = if version.contains("MariaDB") { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" };
     // The files are ours, and so are both names of the collation.
     let statements = |upgrade: &Upgrade| upgrade.sql.replace("{bin}", binary);

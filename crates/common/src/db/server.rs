@@ -7,9 +7,10 @@ use sqlx::{MySqlPool, Row};
 
 use crate::db::pool::answered;
 
-/// Without `FOR UPDATE SKIP LOCKED`, sweeps wait for each other.
-const OLDEST_MARIADB: (u32, u32) = (10, 6);
-const OLDEST_MYSQL: (u32, u32) = (8, 0);
+/// The first with `FOR UPDATE SKIP LOCKED`.
+const OLDEST_MARIADB: [u32; 3] = [10, 6, 0];
+/// The first with the collation `utf8mb4_0900_bin`.
+const OLDEST_MYSQL: [u32; 3] = [8, 0, 17];
 
 /// Logs a warning for each setting of the server that costs something. What cannot be asked is left out: no service
 /// depends on it.
@@ -58,8 +59,6 @@ fn of(variables: &Variables) -> Vec<String> {
     let is_tidb = version.contains("TiDB");
     if is_tidb {
         warnings.push(format!("{version}: docs/databases.md says what was tested on TiDB"));
-    } else if let Some(oldest) = too_old(version) {
-        warnings.push(format!("version {version} is older than {oldest}, the oldest that is supported"));
     }
     if variables.is("read_only", "ON") {
         warnings.push("read_only is ON: nothing can be stored".to_owned());
@@ -70,7 +69,7 @@ fn of(variables: &Variables) -> Vec<String> {
             "the isolation level is {isolation} although READ-COMMITTED was set: a proxy may drop what a connection sets"
         ));
     }
-    if variables.get("innodb_flush_log_at_trx_commit").is_some_and(|value| value != "1") && !is_tidb {
+    if variables.get("innodb_flush_log_at_trx_commit").is_some_and(|value| !flushes(value)) && !is_tidb {
         warnings.push(
             "innodb_flush_log_at_trx_commit is not 1: what was stored in the last second is lost when the machine fails"
                 .to_owned(),
@@ -99,13 +98,23 @@ fn of(variables: &Variables) -> Vec<String> {
     warnings
 }
 
+/// Whether each commit is on the disk when it is answered. MariaDB's 3 is its 1, with one thing more.
+fn flushes(innodb_flush_log_at_trx_commit: &str) -> bool {
+    matches!(innodb_flush_log_at_trx_commit, "1" | "3")
+}
+
 /// The oldest version that would do, if this one does not.
-fn too_old(version: &str) -> Option<String> {
-    let (name, oldest) =
-        if version.contains("MariaDB") { ("MariaDB", OLDEST_MARIADB) } else { ("MySQL", OLDEST_MYSQL) };
-    let mut numbers = version.split('.').map(|number| number.parse().ok());
-    let (major, minor) = (numbers.next()??, numbers.next()??);
-    ((major, minor) < oldest).then(|| format!("{name} {}.{}", oldest.0, oldest.1))
+pub(crate) fn too_old(version: &str) -> Option<String> {
+    let (name, oldest) = match version {
+        // It tells the version of MySQL that it wants to be like.
+        tidb if tidb.contains("TiDB") => return None,
+        mariadb if mariadb.contains("MariaDB") => ("MariaDB", OLDEST_MARIADB),
+        _ => ("MySQL", OLDEST_MYSQL),
+    };
+    let numbers: Vec<u32> =
+        version.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok()).take(3).collect();
+    let [major, minor, patch] = oldest;
+    (numbers[..] < oldest[..]).then(|| format!("{name} {major}.{minor}.{patch}"))
 }
 
 #[cfg(test)]
@@ -135,9 +144,15 @@ mod tests {
 
     #[test]
     fn a_server_that_is_too_old_is_told_with_the_oldest_that_will_do() {
-        for (version, oldest) in [("10.5.29-MariaDB", "MariaDB 10.6"), ("5.7.44-log", "MySQL 8.0")] {
-            let warnings = said(&[("version", version)]);
-            assert!(warnings[0].contains(version) && warnings[0].contains(oldest), "{warnings:?}");
+        for (version, oldest) in [
+            ("10.5.29-MariaDB", "MariaDB 10.6.0"),
+            ("5.7.44-log", "MySQL 8.0.17"),
+            ("8.0.16", "MySQL 8.0.17"),
+        ] {
+            assert_eq!(too_old(version).as_deref(), Some(oldest), "{version}");
+        }
+        for version in ["10.6.0-MariaDB-log", "12.3.2-MariaDB", "8.0.17", "9.7.4-2", "8.0.11-TiDB-v8.5.4"] {
+            assert_eq!(too_old(version), None, "{version}");
         }
     }
 

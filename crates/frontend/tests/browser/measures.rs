@@ -39,7 +39,7 @@ async fn little_moves_while_many_pictures_are_uploaded_and_a_page_is_small() {
         .await;
     let files: Vec<_> = files.iter().map(|file| file.to_str().unwrap()).collect();
     browser.type_into("#upload input", &files.join("\n")).await;
-    browser.sees("#toast", &format!("{PICTURES} added")).await;
+    browser.sees("#tray .outcome", &format!("{PICTURES} added")).await;
     browser
         .until("all are recognised", async || {
             let left = "SELECT COUNT(*) FROM images WHERE status <> 1";

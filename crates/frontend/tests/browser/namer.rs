@@ -86,11 +86,11 @@ async fn pictures_are_added_tried_again_and_corrected() {
     let browser = Browser::start(true).await;
     browser.open(&scene.page("/gallery")).await;
     browser.choose_file("#upload input", &paths::photographs().join("obama3.jpg")).await;
-    browser.sees("#toast", "1 added").await;
+    browser.sees("#tray .outcome", "1 added").await;
     browser.sees(".card", "Barack Obama").await;
     browser.sees(".card", "obama3.jpg").await;
     browser.choose_file("#upload input", &paths::photographs().join("obama3.jpg")).await;
-    browser.sees("#toast", "1 known already").await;
+    browser.sees("#tray .outcome", "1 known already").await;
     browser.click(".card .picture").await;
     browser.click("[data-send^='DELETE /api/images/']").await;
     browser.click("#asking button.main").await;
@@ -100,9 +100,12 @@ async fn pictures_are_added_tried_again_and_corrected() {
     browser.sees(&format!("#image-{missing}"), "Failed").await;
     std::fs::copy(paths::photographs().join("astronaut.png"), scene.stack.unknown_people().join("late.png"))
         .unwrap();
+    let height = format!("return document.querySelector('#image-{missing} img').naturalHeight");
+    let placeholder = browser.run(&height).await;
     browser.click(&format!("#image-{missing} button")).await;
     browser.sees("#toast", "Retrying").await;
     browser.sees(&format!("#image-{missing}"), "1 unknown face").await;
+    browser.until("the picture takes the placeholder's place", async || browser.run(&height).await != placeholder).await;
 
     // A file in the folder of known people, without a row.
     std::fs::copy(paths::photographs().join("biden.jpg"), scene.stack.known_people().join("b.jpg")).unwrap();
@@ -118,10 +121,10 @@ async fn pictures_are_added_tried_again_and_corrected() {
     browser.sees("main h2", "<b>Grace</b>").await;
     // Known by pictures from the disk.
     browser.choose_file("#upload input", &paths::photographs().join("astronaut.png")).await;
-    browser.sees("#toast", "1 added").await;
+    browser.sees("#tray .outcome", "1 added").await;
     browser.counts(".known .card", 1).await;
     browser.choose_file("#upload input", &paths::photographs().join("obama2.jpg")).await;
-    browser.sees("#toast", "1 refused").await;
+    browser.sees("#tray .outcome", "1 refused").await;
     browser.sees("#tray .refused", "the face is already that of Barack Obama").await;
     browser.open(&scene.page(&format!("/images/{missing}"))).await;
     browser.sees(".details h2", "<b>Grace</b>").await;

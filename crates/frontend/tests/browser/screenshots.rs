@@ -52,7 +52,7 @@ async fn every_page_in_its_states() {
         for picture in [paths::photographs().join("obama3.jpg"), broken.clone()] {
             browser.choose_file("#upload input", &picture).await;
         }
-        browser.sees("#tray .count", "2 sent").await;
+        browser.sees("#tray .outcome", "refused").await;
         take(&browser, device, "adding").await;
     }
     browser.become_a(DARK).await;
