@@ -111,8 +111,11 @@ pub(crate) fn too_old(version: &str) -> Option<String> {
         mariadb if mariadb.contains("MariaDB") => ("MariaDB", OLDEST_MARIADB),
         _ => ("MySQL", OLDEST_MYSQL),
     };
-    let numbers: Vec<u32> =
-        version.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok()).take(3).collect();
+    let numbers: Vec<u32> = version
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|number| number.parse().ok())
+        .take(3)
+        .collect();
     let [major, minor, patch] = oldest;
     (numbers[..] < oldest[..]).then(|| format!("{name} {major}.{minor}.{patch}"))
 }

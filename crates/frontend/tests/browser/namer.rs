@@ -105,7 +105,11 @@ async fn pictures_are_added_tried_again_and_corrected() {
     browser.click(&format!("#image-{missing} button")).await;
     browser.sees("#toast", "Retrying").await;
     browser.sees(&format!("#image-{missing}"), "1 unknown face").await;
-    browser.until("the picture takes the placeholder's place", async || browser.run(&height).await != placeholder).await;
+    browser
+        .until("the picture takes the placeholder's place", async || {
+            browser.run(&height).await != placeholder
+        })
+        .await;
 
     // A file in the folder of known people, without a row.
     std::fs::copy(paths::photographs().join("biden.jpg"), scene.stack.known_people().join("b.jpg")).unwrap();
