@@ -29,6 +29,17 @@ function appear(row) {
   row.animate([{ opacity: 0.2 }, { opacity: 1 }], 600);
 }
 
+// By the size of placeholder.svg.
+const isPlaceholder = ({ naturalWidth, naturalHeight }) => naturalWidth === 640 && naturalHeight === 480;
+
+// What could not be shown may be there now. Of an address that a page has shown a browser has the answer, and asks no more by itself.
+async function askAgain(picture) {
+  const address = picture.getAttribute("src");
+  const answer = await fetch(address, { cache: "reload" }).catch(() => null);
+  await answer?.blob();
+  if (answer?.ok) picture.src = address;
+}
+
 const controls = (row) => [...row.querySelectorAll("a, button, input")];
 const ROW = "[data-rows] > *";
 
@@ -57,8 +68,7 @@ function show(next) {
   });
   for (const part of altered) {
     if (part.matches(ROW)) appear(part);
-    // What could not be shown before may be there now, at the same address.
-    for (const picture of part.querySelectorAll("img")) picture.src = picture.getAttribute("src");
+    for (const picture of part.querySelectorAll("img")) if (isPlaceholder(picture)) askAgain(picture);
   }
   // The control that had the focus may be gone: the row has others.
   if (at >= 0 && row.isConnected && document.activeElement === document.body)
