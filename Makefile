@@ -72,7 +72,7 @@ faults: setup ## make every fault of docs/reliability.md happen, and show that n
 	@setup/galera
 	$(if $(filter 44,$(FAULT)),@setup/mysql)
 	cargo build --release --workspace --bins
-	$(DEVSTACK) -- cargo test --release -p faults --no-fail-fast -- --include-ignored --test-threads=2 $(if $(FAULT),fault_$(FAULT),--skip fault_44) | $(SUM_UP)
+	$(DEVSTACK) -- cargo test --release -p faults --no-fail-fast -- --include-ignored --test-threads=2 $(if $(FAULT),$(addprefix fault_,$(FAULT)),--skip fault_44) | $(SUM_UP)
 
 soak: setup ## load and random faults for SOAK=10m, or as long as you like; draws target/soak.svg
 	cargo build --release --workspace --bins
