@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::cluster::{ANSWER_WITHIN, ask};
+use crate::cluster::holds;
 use crate::port::Port;
 
 /// How long it may take until one of the servers works.
@@ -58,8 +58,7 @@ impl Balancer {
             tasks.spawn(async move {
                 let node = &nodes[index];
                 loop {
-                    let answer = timeout(ANSWER_WITHIN, ask(&node.options, works)).await;
-                    node.works.send_replace(matches!(answer, Ok(Ok(true))));
+                    node.works.send_replace(holds(&node.options, works).await);
                     sleep(ASK_EVERY).await;
                 }
             });

@@ -16,15 +16,15 @@ use crate::{galera, group};
 /// How many servers a cluster has: of three, one can go.
 pub(crate) const NODES: usize = 3;
 
-/// How long the servers may take until all of them take part.
+/// How long the servers may take until all of them are members.
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long a server that works takes to answer a question.
-pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// What binds the servers together.
+/// How the servers have the same data.
 #[derive(Clone, Copy, Debug)]
-pub enum Bond {
+pub enum Replication {
     /// MariaDBs in a Galera cluster. Each can be written to, and they are led to in this order.
     Galera(Order),
     /// MySQLs in Group Replication. One of them, the primary, can be written to.
@@ -33,12 +33,12 @@ pub enum Bond {
 
 /// What one says to a server of a cluster.
 pub(crate) struct Statements {
-    /// A query for a boolean: whether it takes part.
-    pub(crate) takes_part: &'static str,
-    /// A query for a boolean: whether the services are led to it.
-    pub(crate) is_written: &'static str,
-    /// Has the statements of a connection see what all others have committed.
-    pub(crate) sees_all: &'static str,
+    /// A query for a boolean: whether it is a member of its cluster.
+    pub(crate) is_member: &'static str,
+    /// A query for a boolean: whether it takes writes. Connections are led to such servers.
+    pub(crate) takes_writes: &'static str,
+    /// Has the statements of a connection read what all others have committed.
+    pub(crate) reads_all: &'static str,
     /// What a server has to be told when it is started again; others join by themselves.
     pub(crate) joins_again: Option<&'static str>,
 }
@@ -56,21 +56,23 @@ impl Cluster {
     ///
     /// # Errors
     /// When something of it is not installed, cannot be started or is not ready in time.
-    pub async fn start(folder: &Path, bond: Bond) -> Result<Self> {
-        let (nodes, statements, order) = match bond {
-            Bond::Galera(order) => (galera::start(folder, NODES, order).await?, galera::STATEMENTS, order),
-            Bond::Group => (group::start(folder, NODES).await?, group::STATEMENTS, Order::First),
+    pub async fn start(folder: &Path, replication: Replication) -> Result<Self> {
+        let (nodes, statements, order) = match replication {
+            Replication::Galera(order) => {
+                (galera::start(folder, NODES, order).await?, galera::STATEMENTS, order)
+            }
+            Replication::Group => (group::start(folder, NODES).await?, group::STATEMENTS, Order::First),
         };
-        until_all(&nodes, statements.takes_part).await?;
+        until_all(&nodes, statements.is_member).await?;
         let servers = nodes.iter().map(DatabaseServer::options);
-        let balancer = Balancer::before(servers, statements.is_written, order).await?;
+        let balancer = Balancer::before(servers, statements.takes_writes, order).await?;
         Ok(Self { balancer, statements, nodes })
     }
 
-    /// Starts a server again, and waits until all take part.
+    /// Starts a server again, and waits until all are members.
     ///
     /// # Errors
-    /// When it cannot be started, or one of them does not take part within a minute.
+    /// When it cannot be started, or one of them is no member within a minute.
     pub async fn bring_back(&mut self, node: usize) -> Result<()> {
         self.nodes[node].server.start().await?;
         if let Some(join) = self.statements.joins_again {
@@ -81,28 +83,27 @@ impl Cluster {
         self.until_whole().await
     }
 
-    /// Waits until all of its servers take part in it.
+    /// Waits until all of its servers are members.
     ///
     /// # Errors
-    /// When one of them does not within a minute.
+    /// When one of them is not within a minute.
     pub async fn until_whole(&self) -> Result<()> {
-        until_all(&self.nodes, self.statements.takes_part).await
+        until_all(&self.nodes, self.statements.is_member).await
     }
 
-    /// Which of its servers the services are led to.
-    pub async fn written(&self) -> Option<usize> {
+    /// The first of its servers that takes writes: of a group, the primary.
+    pub async fn primary(&self) -> Option<usize> {
         for (index, node) in self.nodes.iter().enumerate() {
-            let answer = timeout(ANSWER_WITHIN, ask(&node.options(), self.statements.is_written)).await;
-            if matches!(answer, Ok(Ok(true))) {
+            if holds(&node.options(), self.statements.takes_writes).await {
                 return Some(index);
             }
         }
         None
     }
 
-    /// A statement by which a connection to any of its servers sees what all others have committed.
-    pub fn sees_all(&self) -> &'static str {
-        self.statements.sees_all
+    /// A statement by which a connection to any of its servers reads what all others have committed.
+    pub fn reads_all(&self) -> &'static str {
+        self.statements.reads_all
     }
 
     /// What [`Database::fresh`] reads in a child process to find this cluster.
@@ -122,16 +123,20 @@ impl Cluster {
 async fn until_all(nodes: &[DatabaseServer], question: &'static str) -> Result<()> {
     let all = async {
         for node in nodes {
-            while !ask(&node.options(), question).await.is_ok_and(|answer| answer) {
+            while !holds(&node.options(), question).await {
                 sleep(Duration::from_millis(100)).await;
             }
         }
     };
-    timeout(WHOLE_WITHIN, all).await.context("not all servers take part in the cluster")
+    timeout(WHOLE_WITHIN, all).await.context("not all servers are members of the cluster")
 }
 
-/// A server's answer to a query for a boolean.
-pub(crate) async fn ask(server: &MySqlConnectOptions, question: &'static str) -> sqlx::Result<bool> {
+/// Whether a server says so, in time, to a query for a boolean.
+pub(crate) async fn holds(server: &MySqlConnectOptions, question: &'static str) -> bool {
+    matches!(timeout(ANSWER_WITHIN, ask(server, question)).await, Ok(Ok(true)))
+}
+
+async fn ask(server: &MySqlConnectOptions, question: &'static str) -> sqlx::Result<bool> {
     let mut connection: MySqlConnection = server.connect().await?;
     let answer = sqlx::query_scalar(question).fetch_one(&mut connection).await?;
     connection.close().await?;

@@ -20,9 +20,9 @@ const READY: &str =
     "SELECT variable_value = 'ON' FROM information_schema.global_status WHERE variable_name = 'wsrep_ready'";
 
 pub(crate) const STATEMENTS: Statements = Statements {
-    takes_part: READY,
-    is_written: READY,
-    sees_all: "SET SESSION wsrep_sync_wait = 15",
+    is_member: READY,
+    takes_writes: READY,
+    reads_all: "SET SESSION wsrep_sync_wait = 15",
     joins_again: None,
 };
 

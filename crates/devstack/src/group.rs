@@ -15,11 +15,11 @@ use crate::port::Port;
 const GROUP: &str = "6b756265-6661-4365-8000-000000000001";
 
 pub(crate) const STATEMENTS: Statements = Statements {
-    takes_part: "SELECT COUNT(*) > 0 FROM performance_schema.replication_group_members
+    is_member: "SELECT COUNT(*) > 0 FROM performance_schema.replication_group_members
                  WHERE member_id = @@server_uuid AND member_state = 'ONLINE'",
-    is_written: "SELECT COUNT(*) > 0 FROM performance_schema.replication_group_members
+    takes_writes: "SELECT COUNT(*) > 0 FROM performance_schema.replication_group_members
                  WHERE member_id = @@server_uuid AND member_state = 'ONLINE' AND member_role = 'PRIMARY'",
-    sees_all: "SET SESSION group_replication_consistency = 'BEFORE'",
+    reads_all: "SET SESSION group_replication_consistency = 'BEFORE'",
     joins_again: Some("START GROUP_REPLICATION"),
 };
 
@@ -38,11 +38,11 @@ pub(crate) async fn start(folder: &Path, count: usize) -> Result<Vec<DatabaseSer
 }
 
 async fn member(folder: &Path, seeds: &str, port: Port, number: usize) -> Result<DatabaseServer> {
-    let (mut program, name, mut ports) = DatabaseServer::set_up_mysql(folder).await?;
+    let (program, name, mut ports) = DatabaseServer::set_up_mysql(folder).await?;
     // What each makes by itself is no part of what they share.
     let own = format!("SET SESSION sql_log_bin = OFF;\n{}", accounts());
     fs::write(folder.join(&name).join(ACCOUNTS), own)?;
-    program = program.arguments([
+    let program = program.arguments([
         "--log-bin=binlog".to_owned(),
         format!("--server-id={number}"),
         "--gtid-mode=ON".to_owned(),

@@ -55,7 +55,7 @@ mod tidb;
 
 pub use balancer::Order;
 pub use certificates::{certificate_authority, certificates};
-pub use cluster::{Bond, Cluster};
+pub use cluster::{Cluster, Replication};
 pub use crowd::{PEOPLE as PEOPLE_IN_CROWD, crowd};
 pub use database::Database;
 pub use database_server::DatabaseServer;

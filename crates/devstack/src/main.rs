@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use devstack::{Bond, Cluster, DatabaseServer, Order, PrivateFolder};
+use devstack::{Cluster, DatabaseServer, Order, PrivateFolder, Replication};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -65,8 +65,10 @@ async fn exec(kind: Kind, command: &[String]) -> Result<u8> {
             Kind::Mariadb => Database::One(DatabaseServer::mariadb(folder).await?.into()),
             Kind::Mysql => Database::One(DatabaseServer::mysql(folder).await?.into()),
             Kind::Tidb => Database::One(DatabaseServer::tidb(folder).await?.into()),
-            Kind::Galera => Database::Cluster(Cluster::start(folder, Bond::Galera(Order::First)).await?),
-            Kind::Group => Database::Cluster(Cluster::start(folder, Bond::Group).await?),
+            Kind::Galera => {
+                Database::Cluster(Cluster::start(folder, Replication::Galera(Order::First)).await?)
+            }
+            Kind::Group => Database::Cluster(Cluster::start(folder, Replication::Group).await?),
         })
     };
     let database = tokio::select! {

@@ -218,10 +218,8 @@ impl Process {
         Ok(())
     }
 
-    /// The last lines of its log, in words for an error message.
     fn end_of_log(&self) -> String {
-        let tail = tail(&self.log).unwrap_or_else(|error| format!("(unreadable: {error})"));
-        format!("its log {} ends with:\n{}", self.log.display(), tail.trim_end())
+        end_of_log(&self.log)
     }
 }
 
@@ -229,6 +227,12 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.kill();
     }
+}
+
+/// The last lines of a process's log, in words for an error message.
+pub(crate) fn end_of_log(log: &Path) -> String {
+    let tail = tail(log).unwrap_or_else(|error| format!("(unreadable: {error})"));
+    format!("its log {} ends with:\n{}", log.display(), tail.trim_end())
 }
 
 fn tail(log: &Path) -> io::Result<String> {

@@ -10,10 +10,8 @@ use anyhow::{Context, Result};
 use crate::nsq::{Nsqd, Nsqlookupd};
 use crate::paths;
 use crate::port::Port;
+use crate::process::end_of_log;
 use crate::service::{Finished, Service};
-
-/// Lines of each log that a failing test shows.
-const LAST_LINES: usize = 50;
 
 /// Longer than the redeemer tries before it gives up.
 const REDEEMED_WITHIN: Duration = Duration::from_secs(70);
@@ -39,17 +37,13 @@ pub struct Stack {
     _face_recog_port: Port,
 }
 
-/// A test that fails shows what the services said.
+/// A test that fails shows what the services said last.
 impl Drop for Stack {
     fn drop(&mut self) {
-        if !thread::panicking() {
-            return;
-        }
-        for service in [&self.receiver, &self.image_processor, &self.face_recog, &self.frontend] {
-            let log = fs::read_to_string(service.server.log()).unwrap_or_default();
-            let told: Vec<_> = log.lines().filter(|line| !line.contains("upgrading the database")).collect();
-            let last = &told[told.len().saturating_sub(LAST_LINES)..];
-            eprintln!("{}:\n{}", service.server.log().display(), last.join("\n"));
+        if thread::panicking() {
+            for service in [&self.receiver, &self.image_processor, &self.face_recog, &self.frontend] {
+                eprintln!("{}", end_of_log(service.server.log()));
+            }
         }
     }
 }

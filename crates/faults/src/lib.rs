@@ -21,7 +21,7 @@ mod vitals;
 mod volume;
 mod wait;
 
-pub use devstack::{Bond, FakeFaceRecog, Gate, Order, Reply};
+pub use devstack::{FakeFaceRecog, Gate, Order, Replication, Reply};
 
 pub use client::{Answer, Book, Client, Load, Sent};
 pub use proxy::Proxy;

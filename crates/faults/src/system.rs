@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use devstack::{
-    Bond, Cluster, Database, DatabaseServer, FakeFaceRecog, Nsqd, Nsqlookupd, Port, PrivateFolder, Service,
-    http_client, paths,
+    Cluster, Database, DatabaseServer, FakeFaceRecog, Nsqd, Nsqlookupd, Port, PrivateFolder, Replication,
+    Service, http_client, paths,
 };
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{Executor, MySqlPool};
@@ -52,7 +52,7 @@ pub struct Plan {
     frontend: bool,
     own_database: bool,
     standby: bool,
-    cluster: Option<Bond>,
+    cluster: Option<Replication>,
     eyes: Eyes,
     links: Vec<Link>,
     settings: Vec<(String, String)>,
@@ -86,8 +86,8 @@ impl Plan {
     }
 
     /// With a cluster of databases of its own.
-    pub fn cluster(self, bond: Bond) -> Self {
-        Self { cluster: Some(bond), ..self }
+    pub fn cluster(self, replication: Replication) -> Self {
+        Self { cluster: Some(replication), ..self }
     }
 
     /// Leads a connection through a proxy.
@@ -114,7 +114,7 @@ impl Plan {
             (false, false) => None,
         };
         let cluster = match self.cluster {
-            Some(bond) => Some(Cluster::start(folder.path(), bond).await.unwrap()),
+            Some(replication) => Some(Cluster::start(folder.path(), replication).await.unwrap()),
             None => None,
         };
         let database = match (&cluster, &database_server) {
@@ -171,9 +171,9 @@ impl Plan {
         let pool = match &cluster {
             // By the last node, which is told to have applied what all others have committed.
             Some(cluster) => {
-                let sees_all = cluster.sees_all();
+                let reads_all = cluster.reads_all();
                 pool.after_connect(move |connection, _| {
-                    Box::pin(async move { connection.execute(sees_all).await.map(drop) })
+                    Box::pin(async move { connection.execute(reads_all).await.map(drop) })
                 })
                 .connect_lazy_with(cluster.nodes[2].options().database(&database.name))
             }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use faults::{Bond, FakeFaceRecog, Load, Order, Sent, System, eventually, within};
+use faults::{FakeFaceRecog, Load, Order, Replication, Sent, System, eventually, within};
 use reqwest::StatusCode;
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 /// Two receivers and two processors on a cluster, and a load.
-async fn under_load(face_recog: &FakeFaceRecog, bond: Bond) -> (System, Load) {
-    let plan = System::with(face_recog).receivers(2).processors(2).cluster(bond);
+async fn under_load(face_recog: &FakeFaceRecog, replication: Replication) -> (System, Load) {
+    let plan = System::with(face_recog).receivers(2).processors(2).cluster(replication);
     let system = plan.start().await;
     let load = system.client.load("/unknown_people/", 4, Duration::from_millis(30));
     system.until_processed(100).await;
@@ -66,7 +66,7 @@ async fn judge(system: &System, load: Load) {
 #[ignore = "takes long: `make faults` runs it"]
 async fn fault_42_where_all_servers_of_a_cluster_are_written_each_image_is_claimed_once() {
     let face_recog = FakeFaceRecog::quick().await;
-    let (system, load) = under_load(&face_recog, Bond::Galera(Order::InTurn)).await;
+    let (system, load) = under_load(&face_recog, Replication::Galera(Order::InTurn)).await;
     until_more_are_processed(&system, 300).await;
     judge(&system, load).await;
     let processed: i64 = system.count(1).await;
@@ -74,31 +74,32 @@ async fn fault_42_where_all_servers_of_a_cluster_are_written_each_image_is_claim
     assert_eq!((system.claims().await, face_recog.calls() as i64), (processed, processed));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes long: `make faults` runs it"]
-async fn fault_43_a_cluster_whose_writer_is_killed_or_frozen_and_comes_back_loses_nothing() {
+/// Under load one server is killed and comes back, and then one is frozen and comes back.
+async fn a_killed_and_a_frozen_server_lose_nothing(order: Order, killed: usize, frozen: usize) {
     let face_recog = FakeFaceRecog::quick().await;
-    let (mut system, load) = under_load(&face_recog, Bond::Galera(Order::First)).await;
-    kill_and_bring_back(&mut system, 0).await;
-    freeze_and_bring_back(&mut system, 0).await;
+    let (mut system, load) = under_load(&face_recog, Replication::Galera(order)).await;
+    kill_and_bring_back(&mut system, killed).await;
+    freeze_and_bring_back(&mut system, frozen).await;
     judge(&system, load).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes long: `make faults` runs it"]
+async fn fault_43_a_cluster_whose_writer_is_killed_or_frozen_and_comes_back_loses_nothing() {
+    a_killed_and_a_frozen_server_lose_nothing(Order::First, 0, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long: `make faults` runs it"]
 async fn fault_43_a_cluster_that_is_written_everywhere_while_servers_go_and_come_loses_nothing() {
-    let face_recog = FakeFaceRecog::quick().await;
-    let (mut system, load) = under_load(&face_recog, Bond::Galera(Order::InTurn)).await;
-    kill_and_bring_back(&mut system, 1).await;
-    freeze_and_bring_back(&mut system, 0).await;
-    judge(&system, load).await;
+    a_killed_and_a_frozen_server_lose_nothing(Order::InTurn, 1, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes long: `make faults` runs it"]
 async fn fault_43_with_two_of_three_servers_gone_nothing_is_promised_and_then_all_goes_on() {
     let face_recog = FakeFaceRecog::quick().await;
-    let (mut system, load) = under_load(&face_recog, Bond::Galera(Order::First)).await;
+    let (mut system, load) = under_load(&face_recog, Replication::Galera(Order::First)).await;
     for node in [0, 1] {
         system.cluster.as_mut().unwrap().nodes[node].server.kill().unwrap();
     }
@@ -120,7 +121,7 @@ async fn fault_43_with_two_of_three_servers_gone_nothing_is_promised_and_then_al
 #[ignore = "takes long: `make faults` runs it"]
 async fn fault_44_a_group_whose_primary_is_killed_and_comes_back_loses_nothing() {
     let face_recog = FakeFaceRecog::quick().await;
-    let (mut system, load) = under_load(&face_recog, Bond::Group).await;
+    let (mut system, load) = under_load(&face_recog, Replication::Group).await;
     kill_and_bring_back(&mut system, 0).await;
     judge(&system, load).await;
 }
@@ -129,7 +130,7 @@ async fn fault_44_a_group_whose_primary_is_killed_and_comes_back_loses_nothing()
 #[ignore = "takes long: `make faults` runs it"]
 async fn fault_44_a_group_whose_primary_is_handed_over_loses_nothing() {
     let face_recog = FakeFaceRecog::quick().await;
-    let (system, load) = under_load(&face_recog, Bond::Group).await;
+    let (system, load) = under_load(&face_recog, Replication::Group).await;
     for next in [1, 0] {
         let cluster = system.cluster.as_ref().unwrap();
         let mut connection = cluster.nodes[next].options().connect().await.unwrap();
@@ -138,7 +139,7 @@ async fn fault_44_a_group_whose_primary_is_handed_over_loses_nothing() {
         let hand_over = AssertSqlSafe(format!("SELECT group_replication_set_as_primary('{uuid}')"));
         sqlx::raw_sql(hand_over).execute(&mut connection).await.unwrap();
         eventually("the next one is the primary", async || {
-            (cluster.written().await == Some(next)).then_some(())
+            (cluster.primary().await == Some(next)).then_some(())
         })
         .await;
         until_more_are_processed(&system, 100).await;
