@@ -32,7 +32,7 @@ function appear(row) {
 // By the size of placeholder.svg.
 const isPlaceholder = ({ naturalWidth, naturalHeight }) => naturalWidth === 640 && naturalHeight === 480;
 
-// What could not be shown may be there now. Of an address that a page has shown a browser has the answer, and asks no more by itself.
+// The picture may be there now. A browser does not ask again for an address that the page has shown already.
 async function askAgain(picture) {
   const address = picture.getAttribute("src");
   const answer = await fetch(address, { cache: "reload" }).catch(() => null);
@@ -43,11 +43,11 @@ async function askAgain(picture) {
 const controls = (row) => [...row.querySelectorAll("a, button, input")];
 const ROW = "[data-rows] > *";
 
-// A form that somebody fills in, an upload that is under way, and what a script has filled.
-const isReaders = (part) => (part.tagName === "FORM" && part.parentNode === main()) || "own" in (part.dataset ?? {});
+// A form that somebody fills in, and what a script has filled, stay as they are.
+const stays = (part) => (part.tagName === "FORM" && part.parentNode === main()) || "own" in (part.dataset ?? {});
 
-// What the reader has selected or opened is theirs, too.
-const READERS = ["checked", "open"];
+// So does what somebody has selected or opened.
+const KEPT_ATTRIBUTES = ["checked", "open"];
 
 // Changes what differs, and nothing else: scroll position, selection and focus stay where they are.
 function show(next) {
@@ -58,11 +58,11 @@ function show(next) {
     morphStyle: "innerHTML",
     callbacks: {
       beforeNodeMorphed: (node, fresh) => {
-        if (isReaders(node)) return false;
+        if (stays(node)) return false;
         if (node.matches?.(`${ROW}, article`) && node.textContent !== fresh.textContent) altered.push(node);
         return true;
       },
-      beforeAttributeUpdated: (name) => !READERS.includes(name),
+      beforeAttributeUpdated: (name) => !KEPT_ATTRIBUTES.includes(name),
       afterNodeAdded: (node) => node.matches?.(ROW) && appear(node),
     },
   });

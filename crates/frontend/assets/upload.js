@@ -18,7 +18,7 @@ async function areTaken() {
   return answer.headers.has("Accept-Post");
 }
 
-// Until that is known the form has its place, but is not seen: nothing moves when it appears.
+// Until that is known, the form keeps its place but is not seen, so that nothing moves when it appears.
 async function offerUploads() {
   const form = taker();
   if (!form || !("unsure" in form.dataset)) return;
@@ -28,11 +28,11 @@ async function offerUploads() {
 
 offerUploads();
 
-// Where pictures go from this page, and whether with their names.
+// Where pictures that are added on this page go. With their names, if it has "named".
 async function destination() {
   if (taker()) return taker().dataset;
-  if (!isLive()) throw new Error("each answer leaves this page; add pictures on another one");
-  if (/^\/people\/\d+$/.test(location.pathname)) throw new Error("to add reference photos needs an admin");
+  if (!isLive()) throw new Error("pictures cannot be added on this page");
+  if (/^\/people\/\d+$/.test(location.pathname)) throw new Error("only an admin can add reference photos");
   if (!(await areTaken())) throw new Error("the receiver takes no pictures (UPLOADS)");
   return { address: "/api/images", named: "" };
 }
@@ -128,7 +128,7 @@ document.addEventListener("click", ({ target }) => {
   main().focus({ preventScroll: true });
 });
 
-// What was not sent yet would be lost with the page.
+// Who leaves the page would lose what is not sent yet.
 window.addEventListener("beforeunload", (event) => { if (isSending) event.preventDefault(); });
 
 const holdsFiles = (event) => !isDragged && event.dataTransfer?.types.includes("Files");

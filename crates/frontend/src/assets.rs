@@ -50,8 +50,19 @@ static ICONS: Asset =
 /// The picture in the browser's tab.
 pub static ICON: Asset = Asset::new("favicon.svg", "image/svg+xml", include_str!("../assets/favicon.svg"));
 
-static ALL: [&Asset; 11] =
-    [&STYLE, &IDIOMORPH, &SCRIPT, &ACTIONS, &SELECTION, &UPLOAD, &REVIEW, &DRAW, &PLACEHOLDER, &ICONS, &ICON];
+static ALL: &[&Asset] = &[
+    &STYLE,
+    &IDIOMORPH,
+    &SCRIPT,
+    &ACTIONS,
+    &SELECTION,
+    &UPLOAD,
+    &REVIEW,
+    &DRAW,
+    &PLACEHOLDER,
+    &ICONS,
+    &ICON,
+];
 
 /// One of the icons, beside words that say the same.
 pub fn icon(name: &'static str) -> String {
@@ -93,7 +104,7 @@ pub async fn send(
     format: Format,
     headers: HeaderMap,
 ) -> Response {
-    let Some(asset) = ALL.into_iter().find(|asset| asset.name == name) else {
+    let Some(asset) = ALL.iter().find(|asset| asset.name == name) else {
         return Problem::NoSuchPage.answer(format);
     };
     // Another version's address: two releases run side by side, and this content must not be kept for that one.

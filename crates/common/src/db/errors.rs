@@ -12,7 +12,7 @@ pub enum Kind {
     Away,
     /// The database refuses a value. The same value is refused again.
     Data,
-    /// A table has no number left for another row.
+    /// A table has given out its last id.
     UsedUp,
     /// The statement, the schema or this program is wrong. Asking again brings the same answer.
     Fault,
@@ -70,10 +70,10 @@ fn standing_aside(error: &MySqlDatabaseError) -> Option<&'static str> {
     }
 }
 
-/// Whether a row got no number, because the column's last one is given out. Each server says it in a way of its own.
+/// Whether the table's last id is given out. Each server says it in its own way.
 fn is_used_up(error: &MySqlDatabaseError) -> bool {
     match error.number() {
-        // MySQL gives out the last one again and again.
+        // MySQL gives out the last one again.
         1062 => {
             error.message().starts_with("Duplicate entry '2147483647' for key")
                 && error.message().contains("PRIMARY")

@@ -8,7 +8,7 @@
 //! - [`webhooks`]: their outbox, their targets, and what these answered last. [`idempotency`]: repeated requests. [`sessions`]: who is logged in.
 //! - [`archive`]: everything, exported and imported. [`runs`]: how far along work on many pictures is.
 //! - [`pool`] and [`schema`]: connections, and today's schema in any database. [`paging`]: long lists, page by page. [`errors`]: what an error means.
-//!   [`lock`]: what one process at a time does. [`server`]: what its users should know of how the server is set up.
+//!   [`lock`]: what one process at a time does. [`server`]: warnings about the server's settings.
 //!   [`failover`]: what happens when the database moves to another server. [`tls`]: how connections are encrypted.
 
 pub mod archive;

@@ -263,7 +263,8 @@ pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Whether `error` says that a unique key has the value already, which somebody chose.
+/// Whether `error` says that a unique key has the value already. An id that the server gives out twice is something else:
+/// [`Kind::UsedUp`].
 pub fn is_duplicate(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_unique_violation())
         && Kind::of(error) != Kind::UsedUp

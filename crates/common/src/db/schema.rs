@@ -195,12 +195,12 @@ pub enum SchemaError {
     /// The server's certificate is none that the settings allow.
     #[error("{0}")]
     Certificate(String),
-    /// The server lacks what the schema needs.
+    /// The server is older than what the schema needs.
     #[error("version {version} is older than {oldest}, the oldest that is supported")]
     TooOld {
         /// Of the server.
         version: String,
-        /// That would do.
+        /// The oldest that is supported.
         oldest: String,
     },
     /// Another service is at it.

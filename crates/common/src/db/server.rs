@@ -1,5 +1,5 @@
-//! How a server is set up, where that costs something which its users may not expect: asked once when a service starts, and said
-//! in the log. What each costs is told by docs/databases.md.
+//! The database server's settings and version: what may lose data or is not supported is said in the log when a service starts.
+//! What each setting costs stands in docs/databases.md.
 
 use std::collections::HashMap;
 
@@ -12,8 +12,7 @@ const OLDEST_MARIADB: [u32; 3] = [10, 6, 0];
 /// The first with the collation `utf8mb4_0900_bin`.
 const OLDEST_MYSQL: [u32; 3] = [8, 0, 17];
 
-/// Logs a warning for each setting of the server that costs something. What cannot be asked is left out: no service
-/// depends on it.
+/// Logs [`warnings`]. If the server cannot be asked, the service goes on without them.
 pub async fn warn(pool: &MySqlPool) {
     match warnings(pool).await {
         Ok(warnings) => warnings.iter().for_each(|warning| tracing::warn!("the database server: {warning}")),
@@ -21,7 +20,7 @@ pub async fn warn(pool: &MySqlPool) {
     }
 }
 
-/// A sentence for each setting of the server that costs something.
+/// A sentence for each setting that may lose data, and for each kind of server whose limits its users should know.
 ///
 /// # Errors
 /// Those of the database.
@@ -69,44 +68,45 @@ fn of(variables: &Variables) -> Vec<String> {
             "the isolation level is {isolation} although READ-COMMITTED was set: a proxy may drop what a connection sets"
         ));
     }
-    if variables.get("innodb_flush_log_at_trx_commit").is_some_and(|value| !flushes(value)) && !is_tidb {
-        warnings.push(
-            "innodb_flush_log_at_trx_commit is not 1: what was stored in the last second is lost when the machine fails"
-                .to_owned(),
-        );
-    }
-    if variables.is("log_bin", "ON")
-        && variables.get("sync_binlog").is_some_and(|value| value != "1")
-        && !is_tidb
-    {
-        warnings.push(
-            "sync_binlog is not 1: when the machine fails, replicas may miss what the server has stored"
-                .to_owned(),
-        );
+    // TiDB has these settings only so that clients find them.
+    if !is_tidb {
+        warnings.extend(of_durability(variables).map(str::to_owned));
     }
     if variables.is("wsrep_on", "ON") {
-        warnings.push("it is a node of Galera: docs/databases.md says what to expect".to_owned());
+        warnings.push("a node of Galera: docs/databases.md says what to expect".to_owned());
     }
     if variables.get("group_replication_group_name").is_some_and(|name| !name.is_empty()) {
         let mode = if variables.is("group_replication_single_primary_mode", "OFF") {
-            "it is a member of a group with several primaries, which is not supported"
+            "a member of a group with several primaries, which is not supported"
         } else {
-            "it is a member of Group Replication: docs/databases.md says what to expect"
+            "a member of Group Replication: docs/databases.md says what to expect"
         };
         warnings.push(mode.to_owned());
     }
     warnings
 }
 
-/// Whether each commit is on the disk when it is answered. MariaDB's 3 is its 1, with one thing more.
+fn of_durability(variables: &Variables) -> impl Iterator<Item = &'static str> {
+    let is_lost = variables.get("innodb_flush_log_at_trx_commit").is_some_and(|value| !flushes(value));
+    let is_behind =
+        variables.is("log_bin", "ON") && variables.get("sync_binlog").is_some_and(|value| value != "1");
+    [
+        is_lost.then_some("innodb_flush_log_at_trx_commit is not 1: what was stored in the last second is lost when the machine fails"),
+        is_behind.then_some("sync_binlog is not 1: when the machine fails, replicas may miss what the server has stored"),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Whether each commit is on the disk when it is answered. MariaDB's 3 flushes as 1 does.
 fn flushes(innodb_flush_log_at_trx_commit: &str) -> bool {
     matches!(innodb_flush_log_at_trx_commit, "1" | "3")
 }
 
-/// The oldest version that would do, if this one does not.
+/// The oldest version that is supported, if this one is older.
 pub(crate) fn too_old(version: &str) -> Option<String> {
     let (name, oldest) = match version {
-        // It tells the version of MySQL that it wants to be like.
+        // It gives the version of the MySQL that it imitates.
         tidb if tidb.contains("TiDB") => return None,
         mariadb if mariadb.contains("MariaDB") => ("MariaDB", OLDEST_MARIADB),
         _ => ("MySQL", OLDEST_MYSQL),

@@ -244,7 +244,7 @@ pub fn not_stored(path: &str, why: Kind) -> Problem {
         Kind::UsedUp => (
             StatusCode::INSUFFICIENT_STORAGE,
             "numbers_used_up",
-            "all numbers of images are used up; it needs an empty database",
+            "all numbers of images are used up; begin with an empty database",
         ),
         Kind::Data | Kind::Fault => return Problem::internal(),
     };
