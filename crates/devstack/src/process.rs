@@ -218,21 +218,21 @@ impl Process {
         Ok(())
     }
 
+    /// The last lines of the log, in words for an error message.
     fn end_of_log(&self) -> String {
-        end_of_log(&self.log)
+        let tail = tail(&self.log).unwrap_or_else(|error| format!("(unreadable: {error})"));
+        format!("its log {} ends with:\n{}", self.log.display(), tail.trim_end())
     }
 }
 
+/// A test that fails shows what its processes said last.
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.kill();
+        if std::thread::panicking() {
+            eprintln!("{}: {}", self.name, self.end_of_log());
+        }
     }
-}
-
-/// The last lines of a process's log, in words for an error message.
-pub(crate) fn end_of_log(log: &Path) -> String {
-    let tail = tail(log).unwrap_or_else(|error| format!("(unreadable: {error})"));
-    format!("its log {} ends with:\n{}", log.display(), tail.trim_end())
 }
 
 fn tail(log: &Path) -> io::Result<String> {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,7 +9,6 @@ use anyhow::{Context, Result};
 use crate::nsq::{Nsqd, Nsqlookupd};
 use crate::paths;
 use crate::port::Port;
-use crate::process::end_of_log;
 use crate::service::{Finished, Service};
 
 /// Longer than the redeemer tries before it gives up.
@@ -35,17 +33,6 @@ pub struct Stack {
     receiver_port: Port,
     frontend_port: Port,
     _face_recog_port: Port,
-}
-
-/// A test that fails shows what the services said last.
-impl Drop for Stack {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            for service in [&self.receiver, &self.image_processor, &self.face_recog, &self.frontend] {
-                eprintln!("{}", end_of_log(service.server.log()));
-            }
-        }
-    }
 }
 
 /// The settings that lead services to the queue, to a face-recog on the port `face_recog`, and to the two folders of
