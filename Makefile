@@ -24,7 +24,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
                END { printf "%d passed, %d failed\n", passed, failed }'
 
-.PHONY: help setup demo run test test-databases snapshots screenshots faults soak bench accuracy fuzz images kube-test release-dry-run check clean
+.PHONY: help setup demo run test test-databases snapshots screenshots explore faults soak bench accuracy fuzz images kube-test release-dry-run check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,11 @@ screenshots: setup ## take pictures of every page into docs/screenshots, on a de
 	@setup/install test
 	cargo build --workspace --bins
 	$(DEVSTACK) -- cargo test -p frontend --test browser -- --ignored screenshots
+
+explore: setup ## run the real SQL of several processes in SCHEDULES=10000 orders; SEED=7 for one; DB=mysql, DB=group, DB=galera or DB=tidb for another database
+	$(if $(DB),@setup/$(DB:group=mysql))
+	cargo build -p explorer
+	$(DEVSTACK) $(if $(DB),--database $(DB)) -- env $(if $(SEED),SEED=$(SEED)) SCHEDULES=$(or $(SCHEDULES),10000) target/debug/explore
 
 faults: setup ## make every fault of docs/reliability.md happen, and show that nothing is lost; FAULT=23 for one; FAULT=44 needs root and 700 MB in .cache, and runs only when it is asked for
 	@setup/galera
