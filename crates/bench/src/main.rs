@@ -4,6 +4,7 @@
 //! release binaries) and throws it away afterwards.
 
 mod archive;
+mod databases;
 mod footprint;
 mod frontend;
 mod gallery;
@@ -56,6 +57,8 @@ enum Part {
     Spread,
     /// Rate and memory by what waits and by the number of processors.
     Growth,
+    /// Intake, pipeline and fail-over on each database that is installed, beside one MariaDB.
+    Databases,
     /// 100,000 and a million kept faces, most of them of people who were seen once; the export of all of it.
     Kept,
 }
@@ -83,6 +86,7 @@ async fn measure() -> anyhow::Result<()> {
             Part::People => people::measure(&mut report).await?,
             Part::Spread => spread::measure(&mut report).await?,
             Part::Growth => growth::measure(&mut report).await?,
+            Part::Databases => databases::measure(&mut report).await?,
             Part::Kept => kept::measure(&mut report).await?,
         }
     }

@@ -19,7 +19,7 @@ use crate::{
 
 /// Paths of a bulk.
 pub(crate) const BULK: usize = 1000;
-const CONNECTIONS: usize = 64;
+pub(crate) const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 5;
 /// How long one round of single posts lasts.
 const ROUND: Duration = Duration::from_secs(2);
@@ -91,7 +91,7 @@ pub(crate) fn bulk() -> String {
     format!(r#"{{"paths":[{}]}}"#, paths.join(","))
 }
 
-async fn post_bulks(address: &str) -> anyhow::Result<f64> {
+pub(crate) async fn post_bulks(address: &str) -> anyhow::Result<f64> {
     let mut client = Connection::open(address).await?;
     let bodies: Vec<String> = (0..10).map(|_| bulk()).collect();
     let begun = Instant::now();
@@ -117,7 +117,7 @@ async fn insert_bulks(bare: &mut MySqlConnection, messages: &Producer) -> anyhow
 }
 
 /// Posts per second, and the 99th percentile of their time.
-async fn post_singles(address: &str, connections: usize) -> anyhow::Result<(f64, f64)> {
+pub(crate) async fn post_singles(address: &str, connections: usize) -> anyhow::Result<(f64, f64)> {
     // Opened anew: the receiver closes those that idle while something else is measured.
     let mut clients = try_join_all((0..connections).map(|_| Connection::open(address))).await?;
     let begun = Instant::now();

@@ -1,7 +1,17 @@
 //! The real servers around what is measured.
 
-use devstack::{Database, DatabaseServer, Nsqd, Nsqlookupd, PrivateFolder, Service};
+use std::path::Path;
+
+use devstack::{Cluster, Database, DatabaseServer, Nsqd, Nsqlookupd, PrivateFolder, Service};
 use sqlx::{MySqlPool, mysql::MySqlPoolOptions};
+
+/// Where the data is.
+pub(crate) enum Server {
+    /// On one server.
+    Single(DatabaseServer),
+    /// On several with the same data.
+    Cluster(Cluster),
+}
 
 /// A database server and a queue that nobody else uses, and the settings that lead services to them.
 pub(crate) struct World {
@@ -10,17 +20,25 @@ pub(crate) struct World {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) nsqlookupd: Nsqlookupd,
     _database: Database,
-    _server: DatabaseServer,
+    pub(crate) server: Server,
     pub(crate) folder: PrivateFolder,
 }
 
 impl World {
     /// Starts them once the disk has written what the world before this one left.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::on(async |folder| DatabaseServer::mariadb(folder).await.map(Server::Single)).await
+    }
+
+    /// The same on another database, which `start` starts with its files in a folder.
+    pub(crate) async fn on(start: impl AsyncFnOnce(&Path) -> anyhow::Result<Server>) -> anyhow::Result<Self> {
         std::process::Command::new("sync").status()?;
         let folder = PrivateFolder::new()?;
-        let server = DatabaseServer::mariadb(folder.path()).await?;
-        let database = server.database().await?;
+        let server = start(folder.path()).await?;
+        let database = match &server {
+            Server::Single(server) => server.database().await?,
+            Server::Cluster(cluster) => cluster.database().await?,
+        };
         let nsqlookupd = Nsqlookupd::start(folder.path()).await?;
         let nsqd = Nsqd::start(folder.path(), &nsqlookupd).await?;
         let mut environment = database.environment();
@@ -31,7 +49,7 @@ impl World {
             .max_connections(80)
             .test_before_acquire(false)
             .connect_lazy_with(database.options());
-        Ok(Self { pool, nsqd, environment, nsqlookupd, _database: database, _server: server, folder })
+        Ok(Self { pool, nsqd, environment, nsqlookupd, _database: database, server, folder })
     }
 
     /// Starts a service with `settings` beside those of the servers.

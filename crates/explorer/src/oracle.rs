@@ -42,9 +42,10 @@ pub async fn judge(
         _ => None,
     }));
 
-    // Names are settled by whoever changes them; only a result may have been stored by names that have changed meanwhile.
+    // Names are settled by whoever changes them; only a match may have been stored by names that have changed meanwhile, which
+    // the look at all faces finds.
     let wrong = settle(pool, world).await?;
-    if wrong > 0 && !roles.iter().any(|role| role.stores_results()) {
+    if wrong > 0 && !roles.iter().any(|role| role.stores_matches()) {
         broken.push(format!("{wrong} images show somebody else than they should"));
     }
     broken.extend(attempts(pool, world, events).await?);

@@ -72,9 +72,9 @@ impl Role {
         Self::Reconciler,
     ];
 
-    /// Whether it stores what recognition found.
-    pub fn stores_results(self) -> bool {
-        matches!(self, Self::Processor | Self::Sweeper)
+    /// Whether it stores whom faces match. Those who change names do not wait for it, nor it for them.
+    pub fn stores_matches(self) -> bool {
+        matches!(self, Self::Processor | Self::Sweeper | Self::Reconciler)
     }
 
     /// Whether it changes corrections without an entry of the audit for each of them.
