@@ -41,5 +41,5 @@ async fn a_claim_that_does_not_ask_for_the_lease_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn corrections_that_do_not_wait_for_each_other_are_found() {
-    is_found(" ORDER BY id FOR UPDATE", &[Role::Corrector], "said of the face").await;
+    is_found(" ORDER BY id FOR UPDATE", &[Role::Corrector], "but the one before left").await;
 }
