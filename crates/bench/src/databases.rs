@@ -95,15 +95,15 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
         let Measured { singles, bulks, processed, .. } =
             beside.get_or_insert(Measured { failed_over: None, ..measured });
         for (what, ours, limit) in [
-            ("single posts from 64 connections", measured.singles, *singles),
-            ("images of bulks of 1,000", measured.bulks, *bulks),
-            ("images processed, recognition taking no time", measured.processed, *processed),
+            ("single posts, 64 connections", measured.singles, *singles),
+            ("bulks of 1,000", measured.bulks, *bulks),
+            ("processed", measured.processed, *processed),
         ] {
             report.add(&format!("{}: {what}", engine.name()), Unit::Rate, ours, "one MariaDB", limit);
         }
         if let Some(seconds) = measured.failed_over {
-            let what = format!("{}: from a killed server to the next post", engine.name());
-            report.add(&what, Unit::Time, seconds, "a second", 1.0);
+            let what = format!("{}: until posts succeed again", engine.name());
+            report.add(&what, Unit::Time, seconds, "one second; the server that was written is killed", 1.0);
         }
     }
     Ok(())
