@@ -44,7 +44,9 @@ const controls = (row) => [...row.querySelectorAll("a, button, input")];
 const ROW = "[data-rows] > *";
 
 // A form that somebody fills in, and what a script has filled, stay as they are.
-const stays = (part) => (part.tagName === "FORM" && part.parentNode === main()) || "own" in (part.dataset ?? {});
+const isTypedInto = ({ elements }) => [...elements].some(({ type, value }) => type === "text" && value);
+const stays = (part) =>
+  (part.tagName === "FORM" && (part.parentNode === main() || isTypedInto(part))) || "own" in (part.dataset ?? {});
 
 // So does what somebody has selected or opened.
 const KEPT_ATTRIBUTES = ["checked", "open"];

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::{
     browser::{Browser, ESCAPE},
     device::{DARK, DESKTOP, Device, PHONE},
+    jobs::tell,
     scene::Scene,
 };
 
@@ -68,6 +69,7 @@ async fn every_page_can_be_used_by_everybody() {
         }
         with_open_parts(&scene, &browser, &axe, device).await;
     }
+    tell("faults that axe finds on all pages, desktop light and dark, phone", 0, 0);
     browser.close().await;
 }
 

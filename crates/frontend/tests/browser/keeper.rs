@@ -1,6 +1,6 @@
 //! The keeper's way: two who are one are merged by their faces, doubtful names are reviewed, and somebody is hidden.
 
-use crate::{browser::Browser, scene::Scene};
+use crate::{browser::Browser, jobs::Effort, scene::Scene};
 
 /// Barack Obama is person 5; person 6 is on two photos, by names that are doubtful.
 async fn with_somebody_twice(scene: &Scene) {
@@ -39,6 +39,7 @@ async fn two_people_are_merged_by_their_faces_with_three_clicks_and_an_undo() {
         let browser = Browser::start(scripts).await;
         browser.open(&scene.page("/people/6")).await;
         browser.sees(".portrait", "2 photos").await;
+        let began = browser.effort();
         browser.click("a[href='/people/6/merge']").await;
         browser.sees("main h2", "Merge Barry with…").await;
         browser.click("#person-5 .picture").await;
@@ -46,6 +47,8 @@ async fn two_people_are_merged_by_their_faces_with_three_clicks_and_an_undo() {
         browser.counts(".compared img", 2).await;
         browser.sees(".question", "Barry will be removed. This can be undone.").await;
         browser.click(".question button.main").await;
+        let job = if scripts { "merge two people" } else { "merge two people, without scripts" };
+        browser.finish(job, began, Effort { clicks: 3, ..Effort::default() });
         browser.sees(".notice", "Merged").await;
         browser.sees(".portrait", "3 photos").await;
         assert_eq!(people(&scene).await, [(5, false)]);

@@ -5,6 +5,7 @@
 mod accessible;
 mod browser;
 mod device;
+mod jobs;
 mod keeper;
 mod measures;
 mod namer;
