@@ -36,6 +36,32 @@ const PAGE: usize = 48;
 /// Known pictures of a person that are shown, at most.
 const PICTURES: u32 = 200;
 
+/// In which order people are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sort {
+    #[default]
+    Newest,
+    Name,
+}
+
+impl Sort {
+    fn read(word: &str) -> Result<Self, Problem> {
+        match word {
+            "" | "id" => Ok(Self::Newest),
+            "name" => Ok(Self::Name),
+            _ => Err(Problem::WrongFilter),
+        }
+    }
+
+    /// As it stands in the address.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Newest => "",
+            Self::Name => "name",
+        }
+    }
+}
+
 /// Which people.
 #[derive(Default, Deserialize)]
 pub struct Wanted {
@@ -48,6 +74,9 @@ pub struct Wanted {
     /// `true` for those who are hidden.
     #[serde(default)]
     hidden: String,
+    /// `name` for the order of their names.
+    #[serde(default)]
+    sort: String,
     #[serde(flatten)]
     asked: Asked,
 }
@@ -120,10 +149,12 @@ struct People {
     #[serde(skip)]
     hidden: bool,
     #[serde(skip)]
+    sort: Sort,
+    #[serde(skip)]
     frame: Frame,
 }
 
-/// `GET /people?text=…`, `?called=…` and `?hidden=true`
+/// `GET /people?text=…`, `?called=…`, `?hidden=true` and `?sort=name`
 pub async fn list(
     State(frontend): State<Frontend>,
     reader: Reader,
@@ -132,17 +163,31 @@ pub async fn list(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     layout::answer(format, &headers, async {
-        let Query(Wanted { text, called, hidden, asked }) = wanted.map_err(|_| Problem::WrongCursor)?;
-        let cursor = asked.cursor()?;
-        let hidden = hidden == "true";
+        let Query(Wanted { text, called, hidden, sort, asked }) = wanted.map_err(|_| Problem::WrongCursor)?;
+        let (hidden, sort) = (hidden == "true", Sort::read(&sort)?);
         let wanted =
             page::Wanted { text: &text, called: &called, hidden: called.is_empty().then_some(hidden) };
-        let rows = frontend.read(page::read(&frontend.pool, wanted, cursor, PAGE)).await?;
         let shown = if hidden { "true" } else { "" };
-        let address = address("/people", &[("text", &text), ("called", &called), ("hidden", shown)]);
-        let links = Links::new(&address, cursor, &rows, page::Entry::number);
-        let people = rows.rows.into_iter().map(Entry::from).collect();
-        Ok(People { people, links, text, hidden, frame: frontend.frame("/people", reader) })
+        let asked_for =
+            [("text", text.as_str()), ("called", &called), ("hidden", shown), ("sort", sort.word())];
+        let address = address("/people", &asked_for);
+        let pool = &frontend.pool;
+        let (people, links) = match sort {
+            Sort::Newest => {
+                let cursor = asked.cursor()?;
+                let rows = frontend.read(page::read(pool, wanted, cursor, PAGE)).await?;
+                let links = Links::new(&address, cursor, &rows, page::Entry::number);
+                (rows.rows, links)
+            }
+            Sort::Name => {
+                let cursor = asked.cursor()?;
+                let rows = frontend.read(page::by_name(pool, wanted, cursor.clone(), PAGE)).await?;
+                let links = Links::new(&address, cursor, &rows, page::Entry::place);
+                (rows.rows, Links { is_by_name: true, ..links })
+            }
+        };
+        let people = people.into_iter().map(Entry::from).collect();
+        Ok(People { people, links, text, hidden, sort, frame: frontend.frame("/people", reader) })
     })
     .await
 }
