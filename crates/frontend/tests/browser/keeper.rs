@@ -1,5 +1,9 @@
 //! The keeper's way: two who are one are merged by their faces, doubtful names are reviewed, and somebody is hidden.
 
+use std::fs;
+
+use devstack::paths;
+
 use crate::{browser::Browser, jobs::Effort, scene::Scene};
 
 /// Barack Obama is person 5; person 6 is on two photos, by names that are doubtful.
@@ -90,6 +94,35 @@ async fn doubtful_names_are_confirmed_at_once_and_a_face_becomes_the_cover() {
     browser.click(".notice button").await;
     browser.sees(".notice", "Undone").await;
     assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_people_of_the_sample_are_listed_once_their_pictures_are_there() {
+    let scene = Scene::set().await;
+    let browser = Browser::start(true).await;
+    let listed = async |people: usize| {
+        browser
+            .until(&format!("{people} people"), async || {
+                browser.open(&scene.page("/people")).await;
+                browser.count(".card").await == people
+            })
+            .await;
+    };
+    listed(1).await;
+    browser.counts("#person-5", 1).await;
+    browser.open(&scene.page("/people?text=skarlso")).await;
+    browser.sees(".card", "Skarlso").await;
+    fs::copy(paths::photographs().join("biden.jpg"), scene.stack.known_people().join("john_doe_1.jpg"))
+        .unwrap();
+    listed(2).await;
+    browser.sees("#person-3", "John Doe").await;
+
+    sqlx::query("DELETE FROM person WHERE id IN (3, 5)").execute(&scene.pool).await.unwrap();
+    listed(0).await;
+    browser.sees("main", "No people yet").await;
+    browser.click(".message a[href='/people/import']").await;
+    browser.sees("main h2", "Import").await;
     browser.close().await;
 }
 
