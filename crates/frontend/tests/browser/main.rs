@@ -7,6 +7,7 @@ mod browser;
 mod device;
 mod jobs;
 mod keeper;
+mod lightbox;
 mod measures;
 mod namer;
 mod reader;

@@ -174,6 +174,7 @@ async fn pictures_are_added_tried_again_and_corrected() {
     browser.choose_file("#upload input", &paths::photographs().join("obama3.jpg")).await;
     browser.sees("#tray .outcome", "1 known already").await;
     browser.click(".card .picture").await;
+    browser.click("#lightbox [data-page]").await;
     browser.click("[data-send^='DELETE /api/images/']").await;
     browser.click("#asking button.main").await;
     browser.sees("main", "No pictures yet").await;
