@@ -24,7 +24,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SUM_UP := awk '{ print; fflush() } /^test result:/ { passed += $$4; failed += $$6 } \
                END { printf "%d passed, %d failed\n", passed, failed }'
 
-.PHONY: help setup demo run test test-databases snapshots screenshots explore faults soak bench accuracy fuzz images kube-test release-dry-run check clean
+.PHONY: help setup demo run test test-databases snapshots screenshots explore faults soak bench paint accuracy fuzz images kube-test release-dry-run check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,11 @@ soak: setup ## load and random faults for SOAK=10m, or as long as you like; draw
 bench: setup ## measure beside what the machine allows: everything, or BENCH="receiver gallery"
 	cargo build --release --workspace --bins
 	target/release/bench $(BENCH)
+
+paint: setup ## measure how soon the page Photos is painted among a million photos
+	@setup/install test
+	cargo build --release --workspace --bins
+	$(DEVSTACK) -- cargo test --release -p frontend --test browser -- --ignored painted_soon
 
 accuracy: setup ## measure which faces are found and which names are right; FACES=folder for pictures of your own people
 	cargo run -q --release -p accuracy -- $(if $(FACES),--faces "$(FACES)")

@@ -60,6 +60,7 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
         ("photos of somebody on 3,000", "/gallery?person=2"),
         ("the page of somebody on some 200,000 photos", "/people/1"),
         ("a page of 48 of 10,000 people", "/people"),
+        ("the same by name", "/people?sort=name"),
     ] {
         let time = page_time(&mut client, route).await?;
         report.add(what, Unit::Time, time, "the most that it may take", PEOPLE);

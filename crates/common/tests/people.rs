@@ -7,7 +7,7 @@ mod support;
 use common::{
     db::{
         corrections::{self, Correction},
-        people::{self, Changed, Known, Named},
+        people::{self, Changed, Known, Named, Order},
     },
     models::NOBODY,
 };
@@ -39,11 +39,29 @@ async fn details(pool: &MySqlPool) -> String {
 #[tokio::test]
 async fn people_are_listed_page_by_page_with_their_pictures() {
     let (_database, pool) = migrated().await;
-    let first = people::list(&pool, 0, 3).await.unwrap();
+    let by_id = async |after| people::list(&pool, Order::Id { after }, 3).await.unwrap();
+    let first = by_id(0).await;
     assert_eq!(first.iter().map(|person| person.id).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(first[0].pictures, ["hannibal_1.jpg", "hannibal_2.jpg"]);
-    assert_eq!(people::list(&pool, 3, 3).await.unwrap().len(), 1);
-    assert!(people::list(&pool, 4, 3).await.unwrap().is_empty());
+    assert_eq!(by_id(3).await.len(), 1);
+    assert!(by_id(4).await.is_empty());
+}
+
+#[tokio::test]
+async fn people_are_listed_by_name_and_namesakes_by_id() {
+    let (_database, pool) = migrated().await;
+    for name in ["ada", "Ada", "Émile", "Zoë"] {
+        people::add(&pool, name, WHO, None).await.unwrap().unwrap();
+    }
+    let (mut names, mut after) = (Vec::new(), None);
+    loop {
+        let page = people::list(&pool, Order::Name { after }, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.place());
+        names.extend(page.into_iter().map(|person| person.name));
+    }
+    let alphabetical = ["ada", "Ada", "Émile", "Gergely", "Hannibal", "John Doe", "Skarlso", "Zoë"];
+    assert_eq!(names, alphabetical);
 }
 
 #[tokio::test]

@@ -296,8 +296,11 @@ function turnTo(link, step) {
 }
 
 function nameCard() {
-  const button = (current() ?? cards()[place])?.querySelector("[data-name-face], [data-name-cluster], [data-name-picture]");
-  if (button) button.click();
+  const card = current() ?? cards()[place];
+  const button = card?.querySelector("[data-name-face], [data-name-cluster], [data-name-picture]");
+  const field = card?.querySelector(".name-cluster [name=name]");
+  if (field) field.focus();
+  else if (button) button.click();
   else tell("There is no face to name here: open a picture to name its faces");
 }
 
@@ -316,6 +319,8 @@ const isTyping = (target) => target.closest("input:not([type=checkbox]), select,
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
+  // Out of a field that stands on a card, the keys are for the card again.
+  if (event.key === "Escape" && event.target.matches(".card input")) event.target.closest(".card").querySelector("a").focus();
   if (isTyping(event.target)) return;
   const action = KEYS[event.key];
   if (!action) return;

@@ -7,6 +7,7 @@ const USUAL_PAUSE = 2_000; // milliseconds, while the server answers
 const LONGEST_PAUSE = 30_000; // milliseconds, while it does not
 const ANSWER_WITHIN = 10_000; // milliseconds
 
+const ADDRESS = location.href; // of what the page shows, also while a picture lies over it and has the address
 let etag = null;
 let pause = USUAL_PAUSE;
 let timer;
@@ -44,7 +45,9 @@ const controls = (row) => [...row.querySelectorAll("a, button, input")];
 const ROW = "[data-rows] > *";
 
 // A form that somebody fills in, and what a script has filled, stay as they are.
-const stays = (part) => (part.tagName === "FORM" && part.parentNode === main()) || "own" in (part.dataset ?? {});
+const isTypedInto = ({ elements }) => [...elements].some(({ type, value }) => type === "text" && value);
+const stays = (part) =>
+  (part.tagName === "FORM" && (part.parentNode === main() || isTypedInto(part))) || "own" in (part.dataset ?? {});
 
 // So does what somebody has selected or opened.
 const KEPT_ATTRIBUTES = ["checked", "open"];
@@ -146,7 +149,7 @@ async function read(address, headers = {}) {
 }
 
 async function ask() {
-  const next = await read(location.href, etag ? { "If-None-Match": etag } : {});
+  const next = await read(ADDRESS, etag ? { "If-None-Match": etag } : {});
   if (!next) return;
   const held = await holdBack(next.page);
   show(next.page);

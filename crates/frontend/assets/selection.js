@@ -69,6 +69,7 @@ async function correct(form, what) {
   const data = new FormData(form);
   const cluster = data.get("cluster");
   const faces = data.getAll("face").map(Number);
+  if (form.matches(".name-cluster") && what === "assign") return nameOnCard(form, data);
   // About a cluster, or about a face and whom it may show.
   if (form !== bar && (cluster || data.has("name"))) {
     const { person } = form.querySelector(`[value=${what}]`).dataset;
@@ -89,6 +90,16 @@ const correctAs = (about, what, person, name) =>
     const said = await send("POST", "/api/faces/corrections", { ...about, ...asked(Number(person)) });
     return { ...said, words: words(facesOf(said.faces), name) };
   });
+
+// Names a cluster by what is typed on its card. Who does so goes on with the next card meanwhile.
+async function nameOnCard({ elements }, data) {
+  const fields = [...document.querySelectorAll(".name-cluster [name=name]")];
+  const next = fields[fields.indexOf(elements.name) + 1] ?? fields.find((field) => field !== elements.name);
+  (next ?? main()).focus();
+  const [cluster, example] = ["cluster", "example"].map((field) => data.get(field));
+  const given = { name: data.get("name").trim(), chosen: Boolean(example) };
+  return attempt(() => named(given, example, (whom) => send("POST", `/api/strangers/${cluster}/person`, whom)));
+}
 
 async function assign(faces) {
   const chosen = selected();
@@ -182,6 +193,11 @@ if (bar) {
     event.preventDefault();
     selectAll(true);
   });
+  // Names can be typed at once, unless the reader is elsewhere, or that would bring up the keyboard of a phone.
+  const field = document.querySelector(".name-cluster [name=name]");
+  const isInView = field && field.getBoundingClientRect().bottom < innerHeight;
+  if (isInView && !matchMedia("(pointer: coarse)").matches && document.activeElement === document.body && !location.hash)
+    field.focus({ preventScroll: true });
   // A browser may remember what was checked.
   window.addEventListener("pageshow", showSelection);
 }

@@ -6,6 +6,8 @@ const outcome = tray.querySelector(".outcome");
 let waiting = []; // what is to be sent, each with its line
 let isSending = false;
 let sent = { added: 0, known: 0, refused: 0 };
+const unrecognised = new Map(); // the lines of pictures whose recognition is still to come, by their ids
+let isLooking = false;
 let isDragged = false; // a picture of the page itself, which browsers call a file, too
 
 // The form of this page that takes pictures: the gallery's, or that of a person who becomes known by them.
@@ -50,6 +52,7 @@ function lineFor({ name }) {
 function tellLine(line, words, { id, kind = "" } = {}) {
   const status = line.querySelector("span");
   status.textContent = words;
+  status.title = words;
   line.className = kind;
   if (!id) return;
   const link = document.createElement("a");
@@ -76,12 +79,31 @@ async function sendOne({ picture, line, to }) {
     const { id, fresh } = await send("POST", "named" in to ? `${to.address}?${name}` : to.address, picture);
     if (fresh) sent.added += 1;
     else sent.known += 1;
+    if (fresh && "named" in to) unrecognised.set(id, line);
     tellLine(line, fresh ? "Added" : "Known already", { id: "named" in to ? id : null, kind: "done" });
   } catch (error) {
     sent.refused += 1;
     tellLine(line, error.message, { kind: "refused" });
   }
 }
+
+// Says what became of the pictures that were added here: who is on them, or why recognition failed.
+async function lookAfter() {
+  if (!unrecognised.size || isLooking) return;
+  isLooking = true;
+  const before = Math.min(...unrecognised.keys()) - 1;
+  const { images = [] } = await send("GET", `/api/images?after=${before}&limit=1000`).catch(() => ({}));
+  isLooking = false;
+  for (const { id, status, person, reason } of images) {
+    const line = unrecognised.get(id);
+    if (!line || !["Processed", "Failed"].includes(status)) continue;
+    unrecognised.delete(id);
+    if (status === "Failed") tellLine(line, reason ?? "Recognition failed", { kind: "refused" });
+    else tellLine(line, person?.name ?? "Unknown", { kind: "done" });
+  }
+}
+
+document.addEventListener("updated", lookAfter);
 
 // One after the other: the receiver has more to do than to take pictures, and progress means something.
 async function sendAll() {
@@ -123,6 +145,7 @@ document.addEventListener("change", ({ target }) => {
 document.addEventListener("click", ({ target }) => {
   if (!target.closest?.("[data-close-tray]")) return;
   tray.querySelector("ul").replaceChildren();
+  unrecognised.clear();
   outcome.textContent = "";
   showProgress();
   main().focus({ preventScroll: true });

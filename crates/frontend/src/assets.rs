@@ -41,6 +41,9 @@ pub static REVIEW: Asset =
 /// What draws the box of a face.
 pub static DRAW: Asset =
     Asset::new("draw.js", "text/javascript; charset=utf-8", include_str!("../assets/draw.js"));
+/// What opens a picture over the page.
+pub static LIGHTBOX: Asset =
+    Asset::new("lightbox.js", "text/javascript; charset=utf-8", include_str!("../assets/lightbox.js"));
 /// What stands for a picture that cannot be shown.
 pub static PLACEHOLDER: Asset =
     Asset::new("placeholder.svg", "image/svg+xml", include_str!("../assets/placeholder.svg"));
@@ -59,6 +62,7 @@ static ALL: &[&Asset] = &[
     &UPLOAD,
     &REVIEW,
     &DRAW,
+    &LIGHTBOX,
     &PLACEHOLDER,
     &ICONS,
     &ICON,

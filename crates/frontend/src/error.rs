@@ -113,8 +113,8 @@ impl Problem {
             ),
             Self::WrongFilter => (
                 "This filter is not valid",
-                "A status is known, unknown, pending, processing, processed or failed, and a day is written like \
-                 2024-02-29.",
+                "A status is known, unknown, pending, processing, processed or failed, a day is written like \
+                 2024-02-29, and people are sorted by id or name.",
             ),
             Self::NoSuchPage => {
                 ("There is no such page", "It may have been deleted, or its address is misspelt.")

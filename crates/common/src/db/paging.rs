@@ -6,7 +6,7 @@ use std::fmt::Display;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 
 /// Where a row stands in the order of its list. It is written into addresses.
-pub trait Place: Copy + Display {
+pub trait Place: Clone + Display {
     /// A place that is older, but by so little that no other row stands between.
     fn older(self) -> Self;
 

@@ -43,7 +43,7 @@ struct Upgrade {
     sign: &'static str,
 }
 
-const UPGRADES: [Upgrade; 32] = [
+const UPGRADES: [Upgrade; 33] = [
     Upgrade {
         sql: include_str!("../../../../dbinit/upgrade/people.sql"),
         table: "person_images",
@@ -183,6 +183,11 @@ const UPGRADES: [Upgrade; 32] = [
         sign: "webhook_deliveries_due",
     },
     Upgrade { sql: include_str!("../../../../dbinit/upgrade/drawn.sql"), table: "faces", sign: "drawn" },
+    Upgrade {
+        sql: include_str!("../../../../dbinit/upgrade/person_name.sql"),
+        table: "person",
+        sign: "person_name",
+    },
     LOCKS,
 ];
 

@@ -43,7 +43,10 @@ const BOXES: usize = 30;
 /// Faces of an image that are looked at for whom its card names: the surest.
 const LOOKED_AT: u32 = 100;
 
-/// People who are named beside those who were asked for, at most.
+/// Cards that are seen at once, on a phone, too.
+const FIRST: usize = 4;
+
+/// People who are offered beside those who were asked for, at most.
 const COMPANIONS: usize = 8;
 
 /// An image of the gallery.
@@ -56,6 +59,9 @@ struct Card {
     /// The surest faces on it.
     #[serde(skip)]
     boxes: Vec<MarkedFace>,
+    /// Whether it is on the screen when the page is opened, on whatever device: its picture does not wait for the layout.
+    #[serde(skip)]
+    is_first: bool,
     /// How many faces it has; of very many only that they are.
     #[serde(skip)]
     faces: usize,
@@ -133,7 +139,7 @@ struct Gallery {
     /// Whom it asks for.
     #[serde(skip)]
     asked_for: Vec<Chip>,
-    /// Who else is on these pictures.
+    /// Who else is on these pictures; or who is, where nobody was asked for.
     #[serde(skip)]
     companions: Vec<Chip>,
     #[serde(skip)]
@@ -206,17 +212,15 @@ async fn read(
     Ok((names, Rows { rows: lines, more }, faces))
 }
 
-/// Who else is on these pictures of somebody, the most frequent first.
+/// Who is on these pictures, beside those who were asked for, the most frequent first.
 fn companions(cards: &[Card], wanted: &Wanted) -> Vec<Chip> {
-    if wanted.person.is_empty() {
-        return Vec::new();
-    }
     let mut people: HashMap<i32, (&str, usize)> = HashMap::new();
     for person in cards.iter().flat_map(|card| &card.people) {
         people.entry(person.id).or_insert((&person.name, 0)).1 += 1;
     }
     // Who is on all of them is most likely who was asked for by name.
-    let others = people.into_iter().filter(|(_, (_, pictures))| *pictures < cards.len());
+    let is_asked_for = |pictures| !wanted.person.is_empty() && pictures == cards.len();
+    let others = people.into_iter().filter(|(_, (_, pictures))| !is_asked_for(*pictures));
     let chip = |(id, (name, pictures)): (i32, (&str, usize))| {
         Some(Chip { name: name.to_owned(), pictures, address: wanted.with(id)? })
     };
@@ -231,7 +235,7 @@ fn cards(lines: Vec<ImageView>, faces: Vec<MarkedFace>) -> Vec<Card> {
     for face in faces {
         on_images.entry(face.image).or_default().push(face);
     }
-    let card = |line: ImageView| {
+    let card = |(nth, line): (usize, ImageView)| {
         let mut boxes = on_images.remove(&line.id).unwrap_or_default();
         let shown = boxes.iter().filter_map(|face| face.person.as_ref());
         let mut people: Vec<Person> = face::people(shown).into_iter().cloned().collect();
@@ -241,7 +245,7 @@ fn cards(lines: Vec<ImageView>, faces: Vec<MarkedFace>) -> Vec<Card> {
         }
         let faces = boxes.len();
         boxes.truncate(BOXES);
-        Card { line, people, boxes, faces }
+        Card { line, people, boxes, is_first: nth < FIRST, faces }
     };
-    lines.into_iter().map(card).collect()
+    lines.into_iter().enumerate().map(card).collect()
 }

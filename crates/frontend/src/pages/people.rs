@@ -22,6 +22,7 @@ use crate::{
     error::Problem,
     format::Format,
     reader::Reader,
+    thumbnails,
     view::{
         face::{self, Face},
         frame::Frame,
@@ -36,6 +37,58 @@ const PAGE: usize = 48;
 /// Known pictures of a person that are shown, at most.
 const PICTURES: u32 = 200;
 
+/// The people whom a new database has, as the original's has: their ids, and the files of their reference photos.
+const SAMPLES: [(i32, &[&str]); 4] = [
+    (1, &["hannibal_1.jpg", "hannibal_2.jpg"]),
+    (2, &["skarlso_1.jpg", "skarlso_2.jpg"]),
+    (3, &["john_doe_1.jpg"]),
+    (4, &["gergely_01.jpg"]),
+];
+
+/// Whether this is somebody of the samples who was never seen, and whose files nobody has put into the folder of known people.
+async fn is_unused_sample(frontend: &Frontend, entry: &page::Entry) -> bool {
+    let sample = SAMPLES.iter().find(|(id, _)| *id == entry.person.id);
+    let Some((_, files)) = sample.filter(|_| entry.seen.photos == 0 && entry.cover.is_none()) else {
+        return false;
+    };
+    let has_others = !entry.picture.as_deref().is_some_and(|picture| files.contains(&picture));
+    if has_others || entry.pictures > files.len() as i64 {
+        return false;
+    }
+    for file in *files {
+        if !thumbnails::is_missing(frontend, file).await {
+            return false;
+        }
+    }
+    true
+}
+
+/// In which order people are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sort {
+    #[default]
+    Newest,
+    Name,
+}
+
+impl Sort {
+    fn read(word: &str) -> Result<Self, Problem> {
+        match word {
+            "" | "id" => Ok(Self::Newest),
+            "name" => Ok(Self::Name),
+            _ => Err(Problem::WrongFilter),
+        }
+    }
+
+    /// As it stands in the address.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Newest => "",
+            Self::Name => "name",
+        }
+    }
+}
+
 /// Which people.
 #[derive(Default, Deserialize)]
 pub struct Wanted {
@@ -48,6 +101,9 @@ pub struct Wanted {
     /// `true` for those who are hidden.
     #[serde(default)]
     hidden: String,
+    /// `name` for the order of their names.
+    #[serde(default)]
+    sort: String,
     #[serde(flatten)]
     asked: Asked,
 }
@@ -120,10 +176,12 @@ struct People {
     #[serde(skip)]
     hidden: bool,
     #[serde(skip)]
+    sort: Sort,
+    #[serde(skip)]
     frame: Frame,
 }
 
-/// `GET /people?text=…`, `?called=…` and `?hidden=true`
+/// `GET /people?text=…`, `?called=…`, `?hidden=true` and `?sort=name`
 pub async fn list(
     State(frontend): State<Frontend>,
     reader: Reader,
@@ -132,17 +190,38 @@ pub async fn list(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     layout::answer(format, &headers, async {
-        let Query(Wanted { text, called, hidden, asked }) = wanted.map_err(|_| Problem::WrongCursor)?;
-        let cursor = asked.cursor()?;
-        let hidden = hidden == "true";
+        let Query(Wanted { text, called, hidden, sort, asked }) = wanted.map_err(|_| Problem::WrongCursor)?;
+        let (hidden, sort) = (hidden == "true", Sort::read(&sort)?);
         let wanted =
             page::Wanted { text: &text, called: &called, hidden: called.is_empty().then_some(hidden) };
-        let rows = frontend.read(page::read(&frontend.pool, wanted, cursor, PAGE)).await?;
         let shown = if hidden { "true" } else { "" };
-        let address = address("/people", &[("text", &text), ("called", &called), ("hidden", shown)]);
-        let links = Links::new(&address, cursor, &rows, page::Entry::number);
-        let people = rows.rows.into_iter().map(Entry::from).collect();
-        Ok(People { people, links, text, hidden, frame: frontend.frame("/people", reader) })
+        let asked_for =
+            [("text", text.as_str()), ("called", &called), ("hidden", shown), ("sort", sort.word())];
+        let address = address("/people", &asked_for);
+        let pool = &frontend.pool;
+        let (people, links) = match sort {
+            Sort::Newest => {
+                let cursor = asked.cursor()?;
+                let rows = frontend.read(page::read(pool, wanted, cursor, PAGE)).await?;
+                let links = Links::new(&address, cursor, &rows, page::Entry::number);
+                (rows.rows, links)
+            }
+            Sort::Name => {
+                let cursor = asked.cursor()?;
+                let rows = frontend.read(page::by_name(pool, wanted, cursor.clone(), PAGE)).await?;
+                let links = Links::new(&address, cursor, &rows, page::Entry::place);
+                (rows.rows, Links { is_by_name: true, ..links })
+            }
+        };
+        let mut shown = Vec::with_capacity(people.len());
+        for entry in people {
+            // Who looks for a name finds all who have it.
+            if !(text.is_empty() && called.is_empty() && is_unused_sample(&frontend, &entry).await) {
+                shown.push(Entry::from(entry));
+            }
+        }
+        let people = shown;
+        Ok(People { people, links, text, hidden, sort, frame: frontend.frame("/people", reader) })
     })
     .await
 }

@@ -10,7 +10,11 @@
 
 pub mod cache;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::{Path, Query, State, rejection::QueryRejection},
@@ -46,6 +50,9 @@ const LOADS: usize = 16;
 /// Longest wait for a thumbnail, for its turn included.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Longest wait of a page that asks whether a picture is there.
+const SHORT_PATIENCE: Duration = Duration::from_millis(300);
+
 /// Pause before a busy face-recog is asked again.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 
@@ -66,6 +73,8 @@ pub struct Thumbnails {
     client: FacesClient<Channel>,
     calls: Arc<Semaphore>,
     loads: Arc<Semaphore>,
+    /// Reference photos that were asked for and not there; few are asked for.
+    missing: Arc<Mutex<HashSet<String>>>,
 }
 
 /// What is to be shown.
@@ -89,7 +98,13 @@ impl Thumbnails {
     pub fn new(address: &str, kept: ThumbnailCache) -> Result<Self, tonic::transport::Error> {
         let client = rpc::faces_at(address)?;
         let (calls, loads) = (Semaphore::new(CALLS), Semaphore::new(LOADS));
-        Ok(Self { kept: Arc::new(kept), client, calls: Arc::new(calls), loads: Arc::new(loads) })
+        Ok(Self {
+            kept: Arc::new(kept),
+            client,
+            calls: Arc::new(calls),
+            loads: Arc::new(loads),
+            missing: Arc::default(),
+        })
     }
 
     /// Deletes, now and then, what is of no use any more: thumbnails of pictures that were deleted, so that nothing is left
@@ -149,6 +164,10 @@ impl Thumbnails {
             Ok(jpeg)
         };
         tokio::time::timeout(PATIENCE, made).await.unwrap_or(Err(Missing::Away))
+    }
+
+    fn missing(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn load(&self, name: &str) -> Option<Vec<u8>> {
@@ -236,14 +255,37 @@ pub async fn of_known(
         if !is_base_name(&name) {
             return Err(Missing::Gone);
         }
-        let named = frontend.read(picture::of_person(&frontend.pool, &name)).await;
-        // Nobody's picture has no row: its thumbnail goes at the next look for what is of no use.
-        let id = named.map_err(|_| Missing::Away)?.unwrap_or_default();
-        let kept = format!("{KNOWN}{id}-{:016x}", fingerprint(name.as_bytes()));
-        let crop = CropRequest { image_path: name, area: None, side: SIDES[1], known: true };
-        frontend.thumbnails.get(Wanted { name: kept, crop }).await
+        let wanted = known(&frontend, name).await.ok_or(Missing::Away)?;
+        frontend.thumbnails.get(wanted).await
     };
     answer(&headers, jpeg.await)
+}
+
+async fn known(frontend: &Frontend, name: String) -> Option<Wanted> {
+    let named = frontend.read(picture::of_person(&frontend.pool, &name)).await;
+    // Nobody's picture has no row: its thumbnail goes at the next look for what is of no use.
+    let id = named.ok()?.unwrap_or_default();
+    let kept = format!("{KNOWN}{id}-{:016x}", fingerprint(name.as_bytes()));
+    let crop = CropRequest { image_path: name, area: None, side: SIDES[1], known: true };
+    Some(Wanted { name: kept, crop })
+}
+
+/// Whether there is no such picture in the folder of known people, as far as face-recog says without delay. While it is busy or
+/// away its last answer counts; the next page knows what it says later.
+pub async fn is_missing(frontend: &Frontend, name: &str) -> bool {
+    let Some(wanted) = known(frontend, name.to_owned()).await else { return false };
+    let (thumbnails, asked) = (frontend.thumbnails.clone(), name.to_owned());
+    let look = tokio::spawn(async move {
+        let made = thumbnails.get(wanted).await;
+        let mut missing = thumbnails.missing();
+        match made {
+            Ok(_) => missing.remove(&asked),
+            Err(Missing::Gone) => missing.insert(asked),
+            Err(Missing::Away) => false,
+        }
+    });
+    let _ = tokio::time::timeout(SHORT_PATIENCE, look).await;
+    frontend.thumbnails.missing().contains(name)
 }
 
 /// Whether this is one part of a path, and so the only name of what it names.

@@ -45,6 +45,9 @@ pub struct Links {
     /// The page of the newest.
     #[serde(skip)]
     pub newest: String,
+    /// Whether the list is in another order than by age.
+    #[serde(skip)]
+    pub is_by_name: bool,
 }
 
 impl Links {
@@ -61,11 +64,12 @@ impl Links {
         let (first, last) = (rows.rows.first().map(&place), rows.rows.last().map(&place));
         // Past either end there are no rows to go on from, and the way back leads to the cursor itself.
         let (next, previous) = match cursor {
-            Cursor::Newest => (rows.more.map(before), None),
-            Cursor::Before(end) => (rows.more.map(before), Some(after(first.unwrap_or(end.older())))),
-            Cursor::After(end) => (Some(before(last.unwrap_or(end.newer()))), rows.more.map(after)),
+            Cursor::Newest => (rows.more.clone().map(before), None),
+            Cursor::Before(end) => (rows.more.clone().map(before), Some(after(first.unwrap_or(end.older())))),
+            Cursor::After(end) => (Some(before(last.unwrap_or(end.newer()))), rows.more.clone().map(after)),
         };
-        Self { next, previous, newest: address.trim_end_matches(['?', '&']).to_owned() }
+        let newest = address.trim_end_matches(['?', '&']).to_owned();
+        Self { next, previous, newest, is_by_name: false }
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::{
     browser::{Browser, ESCAPE},
     device::{DARK, DESKTOP, Device, PHONE},
+    jobs::tell,
     scene::Scene,
 };
 
@@ -43,9 +44,10 @@ async fn assert_accessible(browser: &Browser, axe: &str, what: &str) {
     assert_eq!(found, Value::Array(Vec::new()), "{what}");
 }
 
-/// Nothing of a page lies beside the screen.
+/// Nothing of a page lies beside the screen, and nothing of a dialog beside the dialog.
 async fn assert_fits(browser: &Browser, what: &str) {
-    let beside = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+    let beside = "return [document.documentElement, ...document.querySelectorAll('dialog[open]')]
+                      .reduce((sum, part) => sum + part.scrollWidth - part.clientWidth, 0)";
     assert_eq!(browser.run(beside).await, 0, "pixels beside the screen: {what}");
 }
 
@@ -68,6 +70,7 @@ async fn every_page_can_be_used_by_everybody() {
         }
         with_open_parts(&scene, &browser, &axe, device).await;
     }
+    tell("faults that axe finds on all pages, desktop light and dark, phone", 0, 0);
     browser.close().await;
 }
 
@@ -94,6 +97,13 @@ async fn with_open_parts(scene: &Scene, browser: &Browser, axe: &str, device: De
     browser.counts("#tray progress[hidden]", 1).await;
     assert_accessible(browser, axe, &what("the added pictures")).await;
     assert_fits(browser, &what("the added pictures")).await;
+    browser.click("#tray [data-close-tray]").await;
+    browser.click("#image-1 .picture").await;
+    browser.counts("#lightbox[open] .stage img", 1).await;
+    assert_accessible(browser, axe, &what("a picture over Photos")).await;
+    assert_fits(browser, &what("a picture over Photos")).await;
+    browser.click("#lightbox [data-close]").await;
+    browser.counts("#image-1 .picture:focus", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,12 +2,15 @@
 
 use std::{
     path::Path,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use devstack::{Port, PrivateFolder, Process, Program};
 use reqwest::Method;
 use serde_json::{Value, json};
+
+use crate::jobs::Effort;
 
 /// Nothing takes this long unless it is broken.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -19,11 +22,15 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub const SHIFT: &str = "\u{e008}";
 pub const CONTROL: &str = "\u{e009}";
 pub const ESCAPE: &str = "\u{e00c}";
+pub const ENTER: &str = "\u{e007}";
+pub const TAB: &str = "\u{e004}";
 
 /// A browser with one page.
 pub struct Browser {
     client: reqwest::Client,
     session: String,
+    /// What was done by hand so far.
+    effort: Mutex<Effort>,
     // Its programs end when it is dropped, the folder goes after them.
     _driver: Process,
     _port: Port,
@@ -68,7 +75,7 @@ impl Browser {
         let session: Value = session.await.unwrap().json().await.unwrap();
         let id = session["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {session}"));
         let session = format!("{address}/session/{id}");
-        Self { client, session, _driver: driver, _port: port, _folder: folder }
+        Self { client, session, effort: Mutex::default(), _driver: driver, _port: port, _folder: folder }
     }
 
     pub(crate) async fn command(
@@ -89,6 +96,15 @@ impl Browser {
 
     async fn post(&self, path: &str, body: Value) -> Result<Value, String> {
         self.command(Method::POST, path, Some(body)).await
+    }
+
+    /// What was done by hand so far.
+    pub fn effort(&self) -> Effort {
+        *self.effort.lock().unwrap()
+    }
+
+    fn count_in(&self, add: impl FnOnce(&mut Effort)) {
+        add(&mut self.effort.lock().unwrap());
     }
 
     /// Opens an address.
@@ -144,6 +160,7 @@ impl Browser {
 
     /// Clicks on the first element that can be clicked on, as soon as there is one.
     pub async fn click(&self, selector: &str) {
+        self.count_in(|effort| effort.clicks += 1);
         self.until(&format!("a click on {selector}"), async || {
             let Some(element) = self.elements(selector).await.into_iter().next() else { return false };
             self.post(&format!("/element/{element}/click"), json!({})).await.is_ok()
@@ -151,8 +168,16 @@ impl Browser {
         .await;
     }
 
-    /// Types into the first element; the path of a file, for an element that takes files.
+    /// Types a name into the first element, and presses Enter if the text ends with it.
     pub async fn type_into(&self, selector: &str, text: &str) {
+        self.count_in(|effort| {
+            effort.names += 1;
+            effort.keys += u32::from(text.ends_with(ENTER));
+        });
+        self.send_keys(selector, text).await;
+    }
+
+    async fn send_keys(&self, selector: &str, text: &str) {
         self.until(&format!("{selector} to type into"), async || {
             let Some(element) = self.elements(selector).await.into_iter().next() else { return false };
             self.post(&format!("/element/{element}/value"), json!({ "text": text })).await.is_ok()
@@ -160,13 +185,35 @@ impl Browser {
         .await;
     }
 
-    /// Gives a file to an element that takes files.
+    /// Gives a file to an element that takes files, which takes a click on it.
     pub async fn choose_file(&self, selector: &str, file: &Path) {
-        self.type_into(selector, file.to_str().unwrap()).await;
+        self.choose_files(selector, &[file]).await;
+    }
+
+    /// Gives files to an element that takes them.
+    pub async fn choose_files(&self, selector: &str, files: &[impl AsRef<Path>]) {
+        self.count_in(|effort| effort.clicks += 1);
+        let files: Vec<_> = files.iter().map(|file| file.as_ref().to_str().unwrap()).collect();
+        self.send_keys(selector, &files.join("\n")).await;
+    }
+
+    /// Drops pictures on the page: a script makes the list `files` of them.
+    pub async fn drop_files(&self, script: &str) {
+        self.count_in(|effort| effort.drags += 1);
+        self.run_until_done(&format!(
+            "(async () => {{
+                 {script}
+                 const dataTransfer = new DataTransfer();
+                 files.forEach((file) => dataTransfer.items.add(file));
+                 document.body.dispatchEvent(new DragEvent('drop', {{ dataTransfer, bubbles: true }}));
+             }})().then(done)"
+        ))
+        .await;
     }
 
     /// Presses a key.
     pub async fn press(&self, key: &str) {
+        self.count_in(|effort| effort.keys += 1);
         let strokes = [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })];
         let keyboard = json!({ "type": "key", "id": "keyboard", "actions": strokes });
         self.post("/actions", json!({ "actions": [keyboard] })).await.unwrap();
@@ -174,6 +221,7 @@ impl Browser {
 
     /// Presses a key while another is held.
     pub async fn press_holding(&self, held: &str, key: &str) {
+        self.count_in(|effort| effort.keys += 1);
         let stroke = |kind: &str, key: &str| json!({ "type": kind, "value": key });
         let strokes =
             [stroke("keyDown", held), stroke("keyDown", key), stroke("keyUp", key), stroke("keyUp", held)];
@@ -183,6 +231,7 @@ impl Browser {
 
     /// Clicks on the middle of the first element with the mouse while a key is held, if it names one.
     pub async fn click_holding(&self, held: &str, selector: &str) {
+        self.count_in(|effort| effort.clicks += 1);
         self.until(&format!("{selector} to point at"), async || self.count(selector).await > 0).await;
         self.run(&format!("document.querySelector('{selector}').scrollIntoView({{ block: 'center' }})"))
             .await;
@@ -208,6 +257,7 @@ impl Browser {
 
     /// Draws with the mouse on an element, from one place to another, in pixels from its middle.
     pub async fn drag_on(&self, selector: &str, from: (i32, i32), to: (i32, i32)) {
+        self.count_in(|effort| effort.drags += 1);
         self.counts(selector, 1).await;
         let element = json!({ ELEMENT: self.elements(selector).await[0] });
         let at = |(x, y): (i32, i32)| json!({ "type": "pointerMove", "origin": element, "x": x, "y": y });

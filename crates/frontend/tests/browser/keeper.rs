@@ -1,6 +1,10 @@
 //! The keeper's way: two who are one are merged by their faces, doubtful names are reviewed, and somebody is hidden.
 
-use crate::{browser::Browser, scene::Scene};
+use std::fs;
+
+use devstack::paths;
+
+use crate::{browser::Browser, jobs::Effort, scene::Scene};
 
 /// Barack Obama is person 5; person 6 is on two photos, by names that are doubtful.
 async fn with_somebody_twice(scene: &Scene) {
@@ -39,6 +43,7 @@ async fn two_people_are_merged_by_their_faces_with_three_clicks_and_an_undo() {
         let browser = Browser::start(scripts).await;
         browser.open(&scene.page("/people/6")).await;
         browser.sees(".portrait", "2 photos").await;
+        let began = browser.effort();
         browser.click("a[href='/people/6/merge']").await;
         browser.sees("main h2", "Merge Barry with…").await;
         browser.click("#person-5 .picture").await;
@@ -46,6 +51,8 @@ async fn two_people_are_merged_by_their_faces_with_three_clicks_and_an_undo() {
         browser.counts(".compared img", 2).await;
         browser.sees(".question", "Barry will be removed. This can be undone.").await;
         browser.click(".question button.main").await;
+        let job = if scripts { "merge two people" } else { "merge two people, without scripts" };
+        browser.finish(job, began, Effort { clicks: 3, ..Effort::default() });
         browser.sees(".notice", "Merged").await;
         browser.sees(".portrait", "3 photos").await;
         assert_eq!(people(&scene).await, [(5, false)]);
@@ -87,6 +94,35 @@ async fn doubtful_names_are_confirmed_at_once_and_a_face_becomes_the_cover() {
     browser.click(".notice button").await;
     browser.sees(".notice", "Undone").await;
     assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_people_of_the_sample_are_listed_once_their_pictures_are_there() {
+    let scene = Scene::set().await;
+    let browser = Browser::start(true).await;
+    let listed = async |people: usize| {
+        browser
+            .until(&format!("{people} people"), async || {
+                browser.open(&scene.page("/people")).await;
+                browser.count(".card").await == people
+            })
+            .await;
+    };
+    listed(1).await;
+    browser.counts("#person-5", 1).await;
+    browser.open(&scene.page("/people?text=skarlso")).await;
+    browser.sees(".card", "Skarlso").await;
+    fs::copy(paths::photographs().join("biden.jpg"), scene.stack.known_people().join("john_doe_1.jpg"))
+        .unwrap();
+    listed(2).await;
+    browser.sees("#person-3", "John Doe").await;
+
+    sqlx::query("DELETE FROM person WHERE id IN (3, 5)").execute(&scene.pool).await.unwrap();
+    listed(0).await;
+    browser.sees("main", "No people yet").await;
+    browser.click(".message a[href='/people/import']").await;
+    browser.sees("main h2", "Import").await;
     browser.close().await;
 }
 

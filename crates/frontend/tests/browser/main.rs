@@ -5,7 +5,9 @@
 mod accessible;
 mod browser;
 mod device;
+mod jobs;
 mod keeper;
+mod lightbox;
 mod measures;
 mod namer;
 mod reader;

@@ -1,6 +1,10 @@
 //! The namer's way: who was unknown gets a name, and whoever was wrong takes it back.
 
-use crate::{browser::Browser, scene::Scene};
+use crate::{
+    browser::{Browser, ESCAPE},
+    jobs::Effort,
+    scene::Scene,
+};
 use devstack::paths;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,8 +59,8 @@ async fn a_cluster_is_named_once_for_all_its_faces_and_recognised_from_then_on()
     let browser = Browser::start(true).await;
     browser.open(&scene.page("/unknown")).await;
     browser.sees(".cluster", "3 faces").await;
-    browser.click("[data-name-cluster]").await;
-    browser.type_into("#naming input", "Eileen Collins\u{e007}").await;
+    browser.type_into(".cluster [name=name]", "Eileen Collins\u{e007}").await;
+    browser.sees("#toast", "Named Eileen Collins, and known by this face").await;
     browser.sees("main", "All faces are named").await;
 
     browser.open(&scene.page("/gallery?person=Eileen")).await;
@@ -80,6 +84,84 @@ async fn a_cluster_is_named_once_for_all_its_faces_and_recognised_from_then_on()
     browser.close().await;
 }
 
+/// Clusters of two faces each: one photograph shows all of them, and made-up embeddings say that they are different people.
+async fn with_clusters(scene: &Scene, count: usize) {
+    for nth in 0..2 * count {
+        scene.post("astronaut.png", &format!("{nth}.png")).await;
+    }
+    let faces = async || -> Vec<u64> {
+        let select = sqlx::query_scalar("SELECT id FROM faces WHERE stranger IS NOT NULL ORDER BY image_id");
+        select.fetch_all(&scene.pool).await.unwrap()
+    };
+    while faces().await.len() < 2 * count {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    sqlx::query("DELETE FROM clusters").execute(&scene.pool).await.unwrap();
+    for (nth, pair) in faces().await.chunks(2).enumerate() {
+        let mut embedding = [0.0_f32; 128];
+        embedding[nth] = 2.0;
+        let bytes: Vec<u8> = embedding.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let apart = sqlx::query("UPDATE faces SET stranger = ?, embedding = ? WHERE id IN (?, ?)");
+        apart.bind(pair[0]).bind(bytes).bind(pair[0]).bind(pair[1]).execute(&scene.pool).await.unwrap();
+        let counted = sqlx::query("INSERT INTO clusters (id, faces) VALUES (?, 2)").bind(pair[0]);
+        counted.execute(&scene.pool).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_clusters_are_named_by_five_names_and_nothing_else() {
+    let scene = Scene::set().await;
+    with_clusters(&scene, 6).await;
+    let browser = Browser::start(true).await;
+    browser.open(&scene.page("/unknown")).await;
+    browser.counts(".cluster", 6).await;
+    browser.counts(".cluster:first-child [name=name]:focus", 1).await;
+    let began = browser.effort();
+    for name in ["Ada", "Grace", "Hedy", "Mary", "Rosalind"] {
+        browser.type_into(":focus", &format!("{name}\u{e007}")).await;
+    }
+    browser.finish("name 5 clusters", began, Effort { names: 5, keys: 5, ..Effort::default() });
+    browser.counts(".cluster", 1).await;
+    let named =
+        "SELECT CAST(COUNT(*) AS CHAR), person.name FROM faces JOIN person ON person.id = faces.person
+                 GROUP BY person.id, person.name ORDER BY person.name";
+    let named: Vec<(String, String)> = sqlx::query_as(named).fetch_all(&scene.pool).await.unwrap();
+    let names = ["Ada", "Grace", "Hedy", "Mary", "Rosalind"].map(|name| ("2".to_owned(), name.to_owned()));
+    assert_eq!(named, names);
+
+    // What is half typed stays while the page changes, and Escape gives the keys back.
+    browser.type_into(":focus", "Mar").await;
+    let image = scene.post("chelsea.png", "cat.png").await;
+    sqlx::query("UPDATE clusters SET faces = 3").execute(&scene.pool).await.unwrap();
+    browser
+        .until("the page changes", async || {
+            let read = browser.run("return performance.getEntriesByType('resource').at(-1).name").await;
+            read.as_str().unwrap().ends_with("/unknown")
+        })
+        .await;
+    assert_eq!(browser.run("return document.activeElement.value").await, "Mar", "{image}");
+    browser.press(ESCAPE).await;
+    browser.press("i").await;
+    browser.sees("#toast", "2 faces ignored").await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_scripts_a_cluster_is_named_on_its_card() {
+    let scene = Scene::set().await;
+    with_clusters(&scene, 2).await;
+    let browser = Browser::start(false).await;
+    browser.open(&scene.page("/unknown")).await;
+    browser.type_into(".cluster [name=name]", "Ada\u{e007}").await;
+    browser.sees(".notice", "2 faces named").await;
+    browser.counts(".cluster", 1).await;
+    browser.click(".notice button").await;
+    browser.sees(".notice", "Undone").await;
+    browser.counts(".cluster", 2).await;
+    browser.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_are_added_tried_again_and_corrected() {
     let scene = Scene::set().await;
@@ -92,6 +174,7 @@ async fn pictures_are_added_tried_again_and_corrected() {
     browser.choose_file("#upload input", &paths::photographs().join("obama3.jpg")).await;
     browser.sees("#tray .outcome", "1 known already").await;
     browser.click(".card .picture").await;
+    browser.click("#lightbox [data-page]").await;
     browser.click("[data-send^='DELETE /api/images/']").await;
     browser.click("#asking button.main").await;
     browser.sees("main", "No pictures yet").await;

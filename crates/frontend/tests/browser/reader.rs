@@ -3,7 +3,11 @@
 use common::{db::images::delete, models::ImageId};
 use sqlx::{MySql, QueryBuilder};
 
-use crate::{browser::Browser, scene::Scene};
+use crate::{
+    browser::{Browser, ENTER, TAB},
+    jobs::Effort,
+    scene::Scene,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_can_be_read_without_scripts() {
@@ -46,6 +50,55 @@ async fn everything_can_be_read_without_scripts() {
 
     browser.click("nav.site a[href='/']").await;
     browser.counts("tbody tr", 3).await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn photos_of_two_people_together_are_two_clicks_away() {
+    let scene = Scene::set().await;
+    scene.post("obama2.jpg", "alone.jpg").await;
+    devstack::crowd().unwrap().save(scene.stack.unknown_people().join("crowd.png")).unwrap();
+    let together = scene.post("", "crowd.png").await;
+    let browser = Browser::start(true).await;
+    browser.open(&scene.page("/gallery")).await;
+    browser.sees(&format!("#image-{together}"), "Barack Obama").await;
+    // One face of the crowd is somebody else's.
+    sqlx::raw_sql(
+        "INSERT INTO person (id, name) VALUES (6, 'Ada');
+         UPDATE faces SET person = 6, chosen = 6 WHERE person = -1 ORDER BY id LIMIT 1",
+    )
+    .execute(&scene.pool)
+    .await
+    .unwrap();
+    browser.open(&scene.page("/gallery")).await;
+    let began = browser.effort();
+    browser.click("#companions a[href='/gallery?person=5']").await;
+    browser.sees("#asked", "Barack Obama").await;
+    browser.click("#companions a[href='/gallery?person=5&person=6']").await;
+    browser.sees("#asked", "Ada").await;
+    browser.counts(".card", 1).await;
+    browser.counts(&format!("#image-{together}"), 1).await;
+    browser.finish("two people together", began, Effort { clicks: 2, ..Effort::default() });
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_card_is_reached_by_three_keys() {
+    let scene = Scene::set().await;
+    let image = scene.post("obama2.jpg", "obama2.jpg").await;
+    let browser = Browser::start(true).await;
+    browser.open(&scene.page("/gallery")).await;
+    browser.sees(&format!("#image-{image}"), "Barack Obama").await;
+    for path in ["/gallery", "/people"] {
+        browser.open(&scene.page(path)).await;
+        let began = browser.effort();
+        for key in [TAB, ENTER, TAB] {
+            browser.press(key).await;
+        }
+        browser.counts(".card:first-child :focus", 1).await;
+        let job = format!("reach the first card of {path} by keyboard");
+        browser.finish(&job, began, Effort { keys: 3, ..Effort::default() });
+    }
     browser.close().await;
 }
 

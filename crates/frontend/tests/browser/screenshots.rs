@@ -49,6 +49,10 @@ async fn every_page_in_its_states() {
         browser.sees("#naming-title", "Who is").await;
         take(&browser, device, "naming").await;
         browser.open(&scene.page("/gallery")).await;
+        browser.click("#image-1 .picture").await;
+        browser.counts("#lightbox[open] .stage img", 1).await;
+        take(&browser, device, "lightbox").await;
+        browser.open(&scene.page("/gallery")).await;
         for picture in [paths::photographs().join("obama3.jpg"), broken.clone()] {
             browser.choose_file("#upload input", &picture).await;
         }

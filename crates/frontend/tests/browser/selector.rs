@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::{
     browser::{Browser, CONTROL, ESCAPE, SHIFT},
+    jobs::Effort,
     scene::Scene,
 };
 
@@ -34,9 +35,11 @@ async fn a_crowd_is_dismissed_by_two_clicks_and_comes_back_by_one() {
     let scene = Scene::set().await;
     let browser = Browser::start(true).await;
     let (image, faces) = with_crowd(&scene, &browser).await;
+    let began = browser.effort();
     browser.click("main [data-select-all]").await;
     browser.sees("#selection .count", &format!("{faces} selected")).await;
     browser.click("#selection [value=ignore]").await;
+    browser.finish(&format!("dismiss a crowd of {faces}"), began, Effort { clicks: 2, ..Effort::default() });
     browser.sees("#toast", &format!("{faces} faces ignored")).await;
     browser
         .until("all ignored", async || browser.text("main").await.matches("Ignored").count() >= faces)
@@ -64,27 +67,32 @@ async fn a_crowd_is_dismissed_by_two_clicks_and_comes_back_by_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_faces_of_a_person_are_confirmed_by_one_click_with_one_undo() {
     let scene = Scene::set().await;
-    for nth in 0..3 {
+    for nth in 0..37 {
         scene.post("obama2.jpg", &format!("{nth}.jpg")).await;
     }
     let browser = Browser::start(true).await;
     browser.open(&scene.page("/people/5")).await;
-    browser.sees(".head form button", "Confirm all 3").await;
+    browser.sees(".head form button", "Confirm all 37").await;
+    let one_click = Effort { clicks: 1, ..Effort::default() };
+    let began = browser.effort();
     browser.click(".head form button").await;
-    browser.sees("#toast", "3 faces confirmed").await;
-    browser.counts(".face [data-corrected]", 3).await;
+    browser.sees("#toast", "37 faces confirmed").await;
+    browser.finish("confirm 37 faces of a person", began, one_click);
+    browser.counts(".face [data-corrected]", 37).await;
     browser.counts(".head form", 0).await;
+    let began = browser.effort();
     browser.click("#toast button").await;
     browser.sees("#toast", "Undone").await;
-    browser.sees(".head form button", "Confirm all 3").await;
+    browser.finish("undo that", began, one_click);
+    browser.sees(".head form button", "Confirm all 37").await;
 
     // The bar says whose page it is.
     browser.click("main [data-select-all]").await;
     browser.click("#selection [value=reject]").await;
-    browser.sees("#toast", "3 faces removed from Barack Obama").await;
+    browser.sees("#toast", "37 faces removed from Barack Obama").await;
     browser.sees("main", "No picture").await;
     browser.click("#toast button").await;
-    browser.counts(".face", 3).await;
+    browser.counts(".face", 37).await;
     let entries: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM audit").fetch_one(&scene.pool).await.unwrap();
     assert_eq!(entries, 4, "two corrections, and each undone");
     assert_eq!(browser.complaints().await, [""; 0]);

@@ -51,13 +51,42 @@ pub fn routes() -> OpenApiRouter<Arc<Receiver>> {
         .routes(routes!(name_cluster))
 }
 
-/// From where on to list.
+/// In which order to list, and from where on.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct After {
-    /// The last id of the page before.
+struct Asked {
+    /// `id` (default): in the order of their ids. `name`: by their names
     #[serde(default)]
-    after: u64,
+    #[param(inline, value_type = Option<Sort>)]
+    sort: Sort,
+    /// Where the page before ended, as its `next` says; by id that is the last id of it
+    #[param(pattern = r"^[0-9]{1,20}(_([0-9a-f]{2})*)?$", example = "100")]
+    after: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Sort {
+    #[default]
+    Id,
+    Name,
+}
+
+impl Asked {
+    fn order(self) -> Result<people::Order, Problem> {
+        let order = match (self.sort, self.after) {
+            (Sort::Id, None) => Some(people::Order::Id { after: 0 }),
+            (Sort::Id, Some(after)) => after.parse().ok().map(|after| people::Order::Id { after }),
+            (Sort::Name, None) => Some(people::Order::Name { after: None }),
+            (Sort::Name, Some(after)) => {
+                after.parse().ok().map(|after| people::Order::Name { after: Some(after) })
+            }
+        };
+        order.ok_or_else(|| {
+            let detail = "\"after\" has to be the last id of the page before, a number like 13; by name, what its \"next\" says";
+            Problem::new(StatusCode::BAD_REQUEST, "not_an_id", detail)
+        })
+    }
 }
 
 /// A page of people.
@@ -71,25 +100,30 @@ struct People {
 
 /// List the known people
 ///
-/// In the order of their ids, a hundred at a time, with the base names of their pictures, and where they were seen. Those who are
-/// hidden are among them.
-#[utoipa::path(get, path = "/people", tag = "people", params(After), responses(
+/// In the order of their ids or names, a hundred at a time, with the base names of their pictures, and where they were seen. Those
+/// who are hidden are among them.
+#[utoipa::path(get, path = "/people", tag = "people", params(Asked), responses(
     (status = OK, description = "A page of them", body = People),
-    (status = BAD_REQUEST, description = "That is no id to begin after"),
+    (status = BAD_REQUEST, description = "That is no order, or no place to begin after"),
 ))]
 async fn list_people(
     State(receiver): State<Arc<Receiver>>,
-    after: Result<Query<After>, QueryRejection>,
+    asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(After { after }) = after.map_err(|_| {
-        let detail = "\"after\" has to be the last id of the page before, a number like 13";
-        Problem::new(StatusCode::BAD_REQUEST, "not_an_id", detail)
+    let Query(asked) = asked.map_err(|_| {
+        let detail = "allowed are sort (id or name) and after (what next has)";
+        Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail)
     })?;
+    let sort = asked.sort;
+    let order = asked.order()?;
     let _turn = receiver.lists.turn().await?;
-    let people = people::list(&receiver.pool, after, PAGE).await?;
+    let people = people::list(&receiver.pool, order, PAGE).await?;
     let is_full = people.len() == PAGE as usize;
     let last = people.last().filter(|_| is_full);
-    let next = last.map(|person| format!("/people?after={}", person.id));
+    let next = last.map(|person| match sort {
+        Sort::Id => format!("/people?after={}", person.id),
+        Sort::Name => format!("/people?sort=name&after={}", person.place()),
+    });
     Ok(format::fresh(StatusCode::OK, &People { people, next }))
 }
 

@@ -261,6 +261,26 @@ async fn more_people_than_fit_a_page_go_on_on_the_next() {
 }
 
 #[tokio::test]
+async fn people_are_listed_by_their_names_page_by_page() {
+    let world = World::start().await;
+    world.change("INSERT INTO person (id, name) SELECT 100 + seq, CONCAT('x & y ', seq % 7) FROM (
+        WITH RECURSIVE n AS (SELECT 1 AS seq UNION ALL SELECT seq + 1 FROM n WHERE seq < 120) SELECT seq FROM n) AS n").await;
+    let first = world.get("/people?sort=name").await;
+    let second = world.get(first["next"].as_str().unwrap()).await;
+    assert_eq!(second["next"], Value::Null);
+    let all = [first, second].map(|mut page| page["people"].take());
+    let all: Vec<&Value> = all.iter().flat_map(|people| people.as_array().unwrap()).collect();
+    assert_eq!(all.len(), 124);
+    let place =
+        |person: &Value| (person["name"].as_str().unwrap().to_lowercase(), person["id"].as_u64().unwrap());
+    assert!(all.is_sorted_by_key(|person| place(person)));
+    for after in ["13", "x", "13_x"] {
+        world.refused("GET", &format!("/people?sort=name&after={after}"), Value::Null, 400, "next").await;
+    }
+    world.refused("GET", "/people?sort=age", Value::Null, 400, "id or name").await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_said_of_people_changes_nothing() {
     let world = World::start().await;
     for name in ["", "  ", "a\nb", &"é".repeat(256)] {

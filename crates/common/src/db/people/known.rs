@@ -8,8 +8,10 @@ use utoipa::ToSchema;
 
 use crate::{
     db::{
+        paging::Cursor,
         people::{
             cover::{self, Cover},
+            place::NamePlace,
             seen::{self, Seen},
         },
         pool::{push_list, until_done},
@@ -42,15 +44,43 @@ impl Known {
     }
 }
 
-/// Up to `limit` people with ids above `after`, in the order of their ids.
-pub async fn list(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Vec<Known>> {
+impl Known {
+    /// Their place in the order of names.
+    pub fn place(&self) -> NamePlace {
+        NamePlace { name: self.name.clone(), id: self.id.try_into().unwrap_or_default() }
+    }
+}
+
+/// In which order [`list`] lists, and from where on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Those with larger ids than this.
+    Id {
+        /// 0 begins with the first.
+        after: u64,
+    },
+    /// By their names.
+    Name {
+        /// Those that come behind this place.
+        after: Option<NamePlace>,
+    },
+}
+
+/// Up to `limit` people.
+pub async fn list(pool: &MySqlPool, order: Order, limit: u32) -> sqlx::Result<Vec<Known>> {
     until_done(|| async {
-        let people: Vec<(i32, String, bool)> =
-            sqlx::query_as("SELECT id, name, hidden FROM person WHERE id > ? ORDER BY id LIMIT ?")
-                .bind(after)
-                .bind(limit)
-                .fetch_all(pool)
-                .await?;
+        let mut select = QueryBuilder::<MySql>::new("SELECT id, name, hidden FROM person");
+        match order.clone() {
+            Order::Id { after } => {
+                select.push(" WHERE id > ").push_bind(after).push(format_args!(" ORDER BY id LIMIT {limit}"));
+            }
+            Order::Name { after } => {
+                let cursor = after.map_or(Cursor::Newest, Cursor::Before);
+                select.push(" FORCE INDEX (person_name) WHERE TRUE");
+                cursor.push(&mut select, limit as usize);
+            }
+        }
+        let people: Vec<(i32, String, bool)> = select.build_query_as().fetch_all(pool).await?;
         if people.is_empty() {
             return Ok(Vec::new());
         }
@@ -81,6 +111,6 @@ pub async fn list(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Vec<
 /// Somebody, if there is such a person.
 pub async fn one(pool: &MySqlPool, id: u64) -> sqlx::Result<Option<Known>> {
     let Some(before) = id.checked_sub(1) else { return Ok(None) };
-    let next = list(pool, before, 1).await?.pop();
+    let next = list(pool, Order::Id { after: before }, 1).await?.pop();
     Ok(next.filter(|person| u64::try_from(person.id) == Ok(id)))
 }

@@ -14,13 +14,15 @@ pub mod import;
 pub mod known;
 pub mod merge;
 pub mod page;
+pub mod place;
 pub mod seen;
 
 pub use called::names_of;
 pub use cover::Cover;
 pub use erase::Deleted;
-pub use known::{Known, list, one};
+pub use known::{Known, Order, list, one};
 pub use merge::merge;
+pub use place::NamePlace;
 pub use seen::Seen;
 
 use std::collections::{HashMap, HashSet};

@@ -7,6 +7,7 @@ use crate::{
         paging::{Cursor, Rows},
         people::{
             cover::{self, Cover},
+            place::NamePlace,
             seen::{self, Seen},
         },
         pool::push_list,
@@ -36,6 +37,11 @@ impl Entry {
     pub fn number(&self) -> u64 {
         self.person.id.try_into().unwrap_or_default()
     }
+
+    /// Their place in the order of names.
+    pub fn place(&self) -> NamePlace {
+        NamePlace { name: self.person.name.clone(), id: self.number() }
+    }
 }
 
 /// Which people.
@@ -49,28 +55,50 @@ pub struct Wanted<'a> {
     pub hidden: Option<bool>,
 }
 
-/// Up to `size` people.
+impl Wanted<'_> {
+    fn push(self, select: &mut QueryBuilder<MySql>) {
+        select.push(" WHERE TRUE");
+        if !self.text.is_empty() {
+            select.push(" AND LOCATE(LOWER(").push_bind(self.text.to_owned()).push("), LOWER(name)) > 0");
+        }
+        if !self.called.is_empty() {
+            select.push(" AND name = ").push_bind(self.called.to_owned());
+        }
+        if let Some(hidden) = self.hidden {
+            select.push(" AND hidden = ").push_bind(hidden);
+        }
+    }
+}
+
+/// Up to `size` people, the newest first.
 pub async fn read(
     pool: &MySqlPool,
     wanted: Wanted<'_>,
     cursor: Cursor,
     size: usize,
 ) -> sqlx::Result<Rows<Entry>> {
-    let mut select = QueryBuilder::<MySql>::new("SELECT id FROM person WHERE TRUE");
-    if !wanted.text.is_empty() {
-        select.push(" AND LOCATE(LOWER(").push_bind(wanted.text.to_owned()).push("), LOWER(name)) > 0");
-    }
-    if !wanted.called.is_empty() {
-        select.push(" AND name = ").push_bind(wanted.called.to_owned());
-    }
-    if let Some(hidden) = wanted.hidden {
-        select.push(" AND hidden = ").push_bind(hidden);
-    }
+    let mut select = QueryBuilder::<MySql>::new("SELECT id FROM person");
+    wanted.push(&mut select);
     cursor.push_bound(&mut select, "id");
     cursor.push_order(&mut select, "id", size + 1);
     let ids: Vec<i32> = select.build_query_scalar().fetch_all(pool).await?;
     let people = these(pool, &ids).await?;
     Ok(Rows::new(people, size, cursor, Entry::number))
+}
+
+/// Up to `size` people, by their names.
+pub async fn by_name(
+    pool: &MySqlPool,
+    wanted: Wanted<'_>,
+    cursor: Cursor<NamePlace>,
+    size: usize,
+) -> sqlx::Result<Rows<Entry, NamePlace>> {
+    let mut select = QueryBuilder::<MySql>::new("SELECT id FROM person FORCE INDEX (person_name)");
+    wanted.push(&mut select);
+    cursor.clone().push(&mut select, size + 1);
+    let ids: Vec<i32> = select.build_query_scalar().fetch_all(pool).await?;
+    let people = these(pool, &ids).await?;
+    Ok(Rows::new(people, size, cursor, Entry::place))
 }
 
 /// Those of these people who are there, in this order.
