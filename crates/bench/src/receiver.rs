@@ -51,37 +51,36 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let one_by_one = post_singles(&address, 1).await?.0;
     report.add("images of bulks of 1,000", Unit::Rate, ours, "posts one after the other", one_by_one);
 
-    let producers: Vec<_> = (0..CONNECTIONS).map(|_| producer()).collect();
-    let mut late = Vec::new();
-    let (ours, limit) = in_turn(
-        ROUNDS,
-        async || {
-            let (rate, p99) = post_singles(&address, CONNECTIONS).await?;
-            late.push(p99);
-            Ok(rate)
-        },
-        async || insert_singles(&world.pool, &producers).await,
-    )
-    .await?;
-    report.add(
-        "single posts from 64 connections",
-        Unit::Rate,
-        ours,
-        "64 connections, an INSERT and a PUB each",
-        limit,
-    );
+    let (mut rate, mut late) = (0.0, 0.0);
+    for connections in [1, 16, CONNECTIONS] {
+        let producers: Vec<_> = (0..connections).map(|_| producer()).collect();
+        let mut p99s = Vec::new();
+        let (ours, limit) = in_turn(
+            ROUNDS,
+            async || {
+                let (rate, p99) = post_singles(&address, connections).await?;
+                p99s.push(p99);
+                Ok(rate)
+            },
+            async || insert_singles(&world.pool, &producers).await,
+        )
+        .await?;
+        let what = format!("single posts, connections: {connections}");
+        report.add(&what, Unit::Rate, ours, "an INSERT and a PUB each, as many connections", limit);
+        (rate, late) = (ours, median(&mut p99s));
+    }
     let commit = commit(&mut bare, Duration::ZERO).await?;
     report.add(
         "single posts from 64 connections, 99th percentile",
         Unit::Time,
-        median(&mut late),
+        late,
         "a commit alone",
         commit,
     );
 
     world.fill(1_000_000).await?;
     let full = post_singles(&address, CONNECTIONS).await?.0;
-    report.add("the same with 1,000,000 rows stored", Unit::Rate, full, "with few", ours);
+    report.add("the same with 1,000,000 rows stored", Unit::Rate, full, "with few", rate);
     Ok(())
 }
 

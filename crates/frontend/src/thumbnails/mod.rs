@@ -271,21 +271,23 @@ async fn known(frontend: &Frontend, name: String) -> Option<Wanted> {
 }
 
 /// Whether there is no such picture in the folder of known people, as far as face-recog says without delay. While it is busy or
-/// away its last answer counts; the next page knows what it says later.
+/// away its last answer counts.
 pub async fn is_missing(frontend: &Frontend, name: &str) -> bool {
     let Some(wanted) = known(frontend, name.to_owned()).await else { return false };
-    let (thumbnails, asked) = (frontend.thumbnails.clone(), name.to_owned());
-    let look = tokio::spawn(async move {
-        let made = thumbnails.get(wanted).await;
-        let mut missing = thumbnails.missing();
-        match made {
-            Ok(_) => missing.remove(&asked),
-            Err(Missing::Gone) => missing.insert(asked),
-            Err(Missing::Away) => false,
+    let thumbnails = &frontend.thumbnails;
+    let made = tokio::time::timeout(SHORT_PATIENCE, thumbnails.get(wanted)).await;
+    let mut missing = thumbnails.missing();
+    match made {
+        Ok(Ok(_)) => {
+            missing.remove(name);
+            false
         }
-    });
-    let _ = tokio::time::timeout(SHORT_PATIENCE, look).await;
-    frontend.thumbnails.missing().contains(name)
+        Ok(Err(Missing::Gone)) => {
+            missing.insert(name.to_owned());
+            true
+        }
+        Ok(Err(Missing::Away)) | Err(_) => missing.contains(name),
+    }
 }
 
 /// Whether this is one part of a path, and so the only name of what it names.

@@ -21,11 +21,12 @@ use common::db::{
     corrections::{Assignee, Correction, Faces},
     faces::clusters::{self, Named},
     people::{
-        self, Changed, Deleted, Known,
+        self, Changed, Deleted, Known, NamePlace, Order,
         erase::{self, Left},
     },
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use sqlx::MySqlPool;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::access::{Role, Who};
@@ -59,9 +60,10 @@ struct Asked {
     #[serde(default)]
     #[param(inline, value_type = Option<Sort>)]
     sort: Sort,
-    /// Where the page before ended, as its `next` says; by id that is the last id of it
-    #[param(pattern = r"^[0-9]{1,20}(_([0-9a-f]{2})*)?$", example = "100")]
-    after: Option<String>,
+    /// Where the page before ended, as its `next` says; or the id of a person, to begin behind them
+    #[serde(default, deserialize_with = "end")]
+    #[param(value_type = Option<String>, pattern = r"^[0-9]{1,10}(_([0-9a-f]{2})*)?$", example = "100")]
+    after: Option<End>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
@@ -72,19 +74,31 @@ enum Sort {
     Name,
 }
 
+/// Where a page ended: in any order its last id says so, and by name the place of that person, who may be gone since.
+enum End {
+    Id(u64),
+    Place(NamePlace),
+}
+
+fn end<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<End>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let id = text.parse().ok().map(End::Id);
+    let end = id.or_else(|| text.parse().ok().map(End::Place));
+    end.map(Some).ok_or_else(|| D::Error::custom("no id, and no place"))
+}
+
 impl Asked {
-    fn order(self) -> Result<people::Order, Problem> {
-        let order = match (self.sort, self.after) {
-            (Sort::Id, None) => Some(people::Order::Id { after: 0 }),
-            (Sort::Id, Some(after)) => after.parse().ok().map(|after| people::Order::Id { after }),
-            (Sort::Name, None) => Some(people::Order::Name { after: None }),
-            (Sort::Name, Some(after)) => {
-                after.parse().ok().map(|after| people::Order::Name { after: Some(after) })
+    /// The order that is asked for, and from where on.
+    async fn order(self, pool: &MySqlPool) -> Result<Order, Problem> {
+        Ok(match (self.sort, self.after) {
+            (Sort::Id, None) => Order::Id { after: 0 },
+            (Sort::Id, Some(End::Id(after) | End::Place(NamePlace { id: after, .. }))) => Order::Id { after },
+            (Sort::Name, None) => Order::Name { after: None },
+            (Sort::Name, Some(End::Place(place))) => Order::Name { after: Some(place) },
+            (Sort::Name, Some(End::Id(id))) => {
+                let person = people::one(pool, id).await?.ok_or_else(|| no_such_person(id))?;
+                Order::Name { after: Some(person.place()) }
             }
-        };
-        order.ok_or_else(|| {
-            let detail = "\"after\" has to be the last id of the page before, a number like 13; by name, what its \"next\" says";
-            Problem::new(StatusCode::BAD_REQUEST, "not_an_id", detail)
         })
     }
 }
@@ -104,18 +118,19 @@ struct People {
 /// who are hidden are among them.
 #[utoipa::path(get, path = "/people", tag = "people", params(Asked), responses(
     (status = OK, description = "A page of them", body = People),
-    (status = BAD_REQUEST, description = "That is no order, or no place to begin after"),
+    (status = BAD_REQUEST, description = "That is no order, or no place to begin behind"),
+    (status = NOT_FOUND, description = "There is no such person to begin behind"),
 ))]
 async fn list_people(
     State(receiver): State<Arc<Receiver>>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|_| {
-        let detail = "allowed are sort (id or name) and after (what next has)";
+        let detail = "allowed are sort (id or name) and after (what next has, or an id, a number like 13)";
         Problem::new(StatusCode::BAD_REQUEST, "wrong_query", detail)
     })?;
     let sort = asked.sort;
-    let order = asked.order()?;
+    let order = asked.order(&receiver.pool).await?;
     let _turn = receiver.lists.turn().await?;
     let people = people::list(&receiver.pool, order, PAGE).await?;
     let is_full = people.len() == PAGE as usize;

@@ -274,7 +274,12 @@ async fn people_are_listed_by_their_names_page_by_page() {
     let place =
         |person: &Value| (person["name"].as_str().unwrap().to_lowercase(), person["id"].as_u64().unwrap());
     assert!(all.is_sorted_by_key(|person| place(person)));
-    for after in ["13", "x", "13_x"] {
+    // Behind somebody; and a place is good for the other order, too.
+    let behind = format!("/people?sort=name&after={}", all[122]["id"]);
+    assert_eq!(world.get(&behind).await["people"], json!([all[123]]));
+    assert_eq!(world.get("/people?after=219_78").await["people"].as_array().unwrap().len(), 1);
+    world.refused("GET", "/people?sort=name&after=99", Value::Null, 404, "no person 99").await;
+    for after in ["x", "13_x"] {
         world.refused("GET", &format!("/people?sort=name&after={after}"), Value::Null, 400, "next").await;
     }
     world.refused("GET", "/people?sort=age", Value::Null, 400, "id or name").await;
