@@ -104,11 +104,12 @@ pub struct Explored {
 /// When there is no database server, or it does not answer.
 pub async fn explore(seeds: Range<u64>) -> Result<Explored> {
     let is_broken = Cell::new(false);
-    let lanes = (0..LANES).map(|lane| {
-        let is_broken = &is_broken;
+    let mut lanes = Vec::new();
+    for lane in 0..LANES {
+        // One after the other: a cluster that makes several schemas at once is slow to answer.
+        let (explorer, is_broken) = (Explorer::start().await?, &is_broken);
         let mut seeds = seeds.clone().skip(lane as usize).step_by(LANES as usize);
-        async move {
-            let explorer = Explorer::start().await?;
+        lanes.push(async move {
             let mut explored = Explored::default();
             while !is_broken.get()
                 && let Some(seed) = seeds.next()
@@ -119,8 +120,8 @@ pub async fn explore(seeds: Range<u64>) -> Result<Explored> {
                 is_broken.set(is_broken.get() || !explored.findings.is_empty());
             }
             anyhow::Ok(explored)
-        }
-    });
+        });
+    }
     let mut all = Explored::default();
     for lane in try_join_all(lanes).await? {
         all.steps += lane.steps;
