@@ -14,7 +14,7 @@ use common::{
     models::ImageId,
 };
 use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
-use sqlx::MySqlPool;
+use sqlx::{MySqlPool, mysql::MySqlDatabaseError};
 use std::time::Duration;
 
 use crate::{
@@ -352,8 +352,8 @@ impl Actor {
         .await;
     }
 
-    /// Does something once. `None` when the answer was lost; any other error is noted: no statement may fail because of what
-    /// others do.
+    /// Does something once. `None` when the answer was lost, or a lock was not to be had; any other error is noted: no statement
+    /// may fail because of what others do.
     async fn tried<T, F: Future<Output = sqlx::Result<T>>>(
         &mut self,
         action: impl FnOnce(MySqlPool) -> F,
@@ -365,10 +365,18 @@ impl Actor {
                 self.noticed += 1;
                 None
             }
+            // Whom the scheduler lets wait that long has no fault.
+            Err(error) if is_lock_wait_timeout(&error) => None,
             Err(error) => {
                 self.history.add(Event::Failed(error.to_string()));
                 None
             }
         }
     }
+}
+
+fn is_lock_wait_timeout(error: &sqlx::Error) -> bool {
+    const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+    error.is_some_and(|error| error.number() == ER_LOCK_WAIT_TIMEOUT)
 }

@@ -16,7 +16,7 @@ use tokio::{
 use crate::gate::{Gate, Verdict};
 
 /// A statement that has not ended after that waits for a lock.
-const PATIENCE: Duration = Duration::from_millis(40);
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long those that wait for a lock get to go on, once somebody else has ended a statement.
 const HANDED_OVER: Duration = Duration::from_millis(2);
