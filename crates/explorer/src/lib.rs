@@ -199,7 +199,7 @@ impl Explorer {
             .run(async || {
                 history.add(Event::LeasesEnded);
                 // What somebody is writing keeps its lease.
-                let _ = oracle::end_leases(&self.pool, &world).await;
+                let _ = oracle::end_leases(&self.pool).await;
             })
             .await;
         let events = history.events();

@@ -62,7 +62,7 @@ pub async fn judge(
 /// A processor that lives brings every image to its end. The server may still be about to roll back what the dead left open.
 async fn end_all(pool: &MySqlPool, world: &World) -> sqlx::Result<()> {
     for _ in 0..SWEEPS {
-        end_leases(pool, world).await?;
+        end_leases(pool).await?;
         let claims = images::claim_overdue(pool, Duration::ZERO, LEASE, 64).await?;
         let mut connection = pool.acquire().await?;
         let names = world.names(&mut connection).await?;
@@ -78,20 +78,17 @@ async fn end_all(pool: &MySqlPool, world: &World) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Ends the lease of every image of the world that nobody is writing at this moment.
-pub async fn end_leases(pool: &MySqlPool, world: &World) -> sqlx::Result<()> {
-    for image in world.images() {
-        let mut transaction = pool.begin().await?;
-        let free = sqlx::query("SELECT id FROM images WHERE id = ? AND status = 3 FOR UPDATE SKIP LOCKED")
-            .bind(image.0);
-        if free.fetch_optional(&mut *transaction).await?.is_some() {
-            let end =
-                sqlx::query("UPDATE images SET claimed_until = NOW(6) - INTERVAL 1 SECOND WHERE id = ?");
-            end.bind(image.0).execute(&mut *transaction).await?;
-            transaction.commit().await?;
-        }
+/// Ends the lease of every image that nobody is writing at this moment.
+pub async fn end_leases(pool: &MySqlPool) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    let free =
+        sqlx::query_scalar("SELECT CAST(id AS UNSIGNED) FROM images WHERE status = 3 FOR UPDATE SKIP LOCKED");
+    let free: Vec<u64> = free.fetch_all(&mut *transaction).await?;
+    for image in free {
+        let end = sqlx::query("UPDATE images SET claimed_until = NOW(6) - INTERVAL 1 SECOND WHERE id = ?");
+        end.bind(image).execute(&mut *transaction).await?;
     }
-    Ok(())
+    transaction.commit().await
 }
 
 async fn settle(pool: &MySqlPool, world: &World) -> sqlx::Result<usize> {
