@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod body;
+pub mod end;
 pub mod error;
 pub mod format;
 pub mod id;

@@ -20,13 +20,11 @@ use sqlx::MySqlPool;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    http::{
-        error::Problem,
-        format,
-        state::{Receiver, no_such_image},
-    },
-    images::ranges,
+use crate::http::{
+    end::End,
+    error::Problem,
+    format,
+    state::{Receiver, no_such_image},
 };
 
 /// Tells that pictures themselves may be posted to the same address, and of which kinds.
@@ -50,9 +48,8 @@ struct Asked {
     #[param(inline, value_type = Option<Sort>)]
     sort: Sort,
     /// Where the page before ended, as its `next` says; or the id of an image, to begin behind it
-    #[serde(default, deserialize_with = "end")]
     #[param(value_type = Option<String>, pattern = r"^(-?[0-9]{1,16}_)?[0-9]{1,10}$", example = "1")]
-    after: Option<End>,
+    after: Option<End<Place>>,
     /// Those that were taken on this day or later, or posted where that is not known
     #[param(value_type = Option<String>, format = Date, example = "2024-05-17")]
     taken_from: Option<NaiveDate>,
@@ -77,20 +74,6 @@ enum Sort {
     #[default]
     Id,
     Taken,
-}
-
-/// Where a page ended: in any order its last id says so, and by date the place of that image, which may be gone since.
-#[derive(Clone, Copy)]
-enum End {
-    Id(u64),
-    Place(Place),
-}
-
-fn end<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<End>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let id = ranges::number(&text).map(End::Id);
-    let end = id.or_else(|| text.parse().ok().map(End::Place));
-    end.map(Some).ok_or_else(|| D::Error::custom("no id, and no place"))
 }
 
 impl Asked {

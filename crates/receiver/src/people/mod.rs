@@ -25,7 +25,7 @@ use common::db::{
         erase::{self, Left},
     },
 };
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize};
 use sqlx::MySqlPool;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -37,7 +37,7 @@ use crate::{
         many::{self, CorrectedFaces},
         undo_at, written,
     },
-    http::{error::Problem, format, id::Id, idempotency, state::Receiver},
+    http::{end::End, error::Problem, format, id::Id, idempotency, state::Receiver},
     people::name::checked,
 };
 
@@ -61,9 +61,8 @@ struct Asked {
     #[param(inline, value_type = Option<Sort>)]
     sort: Sort,
     /// Where the page before ended, as its `next` says; or the id of a person, to begin behind them
-    #[serde(default, deserialize_with = "end")]
     #[param(value_type = Option<String>, pattern = r"^[0-9]{1,10}(_([0-9a-f]{2})*)?$", example = "100")]
-    after: Option<End>,
+    after: Option<End<NamePlace>>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
@@ -72,19 +71,6 @@ enum Sort {
     #[default]
     Id,
     Name,
-}
-
-/// Where a page ended: in any order its last id says so, and by name the place of that person, who may be gone since.
-enum End {
-    Id(u64),
-    Place(NamePlace),
-}
-
-fn end<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<End>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let id = text.parse().ok().map(End::Id);
-    let end = id.or_else(|| text.parse().ok().map(End::Place));
-    end.map(Some).ok_or_else(|| D::Error::custom("no id, and no place"))
 }
 
 impl Asked {
