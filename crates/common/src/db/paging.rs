@@ -56,6 +56,21 @@ impl Cursor {
     }
 }
 
+/// Pushes what keeps a statement with a `WHERE` on one side, ` < ` or ` > `, of a row in an order by a column and then by the id,
+/// written so that servers read it as two ranges of an index.
+pub(crate) fn push_side<'v, T>(
+    select: &mut QueryBuilder<MySql>,
+    side: &str,
+    (column, value): (&str, T),
+    (id_column, id): (&str, u64),
+) where
+    T: Clone + 'v + sqlx::Encode<'v, MySql> + sqlx::Type<MySql>,
+{
+    select.push(format_args!(" AND ({column}{side}")).push_bind(value.clone());
+    select.push(format_args!(" OR ({column} = ")).push_bind(value);
+    select.push(format_args!(" AND {id_column}{side}")).push_bind(id).push("))");
+}
+
 /// A page's rows, newest first.
 #[derive(Clone, Debug)]
 pub struct Rows<T, P = u64> {

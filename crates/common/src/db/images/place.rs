@@ -63,17 +63,14 @@ impl paging::Place for Place {
 }
 
 impl Cursor<Place> {
-    /// Pushes what keeps a statement with a `WHERE` to this side of the cursor, written so that servers read it as two ranges
-    /// of an index.
+    /// Pushes what keeps a statement with a `WHERE` to this side of the cursor.
     pub(super) fn push_bound(self, select: &mut QueryBuilder<MySql>, id: &str) {
         let (place, side) = match self {
             Self::Newest => return,
             Self::Before(place) => (place, " < "),
             Self::After(place) => (place, " > "),
         };
-        select.push(" AND (shown_at").push(side).push_bind(place.shown_at);
-        select.push(" OR (shown_at = ").push_bind(place.shown_at);
-        select.push(format_args!(" AND {id}{side}")).push_bind(place.id).push("))");
+        paging::push_side(select, side, ("shown_at", place.shown_at), (id, place.id));
     }
 
     /// Pushes the order that begins at the cursor, by these columns.

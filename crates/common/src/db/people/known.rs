@@ -42,9 +42,7 @@ impl Known {
     pub fn new(Person { id, name }: Person) -> Self {
         Self { id, name, pictures: Vec::new(), hidden: false, cover: None, seen: Seen::default() }
     }
-}
 
-impl Known {
     /// Their place in the order of names.
     pub fn place(&self) -> NamePlace {
         NamePlace { name: self.name.clone(), id: self.id.try_into().unwrap_or_default() }

@@ -61,9 +61,7 @@ impl Cursor<NamePlace> {
             Self::After(place) => Some((place, " < ")),
         };
         if let Some((NamePlace { name, id }, side)) = side {
-            select.push(" AND (name").push(side).push_bind(name.clone());
-            select.push(" OR (name = ").push_bind(name);
-            select.push(format_args!(" AND id{side}")).push_bind(id).push("))");
+            paging::push_side(select, side, ("name", name), ("id", id));
         }
         select.push(format_args!(" ORDER BY name{direction}, id{direction} LIMIT {limit}"));
     }
