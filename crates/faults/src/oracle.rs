@@ -1,13 +1,13 @@
 //! The judgement with which every test ends.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use devstack::Database;
 use sqlx::{ConnectOptions, Executor, MySqlPool};
-use tokio::time::sleep;
 
 use crate::client::Book;
+use crate::wait::within_or_tell;
 
 /// Writes down every change of a status. Only tests install it. Its key is a UUID: a deadlock in which the lock of an
 /// AUTO_INCREMENT takes part comes back as error 1467, and that is no error of a deadlock to the services.
@@ -45,18 +45,11 @@ async fn unsettled(pool: &MySqlPool) -> sqlx::Result<Vec<(i32, i64)>> {
 /// - no image became PROCESSED twice;
 /// - no row is there that nobody posted, and no path has two.
 pub(crate) async fn judge(pool: &MySqlPool, book: &Book, limit: Duration) {
-    let deadline = Instant::now() + limit;
-    loop {
+    within_or_tell(limit, "every image is processed or has failed for good", async || {
         let unsettled = unsettled(pool).await;
-        if unsettled.as_ref().is_ok_and(Vec::is_empty) {
-            break;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "within {limit:?} not every image was processed or failed for good; still so many (status, images): {unsettled:?}"
-        );
-        sleep(Duration::from_millis(50)).await;
-    }
+        if unsettled.as_ref().is_ok_and(Vec::is_empty) { Ok(()) } else { Err(unsettled) }
+    })
+    .await;
 
     let rows: Vec<(u64, String, i32, Option<String>)> =
         sqlx::query_as("SELECT CAST(id AS UNSIGNED), path, status, reason FROM images")
