@@ -8,7 +8,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -27,13 +27,11 @@ const COM_QUERY: u8 = 0x03;
 const COM_STMT_PREPARE: u8 = 0x16;
 const COM_STMT_EXECUTE: u8 = 0x17;
 
-/// What becomes of a statement.
+/// What becomes of a statement, unless its process dies before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It runs, and its answer comes back.
     Pass,
-    /// It never runs, and its connection breaks.
-    Cut,
     /// It runs, but its connection breaks before the answer comes back.
     LoseAnswer,
 }
@@ -150,8 +148,8 @@ impl Gate {
         self.queue().clear();
     }
 
-    fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
-        self.shared.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
+        locked(&self.shared.waiting)
     }
 }
 
@@ -231,7 +229,8 @@ async fn ask(
             match decided.await {
                 Ok(Verdict::Pass) => {}
                 Ok(Verdict::LoseAnswer) => wire.is_answer_lost.store(true, Ordering::SeqCst),
-                Ok(Verdict::Cut) | Err(_) => return Ok(()),
+                // It never runs: the process is dead.
+                Err(_) => return Ok(()),
             }
         }
         server.write_all(&header).await?;
@@ -259,8 +258,8 @@ async fn answer(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, wire: &Wi
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn blank_out(payload: &mut [u8], words: Option<&[u8]>) {

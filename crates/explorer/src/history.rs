@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use common::{db::images::Fenced, models::ImageId};
 
-/// Names one claim in a history.
+/// Names one claim in a history: the place of the event that it was won.
 pub type ClaimNumber = usize;
 
 /// What somebody did, or was told.

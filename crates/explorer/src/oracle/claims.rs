@@ -6,44 +6,37 @@ use common::{db::images::Fenced, models::ImageId};
 use sqlx::MySqlPool;
 
 use crate::{
-    history::{Event, How},
+    history::{ClaimNumber, Event, How},
     world::World,
 };
 
 /// A claim is exclusive until its lease ends, a stale owner's result does not count, and nothing is recognised twice.
 pub(super) fn exclusive(events: &[Event]) -> Vec<String> {
     let mut broken = Vec::new();
-    let mut wins: Vec<(usize, ImageId, usize, bool)> = Vec::new();
-    let mut finishing: BTreeMap<usize, (usize, How)> = BTreeMap::new();
+    // By the number of the claim, which is also the place of the event.
+    let mut wins: BTreeMap<ClaimNumber, (ImageId, bool)> = BTreeMap::new();
+    let mut finishing: BTreeMap<ClaimNumber, (usize, How)> = BTreeMap::new();
     let mut recognised: BTreeMap<(ImageId, bool), usize> = BTreeMap::new();
     let mut wanted_again: BTreeMap<ImageId, usize> = BTreeMap::new();
-    let mut leases_ended = None;
+    let mut leases_ended = 0;
     for (at, event) in events.iter().enumerate() {
         match *event {
-            Event::LeasesEnded => leases_ended = Some(at),
+            Event::LeasesEnded => leases_ended = at,
             Event::LookingAgain(image) => *wanted_again.entry(image).or_default() += 1,
             Event::Won { image, claim, again } => {
-                let holder = wins.iter().find(|(before, of, other, _)| {
-                    *of == image && Some(*before) > leases_ended && !finishing.contains_key(other)
-                });
-                if holder.is_some() {
+                let mut running = wins.range(leases_ended..);
+                if running.any(|(other, (of, _))| *of == image && !finishing.contains_key(other)) {
                     broken.push(format!("image {image} was claimed twice while the first lease ran"));
                 }
-                wins.push((at, image, claim, again));
+                wins.insert(claim, (image, again));
             }
             Event::Finishing { claim, how } => {
                 finishing.insert(claim, (at, how));
             }
             Event::Finished { claim, fenced: Fenced::Written } => {
-                let Some(&(won, image, _, again)) = wins.iter().find(|(_, _, other, _)| *other == claim)
-                else {
-                    continue;
-                };
+                let Some(&(image, again)) = wins.get(&claim) else { continue };
                 let Some(&(began, how)) = finishing.get(&claim) else { continue };
-                let is_stale = wins
-                    .iter()
-                    .any(|(at, of, other, _)| *of == image && *other != claim && (won..began).contains(at));
-                if is_stale {
+                if wins.range(claim + 1..began).any(|(_, (of, _))| *of == image) {
                     broken.push(format!("a result for image {image} counted though another had claimed it"));
                 }
                 if how == How::Recognised {
