@@ -367,3 +367,20 @@ pub async fn merge(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_samples_are_the_people_of_a_new_database() {
+        let setup = include_str!("../../../../dbinit/database_setup.sql");
+        let rows: Vec<&str> = setup.lines().filter(|line| line.contains(".jpg'")).collect();
+        let files = SAMPLES.iter().flat_map(|(id, files)| files.iter().map(move |file| (*id, *file)));
+        let files: Vec<(i32, &str)> = files.collect();
+        assert_eq!(rows.len(), files.len());
+        for (row, (id, file)) in rows.iter().zip(files) {
+            assert!(row.contains(&format!("'{file}'")) && row.contains(&id.to_string()), "{row}");
+        }
+    }
+}
